@@ -1,0 +1,311 @@
+//! Control messages between a peer and the hub: msgpack maps with readable keys.
+//!
+//! Unknown fields are ignored, so that fields can be added. The field `type` names the message.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ChannelId, ChannelName, Code, IceServer, LinkId, Offset, PeerId, Position, SessionId, Signal, Since,
+    message::message_family,
+    token::{KeyBytes, Token},
+};
+
+/// The protocol version that `hello` names.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+message_family! {
+    /// What a peer says to the hub.
+    pub enum ToHub {
+        /// First message of a session.
+        Hello(Hello) = "hello",
+        /// Asks for a channel.
+        Subscribe(Subscribe) = "subscribe",
+        /// Ends a subscription.
+        Unsubscribe(Unsubscribe) = "unsubscribe",
+        /// Asks the server to feed a subscription from a position on, because its parent cannot.
+        Feed(Feed) = "feed",
+        /// Says that the parent feeds the subscription now, so that the server may stop.
+        Fed(Fed) = "fed",
+        /// A step of the negotiation of a link, for the other end.
+        Signal(SignalMessage) = "signal",
+        /// Says that a link is gone, and why.
+        Report(Report) = "report",
+        /// Asks for a `pong`.
+        Ping(Ping) = "ping",
+        /// Answers a `ping`.
+        Pong(Pong) = "pong",
+    }
+}
+
+message_family! {
+    /// What the hub says to a peer.
+    pub enum ToPeer {
+        /// Answers `hello`.
+        Welcome(Welcome) = "welcome",
+        /// Answers `subscribe`.
+        Subscribed(Subscribed) = "subscribed",
+        /// Answers `unsubscribe`.
+        Unsubscribed(Unsubscribed) = "unsubscribed",
+        /// Gives a peer its parent.
+        Assign(Assign) = "assign",
+        /// Announces a child to a parent.
+        Expect(Expect) = "expect",
+        /// Tells a peer its place in the tree.
+        Place(Place) = "place",
+        /// A step of the negotiation of a link, from the other end.
+        Signal(SignalMessage) = "signal",
+        /// Ends a link.
+        Lost(Lost) = "lost",
+        /// Events that are gone for good.
+        Gap(Gap) = "gap",
+        /// Answers a request that failed, or a message that was ignored.
+        Error(ErrorMessage) = "error",
+        /// Asks for a `pong`.
+        Ping(Ping) = "ping",
+        /// Answers a `ping`.
+        Pong(Pong) = "pong",
+    }
+}
+
+/// First message of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Request id; the answer carries it.
+    pub id: u64,
+    /// [`PROTOCOL_VERSION`].
+    pub protocol: u32,
+    /// Program and version, for the operator.
+    pub client: String,
+}
+
+/// Asks for a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribe {
+    /// Request id.
+    pub id: u64,
+    /// The channel.
+    pub channel: ChannelName,
+    /// Where to start; `now` if absent.
+    #[serde(default)]
+    pub since: Since,
+    /// What the peer can do for others. Absent: it takes no part in the mesh and the server feeds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Relay>,
+}
+
+/// What a peer can do for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// What kind of node it is.
+    pub node: NodeKind,
+    /// Most children that it serves; 0: a leaf that can have a parent.
+    pub children_max: u16,
+}
+
+/// What kind of node a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// A page.
+    Browser,
+    /// A program.
+    Native,
+}
+
+/// Ends a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsubscribe {
+    /// Request id.
+    pub id: u64,
+    /// The channel.
+    pub channel: ChannelName,
+}
+
+/// Asks the server to feed a subscription from a position on, because its parent cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feed {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What the peer has.
+    pub position: Position,
+    /// The link that failed, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkId>,
+    /// Why.
+    pub code: Code,
+}
+
+/// Says that the parent feeds the subscription now, so that the server may stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fed {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The link that feeds it.
+    pub link: LinkId,
+}
+
+/// A step of the negotiation of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalMessage {
+    /// The link.
+    pub link: LinkId,
+    /// The step.
+    pub signal: Signal,
+}
+
+/// Says that a link is gone, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The link.
+    pub link: LinkId,
+    /// Why.
+    pub code: Code,
+}
+
+/// Asks for a [`Pong`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// Comes back in the answer: the asker's clock in microseconds.
+    pub time_us: u64,
+}
+
+/// Answers a [`Ping`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// The ping's.
+    pub time_us: u64,
+}
+
+/// Answers `hello`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Request id.
+    pub id: u64,
+    /// This session.
+    pub session: SessionId,
+    /// What the peer is called in the tree.
+    pub peer: PeerId,
+    /// The server's clock in microseconds since the Unix epoch.
+    pub server_time_us: u64,
+    /// The Ed25519 keys that frames and heads may be signed with.
+    pub keys: Vec<KeyBytes>,
+    /// Either side that has nothing to say sends a `ping` this often; silence for three times as long ends
+    /// the session.
+    pub heartbeat_ms: u32,
+    /// STUN and TURN servers for links.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// Answers `subscribe`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// Request id.
+    pub id: u64,
+    /// The channel.
+    pub channel: ChannelName,
+    /// The number that stands for it in frames and heads.
+    pub channel_id: ChannelId,
+    /// Where the subscription starts. If it is not where the peer asked to start, a `gap` follows.
+    pub position: Position,
+    /// The newest offset.
+    pub head: Offset,
+    /// Whether everything after the position asked for is there.
+    pub recovered: bool,
+}
+
+/// Answers `unsubscribe`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsubscribed {
+    /// Request id.
+    pub id: u64,
+    /// The channel.
+    pub channel: ChannelName,
+}
+
+/// Gives a peer its parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assign {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The link to set up.
+    pub link: LinkId,
+    /// The parent.
+    pub parent: PeerId,
+    /// What the child shows the parent, once.
+    pub token: Token,
+    /// Whether this end makes the WebRTC offer.
+    pub offers: bool,
+}
+
+/// Announces a child to a parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expect {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The link to set up.
+    pub link: LinkId,
+    /// The child.
+    pub child: PeerId,
+    /// What the child will show.
+    pub token: Token,
+    /// Whether this end makes the WebRTC offer.
+    pub offers: bool,
+}
+
+/// Tells a peer its place in the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The channel.
+    pub channel: ChannelName,
+    /// 1: fed by the server for good. n: fed by a peer of tier n - 1. 0: fed by the server, relays nothing.
+    pub tier: u32,
+}
+
+/// Ends a link: the other end is gone, or the hub changed the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The link.
+    pub link: LinkId,
+    /// Why.
+    pub code: Code,
+}
+
+/// Events that are gone for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What the peer has.
+    pub from: Position,
+    /// Where the channel goes on.
+    pub to: Position,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why events are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// Older than what the server retains.
+    Retention,
+    /// The numbering began anew; how many events lie between is not known.
+    Epoch,
+    /// The source lost them, or they are larger than the server carries.
+    Source,
+}
+
+/// Answers a request that failed, or a message that was ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorMessage {
+    /// The request's id, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// What kind of error.
+    pub code: Code,
+    /// What is wrong and what to do, for people.
+    pub reason: String,
+    /// If trying again makes sense: no earlier than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u32>,
+}

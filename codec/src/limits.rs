@@ -1,0 +1,18 @@
+//! The format's limits. Every decoder checks them before it reserves memory.
+
+/// Longest channel name, in bytes.
+pub const CHANNEL_NAME_BYTES_MAX: usize = 128;
+/// Most events in one frame.
+pub const FRAME_EVENTS_MAX: usize = 4_096;
+/// Largest payload of a frame as it travels, in bytes.
+pub const FRAME_PAYLOAD_BYTES_MAX: usize = 4 << 20;
+/// Largest payload of a frame after inflating, in bytes.
+pub const FRAME_INFLATED_BYTES_MAX: usize = 4 << 20;
+/// Largest event: routing key, exchange, properties, headers and body together, in bytes. A frame holds at least one.
+pub const EVENT_BYTES_MAX: usize = (4 << 20) - 4_096;
+/// Deepest nesting of header values.
+pub const HEADER_DEPTH_MAX: usize = 16;
+/// Largest control or link message, in bytes.
+pub const CONTROL_BYTES_MAX: usize = 64 << 10;
+/// Most bytes in one message on a data channel; a larger frame crosses it in chunks.
+pub const LINK_MESSAGE_BYTES_MAX: usize = 16 << 10;

@@ -1,0 +1,55 @@
+//! Link messages between parent and child, beside frames and heads: msgpack maps with readable keys.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ChannelId, Code, Ping, Pong, Position, message::message_family, token::Token};
+
+message_family! {
+    /// What peers say to each other on a link.
+    pub enum LinkMessage {
+        /// The child's first message.
+        Join(Join) = "join",
+        /// The parent's answer.
+        Joined(Joined) = "joined",
+        /// The child's acknowledgement of what it has taken.
+        At(At) = "at",
+        /// The last message before a link is closed.
+        Bye(Bye) = "bye",
+        /// Asks for a `pong`.
+        Ping(Ping) = "ping",
+        /// Answers a `ping`.
+        Pong(Pong) = "pong",
+    }
+}
+
+/// The child's first message: who it is, and from where on it wants frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// What the hub gave both ends.
+    pub token: Token,
+    /// The channel.
+    pub channel: ChannelId,
+    /// What the child has.
+    pub position: Position,
+}
+
+/// The parent's answer: how far it is itself. A child that has reached this is fed by the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// What the parent has.
+    pub position: Position,
+}
+
+/// The child's acknowledgement of what it has taken. The parent stays within a window beyond it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// What the child has.
+    pub position: Position,
+}
+
+/// The last message before a link is closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bye {
+    /// Why.
+    pub code: Code,
+}

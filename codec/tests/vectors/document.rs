@@ -1,0 +1,1 @@
+//! What `docs/protocol.md` states in tables and examples is what the code does.

@@ -1,0 +1,182 @@
+//! Control and link messages that must be refused, for `malformed.json`.
+
+use serde_json::Value;
+use tiercast_codec::limits::CONTROL_BYTES_MAX;
+
+use crate::{
+    malformed::case,
+    raw::{map, text},
+};
+
+type Fields<'a> = [(&'a str, Vec<u8>)];
+
+pub fn built() -> Vec<Value> {
+    [envelopes(), values(), families()].concat()
+}
+
+fn bad(family: &str, name: &str, bytes: &[u8]) -> Value {
+    case(family, name, bytes, "bad_message")
+}
+
+fn ping(more: &Fields<'_>) -> Vec<u8> {
+    map(&[&[("type", text("ping")), ("time_us", vec![1])], more].concat())
+}
+
+/// The message as a whole.
+fn envelopes() -> Vec<Value> {
+    let good = ping(&[]);
+    let typed = |kind: Vec<u8>| map(&[("type", kind), ("time_us", vec![1])]);
+    let known = |kind: &str| typed(text(kind));
+    let too_large = [vec![0xdf], vec![0; CONTROL_BYTES_MAX]].concat();
+    vec![
+        bad("to_hub", "message_nothing", &[]),
+        bad("to_hub", "message_nil", &[0xc0]),
+        bad("to_hub", "message_text", &text("ping")),
+        bad("to_hub", "message_array", &[&[0x92], &text("ping")[..], &[1]].concat()),
+        bad("link", "message_array_on_a_link", &[&[0x92], &text("ping")[..], &[1]].concat()),
+        bad("to_hub", "message_cut", &good[..good.len() - 1]),
+        bad("to_hub", "message_reserved_marker", &ping(&[("new", vec![0xc1])])),
+        bad("to_hub", "message_claims_more_fields", &[&[0x83], &good[1..]].concat()),
+        bad("to_hub", "message_claims_4_billion_fields", &[&[0xdf, 0xff, 0xff, 0xff, 0xff], &good[1..]].concat()),
+        bad("to_hub", "message_without_type", &map(&[("time_us", vec![1])])),
+        bad("to_hub", "message_empty_map", &[0x80]),
+        bad("to_hub", "type_nil", &typed(vec![0xc0])),
+        bad("to_hub", "type_integer", &typed(vec![0x01])),
+        bad("to_hub", "type_list", &typed(vec![0x91, 0xa4, b'p', b'i', b'n', b'g'])),
+        bad("to_hub", "unknown_field_nested_8_deep", &ping(&[("new", [vec![0x91; 6], vec![0x90]].concat())])),
+        case("to_hub", "message_bytes_after", &[&good[..], &[0xc0]].concat(), "trailing_bytes"),
+        case("to_hub", "message_twice", &good.repeat(2), "trailing_bytes"),
+        case("to_peer", "message_bytes_after_to_peer", &[&good[..], &[0x80]].concat(), "trailing_bytes"),
+        case("link", "message_bytes_after_on_a_link", &[&good[..], &[0x80]].concat(), "trailing_bytes"),
+        case("to_hub", "message_one_byte_too_large", &too_large, "too_large"),
+        case("to_peer", "message_one_byte_too_large_to_peer", &too_large, "too_large"),
+        case("link", "message_one_byte_too_large_on_a_link", &too_large, "too_large"),
+        case("to_hub", "type_unknown", &known("dance"), "unknown_message"),
+        case("to_hub", "type_empty", &known(""), "unknown_message"),
+        case("to_hub", "type_capital", &known("Ping"), "unknown_message"),
+        case("to_hub", "type_of_the_other_direction", &known("welcome"), "unknown_message"),
+        case("to_hub", "type_of_links", &known("join"), "unknown_message"),
+        case("to_peer", "type_unknown_to_peer", &known("dance"), "unknown_message"),
+        case("to_peer", "type_hello_to_peer", &known("hello"), "unknown_message"),
+        case("link", "type_unknown_on_a_link", &known("dance"), "unknown_message"),
+        case("link", "type_subscribe_on_a_link", &known("subscribe"), "unknown_message"),
+        case("to_hub", "type_unknown_with_id", &map(&[("type", text("dance")), ("id", vec![9])]), "unknown_message"),
+    ]
+}
+
+/// One field missing or wrong.
+fn values() -> Vec<Value> {
+    let hello = |id: Vec<u8>, protocol: Vec<u8>, client: Vec<u8>| {
+        map(&[("type", text("hello")), ("id", id), ("protocol", protocol), ("client", client)])
+    };
+    let subscribe = |channel: Vec<u8>, more: &Fields<'_>| {
+        let known = [("type", text("subscribe")), ("id", vec![2]), ("channel", channel)];
+        map(&[&known, more].concat())
+    };
+    let since = |value: Vec<u8>| subscribe(text("builds"), &[("since", value)]);
+    let relay = |node: Vec<u8>, children_max: Vec<u8>| {
+        subscribe(text("builds"), &[("relay", map(&[("node", node), ("children_max", children_max)]))])
+    };
+    let report = |link: Vec<u8>, code: Vec<u8>| map(&[("type", text("report")), ("link", link), ("code", code)]);
+    let signal = |fields: &Fields<'_>| map(&[("type", text("signal")), ("link", vec![7]), ("signal", map(fields))]);
+    let (half, name) = ([vec![0xcb], 0.5f64.to_be_bytes().to_vec()].concat(), || text("x"));
+    let good = || text("builds");
+    let cases = [
+        ("hello_without_id", map(&[("type", text("hello")), ("protocol", vec![1]), ("client", name())])),
+        ("hello_without_client", map(&[("type", text("hello")), ("id", vec![1]), ("protocol", vec![1])])),
+        ("hello_id_nil", hello(vec![0xc0], vec![1], name())),
+        ("hello_id_text", hello(text("1"), vec![1], name())),
+        ("hello_id_negative", hello(vec![0xff], vec![1], name())),
+        ("hello_id_fraction", hello(half.clone(), vec![1], name())),
+        ("hello_protocol_bool", hello(vec![1], vec![0xc3], name())),
+        ("hello_protocol_beyond_32_bits", hello(vec![1], vec![0xcf, 0, 0, 0, 1, 0, 0, 0, 0], name())),
+        ("hello_client_nil", hello(vec![1], vec![1], vec![0xc0])),
+        ("hello_client_integer", hello(vec![1], vec![1], vec![5])),
+        ("channel_missing", map(&[("type", text("unsubscribe")), ("id", vec![3])])),
+        ("channel_empty", subscribe(text(""), &[])),
+        ("channel_of_129_bytes", subscribe(text(&"x".repeat(129)), &[])),
+        ("channel_with_a_slash", subscribe(text("a/b"), &[])),
+        ("channel_integer", subscribe(vec![1], &[])),
+        ("since_empty", since(text(""))),
+        ("since_nil", since(vec![0xc0])),
+        ("since_integer", since(vec![5])),
+        ("since_word", since(text("latest"))),
+        ("since_not_canonical", since(text("01-5"))),
+        ("since_beyond_range", since(text("1-9007199254740992"))),
+        ("relay_bool", subscribe(good(), &[("relay", vec![0xc3])])),
+        ("relay_without_children_max", subscribe(good(), &[("relay", map(&[("node", text("native"))]))])),
+        ("relay_unknown_node", relay(text("toaster"), vec![4])),
+        ("relay_node_capital", relay(text("Browser"), vec![4])),
+        ("relay_children_max_negative", relay(text("browser"), vec![0xff])),
+        ("relay_children_max_beyond_16_bits", relay(text("browser"), vec![0xce, 0, 1, 0, 0])),
+        ("code_beyond_16_bits", report(vec![7], vec![0xce, 0, 1, 0, 0])),
+        ("code_negative", report(vec![7], vec![0xff])),
+        ("code_text", report(vec![7], text("silent"))),
+        ("link_text", report(text("7"), vec![0xcd, 0x0b, 0xb9])),
+        ("signal_without_kind", signal(&[("sdp", name())])),
+        ("signal_unknown_kind", signal(&[("kind", text("rollback")), ("sdp", name())])),
+        ("signal_offer_without_sdp", signal(&[("kind", text("offer"))])),
+        ("signal_candidate_without_mid", signal(&[("kind", text("candidate")), ("candidate", name())])),
+        ("signal_text", map(&[("type", text("signal")), ("link", vec![7]), ("signal", name())])),
+        ("ping_without_time", map(&[("type", text("ping"))])),
+        ("ping_time_negative", map(&[("type", text("ping")), ("time_us", vec![0xff])])),
+        ("ping_time_fraction", map(&[("type", text("ping")), ("time_us", half)])),
+    ];
+    cases.into_iter().map(|(name, bytes)| bad("to_hub", name, &bytes)).collect()
+}
+
+/// What only the other families have: positions, tokens, keys, reasons.
+fn families() -> Vec<Value> {
+    let at = |position: Vec<u8>| map(&[("type", text("at")), ("position", position)]);
+    let position = |epoch: Vec<u8>, offset: Vec<u8>| map(&[("epoch", epoch), ("offset", offset)]);
+    let above = vec![0xcf, 0, 0x20, 0, 0, 0, 0, 0, 0];
+    let lowest = vec![0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0];
+    let good = || position(vec![1], vec![5]);
+    let join = |token: Vec<u8>, channel: Vec<u8>| {
+        map(&[("type", text("join")), ("token", token), ("channel", channel), ("position", good())])
+    };
+    let bytes = |length: u8| [vec![0xc4, length], vec![0xf0; length.into()]].concat();
+    let positions = [
+        ("position_without_offset", at(map(&[("epoch", vec![1])]))),
+        ("position_nil", at(vec![0xc0])),
+        ("position_text", at(text("1-5"))),
+        ("position_offset_minus_2", at(position(vec![1], vec![0xfe]))),
+        ("position_offset_lowest_64_bits", at(position(vec![1], lowest))),
+        ("position_offset_beyond_range", at(position(vec![1], above.clone()))),
+        ("position_epoch_beyond_range", at(position(above, vec![1]))),
+        ("position_epoch_negative", at(position(vec![0xff], vec![1]))),
+        ("token_of_15_bytes", join(bytes(15), vec![1])),
+        ("token_of_17_bytes", join(bytes(17), vec![1])),
+        ("token_empty", join(bytes(0), vec![1])),
+        ("token_nil", join(vec![0xc0], vec![1])),
+        ("token_integer", join(vec![5], vec![1])),
+        ("channel_id_beyond_32_bits", join(bytes(16), vec![0xcf, 0, 0, 0, 1, 0, 0, 0, 0])),
+        ("channel_id_name", join(bytes(16), text("builds"))),
+        ("bye_without_code", map(&[("type", text("bye"))])),
+    ]
+    .map(|(name, bytes)| bad("link", name, &bytes));
+    let gap = |reason: Vec<u8>| {
+        let places = [("from", good()), ("to", good()), ("reason", reason)];
+        map(&[&[("type", text("gap")), ("channel", text("builds"))], &places[..]].concat())
+    };
+    let welcome = |keys: Vec<u8>| {
+        let ids = [("type", text("welcome")), ("id", vec![1]), ("session", vec![1]), ("peer", vec![1])];
+        let rest = [("server_time_us", vec![1]), ("heartbeat_ms", vec![1]), ("ice_servers", vec![0x90])];
+        map(&[&ids[..], &rest[..], &[("keys", keys)]].concat())
+    };
+    let place = |tier: Vec<u8>| map(&[("type", text("place")), ("channel", text("builds")), ("tier", tier)]);
+    let others = [
+        ("gap_unknown_reason", gap(text("whim"))),
+        ("gap_reason_nil", gap(vec![0xc0])),
+        ("key_of_31_bytes", welcome([vec![0x91], bytes(31)].concat())),
+        ("keys_not_a_list", welcome(bytes(32))),
+        ("tier_negative", place(vec![0xff])),
+        ("offers_integer", {
+            let ids = [("type", text("assign")), ("channel", text("builds")), ("link", vec![7]), ("parent", vec![5])];
+            map(&[&ids[..], &[("token", bytes(16)), ("offers", vec![1])]].concat())
+        }),
+        ("error_without_reason", map(&[("type", text("error")), ("code", vec![1])])),
+    ]
+    .map(|(name, bytes)| bad("to_peer", name, &bytes));
+    positions.into_iter().chain(others).collect()
+}

@@ -1,0 +1,256 @@
+//! `messages.json`: every message of every family, with and without what is optional.
+
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tiercast_codec::{
+    Assign, At, BEFORE_FIRST, Bye, ChannelName, Code, ErrorMessage, Expect, Fed, Feed, FixedBytes, Gap, GapReason,
+    Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, Lost, NUMBER_MAX, NodeKind, PeerId, Ping, Place,
+    Pong, Position, Relay, Report, SessionId, Signal, SignalMessage, Since, Subscribe, Subscribed, ToHub, ToPeer,
+    Unsubscribe, Unsubscribed, Welcome, WireMessage,
+};
+
+use crate::{
+    files,
+    json::{bytes_from_json, bytes_to_json, hex},
+    key,
+    raw::{map, text},
+};
+use tiercast_codec::Signer;
+
+const FILE: &str = "messages.json";
+const TIME_US: u64 = 1_790_000_000_123_456;
+
+#[test]
+fn messages_decode_to_what_they_say_and_encode_to_their_bytes() {
+    for case in files::golden(FILE, built(), files::exactly) {
+        match case["family"].as_str().unwrap() {
+            "to_hub" => check::<ToHub>(&case),
+            "to_peer" => check::<ToPeer>(&case),
+            "link" => check::<LinkMessage>(&case),
+            other => panic!("no such family: {other}"),
+        }
+    }
+}
+
+fn check<M: WireMessage + DeserializeOwned + PartialEq + std::fmt::Debug>(case: &Value) {
+    let name = &case["name"];
+    let bytes = bytes_from_json(&case["bytes"]);
+    let message: M = serde_json::from_value(case["message"].clone()).unwrap();
+    assert_eq!(M::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}")), message, "{name}");
+    assert_eq!(serde_json::to_value(&message).unwrap(), case["message"], "{name}");
+    if case["canonical"] == true {
+        assert_eq!(hex(&message.encode()), hex(&bytes), "{name}");
+    } else {
+        assert_ne!(hex(&message.encode()), hex(&bytes), "{name}");
+    }
+    assert_eq!(Item::all(bytes.clone().into()).unwrap(), [Item::Control(bytes.into())], "{name}");
+}
+
+#[test]
+fn every_type_of_message_has_a_vector() {
+    let golden = files::golden(FILE, built(), files::exactly);
+    let families = [("to_hub", ToHub::TYPES), ("to_peer", ToPeer::TYPES), ("link", LinkMessage::TYPES)];
+    for (family, types) in families {
+        let cases = golden.iter().filter(|case| case["family"] == family);
+        let seen: BTreeSet<_> = cases.map(|case| case["message"]["type"].as_str().unwrap()).collect();
+        assert_eq!(seen, types.iter().copied().collect(), "{family}");
+    }
+}
+
+fn built() -> Vec<Value> {
+    [to_hub(), to_peer(), link(), unusual()].concat()
+}
+
+fn case<M: WireMessage>(family: &str, name: &str, message: &M) -> Value {
+    json!({
+        "family": family,
+        "name": name,
+        "bytes": bytes_to_json(&message.encode()),
+        "message": message,
+        "canonical": true,
+    })
+}
+
+fn channel() -> ChannelName {
+    "builds".parse().unwrap()
+}
+
+fn position() -> Position {
+    Position::new(1_790_000_000_000, 41)
+}
+
+fn token() -> FixedBytes<16> {
+    FixedBytes(std::array::from_fn(|i| 0xf0 | i as u8))
+}
+
+fn candidate() -> Signal {
+    Signal::Candidate {
+        candidate: "candidate:1 1 udp 2130706431 192.0.2.1 54321 typ host".into(),
+        mid: "0".into(),
+    }
+}
+
+fn to_hub() -> Vec<Value> {
+    let subscribe = |since, relay| ToHub::Subscribe(Subscribe { id: 2, channel: channel(), since, relay });
+    let since = Since::Position(position());
+    let earliest = Since::Position(Position::new(0, BEFORE_FIRST));
+    let browser = Relay { node: NodeKind::Browser, children_max: 4 };
+    let native = Relay { node: NodeKind::Native, children_max: u16::MAX };
+    let leaf = Relay { node: NodeKind::Browser, children_max: 0 };
+    let signal = |signal| ToHub::Signal(SignalMessage { link: LinkId(7), signal });
+    let feed = |link, code| ToHub::Feed(Feed { channel: channel(), position: position(), link, code });
+    [
+        ("hello", ToHub::Hello(Hello { id: 1, protocol: 1, client: "tiercast-peer/0.1.0".into() })),
+        ("hello_without_client_name", ToHub::Hello(Hello { id: NUMBER_MAX, protocol: 1, client: "".into() })),
+        ("subscribe_now", subscribe(Since::Now, None)),
+        ("subscribe_earliest_as_browser", subscribe(Since::Earliest, Some(browser))),
+        ("subscribe_since_position_as_native", subscribe(since, Some(native))),
+        ("subscribe_since_before_first_as_leaf", subscribe(earliest, Some(leaf))),
+        ("unsubscribe", ToHub::Unsubscribe(Unsubscribe { id: 3, channel: channel() })),
+        ("feed_without_link", feed(None, Code::LAGGING)),
+        ("feed_with_link", feed(Some(LinkId(7)), Code::BAD_SIGNATURE)),
+        ("fed", ToHub::Fed(Fed { channel: channel(), link: LinkId(7) })),
+        ("signal_offer", signal(Signal::Offer { sdp: "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n".into() })),
+        ("signal_answer", signal(Signal::Answer { sdp: "v=0\r\n".into() })),
+        ("signal_candidate", signal(candidate())),
+        ("report", ToHub::Report(Report { link: LinkId(u32::MAX.into()), code: Code::SILENT })),
+        ("report_code_of_a_newer_build", ToHub::Report(Report { link: LinkId(7), code: Code(3999) })),
+        ("ping", ToHub::Ping(Ping { time_us: 0 })),
+        ("pong", ToHub::Pong(Pong { time_us: TIME_US })),
+    ]
+    .map(|(name, message)| case("to_hub", name, &message))
+    .into()
+}
+
+fn to_peer() -> Vec<Value> {
+    let stun = IceServer { urls: vec!["stun:stun.example.org:3478".into()], username: None, credential: None };
+    let turn = IceServer {
+        urls: vec!["turn:turn.example.org".into(), "turns:turn.example.org".into()],
+        username: Some("user".into()),
+        credential: Some("secret".into()),
+    };
+    let welcome = |keys, ice_servers| {
+        ToPeer::Welcome(Welcome {
+            id: 1,
+            session: SessionId(12),
+            peer: PeerId(34),
+            server_time_us: TIME_US,
+            keys,
+            heartbeat_ms: 10_000,
+            ice_servers,
+        })
+    };
+    let subscribed = |position, head, recovered| {
+        let (channel, channel_id) = (channel(), channel().id());
+        ToPeer::Subscribed(Subscribed { id: 2, channel, channel_id, position, head, recovered })
+    };
+    let assign = |offers| {
+        ToPeer::Assign(Assign { channel: channel(), link: LinkId(7), parent: PeerId(5), token: token(), offers })
+    };
+    let expect = |offers| {
+        ToPeer::Expect(Expect { channel: channel(), link: LinkId(7), child: PeerId(34), token: token(), offers })
+    };
+    let signal = |signal| ToPeer::Signal(SignalMessage { link: LinkId(7), signal });
+    let gap = |from: Position, to, reason| ToPeer::Gap(Gap { channel: channel(), from, to, reason });
+    let error = |id, code, retry_after_ms| {
+        ToPeer::Error(ErrorMessage { id, code, reason: "what is wrong and what to do".into(), retry_after_ms })
+    };
+    let one_key = vec![FixedBytes(key().public_key())];
+    let two_keys = vec![FixedBytes(key().public_key()), FixedBytes([0; 32])];
+    let new_epoch = Position::new(1_790_000_000_001, BEFORE_FIRST);
+    let place = |tier| ToPeer::Place(Place { channel: channel(), tier });
+    [
+        ("welcome", welcome(one_key, vec![])),
+        ("welcome_with_two_keys_and_ice_servers", welcome(two_keys, vec![stun, turn])),
+        ("subscribed", subscribed(position(), 52, true)),
+        ("subscribed_empty_channel", subscribed(Position::new(1, BEFORE_FIRST), BEFORE_FIRST, false)),
+        ("unsubscribed", ToPeer::Unsubscribed(Unsubscribed { id: 3, channel: channel() })),
+        ("assign_offering", assign(true)),
+        ("assign_answering", assign(false)),
+        ("expect_offering", expect(true)),
+        ("expect_answering", expect(false)),
+        ("place_fed_by_the_server_only", place(0)),
+        ("place_first_tier", place(1)),
+        ("place_deep", place(300)),
+        ("signal_offer", signal(Signal::Offer { sdp: "v=0\r\n".into() })),
+        ("signal_answer", signal(Signal::Answer { sdp: "v=0\r\n".into() })),
+        ("signal_candidate", signal(candidate())),
+        ("lost", ToPeer::Lost(Lost { link: LinkId(7), code: Code::LOST })),
+        ("gap_retention", gap(position(), Position::new(1_790_000_000_000, 999), GapReason::Retention)),
+        ("gap_epoch", gap(position(), new_epoch, GapReason::Epoch)),
+        ("gap_source", gap(position(), Position::new(1_790_000_000_000, 42), GapReason::Source)),
+        ("error_to_a_request", error(Some(2), Code::UNKNOWN_CHANNEL, None)),
+        ("error_to_come_back_from", error(None, Code::SHUTDOWN, Some(1500))),
+        ("error_with_everything", error(Some(2), Code::NOT_READY, Some(0))),
+        ("ping", ToPeer::Ping(Ping { time_us: TIME_US })),
+        ("pong", ToPeer::Pong(Pong { time_us: NUMBER_MAX })),
+    ]
+    .map(|(name, message)| case("to_peer", name, &message))
+    .into()
+}
+
+fn link() -> Vec<Value> {
+    let nothing_yet = Position::new(1_790_000_000_000, BEFORE_FIRST);
+    let largest = Position::new(NUMBER_MAX, NUMBER_MAX as i64);
+    let channel = channel().id();
+    [
+        ("join", LinkMessage::Join(Join { token: token(), channel, position: position() })),
+        ("join_with_nothing_yet", LinkMessage::Join(Join { token: token(), channel, position: nothing_yet })),
+        ("joined", LinkMessage::Joined(Joined { position: position() })),
+        ("at", LinkMessage::At(At { position: position() })),
+        ("at_largest_position", LinkMessage::At(At { position: largest })),
+        ("bye", LinkMessage::Bye(Bye { code: Code::DEPARTED })),
+        ("ping", LinkMessage::Ping(Ping { time_us: TIME_US })),
+        ("pong", LinkMessage::Pong(Pong { time_us: TIME_US })),
+    ]
+    .map(|(name, message)| case("link", name, &message))
+    .into()
+}
+
+/// Messages that nobody of this build sends but everybody takes.
+fn unusual() -> Vec<Value> {
+    let (time, nil) = (|| vec![0x05], || vec![0xc0]);
+    let nested = map(&[("deeper", vec![0x93, 0x01, 0xc4, 0x01, 0xff, 0x80])]);
+    let position = map(&[("hint", text("?")), ("offset", vec![0xff]), ("epoch", vec![0x01])]);
+    let wide_position = map(&[
+        ("epoch", [vec![0xcf], 1u64.to_be_bytes().to_vec()].concat()),
+        ("offset", [vec![0xd3], 41u64.to_be_bytes().to_vec()].concat()),
+    ]);
+    let subscribe = |more: &[(&str, Vec<u8>)]| {
+        let known = [("type", text("subscribe")), ("id", vec![2]), ("channel", text("builds"))];
+        map(&[&known, more].concat())
+    };
+    let feed = [("type", text("feed")), ("link", nil()), ("code", vec![0xcd, 0x0b, 0xb9])];
+    let feed = [&feed[..], &[("channel", text("builds")), ("position", wide_position)]].concat();
+    let error = [("type", text("error")), ("id", nil()), ("code", vec![0]), ("reason", text(""))];
+    let error = [&error[..], &[("retry_after_ms", nil())]].concat();
+    let map16 = [vec![0xde, 0, 2], map(&[("type", text("ping")), ("time_us", time())])[1..].to_vec()].concat();
+    let at = map(&[("type", text("at")), ("position", position)]);
+    vec![
+        taken::<ToHub>(
+            "to_hub",
+            "unknown_fields",
+            &map(&[("new", nested), ("type", text("ping")), ("time_us", time()), ("newer", nil())]),
+        ),
+        taken::<ToHub>("to_hub", "type_comes_last", &map(&[("time_us", time()), ("type", text("ping"))])),
+        taken::<ToHub>("to_hub", "map16", &map16),
+        taken::<ToHub>("to_hub", "subscribe_without_optional_fields", &subscribe(&[])),
+        taken::<ToHub>("to_hub", "subscribe_with_nil_relay", &subscribe(&[("relay", nil())])),
+        taken::<ToHub>("to_hub", "feed_with_nil_link_and_wide_integers", &map(&feed)),
+        taken::<ToPeer>("to_peer", "error_with_nil_for_optional_fields", &map(&error)),
+        taken::<LinkMessage>("link", "unknown_field_inside_a_position", &at),
+    ]
+}
+
+fn taken<M: WireMessage>(family: &str, name: &str, bytes: &[u8]) -> Value {
+    let message = M::decode(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+    json!({
+        "family": family,
+        "name": name,
+        "bytes": bytes_to_json(bytes),
+        "message": message,
+        "canonical": false,
+    })
+}

@@ -1,0 +1,574 @@
+//! The hub: the server's half of the protocol. It knows every peer, decides who feeds whom, seals events
+//! into frames once and feeds those that have no parent.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+use tiercast_codec::{
+    Assign, ChannelId, ChannelName, Code, DecodeError, ErrorMessage, Expect, Feed, Hello, KeyBytes, LinkId,
+    Lost, PROTOCOL_VERSION, Ping, Place as PlaceMessage, Pong, Position, Sealer, SessionId, SignalMessage,
+    Signer, Subscribe, Subscribed, ToHub, ToPeer, Unsubscribed, Welcome, WireMessage,
+};
+
+use crate::{SourceUpdate, Time, timers::Timers};
+
+mod channel;
+mod config;
+mod session;
+mod stats;
+mod tree;
+
+pub use channel::SourceState;
+use channel::{Channel, Press};
+pub use config::{HubConfig, Tier1};
+use session::{Session, peer_of, session_of};
+pub use stats::{ChannelStats, HubStats};
+use tree::{Action, Context};
+pub use tree::{Place, TreeNode};
+
+/// What happens to the hub.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection is open. The number counts up and is never used again.
+    SessionOpened(SessionId),
+    /// A connection brought a message.
+    SessionData(SessionId, Bytes),
+    /// A connection is gone. Said by the driver in every case but that of an [`Output::Close`].
+    SessionClosed(SessionId),
+    /// A source has news of its channel.
+    Source(&'a ChannelName, SourceUpdate),
+    /// The time of [`Hub::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What the hub wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// There is something for this session: call [`Hub::poll_transmit`] whenever it is writable, until that
+    /// gives nothing. Said once; the driver remembers.
+    Transmit(SessionId),
+    /// Close the connection. The hub has forgotten it already.
+    Close {
+        /// The connection.
+        session: SessionId,
+        /// The WebSocket close code.
+        code: Code,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// A call that the driver should not have made. The hub is unchanged, but for the part of the input before
+/// the part at fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The driver named a session that is not open, or opened one twice.
+    #[error("session {0} is not open, or was opened before")]
+    Session(SessionId),
+    /// The driver named a channel that was not added.
+    #[error("there is no channel `{0}`")]
+    UnknownChannel(ChannelName),
+    /// A channel that is there already, or whose number another one has; one of the two must be renamed.
+    #[error("the channel `{0}` is there already, or shares its number with another: rename it")]
+    ChannelTaken(ChannelName),
+    /// A source gave events before it said where the channel is.
+    #[error("the source gave events before it was open")]
+    NotOpen,
+    /// An event that no frame can hold.
+    #[error("an event of {bytes} bytes is larger than a frame")]
+    EventTooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Flush(ChannelId),
+    Head(ChannelId),
+    Tree(ChannelId),
+    Heartbeat(SessionId),
+}
+
+/// The server's half of the protocol.
+pub struct Hub {
+    config: HubConfig,
+    signer: Box<dyn Signer>,
+    rng: ChaCha12Rng,
+    sealer: Sealer,
+    sessions: BTreeMap<SessionId, Session>,
+    channels: BTreeMap<ChannelId, Channel>,
+    links: BTreeMap<LinkId, ChannelId>,
+    next_link: u64,
+    timers: Timers<Timer>,
+    outputs: VecDeque<Output>,
+    stats: HubStats,
+    /// The time of the last input: what a transmit is dated with.
+    now: Time,
+}
+
+/// Why a session is closed: the code and a text for people.
+struct Refusal(Code, String);
+
+impl Hub {
+    /// A hub without channels. `seed` makes the link tokens: in production it must be secret and random.
+    pub fn new(config: HubConfig, signer: Box<dyn Signer>, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            signer,
+            rng: ChaCha12Rng::from_seed(seed),
+            sealer: Sealer::default(),
+            sessions: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            links: BTreeMap::new(),
+            next_link: 0,
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            stats: HubStats::default(),
+            now: Time::default(),
+        }
+    }
+
+    /// Adds a channel. Its subscribers are told to come back until its source is open.
+    pub fn add_channel(&mut self, now: Time, name: &ChannelName) -> Result<(), CommandError> {
+        let id = name.id();
+        if self.channels.contains_key(&id) {
+            return Err(CommandError::ChannelTaken(name.clone()));
+        }
+        self.channels.insert(id, Channel::new(name.clone(), &self.config));
+        self.timers.set(Timer::Head(id), now + self.config.head_interval);
+        Ok(())
+    }
+
+    /// Takes an input. An error is the caller's misuse; what a remote says is answered to the remote.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) -> Result<(), CommandError> {
+        self.now = now;
+        match input {
+            Input::SessionOpened(session) => self.on_opened(now, session),
+            Input::SessionData(session, bytes) => {
+                if !self.sessions.contains_key(&session) {
+                    // Closed by the hub while the driver had more to say.
+                    return Ok(());
+                }
+                if let Err(Refusal(code, reason)) = self.on_data(now, session, &bytes) {
+                    self.close(now, session, code, reason);
+                }
+                Ok(())
+            }
+            Input::SessionClosed(session) => {
+                self.forget(now, session);
+                Ok(())
+            }
+            Input::Source(name, update) => self.on_source(now, name, update),
+            Input::Timeout => {
+                self.on_timeout(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next thing to do. To be called after every input until it gives nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next message for a session, to be asked for when it is writable.
+    pub fn poll_transmit(&mut self, session: SessionId) -> Option<Bytes> {
+        let state = self.sessions.get_mut(&session)?;
+        if let Some(bytes) = state.pop() {
+            self.stats.control_bytes += bytes.len() as u64;
+            state.last_sent = self.now;
+            return Some(bytes);
+        }
+        for turn in 0..state.channels.len() {
+            let channel = self.channels.get_mut(&state.channels[turn])?;
+            if let Some(bytes) = channel.poll_transmit(peer_of(session)) {
+                // The next turn is another channel's.
+                state.channels.rotate_left(turn + 1);
+                state.last_sent = self.now;
+                return Some(bytes);
+            }
+        }
+        state.is_announced = false;
+        None
+    }
+
+    /// When to call again with [`Input::Timeout`].
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// The position of the newest event that was taken from the source.
+    pub fn position(&self, name: &ChannelName) -> Option<Position> {
+        self.channel(name)?.position()
+    }
+
+    /// Whether the channel's source is connected.
+    pub fn source_state(&self, name: &ChannelName) -> Option<&SourceState> {
+        Some(&self.channel(name)?.source)
+    }
+
+    /// The channels.
+    pub fn channels(&self) -> impl Iterator<Item = &ChannelName> {
+        self.channels.values().map(|channel| &channel.name)
+    }
+
+    /// How many sessions are open.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The hub's counters.
+    pub fn stats(&self) -> HubStats {
+        self.stats
+    }
+
+    /// A channel's counters.
+    pub fn channel_stats(&self, name: &ChannelName) -> Option<ChannelStats> {
+        Some(self.channel(name)?.stats)
+    }
+
+    /// A channel's tree.
+    pub fn topology(&self, name: &ChannelName) -> Option<Vec<TreeNode>> {
+        Some(self.channel(name)?.tree.nodes().collect())
+    }
+
+    fn channel(&self, name: &ChannelName) -> Option<&Channel> {
+        self.channels.get(&name.id()).filter(|channel| channel.name == *name)
+    }
+
+    fn on_opened(&mut self, now: Time, session: SessionId) -> Result<(), CommandError> {
+        if self.sessions.contains_key(&session) {
+            return Err(CommandError::Session(session));
+        }
+        self.stats.sessions_opened += 1;
+        if self.sessions.len() >= self.config.sessions_max {
+            let reason = format!("the server has all {} sessions that it takes", self.config.sessions_max);
+            self.stats.sessions_closed_by_hub += 1;
+            self.outputs.push_back(Output::Close { session, code: Code::FULL, reason });
+            return Ok(());
+        }
+        self.sessions.insert(session, Session::new(now));
+        self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
+        Ok(())
+    }
+
+    fn on_source(&mut self, now: Time, name: &ChannelName, update: SourceUpdate) -> Result<(), CommandError> {
+        let id = name.id();
+        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == *name) else {
+            return Err(CommandError::UnknownChannel(name.clone()));
+        };
+        let mut press = Press { sealer: &mut self.sealer, signer: &*self.signer };
+        let result = channel.update(now, update, &self.config, &mut press);
+        self.after_update(id);
+        result
+    }
+
+    /// Wakes those whom a channel's news concern, and sets the time of the next flush.
+    fn after_update(&mut self, id: ChannelId) {
+        let channel = &self.channels[&id];
+        match channel.flush_due() {
+            Some(due) => self.timers.set(Timer::Flush(id), due),
+            None => self.timers.clear(Timer::Flush(id)),
+        }
+        for peer in channel.fed() {
+            announce(&mut self.sessions, &mut self.outputs, session_of(peer));
+        }
+    }
+
+    fn on_timeout(&mut self, now: Time) {
+        while let Some(timer) = self.timers.expired(now) {
+            match timer {
+                Timer::Flush(id) => {
+                    if let Some(channel) = self.channels.get_mut(&id) {
+                        channel.flush(now, &mut Press { sealer: &mut self.sealer, signer: &*self.signer });
+                        self.after_update(id);
+                    }
+                }
+                Timer::Head(id) => {
+                    if let Some(channel) = self.channels.get_mut(&id) {
+                        let again = channel.say_head(now, self.config.head_interval, &*self.signer);
+                        self.timers.set(timer, again);
+                        self.after_update(id);
+                    }
+                }
+                Timer::Tree(id) => self.with_tree(id, |tree, context| tree.handle_timeout(now, context)),
+                Timer::Heartbeat(session) => self.on_heartbeat(now, session),
+            }
+        }
+    }
+
+    fn on_heartbeat(&mut self, now: Time, session: SessionId) {
+        let Some(state) = self.sessions.get(&session) else { return };
+        if now.since(state.last_received) > self.config.heartbeat * 3 {
+            let reason = format!("nothing was heard for {} ms", now.since(state.last_received).as_millis());
+            return self.close(now, session, Code::SILENT, reason);
+        }
+        if now.since(state.last_sent).max(now.since(state.last_received)) >= self.config.heartbeat {
+            self.send(session, ToPeer::Ping(Ping { time_us: now.0 }));
+        }
+        self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
+    }
+
+    fn on_data(&mut self, now: Time, session: SessionId, bytes: &[u8]) -> Result<(), Refusal> {
+        let message = match ToHub::decode(bytes) {
+            Ok(message) => message,
+            Err(error @ DecodeError::UnknownMessage { id, .. }) => {
+                self.seen(now, session);
+                self.fail(session, id, Code::UNKNOWN_MESSAGE, format!("{error}; it was ignored"));
+                return Ok(());
+            }
+            Err(error) => {
+                self.stats.malformed += 1;
+                return Err(Refusal(Code::MALFORMED, error.to_string()));
+            }
+        };
+        let is_welcome = self.seen(now, session);
+        match message {
+            ToHub::Hello(hello) if !is_welcome => self.on_hello(now, session, &hello)?,
+            ToHub::Hello(_) => return Err(Refusal(Code::UNEXPECTED, "`hello` was said before".into())),
+            _ if !is_welcome => {
+                return Err(Refusal(Code::UNEXPECTED, "the first message must be `hello`".into()));
+            }
+            ToHub::Subscribe(subscribe) => self.on_subscribe(now, session, subscribe),
+            ToHub::Unsubscribe(unsubscribe) => {
+                let id = unsubscribe.channel.id();
+                if self.leave(now, session, id) {
+                    let answer = Unsubscribed { id: unsubscribe.id, channel: unsubscribe.channel };
+                    self.send(session, ToPeer::Unsubscribed(answer));
+                } else {
+                    self.fail_not_subscribed(session, Some(unsubscribe.id), &unsubscribe.channel);
+                }
+            }
+            ToHub::Feed(feed) => self.on_feed(now, session, &feed),
+            ToHub::Fed(fed) => {
+                let (id, peer) = (fed.channel.id(), peer_of(session));
+                let mut caught_up = false;
+                self.with_tree(id, |tree, context| caught_up = tree.fed(now, peer, fed.link, context));
+                if caught_up && let Some(channel) = self.channels.get_mut(&id) {
+                    channel.starve(peer);
+                }
+            }
+            ToHub::Signal(signal) => self.on_signal(session, signal),
+            ToHub::Report(report) => {
+                if let Some(id) = self.links.get(&report.link).copied() {
+                    self.count_accusation(id, report.code);
+                    let peer = peer_of(session);
+                    self.with_tree(id, |tree, context| {
+                        tree.reported(now, peer, report.link, report.code, context)
+                    });
+                }
+            }
+            ToHub::Ping(Ping { time_us }) => self.send(session, ToPeer::Pong(Pong { time_us })),
+            ToHub::Pong(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Notes a sign of life. Says whether the session has been welcomed.
+    fn seen(&mut self, now: Time, session: SessionId) -> bool {
+        self.sessions.get_mut(&session).is_some_and(|state| {
+            state.last_received = now;
+            state.is_welcome
+        })
+    }
+
+    fn on_hello(&mut self, now: Time, session: SessionId, hello: &Hello) -> Result<(), Refusal> {
+        if hello.protocol != PROTOCOL_VERSION {
+            let reason = format!("this server speaks version {PROTOCOL_VERSION}, not {}", hello.protocol);
+            return Err(Refusal(Code::UNSUPPORTED_VERSION, reason));
+        }
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.is_welcome = true;
+        }
+        let welcome = Welcome {
+            id: hello.id,
+            session,
+            peer: peer_of(session),
+            server_time_us: now.0,
+            keys: vec![KeyBytes::new(self.signer.public_key())],
+            heartbeat_ms: self.config.heartbeat.as_millis() as u32,
+            ice_servers: self.config.ice_servers.clone(),
+        };
+        self.send(session, ToPeer::Welcome(welcome));
+        Ok(())
+    }
+
+    fn on_subscribe(&mut self, now: Time, session: SessionId, subscribe: Subscribe) {
+        let (request, id, peer) = (Some(subscribe.id), subscribe.channel.id(), peer_of(session));
+        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == subscribe.channel)
+        else {
+            let reason = format!("there is no channel `{}` on this server", subscribe.channel);
+            return self.fail(session, request, Code::UNKNOWN_CHANNEL, reason);
+        };
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        if state.channels.contains(&id) {
+            let reason = format!("already subscribed to `{}`: unsubscribe first", subscribe.channel);
+            return self.fail(session, request, Code::BAD_REQUEST, reason);
+        }
+        if state.channels.len() >= self.config.subscriptions_max {
+            let reason = format!("a session may have {} subscriptions", self.config.subscriptions_max);
+            return self.fail(session, request, Code::BAD_REQUEST, reason);
+        }
+        let Some((start, recovered)) = channel.resolve(subscribe.since) else {
+            let reason = format!("the source of `{}` is not connected yet", subscribe.channel);
+            return self.fail(session, request, Code::NOT_READY, reason);
+        };
+        state.channels.push(id);
+        channel.stats.direct_data_bytes += channel.backlog_bytes(start);
+        channel.feed(peer, start, subscribe.relay.is_some());
+        let answer = Subscribed {
+            id: subscribe.id,
+            channel: subscribe.channel,
+            channel_id: id,
+            position: start,
+            head: channel.head_offset(),
+            recovered,
+        };
+        self.send(session, ToPeer::Subscribed(answer));
+        self.with_tree(id, |tree, context| tree.join(now, peer, subscribe.relay, context));
+    }
+
+    fn on_feed(&mut self, now: Time, session: SessionId, feed: &Feed) {
+        let (id, peer) = (feed.channel.id(), peer_of(session));
+        let is_subscribed = self.sessions.get(&session).is_some_and(|state| state.channels.contains(&id));
+        let Some(channel) = self.channels.get_mut(&id).filter(|_| is_subscribed) else {
+            return self.fail_not_subscribed(session, None, &feed.channel);
+        };
+        if !feed.position.in_range() {
+            return self.fail(session, None, Code::BAD_REQUEST, "the position is out of range".into());
+        }
+        channel.stats.orphans += u64::from(!channel.feeds(peer));
+        let wants_heads = channel.tree.is_relay(peer);
+        channel.feed(peer, feed.position, wants_heads);
+        self.count_accusation(id, feed.code);
+        self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
+        announce(&mut self.sessions, &mut self.outputs, session);
+    }
+
+    fn on_signal(&mut self, session: SessionId, message: SignalMessage) {
+        let link = message.link;
+        let tree = self.links.get(&link).and_then(|id| self.channels.get(id)).map(|channel| &channel.tree);
+        // A signal for a link that is no more crossed its `lost` on the way.
+        if let Some(other) = tree.and_then(|tree| tree.other_end(link, peer_of(session))) {
+            self.send(session_of(other), ToPeer::Signal(message));
+        }
+    }
+
+    fn count_accusation(&mut self, id: ChannelId, code: Code) {
+        if matches!(code, Code::BAD_SIGNATURE | Code::MALFORMED)
+            && let Some(channel) = self.channels.get_mut(&id)
+        {
+            channel.stats.accusations += 1;
+        }
+    }
+
+    /// Lets a channel's tree act, and tells peers what came of it.
+    fn with_tree(&mut self, id: ChannelId, act: impl FnOnce(&mut tree::Tree, &mut Context<'_>)) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let (config, rng, next_link) = (&self.config, &mut self.rng, &mut self.next_link);
+        act(&mut channel.tree, &mut Context { config, rng, next_link });
+        match channel.tree.poll_timeout() {
+            Some(due) => self.timers.set(Timer::Tree(id), due),
+            None => self.timers.clear(Timer::Tree(id)),
+        }
+        let (name, actions) = (channel.name.clone(), channel.tree.take_actions());
+        for action in actions {
+            self.apply(id, &name, action);
+        }
+    }
+
+    fn apply(&mut self, id: ChannelId, name: &ChannelName, action: Action) {
+        let channel = name.clone();
+        match action {
+            Action::Link { link, parent, child, token } => {
+                self.links.insert(link, id);
+                self.count(id, |stats| stats.links += 1);
+                // The child wants the link, so it makes the offer.
+                let expect = Expect { channel: channel.clone(), link, child, token, offers: false };
+                self.send(session_of(parent), ToPeer::Expect(expect));
+                let assign = Assign { channel, link, parent, token, offers: true };
+                self.send(session_of(child), ToPeer::Assign(assign));
+            }
+            Action::Lost { peer, link, code } => {
+                if self.links.remove(&link).is_some() {
+                    self.count(id, |stats| stats.links_lost += 1);
+                }
+                self.send(session_of(peer), ToPeer::Lost(Lost { link, code }));
+            }
+            Action::Placed { peer, tier } => {
+                self.send(session_of(peer), ToPeer::Place(PlaceMessage { channel, tier }));
+            }
+        }
+    }
+
+    fn count(&mut self, id: ChannelId, count: impl FnOnce(&mut ChannelStats)) {
+        if let Some(channel) = self.channels.get_mut(&id) {
+            count(&mut channel.stats);
+        }
+    }
+
+    fn fail_not_subscribed(&mut self, session: SessionId, request: Option<u64>, channel: &ChannelName) {
+        self.fail(session, request, Code::NOT_SUBSCRIBED, format!("not subscribed to `{channel}`"));
+    }
+
+    /// Answers a request that cannot be met.
+    fn fail(&mut self, session: SessionId, id: Option<u64>, code: Code, reason: String) {
+        let retry_after_ms = (code == Code::NOT_READY).then_some(1_000);
+        self.send(session, ToPeer::Error(ErrorMessage { id, code, reason, retry_after_ms }));
+    }
+
+    fn send(&mut self, session: SessionId, message: ToPeer) {
+        // A peer that has just left may still be named by an action of the tree.
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        if state.push(&message).is_ok() {
+            announce(&mut self.sessions, &mut self.outputs, session);
+        } else {
+            let reason = "control messages are not being read".to_owned();
+            self.close(self.now, session, Code::SLOW, reason);
+        }
+    }
+
+    fn close(&mut self, now: Time, session: SessionId, code: Code, reason: String) {
+        self.stats.sessions_closed_by_hub += 1;
+        self.outputs.push_back(Output::Close { session, code, reason });
+        self.forget(now, session);
+    }
+
+    fn forget(&mut self, now: Time, session: SessionId) {
+        let Some(state) = self.sessions.remove(&session) else { return };
+        self.timers.clear(Timer::Heartbeat(session));
+        for id in state.channels {
+            self.remove_member(now, session, id);
+        }
+    }
+
+    /// Ends a subscription. False if there was none.
+    fn leave(&mut self, now: Time, session: SessionId, id: ChannelId) -> bool {
+        let Some(state) = self.sessions.get_mut(&session) else { return false };
+        let before = state.channels.len();
+        state.channels.retain(|channel| *channel != id);
+        let was_subscribed = state.channels.len() < before;
+        if was_subscribed {
+            self.remove_member(now, session, id);
+        }
+        was_subscribed
+    }
+
+    fn remove_member(&mut self, now: Time, session: SessionId, id: ChannelId) {
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.starve(peer_of(session));
+        }
+        self.with_tree(id, |tree, context| tree.leave(now, peer_of(session), context));
+    }
+}
+
+/// Tells the driver once that there is something for a session.
+fn announce(sessions: &mut BTreeMap<SessionId, Session>, outputs: &mut VecDeque<Output>, session: SessionId) {
+    if let Some(state) = sessions.get_mut(&session)
+        && !std::mem::replace(&mut state.is_announced, true)
+    {
+        outputs.push_back(Output::Transmit(session));
+    }
+}

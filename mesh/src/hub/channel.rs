@@ -1,0 +1,266 @@
+//! One channel of the hub: its log, the batch that is being filled, and who is fed by the server.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tiercast_codec::{
+    ChannelName, Event, Gap, GapReason, Head, Message, Offset, PeerId, Position, Sealer, Signer, Since,
+    ToPeer, WireMessage, limits::EVENT_BYTES_MAX,
+};
+
+use super::{ChannelStats, CommandError, HubConfig, tree::Tree};
+use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch};
+
+/// A channel of the hub.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) name: ChannelName,
+    pub(super) tree: Tree,
+    pub(super) stats: ChannelStats,
+    pub(super) source: SourceState,
+    /// What has been said so far. None until the source is open for the first time.
+    pub(super) log: Option<FrameLog>,
+    batch: Batch,
+    /// The peers that the server feeds, and how far each is.
+    fed: BTreeMap<PeerId, Cursor>,
+    head: Option<Head>,
+    last_said: Time,
+}
+
+/// Whether events can arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceState {
+    /// Not connected yet.
+    Opening,
+    /// Connected.
+    Open,
+    /// Disconnected, and being retried.
+    Lost {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// How far the server has fed a peer.
+#[derive(Debug, Clone, Copy)]
+struct Cursor {
+    position: Position,
+    /// The time of the last head that was sent to it.
+    head_time_us: u64,
+    /// Whether heads are sent to it: only to those who may pass them on.
+    wants_heads: bool,
+}
+
+/// What the hub seals and signs with.
+pub(super) struct Press<'a> {
+    pub(super) sealer: &'a mut Sealer,
+    pub(super) signer: &'a dyn Signer,
+}
+
+impl Channel {
+    pub(super) fn new(name: ChannelName, config: &HubConfig) -> Self {
+        Self {
+            name,
+            tree: Tree::default(),
+            stats: ChannelStats::default(),
+            source: SourceState::Opening,
+            log: None,
+            batch: Batch::new(config.batch),
+            fed: BTreeMap::new(),
+            head: None,
+            last_said: Time(0),
+        }
+    }
+
+    /// The position of the newest event that was taken, sealed or not.
+    pub(super) fn position(&self) -> Option<Position> {
+        let sealed = self.log.as_ref()?.head();
+        Some(Position::new(sealed.epoch, self.batch.last().unwrap_or(sealed.offset)))
+    }
+
+    pub(super) fn update(
+        &mut self,
+        now: Time,
+        update: SourceUpdate,
+        config: &HubConfig,
+        press: &mut Press<'_>,
+    ) -> Result<(), CommandError> {
+        match update {
+            SourceUpdate::Opened(position) => self.open(now, position, config, press),
+            SourceUpdate::Events(events) => self.take_events(now, events, press)?,
+            SourceUpdate::Messages(messages) => self.take_messages(now, messages, press)?,
+            SourceUpdate::Lost { reason } => self.source = SourceState::Lost { reason },
+        }
+        if self.batch.due().is_some_and(|due| due <= now) {
+            self.flush(now, press);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, now: Time, position: Position, config: &HubConfig, press: &mut Press<'_>) {
+        self.source = SourceState::Open;
+        self.flush(now, press);
+        match &mut self.log {
+            None => self.log = Some(FrameLog::new(config.log, position)),
+            Some(log) => {
+                let head = log.head();
+                if position.epoch != head.epoch {
+                    log.jump(position, GapReason::Epoch);
+                } else if position.offset > head.offset {
+                    log.jump(position, GapReason::Source);
+                }
+            }
+        }
+    }
+
+    fn take_events(
+        &mut self,
+        now: Time,
+        events: Vec<Event>,
+        press: &mut Press<'_>,
+    ) -> Result<(), CommandError> {
+        for event in events {
+            let reached = self.position().ok_or(CommandError::NotOpen)?;
+            // What a source repeats after a reconnect is known already.
+            if event.offset > reached.offset {
+                self.take(now, event, press)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_messages(
+        &mut self,
+        now: Time,
+        messages: Vec<Message>,
+        press: &mut Press<'_>,
+    ) -> Result<(), CommandError> {
+        for message in messages {
+            let reached = self.position().ok_or(CommandError::NotOpen)?;
+            self.take(now, Event { offset: reached.offset + 1, message }, press)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, now: Time, event: Event, press: &mut Press<'_>) -> Result<(), CommandError> {
+        let bytes = event.message.bytes();
+        if bytes > EVENT_BYTES_MAX {
+            return Err(CommandError::EventTooLarge { bytes });
+        }
+        self.stats.events += 1;
+        if let Some(full) = self.batch.push(now, event) {
+            self.seal(now, full, press);
+        }
+        Ok(())
+    }
+
+    /// Seals what waits.
+    pub(super) fn flush(&mut self, now: Time, press: &mut Press<'_>) {
+        if let Some(events) = self.batch.take(now) {
+            self.seal(now, events, press);
+        }
+    }
+
+    fn seal(&mut self, now: Time, events: Vec<Event>, press: &mut Press<'_>) {
+        let (Some(log), Some(last)) = (&mut self.log, events.last().map(|event| event.offset)) else {
+            return;
+        };
+        let frame = press
+            .sealer
+            .seal(&self.name, log.head(), last, now.0, &events, press.signer)
+            .expect("events are checked for size and order before they are batched");
+        self.stats.frames += 1;
+        self.stats.direct_data_bytes += (frame.bytes().len() * self.tree.len()) as u64;
+        self.last_said = now;
+        log.push(frame);
+    }
+
+    /// When the waiting events are due.
+    pub(super) fn flush_due(&self) -> Option<Time> {
+        self.batch.due()
+    }
+
+    /// Signs a head if the channel has been quiet for `interval`. Returns when to look again.
+    pub(super) fn say_head(&mut self, now: Time, interval: std::time::Duration, signer: &dyn Signer) -> Time {
+        let due = self.last_said + interval;
+        if now < due {
+            return due;
+        }
+        self.last_said = now;
+        self.head = self.log.as_ref().map(|log| Head::sign(&self.name, log.head(), now.0, signer));
+        now + interval
+    }
+
+    /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone.
+    pub(super) fn resolve(&self, since: Since) -> Option<(Position, bool)> {
+        let log = self.log.as_ref()?;
+        Some(match since {
+            Since::Now => (log.head(), true),
+            Since::Earliest => (log.base(), true),
+            Since::Position(position) => match log.read(position) {
+                Read::Gap { .. } => (position, false),
+                Read::Frame(_) | Read::UpToDate => (position, true),
+            },
+        })
+    }
+
+    /// The server feeds `peer` from `position` on.
+    pub(super) fn feed(&mut self, peer: PeerId, position: Position, wants_heads: bool) {
+        self.fed.insert(peer, Cursor { position, head_time_us: 0, wants_heads });
+    }
+
+    /// The server feeds `peer` no longer.
+    pub(super) fn starve(&mut self, peer: PeerId) {
+        self.fed.remove(&peer);
+    }
+
+    /// Whether the server feeds `peer`.
+    pub(super) fn feeds(&self, peer: PeerId) -> bool {
+        self.fed.contains_key(&peer)
+    }
+
+    /// The peers that the server feeds.
+    pub(super) fn fed(&self) -> impl Iterator<Item = PeerId> {
+        self.fed.keys().copied()
+    }
+
+    /// Bytes that a subscriber who starts at `position` has to catch up with.
+    pub(super) fn backlog_bytes(&self, position: Position) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.bytes_after(position) as u64)
+    }
+
+    /// The newest offset.
+    pub(super) fn head_offset(&self) -> Offset {
+        self.log.as_ref().map_or(tiercast_codec::BEFORE_FIRST, |log| log.head().offset)
+    }
+
+    /// The next bytes for a peer that the server feeds.
+    pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
+        let cursor = self.fed.get_mut(&peer)?;
+        let log = self.log.as_ref()?;
+        match log.read(cursor.position) {
+            Read::Frame(frame) => {
+                cursor.position = frame.position();
+                self.stats.data_bytes += frame.bytes().len() as u64;
+                Some(frame.bytes().clone())
+            }
+            Read::Gap { to, reason, .. } => {
+                let gap = Gap { channel: self.name.clone(), from: cursor.position, to, reason };
+                cursor.position = to;
+                self.stats.gaps += 1;
+                let bytes = ToPeer::Gap(gap).encode();
+                self.stats.control_bytes += bytes.len() as u64;
+                Some(bytes)
+            }
+            Read::UpToDate => {
+                let head = self.head.as_ref()?;
+                if !cursor.wants_heads || head.time_us <= cursor.head_time_us {
+                    return None;
+                }
+                cursor.head_time_us = head.time_us;
+                self.stats.control_bytes += head.bytes().len() as u64;
+                Some(head.bytes().clone())
+            }
+        }
+    }
+}

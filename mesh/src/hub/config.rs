@@ -1,0 +1,87 @@
+//! What can be set about the hub.
+
+use std::time::Duration;
+
+use tiercast_codec::IceServer;
+
+use crate::{BatchLimits, LogLimits};
+
+/// The hub's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubConfig {
+    /// Which events share a frame.
+    pub batch: BatchLimits,
+    /// What a channel keeps for those who come back or lag. Default 64 MiB and 65,536 frames, unvalidated.
+    pub log: LogLimits,
+    /// How many peers the server feeds for good.
+    pub tier1: Tier1,
+    /// A quiet session is pinged this often and closed after three times as long without a word. Default 10 s.
+    pub heartbeat: Duration,
+    /// A channel without frames says this often how far it is. Default 1 s.
+    pub head_interval: Duration,
+    /// A link that is not up after this long is given up. Default 10 s: connecting takes 10 ms to 400 ms
+    /// on an idle machine.
+    pub link_setup: Duration,
+    /// After this many failed links a peer stays with the server for a while. Default 3.
+    pub link_tries: u32,
+    /// The first such while; it doubles each time, to at most 32 times this. Default 30 s.
+    pub link_retry: Duration,
+    /// A parent that failed a child is not given to it again for this long. Default 60 s.
+    pub parent_refused: Duration,
+    /// Most sessions; the next one is refused. Default 65,536.
+    pub sessions_max: usize,
+    /// Most subscriptions of one session. Default 16.
+    pub subscriptions_max: usize,
+    /// STUN and TURN servers that peers are told of. Default none.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// How many peers the server feeds for good: about N^0.4 of N peers, within bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tier1 {
+    /// At least so many, as soon as there are so many peers.
+    pub min: usize,
+    /// At most so many.
+    pub max: usize,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            batch: BatchLimits::default(),
+            log: LogLimits { bytes: 64 << 20, entries: 65_536 },
+            tier1: Tier1 { min: 2, max: 256 },
+            heartbeat: Duration::from_secs(10),
+            head_interval: Duration::from_secs(1),
+            link_setup: Duration::from_secs(10),
+            link_tries: 3,
+            link_retry: Duration::from_secs(30),
+            parent_refused: Duration::from_secs(60),
+            sessions_max: 65_536,
+            subscriptions_max: 16,
+            ice_servers: Vec::new(),
+        }
+    }
+}
+
+impl Tier1 {
+    /// How many of `peers` peers, by N^0.4: the smallest r with r^5 >= N^2.
+    pub fn of(self, peers: usize) -> usize {
+        let square = (peers as u128).pow(2);
+        let root = (1u128..).find(|root| root.pow(5) >= square).unwrap_or(1) as usize;
+        root.clamp(self.min, self.max.max(self.min))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tier_1_grows_with_the_0_4th_power_of_the_peers_within_its_bounds() {
+        let tier1 = Tier1 { min: 2, max: 64 };
+        let sizes: Vec<_> = [0, 1, 10, 40, 1_000, 10_000, 1_000_000].map(|peers| tier1.of(peers)).into();
+        assert_eq!(sizes, [2, 2, 3, 5, 16, 40, 64]);
+        assert_eq!(Tier1 { min: 4, max: 4 }.of(40), 4);
+    }
+}

@@ -1,0 +1,53 @@
+//! One session of the hub: what waits for it, and whether it is alive.
+
+use tiercast_codec::{ChannelId, PeerId, SessionId, ToPeer, WireMessage};
+
+use crate::{
+    Time,
+    outbox::{Full, Outbox},
+};
+
+/// A connection of a peer.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Whether `hello` was answered.
+    pub(super) is_welcome: bool,
+    /// What it is subscribed to; the first one is served next.
+    pub(super) channels: Vec<ChannelId>,
+    pub(super) last_received: Time,
+    pub(super) last_sent: Time,
+    /// Whether the driver was told that there is something to send.
+    pub(super) is_announced: bool,
+    outbox: Outbox,
+}
+
+impl Session {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            is_welcome: false,
+            channels: Vec::new(),
+            last_received: now,
+            last_sent: now,
+            is_announced: false,
+            outbox: Outbox::default(),
+        }
+    }
+
+    pub(super) fn push(&mut self, message: &ToPeer) -> Result<(), Full> {
+        self.outbox.push(message.encode())
+    }
+
+    pub(super) fn pop(&mut self) -> Option<bytes::Bytes> {
+        self.outbox.pop()
+    }
+}
+
+/// A peer is called like its session.
+pub(super) fn peer_of(session: SessionId) -> PeerId {
+    PeerId(session.0)
+}
+
+/// The session of a peer.
+pub(super) fn session_of(peer: PeerId) -> SessionId {
+    SessionId(peer.0)
+}

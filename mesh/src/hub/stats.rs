@@ -1,0 +1,39 @@
+//! What the hub counts.
+
+/// Counters of one channel, since the hub was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChannelStats {
+    /// Events taken from the source.
+    pub events: u64,
+    /// Frames sealed.
+    pub frames: u64,
+    /// Bytes of frames handed to sessions.
+    pub data_bytes: u64,
+    /// Bytes of heads and gap messages handed to sessions.
+    pub control_bytes: u64,
+    /// Bytes of the same frames if every subscriber had been fed by the server.
+    pub direct_data_bytes: u64,
+    /// Gaps that subscribers were told of.
+    pub gaps: u64,
+    /// Links that were asked for.
+    pub links: u64,
+    /// Links that were given up or broke.
+    pub links_lost: u64,
+    /// Links that a peer closed because of a bad signature or malformed data.
+    pub accusations: u64,
+    /// Times that a peer had to be fed by the server again.
+    pub orphans: u64,
+}
+
+/// Counters of the hub as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HubStats {
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// Sessions that the hub closed, for whatever reason.
+    pub sessions_closed_by_hub: u64,
+    /// Messages that could not be decoded.
+    pub malformed: u64,
+    /// Bytes of control messages handed to sessions, beside what channels count.
+    pub control_bytes: u64,
+}

@@ -1,0 +1,45 @@
+//! What can be set about a peer.
+
+use std::time::Duration;
+
+use tiercast_codec::Relay;
+
+use crate::LogLimits;
+
+/// A peer's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Program and version, for the server's operator.
+    pub client: String,
+    /// What it does for others; `None`: it takes no part in the mesh, and nobody learns its address.
+    pub relay: Option<Relay>,
+    /// What it keeps for its children and for an application that is slow. Default 8 MiB and 16,384 frames,
+    /// unvalidated.
+    pub log: LogLimits,
+    /// How far the parent runs ahead of what a child has acknowledged. Default 256 KiB: a round trip of
+    /// 100 ms at 20 Mbit/s.
+    pub window_bytes: usize,
+    /// A child acknowledges after this many bytes. Default a quarter of the window.
+    pub ack_bytes: usize,
+    /// A quiet link is pinged this often and closed after three times as long without a word. Default 2 s.
+    pub link_heartbeat: Duration,
+    /// A link that is not up after this long is given up. Default 10 s.
+    pub link_setup: Duration,
+    /// A server that does not answer `hello` for this long is given up. Default 10 s.
+    pub welcome_timeout: Duration,
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self {
+            client: concat!("tiercast-mesh/", env!("CARGO_PKG_VERSION")).to_owned(),
+            relay: None,
+            log: LogLimits { bytes: 8 << 20, entries: 16_384 },
+            window_bytes: 256 << 10,
+            ack_bytes: 64 << 10,
+            link_heartbeat: Duration::from_secs(2),
+            link_setup: Duration::from_secs(10),
+            welcome_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The application's cursor over the log: which events it has been given.
+
+use std::collections::VecDeque;
+
+use tiercast_codec::{ChannelName, Event, GapReason, Offset, Pattern, Position};
+
+use crate::{FrameLog, Read};
+
+/// Something for the application.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delivery {
+    /// An event.
+    Event {
+        /// Its channel.
+        channel: ChannelName,
+        /// Its position.
+        position: Position,
+        /// When the server sealed its frame, in microseconds since the Unix epoch.
+        sealed_us: u64,
+        /// The event.
+        event: Event,
+    },
+    /// Events that are gone for good: those after `from`, up to where the channel goes on.
+    Gap {
+        /// The channel.
+        channel: ChannelName,
+        /// What the application has.
+        from: Position,
+        /// Where the channel goes on.
+        to: Position,
+        /// Why.
+        reason: GapReason,
+    },
+}
+
+/// Reads a log for the application, event by event.
+#[derive(Debug)]
+pub(super) struct Reader {
+    patterns: Vec<Pattern>,
+    position: Position,
+    /// The events of the frame before `position` that have not been given yet.
+    events: VecDeque<Event>,
+    sealed_us: u64,
+    /// Bytes of frames in the log that lie ahead.
+    pub(super) bytes_ahead: usize,
+}
+
+impl Reader {
+    pub(super) fn new(position: Position, patterns: Vec<Pattern>) -> Self {
+        Self { patterns, position, events: VecDeque::new(), sealed_us: 0, bytes_ahead: 0 }
+    }
+
+    /// The next delivery.
+    pub(super) fn next(&mut self, channel: &ChannelName, log: &FrameLog) -> Option<Delivery> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                let position = Position::new(self.position.epoch, event.offset);
+                let sealed_us = self.sealed_us;
+                return Some(Delivery::Event { channel: channel.clone(), position, sealed_us, event });
+            }
+            let from = self.position;
+            match log.read(from) {
+                Read::UpToDate => return None,
+                Read::Gap { to, reason, .. } => {
+                    self.position = to;
+                    return Some(Delivery::Gap { channel: channel.clone(), from, to, reason });
+                }
+                Read::Frame(frame) => {
+                    self.position = frame.position();
+                    self.sealed_us = frame.header().time_us;
+                    self.bytes_ahead = self.bytes_ahead.saturating_sub(frame.bytes().len());
+                    let Ok(events) = frame.events() else {
+                        // Signed by the server and yet not decodable: all that can be said is what is missing.
+                        let (channel, to) = (channel.clone(), self.position);
+                        return Some(Delivery::Gap { channel, from, to, reason: GapReason::Source });
+                    };
+                    self.keep(events, from.offset);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, events: Vec<Event>, after: Offset) {
+        let wanted = |event: &Event| {
+            let key = &event.message.routing_key;
+            self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(key))
+        };
+        self.events = events.into_iter().filter(|event| event.offset > after && wanted(event)).collect();
+    }
+}

@@ -1,0 +1,113 @@
+//! One subscription of a peer: its log, the application's cursor, and its place in the tree.
+
+use std::collections::BTreeSet;
+
+use tiercast_codec::{ChannelName, Head, LinkId, Pattern, Position, Since};
+
+use super::reader::{Delivery, Reader};
+use crate::{FrameLog, LogLimits, covers};
+
+/// A subscription of a peer.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) channel: ChannelName,
+    /// The link that feeds us. None: the server does.
+    pub(super) parent: Option<LinkId>,
+    /// The link that shall feed us next.
+    pub(super) joining: Option<LinkId>,
+    pub(super) children: BTreeSet<LinkId>,
+    /// The newest head that was verified.
+    pub(super) head: Option<Head>,
+    pub(super) tier: u32,
+    /// The request that waits for its answer.
+    pub(super) request: Option<u64>,
+    /// Whether frames are refused until the application has read some.
+    pub(super) is_stalled: bool,
+    since: Since,
+    patterns: Vec<Pattern>,
+    /// Exists once the server has said where the subscription starts.
+    pub(super) taken: Option<Taken>,
+}
+
+/// What a subscription has got so far.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) log: FrameLog,
+    pub(super) reader: Reader,
+}
+
+/// How a frame relates to what we have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// It comes next.
+    Next,
+    /// It begins a newer numbering.
+    NewEpoch,
+    /// We have it.
+    Duplicate,
+    /// Something before it is missing.
+    Ahead,
+}
+
+impl Subscription {
+    pub(super) fn new(channel: ChannelName, since: Since, patterns: Vec<Pattern>) -> Self {
+        Self {
+            channel,
+            parent: None,
+            joining: None,
+            children: BTreeSet::new(),
+            head: None,
+            tier: 0,
+            request: None,
+            is_stalled: false,
+            since,
+            patterns,
+            taken: None,
+        }
+    }
+
+    /// Where to start when subscribing now.
+    pub(super) fn since(&self) -> Since {
+        self.position().map_or(self.since, Since::Position)
+    }
+
+    /// What we have.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.taken.as_ref().map(|taken| taken.log.head())
+    }
+
+    /// The server has said where the subscription starts.
+    pub(super) fn start(&mut self, position: Position, limits: LogLimits) {
+        if self.taken.is_none() {
+            let reader = Reader::new(position, std::mem::take(&mut self.patterns));
+            self.taken = Some(Taken { log: FrameLog::new(limits, position), reader });
+        }
+    }
+
+    /// The next delivery for the application.
+    pub(super) fn next_delivery(&mut self) -> Option<Delivery> {
+        let Taken { log, reader } = self.taken.as_mut()?;
+        reader.next(&self.channel, log)
+    }
+}
+
+impl Taken {
+    /// How a frame relates to what we have: the delivery rule.
+    pub(super) fn relation(&self, frame: &tiercast_codec::Frame) -> Relation {
+        let position = self.log.head();
+        if covers(frame, position) {
+            Relation::Next
+        } else if frame.header().epoch > position.epoch {
+            Relation::NewEpoch
+        } else if frame.position() <= position {
+            Relation::Duplicate
+        } else {
+            Relation::Ahead
+        }
+    }
+
+    /// Whether `bytes` more would push frames out of the log that the application has not read.
+    pub(super) fn is_full(&self, bytes: usize) -> bool {
+        self.reader.bytes_ahead > 0 && self.reader.bytes_ahead + bytes > self.log.bytes_max()
+    }
+}

@@ -1,0 +1,82 @@
+//! Deadlines, at most one per key, in the order in which they fall due.
+//!
+//! | machine | key | falls due | then |
+//! |---|---|---|---|
+//! | hub | `Flush` | `batch.delay` after the last flush | seals the pending events |
+//! | hub | `Head` | a second without a frame | signs a head |
+//! | hub | `Heartbeat` | every `heartbeat` | pings a quiet session, closes a silent one |
+//! | hub | `LinkSetup` | `link_setup` after `assign` | gives up the link |
+//! | hub | `Retry` | backoff after three failed links, or a second without a free slot | looks for a parent again |
+//! | peer | `SessionSilent` | every heartbeat | closes a silent session |
+//! | peer | `Subscribe` | what the server asked for | asks again for a channel that was not ready |
+//! | peer | `LinkSetup` | `link_setup` after `assign` or `expect` | gives up the link |
+//! | peer | `LinkHeartbeat` | every `link_heartbeat` | pings, acknowledges, closes a silent link |
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Time;
+
+/// A set of deadlines.
+#[derive(Debug)]
+pub(crate) struct Timers<K> {
+    by_key: BTreeMap<K, Time>,
+    by_time: BTreeSet<(Time, K)>,
+}
+
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
+        Self { by_key: BTreeMap::new(), by_time: BTreeSet::new() }
+    }
+}
+
+impl<K: Copy + Ord> Timers<K> {
+    /// Sets or moves the deadline of `key`.
+    pub(crate) fn set(&mut self, key: K, at: Time) {
+        self.clear(key);
+        self.by_key.insert(key, at);
+        self.by_time.insert((at, key));
+    }
+
+    /// Forgets the deadline of `key`.
+    pub(crate) fn clear(&mut self, key: K) {
+        if let Some(at) = self.by_key.remove(&key) {
+            self.by_time.remove(&(at, key));
+        }
+    }
+
+    /// The next deadline.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the first key whose deadline has come.
+    pub(crate) fn expired(&mut self, now: Time) -> Option<K> {
+        let (at, key) = *self.by_time.first()?;
+        if at > now {
+            return None;
+        }
+        self.clear(key);
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_fall_due_in_order_and_can_be_moved_and_cleared() {
+        let mut timers = Timers::default();
+        timers.set('a', Time(30));
+        timers.set('b', Time(10));
+        timers.set('c', Time(20));
+        timers.set('a', Time(5));
+        timers.clear('c');
+        assert_eq!(timers.next(), Some(Time(5)));
+        assert_eq!(timers.expired(Time(4)), None);
+        assert_eq!(timers.expired(Time(50)), Some('a'));
+        assert_eq!(timers.expired(Time(50)), Some('b'));
+        assert_eq!(timers.expired(Time(50)), None);
+        assert_eq!(timers.next(), None);
+    }
+}

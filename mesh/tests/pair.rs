@@ -1,0 +1,359 @@
+//! A parent and a child on a calm network: who feeds whom, and what either does when something is wrong.
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use support::{CALM, Net, channel, relay, roots};
+use tiercast_codec::{Code, GapReason, Message, Position, Since};
+use tiercast_mesh::{
+    LogLimits, SourceUpdate,
+    hub::{HubConfig, Place},
+    peer::{Delivery, PeerConfig, Status},
+};
+
+const PARENT: u64 = 1;
+const CHILD: u64 = 2;
+
+fn bodies(count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|number| format!("body {number}").into_bytes()).collect()
+}
+
+/// A parent that is fed by the server, and a child that is fed by it.
+fn pair() -> Net {
+    pair_with(roots(1), relay(4), relay(0))
+}
+
+fn pair_with(hub: HubConfig, parent: PeerConfig, child: PeerConfig) -> Net {
+    let mut net = Net::new(1, hub, CALM);
+    net.join(PARENT, parent, Since::Earliest);
+    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
+    net.join(CHILD, child, Since::Earliest);
+    net.run_until("the child is fed by the parent", |net| net.parent(CHILD) == Some(PARENT));
+    net
+}
+
+fn sequence(count: i64) -> Vec<i64> {
+    (0..count).collect()
+}
+
+#[test]
+fn a_child_gets_everything_through_its_parent_and_the_server_sends_it_once() {
+    let mut net = pair();
+    for body in bodies(100) {
+        net.publish([body]);
+        net.run_for(Duration::from_millis(10));
+    }
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(100));
+    assert_eq!(net.offsets(PARENT), sequence(100));
+    let stats = net.hub.channel_stats(&channel()).unwrap();
+    assert_eq!(stats.direct_data_bytes, 2 * stats.data_bytes, "the parent's copy only");
+    let child = net.nodes[&CHILD].peer.stats();
+    assert_eq!((child.server_bytes, child.duplicates), (0, 0));
+    assert_eq!(child.parent_bytes, stats.data_bytes);
+}
+
+#[test]
+fn a_joiner_is_fed_by_the_server_until_the_link_has_caught_up_and_sees_no_event_twice() {
+    let mut net = Net::new(2, roots(1), CALM);
+    net.join(PARENT, relay(4), Since::Earliest);
+    net.publish(bodies(50));
+    net.run_for(Duration::from_millis(50));
+    net.join(CHILD, relay(0), Since::Earliest);
+    for body in bodies(50) {
+        net.publish([body]);
+        net.run_for(Duration::from_millis(1));
+    }
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.parent(CHILD), Some(PARENT));
+    assert_eq!(net.offsets(CHILD), sequence(100));
+    let child = net.nodes[&CHILD].peer.stats();
+    assert!(child.server_bytes > 0 && child.parent_bytes > 0, "{child:?}");
+}
+
+#[test]
+fn bodies_of_any_size_arrive_byte_for_byte() {
+    let mut net = pair();
+    let sizes = [0, 1, 1_160, 16_384, 16_385, 70_000, 1_000_000];
+    let sent: Vec<Vec<u8>> =
+        sizes.iter().map(|size| (0..*size).map(|at| (at * 7 % 251) as u8).collect()).collect();
+    net.publish(sent.clone());
+    net.run_until("caught up", Net::is_caught_up);
+    for node in [PARENT, CHILD] {
+        let got: Vec<_> = net.nodes[&node]
+            .deliveries
+            .iter()
+            .map(|delivery| match delivery {
+                Delivery::Event { event, .. } => event.message.body.to_vec(),
+                Delivery::Gap { .. } => panic!("a gap"),
+            })
+            .collect();
+        assert_eq!(got, sent);
+    }
+}
+
+#[test]
+fn the_children_of_a_peer_whose_session_closes_move_without_a_hole() {
+    let mut net = pair();
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    net.publish(bodies(10));
+    net.kill(PARENT);
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(30));
+    let lost = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::LOST };
+    assert!(net.nodes[&CHILD].statuses.contains(&lost), "told by the hub, not by a timeout");
+}
+
+#[test]
+fn a_child_whose_parent_falls_silent_asks_the_server_again() {
+    let mut net = pair();
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    net.tamper = Some(Box::new(|from, _, bytes| (from != PARENT).then_some(bytes)));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    let closed = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::SILENT };
+    assert!(net.nodes[&CHILD].statuses.contains(&closed));
+    assert_eq!(net.offsets(CHILD), sequence(20));
+}
+
+#[test]
+fn a_frame_with_one_flipped_bit_is_neither_delivered_nor_relayed_and_closes_its_link() {
+    const GRANDCHILD: u64 = 3;
+    let mut net = pair_with(roots(1), relay(1), relay(1));
+    net.join(GRANDCHILD, relay(0), Since::Earliest);
+    net.run_until("a chain of three", |net| net.parent(GRANDCHILD) == Some(CHILD));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    let before = net.nodes[&GRANDCHILD].peer.stats();
+    net.tamper = Some(Box::new(|from, to, bytes| {
+        let mut changed = bytes.to_vec();
+        if (from, to) == (PARENT, CHILD) && changed[0] == tiercast_codec::FRAME_KIND {
+            let middle = changed.len() / 2;
+            changed[middle] ^= 1;
+        }
+        Some(changed.into())
+    }));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    for node in [CHILD, GRANDCHILD] {
+        assert_eq!(net.offsets(node), sequence(20));
+    }
+    assert_eq!(net.nodes[&CHILD].peer.stats().bad_signatures, 1);
+    assert_eq!(
+        net.nodes[&GRANDCHILD].peer.stats().bad_signatures,
+        before.bad_signatures,
+        "it was not relayed"
+    );
+    let closed = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::BAD_SIGNATURE };
+    assert!(net.nodes[&CHILD].statuses.contains(&closed));
+    assert_eq!(net.hub.channel_stats(&channel()).unwrap().accusations, 1, "the hub was told");
+    net.run_for(Duration::from_secs(120));
+    assert_ne!(net.parent(CHILD), Some(PARENT), "the culprit gets no children any more");
+}
+
+#[test]
+fn garbage_on_a_link_closes_that_link_and_nothing_else() {
+    for garbage in
+        [&b""[..], b"\xff", b"\x01\x01", b"\x81\xa4type\xa4join", b"\x03\x01\x01\x00\x01\x02\x03\x04\x05"]
+    {
+        let mut net = pair();
+        let mut sent = false;
+        net.tamper = Some(Box::new(move |from, _, bytes| {
+            let spoils = from == PARENT && !std::mem::replace(&mut sent, true);
+            Some(if spoils { Bytes::copy_from_slice(garbage) } else { bytes })
+        }));
+        net.publish(bodies(10));
+        net.run_until("caught up", Net::is_caught_up);
+        assert_eq!(net.offsets(CHILD), sequence(10), "{garbage:x?}");
+        assert_eq!(net.nodes[&CHILD].peer.stats().malformed, 1, "{garbage:x?}");
+        assert!(net.nodes[&CHILD].closed_with.is_none() && net.nodes[&PARENT].closed_with.is_none());
+    }
+}
+
+#[test]
+fn a_stranger_without_the_token_gets_nothing() {
+    let mut net = Net::new(3, roots(1), CALM);
+    net.join(PARENT, relay(4), Since::Earliest);
+    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
+    net.tamper = Some(Box::new(|from, _, bytes| {
+        let mut changed = bytes.to_vec();
+        if from == CHILD
+            && let Some(at) = changed.windows(5).position(|window| window == b"token")
+        {
+            changed[at + 8] ^= 1;
+        }
+        Some(changed.into())
+    }));
+    net.join(CHILD, relay(0), Since::Earliest);
+    net.publish(bodies(10));
+    net.run_until("given up", |net| net.place(CHILD).is_some_and(|entry| entry.place == Place::Direct));
+    net.run_until("caught up", Net::is_caught_up);
+    let refused = Status::LinkLost { other: tiercast_codec::PeerId(2), code: Code::BAD_TOKEN };
+    assert!(net.nodes[&PARENT].statuses.contains(&refused));
+    assert_eq!(net.nodes[&PARENT].peer.stats().relayed_frames, 0);
+    assert_eq!(net.offsets(CHILD), sequence(10));
+}
+
+#[test]
+fn a_peer_that_no_parent_can_reach_is_fed_by_the_server_and_tried_again_later() {
+    let mut net = Net::new(4, roots(1), CALM);
+    net.blocked.insert((CHILD, CHILD));
+    net.join(PARENT, relay(4), Since::Earliest);
+    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
+    net.join(CHILD, relay(0), Since::Earliest);
+    for body in bodies(60) {
+        net.publish([body]);
+        net.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(net.offsets(CHILD), sequence(60));
+    assert_eq!(net.place(CHILD).unwrap().parent, None);
+    let tried = net.hub.channel_stats(&channel()).unwrap().links;
+    net.blocked.clear();
+    net.run_until("linked at last", |net| net.parent(CHILD) == Some(PARENT));
+    assert!(net.hub.channel_stats(&channel()).unwrap().links > tried);
+}
+
+#[test]
+fn a_peer_that_does_not_relay_never_hears_of_another() {
+    let mut net = Net::new(5, roots(1), CALM);
+    net.join(PARENT, relay(4), Since::Earliest);
+    net.join(CHILD, PeerConfig::default(), Since::Earliest);
+    net.publish(bodies(10));
+    net.run_for(Duration::from_secs(60));
+    assert_eq!(net.offsets(CHILD), sequence(10));
+    assert_eq!(net.place(CHILD).unwrap().place, Place::Direct);
+    assert_eq!(net.hub.channel_stats(&channel()).unwrap().links, 0);
+}
+
+#[test]
+fn a_child_takes_its_time_and_the_parent_stays_within_the_window() {
+    let mut child = relay(0);
+    child.log = LogLimits { bytes: 100_000, entries: 10_000 };
+    let mut net = pair_with(roots(1), relay(4), child);
+    net.nodes.get_mut(&CHILD).unwrap().reads = false;
+    // Bodies that do not compress.
+    let mut noise = 1_u64;
+    for _ in 0..100 {
+        let body: Vec<u8> = std::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (noise >> 56) as u8
+        })
+        .take(10_000)
+        .collect();
+        net.publish([body]);
+        net.run_for(Duration::from_millis(20));
+    }
+    net.run_for(Duration::from_secs(60));
+    let child = net.nodes[&CHILD].peer.stats();
+    assert!(child.stalls > 0, "the log was full of what the application had not read: {child:?}");
+    assert!(net.link_bytes[&CHILD] < 1_000_000, "the parent stopped: {}", net.link_bytes[&CHILD]);
+    net.nodes.get_mut(&CHILD).unwrap().reads = true;
+    net.drain_peer(CHILD);
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(100));
+    assert!(net.gaps(CHILD).is_empty());
+}
+
+#[test]
+fn a_reconnecting_peer_goes_on_from_its_position() {
+    let mut net = pair();
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    net.disconnect(CHILD);
+    net.publish(bodies(10));
+    net.run_for(Duration::from_secs(1));
+    net.connect(CHILD);
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(30));
+    net.run_until("fed by the parent again", |net| net.parent(CHILD) == Some(PARENT));
+}
+
+#[test]
+fn a_new_numbering_reaches_a_child_as_exactly_one_gap_after_the_last_event_of_the_old_one() {
+    let mut net = pair();
+    net.publish(bodies(10));
+    net.source(SourceUpdate::Opened(Position::new(8, -1)));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    let gap = Delivery::Gap {
+        channel: channel(),
+        from: Position::new(7, 9),
+        to: Position::new(8, -1),
+        reason: GapReason::Epoch,
+    };
+    for node in [PARENT, CHILD] {
+        assert_eq!(net.offsets(node), [sequence(10), sequence(10)].concat());
+        assert_eq!(net.gaps(node), [&gap]);
+        assert_eq!(net.nodes[&node].deliveries[10], gap, "in its place");
+    }
+    assert_eq!(net.parent(CHILD), Some(PARENT), "no reason to move");
+}
+
+#[test]
+fn events_that_the_source_lost_are_one_explicit_gap() {
+    let mut net = pair();
+    net.publish(bodies(5));
+    net.source(SourceUpdate::Opened(Position::new(7, 99)));
+    net.publish(bodies(5));
+    net.run_until("caught up", Net::is_caught_up);
+    for node in [PARENT, CHILD] {
+        let gap = Delivery::Gap {
+            channel: channel(),
+            from: Position::new(7, 4),
+            to: Position::new(7, 99),
+            reason: GapReason::Source,
+        };
+        assert_eq!(net.gaps(node), [&gap]);
+        assert_eq!(net.offsets(node), [0, 1, 2, 3, 4, 100, 101, 102, 103, 104]);
+    }
+}
+
+#[test]
+fn holes_in_the_numbering_are_no_gaps() {
+    let mut net = pair();
+    let event = |offset| tiercast_codec::Event { offset, message: Message::default() };
+    net.source(SourceUpdate::Events(vec![event(0), event(1), event(3), event(4)]));
+    net.source(SourceUpdate::Events(vec![event(4), event(10)]));
+    net.position = Position::new(7, 10);
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), [0, 1, 3, 4, 10]);
+    assert!(net.gaps(CHILD).is_empty());
+}
+
+#[test]
+fn one_who_was_away_for_longer_than_the_log_lasts_gets_one_gap() {
+    let mut hub = roots(1);
+    hub.log = LogLimits { bytes: 1 << 20, entries: 5 };
+    let mut net = pair_with(hub, relay(4), relay(0));
+    net.publish(bodies(1));
+    net.run_until("caught up", Net::is_caught_up);
+    net.disconnect(CHILD);
+    for body in bodies(20) {
+        net.publish([body]);
+        net.run_for(Duration::from_millis(10));
+    }
+    net.connect(CHILD);
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), [vec![0], (16..21).collect()].concat());
+    assert_eq!(net.gaps(CHILD).len(), 1);
+}
+
+#[test]
+fn a_quiet_channel_says_so_and_a_dead_server_is_noticed() {
+    let mut net = pair();
+    net.publish(bodies(1));
+    net.run_for(Duration::from_secs(300));
+    assert!(net.nodes.values().all(|node| node.closed_with.is_none()), "heartbeats keep quiet sessions open");
+    assert_eq!(net.parent(CHILD), Some(PARENT), "and quiet links");
+    net.deaf.insert(CHILD);
+    net.run_until("noticed", |net| net.nodes[&CHILD].closed_with == Some(Code::SILENT));
+    assert!(net.nodes[&CHILD].session.is_none(), "by the peer itself");
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.hub.sessions(), 1);
+}

@@ -1,0 +1,317 @@
+//! Traces of a peer, recorded from scenarios and replayed: the same inputs must give the same outputs, here
+//! and in every other implementation. `UPDATE_TRACES=1 cargo test -p tiercast-mesh --test traces` records
+//! them anew.
+
+mod support;
+
+use std::{path::PathBuf, time::Duration};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use support::{
+    CALM, Net, channel, relay, roots,
+    trace::{Recorder, config_from, config_json, input_from, target_from},
+};
+use tiercast_codec::{Ed25519, Position, SigningKey, Since};
+use tiercast_mesh::{
+    LogLimits, Peer, SourceUpdate, Time,
+    peer::{PeerConfig, Target},
+};
+
+const SUBJECT: u64 = 1;
+const PARENT: u64 = 2;
+const CHILD: u64 = 3;
+
+struct Scenario {
+    name: &'static str,
+    description: &'static str,
+    config: PeerConfig,
+    play: fn(&mut Net, PeerConfig),
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let small = || PeerConfig {
+        window_bytes: 4_096,
+        ack_bytes: 1_024,
+        log: LogLimits { bytes: 40_000, entries: 64 },
+        ..relay(2)
+    };
+    let scenario = |name, description, config, play| Scenario { name, description, config, play };
+    vec![
+        scenario(
+            "leaf",
+            "fed by the server: live events, a hole, a gap, a new numbering, unsubscribing",
+            PeerConfig::default(),
+            leaf,
+        ),
+        scenario(
+            "reconnect",
+            "a lost session, going on from a position, a server that falls silent",
+            relay(0),
+            reconnect,
+        ),
+        scenario("child", "assigned to a parent, caught up, acknowledging, the parent dies", small(), child),
+        scenario(
+            "parent",
+            "serving a child within its window: small frames together, a large one in chunks, heads",
+            small(),
+            parent,
+        ),
+        scenario(
+            "relay",
+            "between a parent and a child, a new numbering passes through",
+            relay(2),
+            relay_between,
+        ),
+        scenario("tampering", "a parent changes a bit, sends garbage, falls silent", relay(2), tampering),
+        scenario(
+            "strangers",
+            "a child with a wrong token, a link that never comes up, a child that falls behind the log",
+            small(),
+            strangers,
+        ),
+    ]
+}
+
+fn bodies(count: usize, bytes: usize) -> Vec<Vec<u8>> {
+    // Bodies that compress a little, so that both kinds of payload occur.
+    (0..count).map(|number| (0..bytes).map(|at| (at * (7 + number % 5) % 251) as u8).collect()).collect()
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn join_subject(net: &mut Net, config: PeerConfig) {
+    net.join_with(SUBJECT, Peer::new(config, Box::new(Ed25519)), Since::Earliest);
+}
+
+fn join_other(net: &mut Net, node: u64, config: PeerConfig) {
+    net.join_with(node, Peer::new(config, Box::new(Ed25519)), Since::Earliest);
+    net.run_until("placed", |net| net.is_settled(node));
+}
+
+fn publish(net: &mut Net, bodies: Vec<Vec<u8>>) {
+    for body in bodies {
+        net.publish([body]);
+        net.run_for(ms(3));
+    }
+    net.run_until("caught up", Net::is_caught_up);
+}
+
+fn leaf(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    publish(net, bodies(5, 200));
+    net.source(SourceUpdate::Opened(Position::new(7, 20)));
+    publish(net, bodies(2, 50));
+    net.source(SourceUpdate::Opened(Position::new(8, -1)));
+    publish(net, bodies(2, 50));
+    net.run_for(Duration::from_secs(45));
+    net.peer(SUBJECT, tiercast_mesh::peer::Input::Unsubscribe(channel()));
+    net.run_for(ms(50));
+}
+
+fn reconnect(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    publish(net, bodies(3, 100));
+    net.disconnect(SUBJECT);
+    net.publish(bodies(3, 100));
+    net.run_for(Duration::from_secs(1));
+    net.connect(SUBJECT);
+    net.run_until("caught up", Net::is_caught_up);
+    // A server that falls silent.
+    net.deaf.insert(SUBJECT);
+    net.run_until("noticed", |net| net.nodes[&SUBJECT].session.is_none());
+    net.deaf.clear();
+    net.connect(SUBJECT);
+    publish(net, bodies(1, 10));
+}
+
+fn child(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(4));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    publish(net, bodies(12, 300));
+    net.run_for(Duration::from_secs(5));
+    net.publish(bodies(2, 300));
+    net.kill(PARENT);
+    publish(net, bodies(2, 300));
+}
+
+fn parent(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.run_until("placed", |net| net.is_settled(SUBJECT));
+    publish(net, bodies(6, 100));
+    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
+    publish(net, bodies(20, 500));
+    let mut noise = 1_u32;
+    let mut large = vec![0; 20_000];
+    for byte in &mut large {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *byte = (noise >> 24) as u8;
+    }
+    publish(net, vec![large]);
+    net.run_for(Duration::from_secs(5));
+    net.disconnect(CHILD);
+    net.run_for(ms(100));
+}
+
+fn relay_between(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(1));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
+    publish(net, bodies(3, 100));
+    net.source(SourceUpdate::Opened(Position::new(9, -1)));
+    publish(net, bodies(3, 100));
+    net.run_for(Duration::from_secs(3));
+}
+
+fn tampering(net: &mut Net, config: PeerConfig) {
+    for (count, kind) in [0, 1, 2].into_iter().enumerate() {
+        join_other(net, PARENT + count as u64, relay(1));
+        if count == 0 {
+            join_subject(net, config.clone());
+        }
+        net.run_for(Duration::from_secs(70));
+        let mut spoilt = false;
+        net.tamper = Some(Box::new(move |_, to, bytes| {
+            if to != SUBJECT || spoilt {
+                return Some(bytes);
+            }
+            // Silence lasts, the others happen once.
+            spoilt = kind != 2;
+            let mut changed = bytes.to_vec();
+            let middle = changed.len() / 2;
+            changed[middle] ^= 4;
+            match kind {
+                0 => Some(changed.into()),
+                1 => Some(Bytes::from_static(b"\xc1garbage")),
+                _ => None,
+            }
+        }));
+        net.publish(bodies(2, 400));
+        net.run_for(Duration::from_secs(10));
+        net.tamper = None;
+        net.kill(PARENT + count as u64);
+    }
+    net.run_until("caught up", Net::is_caught_up);
+}
+
+fn strangers(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.run_until("placed", |net| net.is_settled(SUBJECT));
+    net.tamper = Some(Box::new(|from, _, bytes| {
+        let mut changed = bytes.to_vec();
+        if from == CHILD
+            && let Some(at) = changed.windows(5).position(|window| window == b"token")
+        {
+            changed[at + 8] ^= 1;
+        }
+        Some(changed.into())
+    }));
+    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    net.run_for(ms(500));
+    net.kill(CHILD);
+    net.tamper = None;
+    net.blocked.insert((CHILD + 1, CHILD + 1));
+    net.join_with(CHILD + 1, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    net.run_for(Duration::from_secs(15));
+    net.kill(CHILD + 1);
+    // A child that acknowledges so rarely that the log moves on without it.
+    let lazy = PeerConfig { ack_bytes: 1 << 20, link_heartbeat: Duration::from_secs(5), ..relay(0) };
+    net.join_with(CHILD + 2, Peer::new(lazy, Box::new(Ed25519)), Since::Earliest);
+    net.run_until("linked", |net| net.parent(CHILD + 2) == Some(SUBJECT));
+    for body in bodies(80, 2_000) {
+        net.publish([body]);
+        net.run_for(ms(40));
+    }
+    net.run_until("caught up", Net::is_caught_up);
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("traces").join(format!("{name}.json"))
+}
+
+fn record(scenario: &Scenario) -> Value {
+    let key = SigningKey::from_seed(&[5; 32]);
+    let mut net = Net::with_signer(1, roots(1), CALM, Box::new(key));
+    net.recorder = Some(Recorder::new(SUBJECT));
+    (scenario.play)(&mut net, scenario.config.clone());
+    let steps = net.recorder.map(|recorder| recorder.steps).unwrap_or_default();
+    json!({ "description": scenario.description, "config": config_json(&scenario.config), "steps": steps })
+}
+
+/// Plays the inputs of a trace to a fresh peer and writes down what it does.
+fn replay(trace: &Value) -> Vec<Value> {
+    let mut peer = Peer::new(config_from(&trace["config"]), Box::new(Ed25519));
+    let mut recorder = Recorder::new(SUBJECT);
+    for step in trace["steps"].as_array().expect("steps") {
+        if step["input"].is_object() {
+            let (now, input) = (Time(step["now"].as_u64().expect("now")), input_from(&step["input"]));
+            recorder.input(now, &input);
+            peer.handle(now, input).expect("a legal input");
+        } else {
+            let target: Target = target_from(&step["transmit"]);
+            let bytes = peer.poll_transmit(target);
+            recorder.transmit(target, bytes.as_ref());
+        }
+        while let Some(delivery) = peer.poll_delivery() {
+            recorder.delivery(&delivery);
+        }
+        while let Some(output) = peer.poll_output() {
+            recorder.output(&output);
+        }
+    }
+    recorder.steps
+}
+
+/// Compact enough to review: one step a line.
+fn to_text(trace: &Value) -> String {
+    let lines: Vec<_> = trace["steps"].as_array().unwrap().iter().map(|step| format!("    {step}")).collect();
+    let (description, config) = (&trace["description"], &trace["config"]);
+    format!(
+        "{{\n  \"description\": {description},\n  \"config\": {config},\n  \"steps\": [\n{}\n  ]\n}}\n",
+        lines.join(",\n")
+    )
+}
+
+#[test]
+fn a_peer_does_what_the_traces_say() {
+    for scenario in scenarios() {
+        let path = path(scenario.name);
+        if std::env::var_os("UPDATE_TRACES").is_some() {
+            std::fs::write(&path, to_text(&record(&scenario))).unwrap();
+        }
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let trace: Value = serde_json::from_str(&text).unwrap();
+        let expected = trace["steps"].as_array().unwrap();
+        assert!(expected.len() > 20, "{} hardly does anything", scenario.name);
+        for (number, (expected, got)) in expected.iter().zip(replay(&trace)).enumerate() {
+            assert_eq!(*expected, got, "{} step {number}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn every_trace_belongs_to_a_scenario_and_the_scenarios_still_give_them() {
+    let names: Vec<_> = scenarios().iter().map(|scenario| format!("{}.json", scenario.name)).collect();
+    for entry in std::fs::read_dir(path("").parent().unwrap()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(names.contains(&name), "{name} is nobody's");
+    }
+    for scenario in scenarios() {
+        let recorded: Value =
+            serde_json::from_str(&std::fs::read_to_string(path(scenario.name)).unwrap()).unwrap();
+        let now = record(&scenario);
+        assert_eq!(recorded["config"], now["config"], "{}", scenario.name);
+        assert_eq!(
+            recorded["steps"], now["steps"],
+            "{} is stale: UPDATE_TRACES=1 records it anew",
+            scenario.name
+        );
+    }
+}

@@ -1,0 +1,89 @@
+/** Control messages between a peer and the hub. Names and order of fields are those on the wire. */
+import { channelName, code, position, publicKey, since, token } from "./fields.js";
+import { type MessageFamily, messageFamily } from "./message.js";
+import { type Of, boolean, integer, list, oneOf, optional, struct, tagged, text, u16, u32, u53, withDefault } from "./schema.js";
+import { iceServer, signal } from "./signal.js";
+
+/** The protocol version that `hello` names. */
+export const PROTOCOL_VERSION = 1;
+
+const ping = { time_us: u53 };
+const pong = { time_us: u53 };
+const signalMessage = { link: u53, signal };
+
+const toHubVariants = {
+  /** First message of a session. */
+  hello: { id: u53, protocol: u32, client: text },
+  /** Asks for a channel. Without `relay` the peer takes no part in the mesh and the server feeds it. */
+  subscribe: {
+    id: u53,
+    channel: channelName,
+    since: withDefault(since, "now"),
+    relay: optional(struct({ node: oneOf("browser", "native"), children_max: u16 })),
+  },
+  /** Ends a subscription. */
+  unsubscribe: { id: u53, channel: channelName },
+  /** Asks the server to feed a subscription from a position on, because its parent (on `link`) cannot. */
+  feed: { channel: channelName, position, link: optional(u53), code },
+  /** Says that the parent on `link` feeds the subscription now, so that the server may stop. */
+  fed: { channel: channelName, link: u53 },
+  /** A step of the negotiation of a link, for the other end. */
+  signal: signalMessage,
+  /** Says that a link is gone, and why. */
+  report: { link: u53, code },
+  ping,
+  pong,
+} as const;
+
+const toPeerVariants = {
+  /** Answers `hello`: this session, the peer's name in the tree, the server's clock, the keys that sign. */
+  welcome: {
+    id: u53,
+    session: u53,
+    peer: u53,
+    server_time_us: u53,
+    keys: list(publicKey),
+    heartbeat_ms: u32,
+    ice_servers: list(iceServer),
+  },
+  /** Answers `subscribe`: where the subscription starts, and the newest offset. */
+  subscribed: {
+    id: u53,
+    channel: channelName,
+    channel_id: u32,
+    position,
+    head: integer(-1, Number.MAX_SAFE_INTEGER),
+    recovered: boolean,
+  },
+  /** Answers `unsubscribe`. */
+  unsubscribed: { id: u53, channel: channelName },
+  /** Gives a peer its parent. */
+  assign: { channel: channelName, link: u53, parent: u53, token, offers: boolean },
+  /** Announces a child to a parent. */
+  expect: { channel: channelName, link: u53, child: u53, token, offers: boolean },
+  /** A peer's place: 1 fed by the server, n by a peer of tier n - 1, 0 fed by the server and relaying nothing. */
+  place: { channel: channelName, tier: u32 },
+  /** A step of the negotiation of a link, from the other end. */
+  signal: signalMessage,
+  /** Ends a link: the other end is gone, or the hub changed the tree. */
+  lost: { link: u53, code },
+  /** Events that are gone for good. */
+  gap: { channel: channelName, from: position, to: position, reason: oneOf("retention", "epoch", "source") },
+  /** Answers a request that failed, or a message that was ignored. */
+  error: { id: optional(u53), code, reason: text, retry_after_ms: optional(u32) },
+  ping,
+  pong,
+} as const;
+
+const toHub = tagged("type", toHubVariants);
+const toPeer = tagged("type", toPeerVariants);
+
+/** What a peer says to the hub. */
+export type ToHub = Of<typeof toHub>;
+/** What the hub says to a peer. */
+export type ToPeer = Of<typeof toPeer>;
+/** Why events are gone. */
+export type GapReason = Extract<ToPeer, { type: "gap" }>["reason"];
+
+export const ToHub: MessageFamily<ToHub> = messageFamily(toHub, Object.keys(toHubVariants));
+export const ToPeer: MessageFamily<ToPeer> = messageFamily(toPeer, Object.keys(toPeerVariants));

@@ -1,0 +1,18 @@
+/** The format's limits. Every decoder checks them before it reserves memory. */
+
+/** Longest channel name, in bytes. */
+export const CHANNEL_NAME_BYTES_MAX = 128;
+/** Most events in one frame. */
+export const FRAME_EVENTS_MAX = 4_096;
+/** Largest payload of a frame as it travels, in bytes. */
+export const FRAME_PAYLOAD_BYTES_MAX = 4 << 20;
+/** Largest payload of a frame after inflating, in bytes. */
+export const FRAME_INFLATED_BYTES_MAX = 4 << 20;
+/** Deepest nesting of header values. */
+export const HEADER_DEPTH_MAX = 16;
+/** Largest control or link message, in bytes. */
+export const CONTROL_BYTES_MAX = 64 << 10;
+/** Deepest nesting of a control or link message. */
+export const CONTROL_DEPTH_MAX = 7;
+/** Most bytes in one message on a data channel; a larger frame crosses it in chunks. */
+export const LINK_MESSAGE_BYTES_MAX = 16 << 10;

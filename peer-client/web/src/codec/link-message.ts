@@ -1,0 +1,26 @@
+/** Link messages between parent and child, beside frames and heads. */
+import { code, position, token } from "./fields.js";
+import { type MessageFamily, messageFamily } from "./message.js";
+import { type Of, tagged, u32, u53 } from "./schema.js";
+
+const variants = {
+  /** The child's first message: who it is, and from where on it wants frames. */
+  join: { token, channel: u32, position },
+  /** The parent's answer: how far it is itself. A child that has reached this is fed by the link. */
+  joined: { position },
+  /** The child's acknowledgement of what it has taken. The parent stays within a window beyond it. */
+  at: { position },
+  /** The last message before a link is closed. */
+  bye: { code },
+  /** Asks for a `pong`. */
+  ping: { time_us: u53 },
+  /** Answers a `ping`. */
+  pong: { time_us: u53 },
+} as const;
+
+const linkMessage = tagged("type", variants);
+
+/** What peers say to each other on a link. */
+export type LinkMessage = Of<typeof linkMessage>;
+
+export const LinkMessage: MessageFamily<LinkMessage> = messageFamily(linkMessage, Object.keys(variants));

@@ -1,0 +1,109 @@
+/**
+ * What is inside a frame: a msgpack array of events.
+ *
+ * An event is an array of eight: offset minus the frame's `after`, routing key, exchange, content type,
+ * message id, timestamp, headers, body. What the publisher did not give is nil.
+ */
+import { DecodeError } from "./error.js";
+import type { Event, HeaderTable, HeaderValue } from "./event.js";
+import { HEADER_DEPTH_MAX } from "./limits.js";
+import { MsgpackError, MsgpackFloat, MsgpackReader, type MsgpackValue } from "./msgpack-reader.js";
+
+/** The part of a frame's header that its events must agree with. */
+export interface EventRange {
+  readonly after: number;
+  readonly last: number;
+  readonly eventCount: number;
+}
+
+/** The array of events, the event, its headers. */
+const DEPTH_OF_HEADERS = 3;
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** Reads the events of a payload that has been inflated. */
+export function decodeEvents(payload: Uint8Array, range: EventRange): Event[] {
+  const events = readArray(payload);
+  if (events.length !== range.eventCount) {
+    throw bad(`${events.length} events, the header says ${range.eventCount}`);
+  }
+  let previous = range.after;
+  return events.map((value) => {
+    const event = readEvent(value, range.after);
+    if (event.offset <= previous || event.offset > range.last) {
+      throw bad("offsets do not ascend within the frame's range");
+    }
+    previous = event.offset;
+    return event;
+  });
+}
+
+function readArray(payload: Uint8Array): readonly MsgpackValue[] {
+  const reader = new MsgpackReader(payload, HEADER_DEPTH_MAX + DEPTH_OF_HEADERS);
+  let value: MsgpackValue;
+  try {
+    value = reader.value();
+  } catch (error) {
+    if (error instanceof MsgpackError) throw bad(error.message);
+    throw error;
+  }
+  if (!reader.isAtEnd) throw bad("bytes after the last event");
+  if (!isArray(value)) throw bad("not an array");
+  return value;
+}
+
+function readEvent(value: MsgpackValue, after: number): Event {
+  if (!isArray(value) || value.length !== 8) throw bad("an event is not an array of eight");
+  const [ahead, routingKey, exchange, contentType, messageId, timestamp, headers, body] = value;
+  if (typeof ahead !== "number" && typeof ahead !== "bigint") throw bad("an offset is not an integer");
+  if (typeof routingKey !== "string" || typeof exchange !== "string") throw bad("a routing key is not text");
+  if (!(headers instanceof Map)) throw bad("headers are not a map");
+  if (!(body instanceof Uint8Array)) throw bad("a body is not a byte string");
+  const event: Event = {
+    offset: typeof ahead === "number" ? after + ahead : Number(BigInt(after) + ahead),
+    routingKey,
+    exchange,
+    contentType: optionalText(contentType),
+    messageId: optionalText(messageId),
+    timestamp: optionalTime(timestamp),
+    headers: headerTable(headers),
+    body: body.slice(),
+  };
+  return event;
+}
+
+function optionalText(value: MsgpackValue | undefined): string | undefined {
+  if (value === null) return undefined;
+  if (typeof value !== "string") throw bad("a content type or message id is not text");
+  return value;
+}
+
+function optionalTime(value: MsgpackValue | undefined): number | bigint | undefined {
+  if (value === null) return undefined;
+  const isInteger = typeof value === "bigint" || typeof value === "number";
+  if (!isInteger || value < 0) throw bad("a timestamp is not a time");
+  return value;
+}
+
+function headerTable(map: ReadonlyMap<string, MsgpackValue>): HeaderTable {
+  // Without a prototype, so that no key can reach one.
+  const table = Object.create(null) as Record<string, HeaderValue>;
+  for (const [key, value] of map) table[key] = headerValue(value);
+  return table;
+}
+
+function headerValue(value: MsgpackValue): HeaderValue {
+  if (value instanceof Uint8Array) return value.slice();
+  if (value instanceof MsgpackFloat) return value.value;
+  if (isArray(value)) return value.map(headerValue);
+  if (value instanceof Map) return headerTable(value as ReadonlyMap<string, MsgpackValue>);
+  if (typeof value === "bigint" && value > INT64_MAX) throw bad("integer above 2^63 - 1");
+  return value as null | boolean | number | bigint | string;
+}
+
+function isArray(value: MsgpackValue): value is readonly MsgpackValue[] {
+  return Array.isArray(value);
+}
+
+function bad(detail: string): DecodeError {
+  return new DecodeError("bad_events", `bad events: ${detail}`);
+}

@@ -1,0 +1,41 @@
+/** What can be set about a peer. */
+
+/** How much a log keeps. The oldest entries go first. */
+export interface LogLimits {
+  /** Most bytes of frames. */
+  readonly bytes: number;
+  /** Most entries. */
+  readonly entries: number;
+}
+
+/** A peer's settings. Times in microseconds. */
+export interface PeerConfig {
+  /** Program and version, for the server's operator. */
+  readonly client: string;
+  /** What it does for others; undefined: it takes no part in the mesh, and nobody learns its address. */
+  readonly relay: { readonly node: "browser" | "native"; readonly children_max: number } | undefined;
+  /** What it keeps for its children and for an application that is slow. */
+  readonly log: LogLimits;
+  /** How far it runs ahead of what a child has acknowledged, in bytes. */
+  readonly windowBytes: number;
+  /** A child acknowledges after this many bytes. */
+  readonly ackBytes: number;
+  /** A quiet link is pinged this often and closed after three times as long without a word. */
+  readonly linkHeartbeatUs: number;
+  /** A link that is not up after this long is given up. */
+  readonly linkSetupUs: number;
+  /** A server that does not answer `hello` for this long is given up. */
+  readonly welcomeTimeoutUs: number;
+}
+
+/** Half of what native peers keep, as a page shares its memory with others; all else as theirs. */
+export const DEFAULT_CONFIG: PeerConfig = {
+  client: "tiercast-peer",
+  relay: undefined,
+  log: { bytes: 4 << 20, entries: 16_384 },
+  windowBytes: 256 << 10,
+  ackBytes: 64 << 10,
+  linkHeartbeatUs: 2_000_000,
+  linkSetupUs: 10_000_000,
+  welcomeTimeoutUs: 10_000_000,
+};

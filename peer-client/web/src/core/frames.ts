@@ -1,0 +1,72 @@
+/** Frames and heads, from wherever they come: the delivery rule, and what is passed on to the children. */
+import { Code, type Frame, type Head } from "../codec/index.js";
+import type { Target } from "./peer-types.js";
+import { type Outcome, Refusal, type State } from "./state.js";
+
+/** Takes a frame if it is what comes next. Duplicates are dropped before their signature costs anything. */
+export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boolean): Outcome {
+  const subscription = state.subscriptions.get(frame.header.channel);
+  const taken = subscription?.taken;
+  if (subscription === undefined || taken === undefined) return "done";
+  const bytes = frame.bytes.length;
+  const relation = taken.relation(frame);
+  if (relation === "duplicate") {
+    state.stats.duplicates++;
+    return "done";
+  }
+  if (relation === "ahead") {
+    state.stats.notTaken++;
+    // From the server this can only be what it sent before it heard our `feed`.
+    if (from === "session") return "done";
+    throw new Refusal(Code.unavailable);
+  }
+  if (subscription.isStalled || taken.isFull(bytes)) {
+    state.stats.notTaken++;
+    stall(state, frame.header.channel);
+    return "done";
+  }
+  if (!isGenuine) return { item: { kind: "frame", frame }, signed: frame.signed(subscription.channel) };
+  if (relation === "new_epoch") taken.log.jump(frame.positionBefore, "epoch");
+  taken.reader.bytesAhead += bytes;
+  taken.log.push(frame);
+  state.stats.frames++;
+  if (from === "session") {
+    state.stats.serverBytes += bytes;
+  } else {
+    state.stats.parentBytes += bytes;
+    const link = state.links.get(from);
+    if (link !== undefined) link.frameBytes += bytes;
+  }
+  state.announceChildren(subscription);
+  return "done";
+}
+
+/** Keeps a head that is newer than the one we know. */
+export function onHead(state: State, head: Head, isGenuine: boolean): Outcome {
+  const subscription = state.subscriptions.get(head.channel);
+  if (subscription === undefined) return "done";
+  if (subscription.head !== undefined && subscription.head.timeUs >= head.timeUs) return "done";
+  if (!isGenuine) return { item: { kind: "head", head }, signed: head.signed(subscription.channel) };
+  subscription.head = head;
+  state.announceChildren(subscription);
+  return "done";
+}
+
+/** The application is too slow to take more: the children have to go elsewhere, and so does our parent. */
+function stall(state: State, id: number): void {
+  const subscription = state.subscriptions.get(id);
+  if (subscription === undefined || subscription.isStalled) return;
+  subscription.isStalled = true;
+  state.stats.stalls++;
+  state.closeLinksOf(subscription, Code.lagging);
+}
+
+/** Goes on taking frames once the application has read half of what filled the log. */
+export function endStall(state: State, id: number): void {
+  const subscription = state.subscriptions.get(id);
+  const taken = subscription?.taken;
+  if (subscription?.isStalled !== true || taken === undefined) return;
+  if (taken.reader.bytesAhead > taken.log.limits.bytes / 2) return;
+  subscription.isStalled = false;
+  state.askFeed(id, undefined, Code.lagging);
+}

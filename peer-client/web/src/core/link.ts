@@ -1,0 +1,91 @@
+/** One link of a peer: to its parent, or to a child. */
+import {
+  type Code,
+  DecodeError,
+  FRAME_BYTES_MAX,
+  type Frame,
+  LinkMessage,
+  type Position,
+  readItems,
+  tooLarge,
+} from "../codec/index.js";
+import { Inbox } from "./inbox.js";
+import { Outbox } from "./outbox.js";
+import type { Service } from "./service.js";
+
+/** Which end of the link this peer is, and how far it has come. */
+export type End =
+  /** The parent's: not yet connected. */
+  | { readonly kind: "awaits_child" }
+  /** The parent's: connected, and waiting for `join`. */
+  | { readonly kind: "awaits_join" }
+  /** The parent's: serving the child. */
+  | { readonly kind: "serves"; readonly service: Service }
+  /** The child's: not yet connected. */
+  | { readonly kind: "awaits_parent" }
+  /** The child's: `join` has been sent. */
+  | { readonly kind: "joins" }
+  /** The child's: the parent is at `goal`; once we are there too, it feeds us. */
+  | {
+      readonly kind: "follows";
+      readonly goal: Position;
+      unacknowledgedBytes: number;
+      acknowledged: Position;
+    };
+
+/** A connection to another peer, under way or up. */
+export class Link {
+  readonly outbox = new Outbox();
+  readonly inbox = new Inbox();
+  readonly channel: number;
+  /** The peer at the other end. */
+  readonly other: number;
+  readonly token: Uint8Array;
+  end: End;
+  lastReceived: number;
+  lastSent: number;
+  /** Whether the driver was told that there is something to send. */
+  isAnnounced = false;
+  /** Bytes handed to the child, or taken from the parent. */
+  frameBytes = 0;
+  #parts: Uint8Array[] = [];
+  #partsBytes = 0;
+
+  constructor(now: number, channel: number, other: number, token: Uint8Array, end: End) {
+    this.channel = channel;
+    this.other = other;
+    this.token = token;
+    this.end = end;
+    this.lastReceived = now;
+    this.lastSent = now;
+  }
+
+  get isOpen(): boolean {
+    return this.end.kind !== "awaits_child" && this.end.kind !== "awaits_parent";
+  }
+
+  /** Adds a chunk; gives the frame when it is whole. */
+  assemble(part: Uint8Array, isLast: boolean): Frame | undefined {
+    const bytes = this.#partsBytes + part.length;
+    if (bytes > FRAME_BYTES_MAX) throw tooLarge("chunked frame", bytes, FRAME_BYTES_MAX);
+    this.#parts.push(part);
+    this.#partsBytes = bytes;
+    if (!isLast) return undefined;
+    const whole = new Uint8Array(bytes);
+    let at = 0;
+    for (const piece of this.#parts) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    this.#parts = [];
+    this.#partsBytes = 0;
+    const [item, ...rest] = readItems(whole);
+    if (item?.kind === "frame" && rest.length === 0) return item.frame;
+    throw new DecodeError("trailing_bytes", "chunks hold one frame");
+  }
+}
+
+/** The last message on a link. */
+export function bye(code: Code): Uint8Array {
+  return LinkMessage.encode({ type: "bye", code });
+}

@@ -1,0 +1,196 @@
+/** Links: how a child joins and follows its parent, and how a parent serves its child. */
+import {
+  Code,
+  type Frame,
+  type Item,
+  LinkMessage,
+  type Position,
+  UnknownMessageError,
+  comparePositions,
+} from "../codec/index.js";
+import { onFrame, onHead } from "./frames.js";
+import type { Link } from "./link.js";
+import { Service } from "./service.js";
+import { type Outcome, Refusal, type State } from "./state.js";
+
+type Message<T extends LinkMessage["type"]> = Extract<LinkMessage, { type: T }>;
+
+export function openLink(state: State, id: number, link: Link, offers: boolean): void {
+  state.links.set(id, link);
+  state.timers.set({ kind: "link_setup", link: id }, state.now + state.config.linkSetupUs);
+  state.outputs.push({ type: "openLink", link: id, offers });
+}
+
+export function onLinkOpened(state: State, id: number): void {
+  const link = state.links.get(id);
+  if (link === undefined) return;
+  link.lastReceived = state.now;
+  link.lastSent = state.now;
+  state.timers.set({ kind: "link_heartbeat", link: id }, state.now + state.config.linkHeartbeatUs);
+  if (link.end.kind === "awaits_child") {
+    link.end = { kind: "awaits_join" };
+  } else if (link.end.kind === "awaits_parent") {
+    const position = positionOf(state, link);
+    if (position === undefined) {
+      state.closeLink(id, Code.unexpected);
+      return;
+    }
+    link.end = { kind: "joins" };
+    state.tell(id, { type: "join", token: link.token, channel: link.channel, position });
+  }
+}
+
+export function onLinkItem(state: State, id: number, link: Link, item: Item, isGenuine: boolean): Outcome {
+  if (item.kind === "control") {
+    const message = decode(item.bytes);
+    if (message !== undefined) onMessage(state, id, link, message);
+    return "done";
+  }
+  if (link.end.kind !== "follows") throw new Refusal(Code.unexpected);
+  switch (item.kind) {
+    case "frame":
+      return onLinkFrame(state, id, link, item.frame, isGenuine);
+    case "head":
+      return onHead(state, item.head, isGenuine);
+    case "chunk": {
+      const frame = link.assemble(item.part, item.isLast);
+      return frame === undefined ? "done" : onLinkFrame(state, id, link, frame, false);
+    }
+  }
+}
+
+function onLinkFrame(state: State, id: number, link: Link, frame: Frame, isGenuine: boolean): Outcome {
+  if (link.channel !== frame.header.channel) throw new Refusal(Code.unexpected);
+  const outcome = onFrame(state, frame, id, isGenuine);
+  if (outcome !== "done") return outcome;
+  if (link.end.kind === "follows") {
+    link.end.unacknowledgedBytes += frame.bytes.length;
+    if (link.end.unacknowledgedBytes >= state.config.ackBytes) acknowledge(state, id, link);
+  }
+  checkGoal(state, id, link);
+  return "done";
+}
+
+/** Nothing for a message of an unknown type. */
+function decode(bytes: Uint8Array): LinkMessage | undefined {
+  try {
+    return LinkMessage.decode(bytes);
+  } catch (error) {
+    if (error instanceof UnknownMessageError) return undefined;
+    throw error;
+  }
+}
+
+function onMessage(state: State, id: number, link: Link, message: LinkMessage): void {
+  switch (message.type) {
+    case "ping":
+      state.tell(id, { type: "pong", time_us: message.time_us });
+      break;
+    case "pong":
+      break;
+    case "bye":
+      state.outputs.push({ type: "closeLink", link: id, bye: undefined });
+      state.dropLink(id, message.code, "tell_hub");
+      break;
+    case "join":
+      onJoin(state, id, link, message);
+      break;
+    case "at":
+      if (link.end.kind !== "serves") throw new Refusal(Code.unexpected);
+      link.end.service.acknowledge(message.position);
+      state.announce(id, link);
+      break;
+    case "joined":
+      onJoined(state, id, link, message);
+      break;
+  }
+}
+
+function onJoin(state: State, id: number, link: Link, join: Message<"join">): void {
+  if (link.end.kind !== "awaits_join") throw new Refusal(Code.unexpected);
+  const isExpected = join.channel === link.channel && isEqual(join.token, link.token);
+  if (!isExpected) throw new Refusal(Code.bad_token);
+  const subscription = state.subscriptions.get(link.channel);
+  const position = subscription?.position;
+  if (subscription === undefined || position === undefined) throw new Refusal(Code.unavailable);
+  state.timers.clear({ kind: "link_setup", link: id });
+  link.end = { kind: "serves", service: new Service(join.position) };
+  state.say({ kind: "children", channel: subscription.channel, count: state.countChildren(link.channel) });
+  state.tell(id, { type: "joined", position });
+}
+
+function onJoined(state: State, id: number, link: Link, { position: goal }: Message<"joined">): void {
+  if (link.end.kind !== "joins") throw new Refusal(Code.unexpected);
+  state.timers.clear({ kind: "link_setup", link: id });
+  const acknowledged = positionOf(state, link) ?? goal;
+  link.end = { kind: "follows", goal, unacknowledgedBytes: 0, acknowledged };
+  checkGoal(state, id, link);
+}
+
+/** Lets a link that has caught us up become our parent. */
+function checkGoal(state: State, id: number, link: Link): void {
+  const subscription = state.subscriptions.get(link.channel);
+  const position = subscription?.position;
+  if (link.end.kind !== "follows" || subscription?.joining !== id || position === undefined) return;
+  if (comparePositions(position, link.end.goal) < 0) return;
+  const { channel, parent: earlier } = subscription;
+  subscription.joining = undefined;
+  subscription.parent = id;
+  state.tellHub({ type: "fed", channel, link: id });
+  state.say({ kind: "parent", channel, parent: link.other });
+  if (earlier !== undefined) state.closeLink(earlier, Code.replaced);
+}
+
+/** Tells a parent how far we are. */
+function acknowledge(state: State, id: number, link: Link): void {
+  const position = positionOf(state, link);
+  if (link.end.kind !== "follows" || position === undefined) return;
+  link.end.unacknowledgedBytes = 0;
+  link.end.acknowledged = position;
+  state.tell(id, { type: "at", position });
+}
+
+/** The next message for the other end of a link. */
+export function pollLink(state: State, id: number): Uint8Array | undefined {
+  const link = state.links.get(id);
+  if (link === undefined) return undefined;
+  const message = link.outbox.pop();
+  if (message !== undefined) {
+    link.lastSent = state.now;
+    return message;
+  }
+  const subscription = state.subscriptions.get(link.channel);
+  if (link.end.kind !== "serves" || subscription?.taken === undefined) return undefined;
+  const serve = link.end.service.next(subscription.taken.log, subscription.head, state.config.windowBytes);
+  if (serve.kind === "unavailable") state.closeLink(id, Code.unavailable);
+  if (serve.kind !== "send") return undefined;
+  link.lastSent = state.now;
+  link.frameBytes += serve.frameBytes;
+  state.stats.relayedFrames += serve.frames;
+  state.stats.relayedBytes += serve.frameBytes;
+  return serve.bytes;
+}
+
+export function onLinkHeartbeat(state: State, id: number): void {
+  const link = state.links.get(id);
+  if (link === undefined) return;
+  const { linkHeartbeatUs } = state.config;
+  if (state.now - link.lastReceived >= linkHeartbeatUs * 3) {
+    state.closeLink(id, Code.silent);
+    return;
+  }
+  state.timers.set({ kind: "link_heartbeat", link: id }, state.now + linkHeartbeatUs);
+  const position = positionOf(state, link);
+  const hasMoved =
+    link.end.kind === "follows" && position !== undefined && comparePositions(link.end.acknowledged, position) !== 0;
+  if (hasMoved) acknowledge(state, id, link);
+  else if (state.now - link.lastSent >= linkHeartbeatUs) state.tell(id, { type: "ping", time_us: state.now });
+}
+
+function positionOf(state: State, link: Link): Position | undefined {
+  return state.subscriptions.get(link.channel)?.position;
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}

@@ -1,0 +1,103 @@
+/** What goes into a peer and what comes out of it. */
+import type { Code, IceServer, Pattern, Position, Signal, SignedMessage, Since } from "../codec/index.js";
+
+/** What happens to a peer. */
+export type Input =
+  /** The connection to the server is open. */
+  | { readonly type: "sessionOpened" }
+  /** The server sent a message. */
+  | { readonly type: "sessionData"; readonly bytes: Uint8Array }
+  /** The connection to the server is gone. Said in every case, also after the output `closeSession`. */
+  | { readonly type: "sessionClosed" }
+  /** A link's data channel is open. */
+  | { readonly type: "linkOpened"; readonly link: number }
+  /** A link brought a message. */
+  | { readonly type: "linkData"; readonly link: number; readonly bytes: Uint8Array }
+  /** A link is gone, or could not be set up. Said in every case but that of the output `closeLink`. */
+  | { readonly type: "linkClosed"; readonly link: number }
+  /** A link's transport has something for the transport at the other end. */
+  | { readonly type: "localSignal"; readonly link: number; readonly signal: Signal }
+  /** The answer to the output `verify`. Without one, nothing more is read from where the item came from. */
+  | { readonly type: "verified"; readonly ticket: number; readonly isGenuine: boolean }
+  /** The application wants a channel; no `patterns`: all of it. */
+  | {
+      readonly type: "subscribe";
+      readonly channel: string;
+      readonly since: Since;
+      readonly patterns: readonly Pattern[];
+    }
+  /** The application wants a channel no longer. */
+  | { readonly type: "unsubscribe"; readonly channel: string }
+  /** The time of `pollTimeout` has come. */
+  | { readonly type: "timeout" };
+
+/** Somebody to send to: the server, or a link by its number. */
+export type Target = "session" | number;
+
+/** What the peer wants done. */
+export type Output =
+  /** Call `pollTransmit` whenever `target` is writable, until that gives nothing. Said once; the driver remembers. */
+  | { readonly type: "transmit"; readonly target: Target }
+  /** Check a signature with each of `keys`, and answer with `verified`: genuine if one of them made it. */
+  | {
+      readonly type: "verify";
+      readonly ticket: number;
+      readonly keys: readonly Uint8Array[];
+      readonly signed: SignedMessage;
+    }
+  /** Close the connection to the server; reconnect if the code allows it. */
+  | { readonly type: "closeSession"; readonly code: Code; readonly reason: string }
+  /** Set up a link. `offers`: this end makes the offer. */
+  | { readonly type: "openLink"; readonly link: number; readonly offers: boolean }
+  /** Something for a link's transport from the transport at the other end. */
+  | { readonly type: "remoteSignal"; readonly link: number; readonly signal: Signal }
+  /** Close a link, sending `bye` first if it is open. The peer has forgotten it already. */
+  | { readonly type: "closeLink"; readonly link: number; readonly bye: Uint8Array | undefined }
+  /** News for whoever watches. */
+  | { readonly type: "status"; readonly status: Status };
+
+/** News of a peer. */
+export type Status =
+  /** The server has answered. */
+  | {
+      readonly kind: "welcome";
+      /** What the peer is called in the tree. */
+      readonly peer: number;
+      /** The server's clock in microseconds since the Unix epoch. */
+      readonly serverTimeUs: number;
+      /** STUN and TURN servers for links. */
+      readonly iceServers: readonly IceServer[];
+    }
+  /** A subscription has started, or gone on after a reconnect; if not `recovered`, a gap follows. */
+  | {
+      readonly kind: "subscribed";
+      readonly channel: string;
+      readonly position: Position;
+      readonly recovered: boolean;
+    }
+  /** The server refused something. If it is about a subscription, that has ended. */
+  | {
+      readonly kind: "refused";
+      readonly channel: string | undefined;
+      readonly code: Code;
+      readonly reason: string;
+    }
+  /** The peer has a place in the tree. */
+  | { readonly kind: "placed"; readonly channel: string; readonly tier: number }
+  /** Somebody else feeds the peer now; no `parent`: the server. */
+  | { readonly kind: "parent"; readonly channel: string; readonly parent: number | undefined }
+  /** A child has come or gone. */
+  | { readonly kind: "children"; readonly channel: string; readonly count: number }
+  /** A link was closed. */
+  | { readonly kind: "link_lost"; readonly other: number; readonly code: Code };
+
+/** A call that the driver should not have made; the peer is unchanged. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  readonly reason: "already_subscribed" | "not_subscribed";
+
+  constructor(reason: "already_subscribed" | "not_subscribed", channel: string) {
+    super(`${reason.replace("_", " ")} to \`${channel}\``);
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,201 @@
+/** The session: what a peer and the hub say to each other. */
+import {
+  Code,
+  type Item,
+  PROTOCOL_VERSION,
+  ToPeer,
+  UnknownMessageError,
+  channelId,
+  comparePositions,
+} from "../codec/index.js";
+import { onFrame, onHead } from "./frames.js";
+import { Link, bye } from "./link.js";
+import { openLink } from "./links.js";
+import { Outbox } from "./outbox.js";
+import { type Outcome, Refusal, type State } from "./state.js";
+
+type Message<T extends ToPeer["type"]> = Extract<ToPeer, { type: T }>;
+
+export function onSessionOpened(state: State): void {
+  state.session = "greeting";
+  state.sessionInbox.clear();
+  state.outbox = new Outbox();
+  state.isAnnounced = false;
+  state.lastReceived = state.now;
+  state.heartbeatUs = state.config.welcomeTimeoutUs;
+  state.timers.set({ kind: "session_silent" }, state.now + state.config.welcomeTimeoutUs);
+  const { client } = state.config;
+  state.pushToHub({ type: "hello", id: state.request(), protocol: PROTOCOL_VERSION, client });
+}
+
+export function onSessionItem(state: State, item: Item, isGenuine: boolean): Outcome {
+  switch (item.kind) {
+    case "frame":
+      return onFrame(state, item.frame, "session", isGenuine);
+    case "head":
+      return onHead(state, item.head, isGenuine);
+    case "chunk":
+      throw new Refusal(Code.unexpected);
+    case "control": {
+      const message = decode(item.bytes);
+      if (message !== undefined) onMessage(state, message);
+      return "done";
+    }
+  }
+}
+
+/** Nothing for a message of an unknown type: a newer server says what an older peer need not know. */
+function decode(bytes: Uint8Array): ToPeer | undefined {
+  try {
+    return ToPeer.decode(bytes);
+  } catch (error) {
+    if (error instanceof UnknownMessageError) return undefined;
+    throw error;
+  }
+}
+
+function onMessage(state: State, message: ToPeer): void {
+  switch (message.type) {
+    case "welcome":
+      onWelcome(state, message);
+      break;
+    case "subscribed":
+      onSubscribed(state, message);
+      break;
+    case "unsubscribed":
+    case "pong":
+      break;
+    case "assign":
+      onAssign(state, message);
+      break;
+    case "expect":
+      onExpect(state, message);
+      break;
+    case "place":
+      onPlace(state, message);
+      break;
+    case "signal":
+      if (state.links.has(message.link)) {
+        state.outputs.push({ type: "remoteSignal", link: message.link, signal: message.signal });
+      }
+      break;
+    case "lost":
+      onLost(state, message);
+      break;
+    case "gap":
+      onGap(state, message);
+      break;
+    case "error":
+      onError(state, message);
+      break;
+    case "ping":
+      state.tellHub({ type: "pong", time_us: message.time_us });
+      break;
+  }
+}
+
+function onWelcome(state: State, welcome: Message<"welcome">): void {
+  if (state.session === "open") return;
+  state.session = "open";
+  state.keys = welcome.keys;
+  state.heartbeatUs = welcome.heartbeat_ms * 1000;
+  state.timers.set({ kind: "session_silent" }, state.now + state.heartbeatUs);
+  const { peer, server_time_us: serverTimeUs, ice_servers: iceServers } = welcome;
+  state.say({ kind: "welcome", peer, serverTimeUs, iceServers });
+  // The hub knows nothing of the links of an earlier session.
+  for (const link of [...state.links.keys()].sort((a, b) => a - b)) {
+    state.outputs.push({ type: "closeLink", link, bye: bye(Code.departed) });
+    state.dropLink(link, Code.departed, "hub_knows");
+  }
+  for (const [id] of state.subscriptionsInOrder()) askFor(state, id);
+}
+
+/** Asks the server for a channel, from where we are. */
+export function askFor(state: State, id: number): void {
+  const request = state.request();
+  const subscription = state.subscriptions.get(id);
+  if (subscription === undefined || state.session !== "open") return;
+  subscription.request = request;
+  const { channel, since } = subscription;
+  const { relay } = state.config;
+  state.tellHub({ type: "subscribe", id: request, channel, since, ...(relay === undefined ? {} : { relay }) });
+}
+
+function onSubscribed(state: State, subscribed: Message<"subscribed">): void {
+  const subscription = state.subscriptions.get(subscribed.channel_id);
+  if (subscription?.request !== subscribed.id) return;
+  subscription.request = undefined;
+  subscription.isStalled = false;
+  const { channel, position, recovered } = subscribed;
+  subscription.start(position, state.config.log);
+  state.say({ kind: "subscribed", channel, position, recovered });
+}
+
+function onPlace(state: State, { channel, tier }: Message<"place">): void {
+  const subscription = state.subscriptions.get(channelId(channel));
+  if (subscription === undefined) return;
+  subscription.tier = tier;
+  state.say({ kind: "placed", channel, tier });
+}
+
+function onLost(state: State, { link, code }: Message<"lost">): void {
+  if (!state.links.has(link)) return;
+  state.outputs.push({ type: "closeLink", link, bye: bye(code) });
+  state.dropLink(link, code, "hub_knows");
+}
+
+function onGap(state: State, { channel, to, reason }: Message<"gap">): void {
+  const subscription = state.subscriptions.get(channelId(channel));
+  const taken = subscription?.taken;
+  if (subscription === undefined || taken === undefined) return;
+  const reached = taken.log.head;
+  // What we have got meanwhile from a parent is not gone.
+  if (to.epoch === reached.epoch && to.offset <= reached.offset) return;
+  // A log that begins anew holds nothing that the application has not read.
+  if (comparePositions(to, reached) < 0) taken.reader.bytesAhead = 0;
+  taken.log.jump(to, reason);
+  state.announceChildren(subscription);
+}
+
+function onError(state: State, { id, code, reason, retry_after_ms: retryAfterMs }: Message<"error">): void {
+  const asked = state.subscriptionsInOrder().find(([, { request }]) => id !== undefined && request === id);
+  if (asked === undefined) {
+    state.say({ kind: "refused", channel: undefined, code, reason });
+    return;
+  }
+  const [channel, subscription] = asked;
+  if (retryAfterMs !== undefined) {
+    state.timers.set({ kind: "subscribe", channel }, state.now + retryAfterMs * 1000);
+    return;
+  }
+  state.forgetSubscription(channel, Code.departed);
+  state.say({ kind: "refused", channel: subscription.channel, code, reason });
+}
+
+function onAssign(state: State, { channel, link, parent, token, offers }: Message<"assign">): void {
+  const id = channelId(channel);
+  const subscription = state.subscriptions.get(id);
+  if (subscription === undefined) return;
+  const earlier = subscription.joining;
+  subscription.joining = link;
+  if (earlier !== undefined) state.closeLink(earlier, Code.replaced);
+  openLink(state, link, new Link(state.now, id, parent, token, { kind: "awaits_parent" }), offers);
+}
+
+function onExpect(state: State, { channel, link, child, token, offers }: Message<"expect">): void {
+  const id = channelId(channel);
+  const subscription = state.subscriptions.get(id);
+  if (subscription === undefined) return;
+  subscription.children.add(link);
+  openLink(state, link, new Link(state.now, id, child, token, { kind: "awaits_child" }), offers);
+}
+
+export function onSessionSilent(state: State): void {
+  const quiet = state.now - state.lastReceived;
+  const patience = state.session === "open" ? state.heartbeatUs * 3 : state.heartbeatUs;
+  if (quiet >= patience) {
+    state.closeSession(Code.silent, `the server said nothing for ${Math.floor(quiet / 1000)} ms`);
+  } else {
+    state.timers.set({ kind: "session_silent" }, state.now + state.heartbeatUs);
+  }
+}

@@ -1,0 +1,189 @@
+/** What the parts of a peer have in common: its state, what it says, and how links and sessions end. */
+import {
+  type Code,
+  Code as Codes,
+  type Item,
+  LinkMessage,
+  type SignedMessage,
+  ToHub,
+  codeName,
+} from "../codec/index.js";
+import type { PeerConfig } from "./config.js";
+import { Inbox } from "./inbox.js";
+import { type Link, bye } from "./link.js";
+import { Outbox } from "./outbox.js";
+import type { Output, Status } from "./peer-types.js";
+import { noStats } from "./stats.js";
+import type { Subscription } from "./subscription.js";
+import { Timers } from "./timers.js";
+
+/** Thrown where what a remote said ends its session or link. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+  readonly code: Code;
+
+  constructor(code: Code, reason = codeName(code).replaceAll("_", " ")) {
+    super(reason);
+    this.code = code;
+  }
+}
+
+/** What became of an item: it is done with, or can go on only when its signature has been checked. */
+export type Outcome = "done" | { readonly item: Item; readonly signed: SignedMessage };
+
+export class State {
+  readonly config: PeerConfig;
+  session: "closed" | "greeting" | "open" = "closed";
+  readonly sessionInbox = new Inbox();
+  outbox = new Outbox();
+  /** Whether the driver was told that there is something for the session. */
+  isAnnounced = false;
+  lastReceived = 0;
+  heartbeatUs: number;
+  keys: readonly Uint8Array[] = [];
+  /** By channel id. */
+  readonly subscriptions = new Map<number, Subscription>();
+  readonly links = new Map<number, Link>();
+  readonly timers = new Timers();
+  readonly outputs: Output[] = [];
+  readonly stats = noStats();
+  now = 0;
+  #requests = 0;
+
+  constructor(config: PeerConfig) {
+    this.config = config;
+    this.heartbeatUs = config.welcomeTimeoutUs;
+  }
+
+  /** The subscriptions by their channel's number, in order: what is done for each is done in the same order everywhere. */
+  subscriptionsInOrder(): [number, Subscription][] {
+    return [...this.subscriptions].sort(([a], [b]) => a - b);
+  }
+
+  /** The number of a new request. */
+  request(): number {
+    return ++this.#requests;
+  }
+
+  say(status: Status): void {
+    this.outputs.push({ type: "status", status });
+  }
+
+  /**
+   * Says something to the hub, if it is there to hear it. What it has to know after a reconnect is said by
+   * subscribing again.
+   */
+  tellHub(message: ToHub): void {
+    if (this.session === "open") this.pushToHub(message);
+  }
+
+  pushToHub(message: ToHub): void {
+    if (!this.outbox.tryPush(ToHub.encode(message))) {
+      this.closeSession(Codes.slow, "control messages are not being read");
+    } else if (!this.isAnnounced) {
+      this.isAnnounced = true;
+      this.outputs.push({ type: "transmit", target: "session" });
+    }
+  }
+
+  closeSession(code: Code, reason: string): void {
+    this.forgetSession();
+    this.outputs.push({ type: "closeSession", code, reason });
+  }
+
+  forgetSession(): void {
+    this.session = "closed";
+    this.sessionInbox.clear();
+    this.outbox = new Outbox();
+    this.timers.clear({ kind: "session_silent" });
+    for (const [channel, subscription] of this.subscriptions) {
+      subscription.request = undefined;
+      this.timers.clear({ kind: "subscribe", channel });
+    }
+  }
+
+  /** Asks the server to feed a subscription from where we are. */
+  askFeed(id: number, link: number | undefined, code: Code): void {
+    const subscription = this.subscriptions.get(id);
+    const position = subscription?.position;
+    // A request under way says where we are, too.
+    if (subscription === undefined || position === undefined || subscription.request !== undefined) return;
+    this.stats.feeds++;
+    const failed = link === undefined ? {} : { link };
+    this.tellHub({ type: "feed", channel: subscription.channel, position, ...failed, code });
+  }
+
+  /** Says something to the other end of a link. */
+  tell(link: number, message: LinkMessage): void {
+    const state = this.links.get(link);
+    if (state === undefined) return;
+    if (state.outbox.tryPush(LinkMessage.encode(message))) this.announce(link, state);
+    else this.closeLink(link, Codes.slow);
+  }
+
+  /** Tells the driver once that there is something for a link. */
+  announce(link: number, state: Link): void {
+    if (state.isAnnounced) return;
+    state.isAnnounced = true;
+    this.outputs.push({ type: "transmit", target: link });
+  }
+
+  announceChildren(subscription: Subscription): void {
+    for (const link of subscription.childrenInOrder) {
+      const state = this.links.get(link);
+      if (state?.end.kind === "serves") this.announce(link, state);
+    }
+  }
+
+  /** How many children are being served. */
+  countChildren(id: number): number {
+    return [...this.links.values()].filter((link) => link.channel === id && link.end.kind === "serves").length;
+  }
+
+  /** Closes a link of our own accord. */
+  closeLink(link: number, code: Code): void {
+    if (!this.links.has(link)) return;
+    this.outputs.push({ type: "closeLink", link, bye: bye(code) });
+    this.dropLink(link, code, "tell_hub");
+  }
+
+  /** Forgets a link, and goes on without it. */
+  dropLink(link: number, code: Code, hub: "tell_hub" | "hub_knows"): void {
+    const state = this.links.get(link);
+    if (state === undefined) return;
+    this.links.delete(link);
+    this.timers.clear({ kind: "link_setup", link });
+    this.timers.clear({ kind: "link_heartbeat", link });
+    this.say({ kind: "link_lost", other: state.other, code });
+    const subscription = this.subscriptions.get(state.channel);
+    if (subscription === undefined) return;
+    const { channel } = subscription;
+    if (subscription.parent === link) {
+      subscription.parent = undefined;
+      this.say({ kind: "parent", channel, parent: undefined });
+      this.askFeed(state.channel, link, code);
+      return;
+    }
+    if (subscription.joining === link) {
+      subscription.joining = undefined;
+    } else if (subscription.children.delete(link) && state.end.kind === "serves") {
+      this.say({ kind: "children", channel, count: this.countChildren(state.channel) });
+    }
+    if (hub === "tell_hub") this.tellHub({ type: "report", link, code });
+  }
+
+  forgetSubscription(id: number, code: Code): void {
+    this.timers.clear({ kind: "subscribe", channel: id });
+    const subscription = this.subscriptions.get(id);
+    if (subscription === undefined) return;
+    this.subscriptions.delete(id);
+    this.closeLinksOf(subscription, code);
+  }
+
+  /** Closes the links to the children, then those to the parents. */
+  closeLinksOf({ childrenInOrder, parent, joining }: Subscription, code: Code): void {
+    for (const link of [...childrenInOrder, parent, joining]) {
+      if (link !== undefined) this.closeLink(link, code);
+    }
+  }
+}

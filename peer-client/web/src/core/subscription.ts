@@ -1,0 +1,88 @@
+/** One subscription of a peer: its log, the application's cursor, and its place in the tree. */
+import { type Frame, type Head, type Pattern, type Position, type Since, comparePositions } from "../codec/index.js";
+import type { LogLimits } from "./config.js";
+import { FrameLog, covers } from "./log.js";
+import { type Delivery, Reader } from "./reader.js";
+
+/**
+ * How a frame relates to what we have: it comes next; it begins a newer numbering; we have it; something before it
+ * is missing.
+ */
+export type Relation = "next" | "new_epoch" | "duplicate" | "ahead";
+
+/** A subscription of a peer. */
+export class Subscription {
+  readonly channel: string;
+  /** The link that feeds us. Undefined: the server does. */
+  parent: number | undefined;
+  /** The link that shall feed us next. */
+  joining: number | undefined;
+  readonly children = new Set<number>();
+  /** The newest head that was verified. */
+  head: Head | undefined;
+  tier = 0;
+  /** The request that waits for its answer. */
+  request: number | undefined;
+  /** Whether frames are refused until the application has read some. */
+  isStalled = false;
+  /** Exists once the server has said where the subscription starts. */
+  taken: Taken | undefined;
+  readonly #since: Since;
+  readonly #patterns: readonly Pattern[];
+
+  constructor(channel: string, since: Since, patterns: readonly Pattern[]) {
+    this.channel = channel;
+    this.#since = since;
+    this.#patterns = patterns;
+  }
+
+  /** Where to start when subscribing now. */
+  get since(): Since {
+    return this.position ?? this.#since;
+  }
+
+  /** What we have. */
+  get position(): Position | undefined {
+    return this.taken?.log.head;
+  }
+
+  /** The children's links, in order. */
+  get childrenInOrder(): number[] {
+    return [...this.children].sort((a, b) => a - b);
+  }
+
+  /** The server has said where the subscription starts. */
+  start(position: Position, limits: LogLimits): void {
+    this.taken ??= new Taken(new FrameLog(limits, position), new Reader(position, this.#patterns));
+  }
+
+  /** The next delivery for the application. */
+  nextDelivery(): Delivery | undefined {
+    return this.taken?.reader.next(this.channel, this.taken.log);
+  }
+}
+
+/** What a subscription has got so far. */
+export class Taken {
+  readonly log: FrameLog;
+  readonly reader: Reader;
+
+  constructor(log: FrameLog, reader: Reader) {
+    this.log = log;
+    this.reader = reader;
+  }
+
+  /** How a frame relates to what we have: the delivery rule. */
+  relation(frame: Frame): Relation {
+    const position = this.log.head;
+    if (covers(frame, position)) return "next";
+    if (frame.header.epoch > position.epoch) return "new_epoch";
+    return comparePositions(frame.position, position) <= 0 ? "duplicate" : "ahead";
+  }
+
+  /** Whether `bytes` more would push frames out of the log that the application has not read. */
+  isFull(bytes: number): boolean {
+    const ahead = this.reader.bytesAhead;
+    return ahead > 0 && ahead + bytes > this.log.limits.bytes;
+  }
+}

@@ -1,0 +1,154 @@
+/** A server that is just good enough for tests: one channel, a log without end, and links where a test wants them. */
+import { type Frame, type Position, ToHub, ToPeer, channelId, comparePositions } from "../codec/index.js";
+import { Sealer, type TestEvent } from "./seal.js";
+
+interface Session {
+  readonly send: (bytes: Uint8Array) => void;
+  /** What has been sent, while the server feeds the session. */
+  fedTo: Position | undefined;
+}
+
+export class FakeHub {
+  readonly sealer: Sealer;
+  /** Everything that peers said, but for signals and pongs. */
+  readonly heard: { readonly session: number; readonly message: ToHub }[] = [];
+  readonly #sessions = new Map<number, Session>();
+  readonly #links = new Map<number, readonly [number, number]>();
+  #frames: Frame[] = [];
+  #head: Position;
+  #ids = 0;
+  /** The server's clock. */
+  now: () => number;
+
+  constructor(channel: string, now: () => number, seed = 7) {
+    this.sealer = new Sealer(channel, seed);
+    this.now = now;
+    this.#head = { epoch: 1, offset: -1 };
+  }
+
+  get head(): Position {
+    return this.#head;
+  }
+
+  /** A peer has connected. Its number is also that of its peer. */
+  open(send: (bytes: Uint8Array) => void): number {
+    const id = ++this.#ids;
+    this.#sessions.set(id, { send, fedTo: undefined });
+    return id;
+  }
+
+  close(session: number): void {
+    this.#sessions.delete(session);
+  }
+
+  receive(id: number, bytes: Uint8Array): void {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    const message = ToHub.decode(bytes);
+    if (message.type !== "signal" && message.type !== "pong") this.heard.push({ session: id, message });
+    switch (message.type) {
+      case "hello":
+        this.say(id, {
+          type: "welcome",
+          id: message.id,
+          session: id,
+          peer: id,
+          server_time_us: this.now(),
+          keys: [this.sealer.publicKey],
+          heartbeat_ms: 15_000,
+          ice_servers: [],
+        });
+        break;
+      case "subscribe":
+        this.#onSubscribe(session, id, message);
+        break;
+      case "feed":
+        session.fedTo = message.position;
+        this.#feed(session);
+        break;
+      case "fed":
+        session.fedTo = undefined;
+        break;
+      case "signal": {
+        const other = this.#links.get(message.link)?.find((end) => end !== id);
+        if (other !== undefined) this.say(other, message);
+        break;
+      }
+      case "ping":
+        this.say(id, { type: "pong", time_us: message.time_us });
+        break;
+      case "unsubscribe":
+      case "report":
+      case "pong":
+        break;
+    }
+  }
+
+  say(session: number, message: ToPeer): void {
+    this.#sessions.get(session)?.send(ToPeer.encode(message));
+  }
+
+  /** Makes `parent` serve `child`. */
+  assign(child: number, parent: number): number {
+    const link = ++this.#ids;
+    const { channel } = this.sealer;
+    const token = new Uint8Array(16).fill(link);
+    this.#links.set(link, [child, parent]);
+    this.say(parent, { type: "expect", channel, link, child, token, offers: false });
+    this.say(child, { type: "assign", channel, link, parent, token, offers: true });
+    return link;
+  }
+
+  /** Publishes events with the next offsets, in one frame. */
+  publish(...bodies: readonly string[]): Frame {
+    const first = this.#head.offset + 1;
+    const events = bodies.map((body, index) => ({ offset: first + index, body: new TextEncoder().encode(body) }));
+    return this.publishEvents(events);
+  }
+
+  publishEvents(events: readonly TestEvent[]): Frame {
+    const last = events.at(-1)?.offset ?? this.#head.offset + 1;
+    const frame = this.sealer.seal(this.#head, last, this.now(), events);
+    this.#frames.push(frame);
+    this.#head = frame.position;
+    for (const session of this.#sessions.values()) this.#feed(session);
+    return frame;
+  }
+
+  /** The numbering begins anew. */
+  restart(epoch: number): void {
+    this.#frames = [];
+    this.#head = { epoch, offset: -1 };
+  }
+
+  /** Tells everybody how far the channel is. */
+  sendHead(): void {
+    const head = this.sealer.head(this.#head, this.now());
+    for (const { send, fedTo } of this.#sessions.values()) if (fedTo !== undefined) send(head.bytes);
+  }
+
+  #onSubscribe(session: Session, id: number, message: Extract<ToHub, { type: "subscribe" }>): void {
+    const { channel } = this.sealer;
+    const { since } = message;
+    const start = typeof since !== "string" ? since : since === "now" ? this.#head : { epoch: this.#head.epoch, offset: -1 };
+    this.say(id, {
+      type: "subscribed",
+      id: message.id,
+      channel,
+      channel_id: channelId(channel),
+      position: start,
+      head: this.#head.offset,
+      recovered: true,
+    });
+    session.fedTo = start;
+    this.#feed(session);
+  }
+
+  #feed(session: Session): void {
+    for (const frame of this.#frames) {
+      if (session.fedTo === undefined || comparePositions(frame.position, session.fedTo) <= 0) continue;
+      session.send(frame.bytes);
+      session.fedTo = frame.position;
+    }
+  }
+}

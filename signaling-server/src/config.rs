@@ -1,0 +1,204 @@
+//! The server's configuration: valid by the time anything else sees it.
+//!
+//! It is put together from a file, the environment and flags (`load`), by one table of all keys (`keys`).
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use tiercast_codec::{ChannelName, limits::EVENT_BYTES_MAX};
+use tiercast_mesh::hub::HubConfig;
+
+use crate::source::amqp::AmqpConfig;
+
+mod api_key;
+mod error;
+mod keys;
+mod load;
+mod nearest;
+mod signing_key;
+mod tables;
+mod values;
+
+pub use api_key::ApiKey;
+pub(crate) use api_key::ApiKeys;
+pub use error::{ConfigError, ConfigErrors};
+pub use keys::{KEYS, Key, Kind, Number};
+pub use load::Layers;
+pub use signing_key::{KeySource, SigningKeyError};
+
+/// Everything that can be set about the server. `docs/configuration.md` tells what each value means.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen. Port 0 takes a free one. Default `127.0.0.1:8780`.
+    pub listen: SocketAddr,
+    /// Who may publish and see the topology. Without one nobody may publish. Default none.
+    pub api_keys: Vec<ApiKey>,
+    /// Whether everybody may see the topology. Default false: it tells who feeds whom.
+    pub open_topology: bool,
+    /// Where the key comes from that signs frames and heads. Default a random one at each start.
+    pub signing_key: KeySource,
+    /// Channels that are published to over HTTP or by [`EmbeddedPublisher`](crate::EmbeddedPublisher).
+    /// Default `events`.
+    pub embedded_channels: Vec<ChannelName>,
+    /// Channels that a broker feeds. Default none.
+    pub amqp: Option<AmqpConfig>,
+    /// The hub's own settings.
+    pub hub: HubConfig,
+    /// The driver's limits.
+    pub limits: Limits,
+    /// What the binary logs, in the syntax of `tracing`'s env filter. Default `info`.
+    pub log: String,
+}
+
+/// Limits of everything around the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Most TCP connections, sessions included; the next one waits in the kernel's backlog. Default 70,000:
+    /// a little above the most sessions.
+    pub connections_max: usize,
+    /// Inputs that wait for the hub. A session whose input finds the queue full is not read from until there
+    /// is room. Default 1,024, unvalidated.
+    pub input_queue_messages: usize,
+    /// Messages that wait for one session's socket. When it is full, the session's cursor waits. Default 16.
+    pub writer_queue_messages: usize,
+    /// A session whose socket takes no byte for this long is closed. Default 30 s, unvalidated.
+    pub write_stall: Duration,
+    /// What is left to write and the closing handshake of a session may take this long. Default 2 s.
+    pub close: Duration,
+    /// Shutting down takes at most this long. Default 5 s.
+    pub shutdown: Duration,
+    /// Longest time for the head of an HTTP request to arrive, and again for its body. Default 30 s.
+    pub request: Duration,
+    /// Largest body that can be published over HTTP. Default 1 MiB.
+    pub publish_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 70_000,
+            input_queue_messages: 1_024,
+            writer_queue_messages: 16,
+            write_stall: Duration::from_secs(30),
+            close: Duration::from_secs(2),
+            shutdown: Duration::from_secs(5),
+            request: Duration::from_secs(30),
+            publish_bytes: 1 << 20,
+        }
+    }
+}
+
+/// Largest value of `limits.publish_bytes`: leaves room for routing key, properties and headers.
+pub(crate) const PUBLISH_BYTES_MAX: usize = EVENT_BYTES_MAX - (64 << 10);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8780)),
+            api_keys: Vec::new(),
+            open_topology: false,
+            signing_key: KeySource::Random,
+            embedded_channels: vec!["events".parse().expect("a valid name")],
+            amqp: None,
+            hub: HubConfig::default(),
+            limits: Limits::default(),
+            log: "info".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file `path`, and nothing else.
+    pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
+        Layers::default().with_file(path)?.load()
+    }
+
+    /// Every channel and the kind of its source.
+    pub(crate) fn channels(&self) -> Result<BTreeMap<ChannelName, SourceKind>, ConfigErrors> {
+        let embedded = self.embedded_channels.iter().map(|name| (name.as_str(), SourceKind::Embedded));
+        let amqp = self.amqp.iter().flat_map(|amqp| &amqp.channels);
+        let amqp = amqp.map(|channel| (channel.name.as_str(), SourceKind::Amqp));
+        let mut channels: BTreeMap<ChannelName, SourceKind> = BTreeMap::new();
+        for (name, kind) in embedded.chain(amqp) {
+            let name: ChannelName =
+                name.parse().map_err(|error| ConfigError::new("channels", format!("{error}")))?;
+            if channels.contains_key(&name) {
+                let problem = format!("two channels are called `{name}`: rename one");
+                return Err(ConfigError::new("channels", problem).into());
+            }
+            if let Some(other) = channels.keys().find(|other| other.id() == name.id()) {
+                let problem = format!("`{name}` and `{other}` have the same channel number: rename one");
+                return Err(ConfigError::new("channels", problem).into());
+            }
+            channels.insert(name, kind);
+        }
+        if channels.is_empty() {
+            let problem = "there is none: add a [[channels]] section with a `name`";
+            return Err(ConfigError::new("channels", problem).into());
+        }
+        Ok(channels)
+    }
+
+    /// Checks every bound and what values mean for each other. Names every key at fault, and what to write.
+    pub fn validate(&self) -> Result<(), ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        for (path, number) in keys::numbers() {
+            if let Some(value) = (number.read)(self) {
+                errors.note(number.check(path, value));
+            }
+        }
+        if self.hub.tier1.min > self.hub.tier1.max {
+            let problem = format!(
+                "{} is more than hub.tier1_max = {}: lower one or raise the other",
+                self.hub.tier1.min, self.hub.tier1.max
+            );
+            errors.add(ConfigError::new("hub.tier1_min", problem));
+        }
+        errors.note(load::check_log(&self.log));
+        if let Some(amqp) = &self.amqp
+            && let Err(error) = amqp.validate()
+        {
+            errors.add(tables::amqp_error(&error.to_string(), &[]));
+        }
+        if let Err(more) = self.channels() {
+            errors.extend(more);
+        }
+        errors.into_result(())
+    }
+
+    /// A short description for `--check-config` and the log. Holds no secrets.
+    pub fn summary(&self) -> String {
+        let channels: Vec<_> = match self.channels() {
+            Ok(channels) => channels.iter().map(|(name, kind)| format!("{name} ({kind})")).collect(),
+            Err(_) => Vec::new(),
+        };
+        let broker = match &self.amqp {
+            Some(amqp) => format!(", broker {}", amqp.url),
+            None => String::new(),
+        };
+        format!(
+            "listen {}, channels {}{broker}, {} API key(s), signing key {}",
+            self.listen,
+            channels.join(", "),
+            self.api_keys.len(),
+            self.signing_key
+        )
+    }
+}
+
+/// Where the events of a channel come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Published to this server.
+    Embedded,
+    /// Taken from a broker.
+    Amqp,
+}
+
+impl std::fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            SourceKind::Embedded => "embedded",
+            SourceKind::Amqp => "amqp",
+        })
+    }
+}

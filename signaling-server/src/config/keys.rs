@@ -1,0 +1,172 @@
+//! The table of all configuration keys: what the loader, the metrics and the documentation agree on.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::{Config, ConfigError, PUBLISH_BYTES_MAX};
+
+/// A configuration key.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// Its full name; `[]` stands for every element of a list.
+    pub path: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// What a key holds.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A list of texts.
+    Texts,
+    /// True or false.
+    Flag,
+    /// A whole number.
+    Number(Number),
+    /// A whole number within bounds, in a section of which there may be several.
+    NumberEach(RangeInclusive<u64>),
+}
+
+/// A whole number within bounds.
+#[derive(Debug, Clone)]
+pub struct Number {
+    /// The bounds.
+    pub bounds: RangeInclusive<u64>,
+    /// Gets it; nothing if its section is absent.
+    pub read: fn(&Config) -> Option<u64>,
+    pub(crate) write: fn(&mut Config, u64),
+}
+
+impl Number {
+    pub(crate) fn check(&self, place: &str, value: u64) -> Result<(), ConfigError> {
+        check_bounds(place, &self.bounds, value)
+    }
+}
+
+pub(super) fn check_bounds(place: &str, bounds: &RangeInclusive<u64>, value: u64) -> Result<(), ConfigError> {
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    let problem = format!("{value} is out of bounds: use {} to {}", bounds.start(), bounds.end());
+    Err(ConfigError::new(place, problem))
+}
+
+/// Every key that is a number of its own, with its name.
+pub(crate) fn numbers() -> impl Iterator<Item = (&'static str, &'static Number)> {
+    KEYS.iter().filter_map(|key| match &key.kind {
+        Kind::Number(number) => Some((key.path, number)),
+        _ => None,
+    })
+}
+
+macro_rules! count {
+    ($path:literal, $bounds:expr, $($field:ident).+) => {
+        Key {
+            path: $path,
+            kind: Kind::Number(Number {
+                bounds: $bounds,
+                read: |config| Some(config.$($field).+ as u64),
+                write: |config, value| config.$($field).+ = value as _,
+            }),
+        }
+    };
+}
+
+macro_rules! millis {
+    ($path:literal, $bounds:expr, $($field:ident).+) => {
+        Key {
+            path: $path,
+            kind: Kind::Number(Number {
+                bounds: $bounds,
+                read: |config| Some(config.$($field).+.as_millis() as u64),
+                write: |config, value| config.$($field).+ = Duration::from_millis(value),
+            }),
+        }
+    };
+}
+
+macro_rules! amqp {
+    ($path:literal, $bounds:expr, $field:ident) => {
+        Key {
+            path: $path,
+            kind: Kind::Number(Number {
+                bounds: $bounds,
+                read: |config| config.amqp.as_ref().map(|amqp| amqp.$field as u64),
+                write: |config, value| {
+                    if let Some(amqp) = &mut config.amqp {
+                        amqp.$field = value as _;
+                    }
+                },
+            }),
+        }
+    };
+}
+
+const fn text(path: &'static str) -> Key {
+    Key { path, kind: Kind::Text }
+}
+
+const fn texts(path: &'static str) -> Key {
+    Key { path, kind: Kind::Texts }
+}
+
+const fn flag(path: &'static str) -> Key {
+    Key { path, kind: Kind::Flag }
+}
+
+const fn each(path: &'static str, bounds: RangeInclusive<u64>) -> Key {
+    Key { path, kind: Kind::NumberEach(bounds) }
+}
+
+const HOUR_MS: u64 = 3_600_000;
+const YEAR_S: u64 = 31_536_000;
+
+/// Every key, in the order of the documentation.
+pub static KEYS: &[Key] = &[
+    text("listen"),
+    texts("api_keys"),
+    flag("open_topology"),
+    text("signing_key_file"),
+    flag("signing_key_create"),
+    text("log"),
+    text("channels[].name"),
+    text("channels[].source"),
+    text("channels[].mode"),
+    each("channels[].history_s", 0..=YEAR_S),
+    text("channels[].bindings[].exchange"),
+    texts("channels[].bindings[].patterns"),
+    each("channels[].retention.max_age_s", 1..=YEAR_S),
+    each("channels[].retention.segment_bytes", 4_096..=3_000_000_000),
+    text("amqp.url"),
+    amqp!("amqp.connect_timeout_ms", 100..=60_000, connect_timeout_ms),
+    amqp!("amqp.rpc_timeout_ms", 100..=60_000, rpc_timeout_ms),
+    amqp!("amqp.heartbeat_s", 1..=60, heartbeat_s),
+    amqp!("amqp.max_event_bytes", 1..=PUBLISH_BYTES_MAX as u64, max_event_bytes),
+    count!("hub.sessions_max", 1..=1_000_000, hub.sessions_max),
+    count!("hub.subscriptions_max", 1..=1_024, hub.subscriptions_max),
+    millis!("hub.heartbeat_ms", 50..=HOUR_MS, hub.heartbeat),
+    millis!("hub.head_interval_ms", 50..=HOUR_MS, hub.head_interval),
+    millis!("hub.batch_delay_ms", 0..=10_000, hub.batch.delay),
+    count!("hub.batch_bytes", 1..=1 << 20, hub.batch.bytes),
+    count!("hub.batch_events", 1..=4_096, hub.batch.events),
+    count!("hub.log_bytes", 1..=1 << 40, hub.log.bytes),
+    count!("hub.log_frames", 1..=100_000_000, hub.log.entries),
+    count!("hub.tier1_min", 1..=1_000_000, hub.tier1.min),
+    count!("hub.tier1_max", 1..=1_000_000, hub.tier1.max),
+    millis!("hub.link_setup_ms", 100..=HOUR_MS, hub.link_setup),
+    count!("hub.link_tries", 1..=100, hub.link_tries),
+    millis!("hub.link_retry_ms", 100..=HOUR_MS, hub.link_retry),
+    millis!("hub.parent_refused_ms", 0..=24 * HOUR_MS, hub.parent_refused),
+    text("ice_servers[].username"),
+    text("ice_servers[].credential"),
+    texts("ice_servers[].urls"),
+    count!("limits.connections_max", 1..=1_000_000, limits.connections_max),
+    count!("limits.input_queue_messages", 1..=1_000_000, limits.input_queue_messages),
+    count!("limits.writer_queue_messages", 1..=1_024, limits.writer_queue_messages),
+    millis!("limits.write_stall_ms", 100..=HOUR_MS, limits.write_stall),
+    millis!("limits.close_ms", 0..=60_000, limits.close),
+    millis!("limits.shutdown_ms", 0..=10 * 60_000, limits.shutdown),
+    millis!("limits.request_ms", 100..=10 * 60_000, limits.request),
+    count!("limits.publish_bytes", 1..=PUBLISH_BYTES_MAX as u64, limits.publish_bytes),
+];

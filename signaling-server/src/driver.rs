@@ -1,0 +1,220 @@
+//! The one task that owns the hub. Everybody else sends it inputs through a bounded queue.
+
+use std::collections::BTreeMap;
+
+use tiercast_codec::{ChannelName, Code, Event, Message, Position, limits::EVENT_BYTES_MAX};
+use tiercast_mesh::{
+    Hub, SourceUpdate,
+    hub::{CommandError, Input, Output, SourceState},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep, sleep_until},
+};
+use tracing::{debug, error, warn};
+
+mod command;
+mod handle;
+mod outlets;
+mod snapshot;
+
+pub(crate) use command::{Closing, Command, Inlet, Messages, Outlet};
+pub use handle::{Handle, PublishError, Stopped};
+use outlets::Outlets;
+pub use snapshot::{ChannelSnapshot, Snapshot};
+
+use crate::{clock::Clock, config::SourceKind};
+
+/// Inputs that are taken before outputs are drained: enough to share the cost, few enough not to delay.
+const INPUTS_PER_TURN: usize = 256;
+
+/// How long to sleep when the hub waits for nothing.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+/// Owns the hub and does what it says.
+pub(crate) struct Driver {
+    hub: Hub,
+    clock: Clock,
+    kinds: BTreeMap<ChannelName, SourceKind>,
+    outlets: Outlets,
+    /// Events that no frame can hold; each was replaced by a gap.
+    oversized: u64,
+    is_stopping: bool,
+}
+
+impl Driver {
+    /// A driver for a hub that has its channels.
+    pub(crate) fn new(hub: Hub, clock: Clock, kinds: BTreeMap<ChannelName, SourceKind>) -> Self {
+        Self { hub, clock, kinds, outlets: Outlets::default(), oversized: 0, is_stopping: false }
+    }
+
+    /// Turns until nobody can send inputs any more.
+    pub(crate) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut sources: mpsc::Receiver<(String, SourceUpdate)>,
+    ) {
+        let mut received = Vec::with_capacity(INPUTS_PER_TURN);
+        let mut updates = Vec::with_capacity(INPUTS_PER_TURN);
+        let mut sources_open = true;
+        let mut timer = std::pin::pin!(sleep_until(Instant::now()));
+        loop {
+            self.set_timer(timer.as_mut());
+            tokio::select! {
+                count = commands.recv_many(&mut received, INPUTS_PER_TURN) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                count = sources.recv_many(&mut updates, INPUTS_PER_TURN), if sources_open => {
+                    sources_open = count > 0;
+                }
+                () = timer.as_mut() => {}
+            }
+            for (name, update) in updates.drain(..) {
+                self.on_source(&name, update);
+            }
+            for command in received.drain(..) {
+                self.on_command(command);
+            }
+            if self.hub.poll_timeout().is_some_and(|due| due <= self.clock.now()) {
+                self.input(Input::Timeout);
+            }
+            self.drain();
+        }
+    }
+
+    fn set_timer(&self, timer: std::pin::Pin<&mut Sleep>) {
+        let due = self.hub.poll_timeout().map(|time| self.clock.instant(time));
+        timer.reset(due.unwrap_or_else(|| Instant::now() + IDLE));
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Opened(session, outlet) => {
+                if self.is_stopping {
+                    return outlet.close(shutting_down());
+                }
+                self.outlets.add(session, outlet);
+                self.input(Input::SessionOpened(session));
+            }
+            Command::Data(session, bytes) => self.input(Input::SessionData(session, bytes)),
+            Command::Closed(session) => {
+                self.outlets.remove(session);
+                self.input(Input::SessionClosed(session));
+            }
+            Command::Writable(session) => self.outlets.ready(session),
+            // Whoever asked may have gone away meanwhile: then nobody wants the answer.
+            Command::Publish { channel, message, reply } => {
+                let _ = reply.send(self.publish(&channel, *message));
+            }
+            Command::Snapshot(reply) => {
+                let _ = reply.send(Snapshot::take(&self.hub, &self.kinds, &self.clock, self.oversized));
+            }
+            Command::Topology(channel, reply) => {
+                let _ = reply.send(self.hub.topology(&channel));
+            }
+            Command::Shutdown => {
+                self.is_stopping = true;
+                self.outlets.close_all(&shutting_down());
+            }
+        }
+    }
+
+    fn publish(&mut self, channel: &ChannelName, message: Message) -> Result<Position, PublishError> {
+        if self.is_stopping {
+            return Err(PublishError::Stopped);
+        }
+        let update = SourceUpdate::Messages(vec![message]);
+        match self.hub.handle(self.clock.now(), Input::Source(channel, update)) {
+            Ok(()) => self.hub.position(channel).ok_or(PublishError::NotReady),
+            Err(CommandError::NotOpen) => Err(PublishError::NotReady),
+            Err(CommandError::UnknownChannel(name)) => Err(PublishError::UnknownChannel(name.to_string())),
+            Err(CommandError::EventTooLarge { bytes }) => {
+                Err(PublishError::TooLarge { bytes, bytes_max: EVENT_BYTES_MAX })
+            }
+            Err(error) => {
+                error!(%error, "publishing failed");
+                Err(PublishError::NotReady)
+            }
+        }
+    }
+
+    fn on_source(&mut self, name: &str, update: SourceUpdate) {
+        let Ok(name) = name.parse::<ChannelName>() else {
+            return error!(channel = name, "a source named a channel that cannot be");
+        };
+        match update {
+            SourceUpdate::Events(events) => self.on_events(&name, events),
+            SourceUpdate::Messages(messages) => self.on_messages(&name, messages),
+            update => self.source_input(&name, update),
+        }
+    }
+
+    /// Hands events to the hub; a gap takes the place of each that no frame can hold.
+    fn on_events(&mut self, name: &ChannelName, mut events: Vec<Event>) {
+        while let Some(at) = events.iter().position(|event| event.message.bytes() > EVENT_BYTES_MAX) {
+            let rest = events.split_off(at + 1);
+            let oversized = events.pop().map(|event| event.offset);
+            self.source_input(name, SourceUpdate::Events(events));
+            self.skip(name, oversized);
+            events = rest;
+        }
+        self.source_input(name, SourceUpdate::Events(events));
+    }
+
+    fn on_messages(&mut self, name: &ChannelName, mut messages: Vec<Message>) {
+        while let Some(at) = messages.iter().position(|message| message.bytes() > EVENT_BYTES_MAX) {
+            let rest = messages.split_off(at + 1);
+            messages.pop();
+            self.source_input(name, SourceUpdate::Messages(messages));
+            self.skip(name, self.hub.position(name).map(|position| position.offset + 1));
+            messages = rest;
+        }
+        self.source_input(name, SourceUpdate::Messages(messages));
+    }
+
+    fn skip(&mut self, name: &ChannelName, offset: Option<i64>) {
+        self.oversized += 1;
+        if let (Some(offset), Some(position)) = (offset, self.hub.position(name)) {
+            warn!(channel = %name, offset, "an event is too large for a frame: a gap takes its place");
+            self.source_input(name, SourceUpdate::Opened(Position::new(position.epoch, offset)));
+        }
+    }
+
+    fn source_input(&mut self, name: &ChannelName, update: SourceUpdate) {
+        match &update {
+            SourceUpdate::Events(events) if events.is_empty() => return,
+            SourceUpdate::Messages(messages) if messages.is_empty() => return,
+            SourceUpdate::Lost { reason } if self.hub.source_state(name) == Some(&SourceState::Open) => {
+                warn!(channel = %name, reason, "source lost");
+            }
+            _ => {}
+        }
+        self.input(Input::Source(name, update));
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        if let Err(error) = self.hub.handle(self.clock.now(), input) {
+            error!(%error, "the hub refused an input");
+        }
+    }
+
+    /// Does what the hub wants done, then feeds every session that can take something.
+    fn drain(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Transmit(session) => self.outlets.ready(session),
+                Output::Close { session, code, reason } => {
+                    debug!(%session, %code, reason, "session closed by the hub");
+                    self.outlets.close(session, Closing { code, reason });
+                }
+            }
+        }
+        self.outlets.pump(|session| self.hub.poll_transmit(session));
+    }
+}
+
+fn shutting_down() -> Closing {
+    Closing { code: Code::SHUTDOWN, reason: "the server is shutting down".to_owned() }
+}

@@ -1,0 +1,112 @@
+//! What the driver is told, and the driver's end of a session.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use tiercast_codec::{ChannelName, Code, Message, Position, SessionId};
+use tiercast_mesh::hub::TreeNode;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{PublishError, Snapshot};
+
+/// An input of the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Opened(SessionId, Outlet),
+    Data(SessionId, Bytes),
+    Closed(SessionId),
+    /// A session whose queue was full has room again.
+    Writable(SessionId),
+    Publish {
+        channel: ChannelName,
+        message: Box<Message>,
+        reply: oneshot::Sender<Result<Position, PublishError>>,
+    },
+    Snapshot(oneshot::Sender<Snapshot>),
+    Topology(ChannelName, oneshot::Sender<Option<Vec<TreeNode>>>),
+    /// Close every session, and refuse what comes after.
+    Shutdown,
+}
+
+/// Why a session is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Closing {
+    pub(crate) code: Code,
+    pub(crate) reason: String,
+}
+
+/// The driver's end of a session.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    /// Bounded by `limits.writer_queue_messages`; when it is full the session's cursor waits in the hub.
+    pub(super) queue: mpsc::Sender<Bytes>,
+    closing: oneshot::Sender<Closing>,
+    /// Set by the driver when the queue is full, cleared by the session when it says that there is room.
+    is_blocked: Arc<AtomicBool>,
+    pub(super) is_ready: bool,
+}
+
+/// The session's end.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    pub(crate) messages: Messages,
+    /// Sent before the last of the messages can be taken.
+    pub(crate) closing: oneshot::Receiver<Closing>,
+}
+
+/// What the session has to write. Ends when the driver has closed the session.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    pub(crate) queue: mpsc::Receiver<Bytes>,
+    is_blocked: Arc<AtomicBool>,
+}
+
+/// A place in the queue, if there is one.
+pub(super) enum Slot<'a> {
+    Free(mpsc::Permit<'a, Bytes>),
+    /// The session will say when there is one.
+    Full,
+    /// The session has ended, and says so elsewhere.
+    Gone,
+}
+
+impl Outlet {
+    /// Both ends of a session's queue.
+    pub(crate) fn new(queue_messages: usize) -> (Self, Inlet) {
+        let (queue, messages) = mpsc::channel(queue_messages);
+        let (close, closing) = oneshot::channel();
+        let is_blocked = Arc::new(AtomicBool::new(false));
+        let outlet = Self { queue, closing: close, is_blocked: is_blocked.clone(), is_ready: false };
+        (outlet, Inlet { messages: Messages { queue: messages, is_blocked }, closing })
+    }
+
+    pub(super) fn slot(&self) -> Slot<'_> {
+        if let Ok(permit) = self.queue.try_reserve() {
+            return Slot::Free(permit);
+        }
+        // The session may have made room between the two: only what is full after the flag is set is sure
+        // to be noticed.
+        self.is_blocked.store(true, Ordering::SeqCst);
+        match self.queue.try_reserve() {
+            Ok(permit) => Slot::Free(permit),
+            Err(mpsc::error::TrySendError::Full(())) => Slot::Full,
+            Err(mpsc::error::TrySendError::Closed(())) => Slot::Gone,
+        }
+    }
+
+    /// Ends the session once it has written what is queued.
+    pub(super) fn close(self, closing: Closing) {
+        // An error means that the session has ended by itself.
+        let _ = self.closing.send(closing);
+    }
+}
+
+impl Messages {
+    /// Whether the driver waits for room and there is some. Says so once.
+    pub(crate) fn has_room_again(&self) -> bool {
+        self.queue.len() <= self.queue.max_capacity() / 2 && self.is_blocked.swap(false, Ordering::SeqCst)
+    }
+}

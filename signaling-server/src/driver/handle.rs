@@ -1,0 +1,138 @@
+//! How the rest of the program talks to the driver.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tiercast_codec::{ChannelName, Message, Position, PublicKey, SessionId, limits::EVENT_BYTES_MAX};
+use tiercast_mesh::hub::TreeNode;
+use tokio::sync::{mpsc, oneshot};
+
+use super::command::Command;
+use crate::{EmbeddedPublisher, config::SourceKind, counters::Counters};
+
+/// A running server, as seen from within the process. Cheap to clone; it does not keep the server alive.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    next_session: AtomicU64,
+    kinds: BTreeMap<ChannelName, SourceKind>,
+    public_key: PublicKey,
+    counters: Counters,
+}
+
+/// The server has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server has stopped")]
+pub struct Stopped;
+
+/// Why an event was not published. It has not been given a position, nor will it be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// No such channel.
+    #[error("there is no channel `{0}` on this server")]
+    UnknownChannel(String),
+    /// The channel is fed by a broker, and this server only reads from that.
+    #[error("`{0}` is fed by a broker: publish to the broker's exchange instead")]
+    NotEmbedded(ChannelName),
+    /// The channel is not open.
+    #[error("the channel is not open yet: try again")]
+    NotReady,
+    /// No frame can hold the event.
+    #[error("an event of {bytes} bytes, properties and headers included, is more than {bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The server has stopped, or is about to.
+    #[error("the server is shutting down")]
+    Stopped,
+}
+
+impl From<Stopped> for PublishError {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl Handle {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        kinds: BTreeMap<ChannelName, SourceKind>,
+        public_key: PublicKey,
+    ) -> Self {
+        let (next_session, counters) = (AtomicU64::new(1), Counters::default());
+        Self { commands, shared: Arc::new(Shared { next_session, kinds, public_key, counters }) }
+    }
+
+    /// The hub as it is now.
+    pub async fn snapshot(&self) -> Result<super::Snapshot, Stopped> {
+        self.ask(Command::Snapshot).await
+    }
+
+    /// Who feeds whom in a channel; nothing if there is no such channel.
+    pub async fn topology(&self, channel: &ChannelName) -> Result<Option<Vec<TreeNode>>, Stopped> {
+        self.ask(|reply| Command::Topology(channel.clone(), reply)).await
+    }
+
+    /// A publisher for an embedded channel.
+    pub fn publisher(&self, channel: &str) -> Result<EmbeddedPublisher, PublishError> {
+        let unknown = || PublishError::UnknownChannel(channel.to_owned());
+        let name: ChannelName = channel.parse().map_err(|_| unknown())?;
+        match self.shared.kinds.get(&name) {
+            Some(SourceKind::Embedded) => Ok(EmbeddedPublisher::new(name, self.clone())),
+            Some(SourceKind::Amqp) => Err(PublishError::NotEmbedded(name)),
+            None => Err(unknown()),
+        }
+    }
+
+    /// The key that frames and heads are signed with.
+    pub fn public_key(&self) -> PublicKey {
+        self.shared.public_key
+    }
+
+    pub(crate) async fn publish(
+        &self,
+        channel: &ChannelName,
+        message: Message,
+    ) -> Result<Position, PublishError> {
+        let bytes = message.bytes();
+        if bytes > EVENT_BYTES_MAX {
+            return Err(PublishError::TooLarge { bytes, bytes_max: EVENT_BYTES_MAX });
+        }
+        let (channel, message) = (channel.clone(), Box::new(message));
+        self.ask(|reply| Command::Publish { channel, message, reply }).await?
+    }
+
+    /// What is counted outside of the hub.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// A number for a new session: they count up from 1.
+    pub(crate) fn next_session(&self) -> SessionId {
+        SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Waits for room in the driver's queue, which is everybody's backpressure.
+    pub(crate) async fn send(&self, command: Command) -> Result<(), Stopped> {
+        self.commands.send(command).await.map_err(|_| Stopped)
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.send(question(reply)).await?;
+        answer.await.map_err(|_| Stopped)
+    }
+}

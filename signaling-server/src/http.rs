@@ -1,0 +1,66 @@
+//! The HTTP side: routes, and what all of them share.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{Method, StatusCode, Uri},
+    routing::{get, post},
+};
+use tokio::sync::watch;
+
+mod auth;
+mod cors;
+mod error;
+mod publish;
+mod status;
+mod topology;
+mod upgrade;
+
+pub(crate) use upgrade::Upgrades;
+
+use crate::{
+    config::{ApiKeys, Config},
+    driver::Handle,
+    metrics,
+    source::amqp::AmqpStats,
+};
+use error::ApiError;
+
+/// What the handlers need.
+pub(crate) struct App {
+    pub(crate) handle: Handle,
+    pub(crate) config: Config,
+    pub(crate) api_keys: ApiKeys,
+    pub(crate) amqp: Option<Arc<AmqpStats>>,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// All routes, and `extra` ones beside them.
+pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
+    let publish_bytes = app.config.limits.publish_bytes;
+    Router::new()
+        .route("/v1/ws", get(upgrade::upgrade))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/publish/{channel}", post(publish::publish).layer(DefaultBodyLimit::max(publish_bytes)))
+        .route("/v1/channels", get(status::channels))
+        .route("/v1/topology/{channel}", get(topology::topology))
+        .with_state(app)
+        .merge(extra)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn(cors::allow_reading))
+}
+
+async fn unknown_route(uri: Uri) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
+        .fix("GET /v1/channels lists the channels; docs/configuration.md lists the routes")
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path()))
+        .fix("publish with POST, read with GET")
+}

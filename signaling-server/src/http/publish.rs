@@ -1,0 +1,134 @@
+//! `POST /v1/publish/{channel}`: an event for an embedded channel, its body byte for byte.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest, Path, Query, Request, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tiercast_codec::{Code, HeaderValue, Message};
+use tokio::time::timeout;
+
+use super::{App, auth, error::ApiError};
+use crate::driver::PublishError;
+
+const MESSAGE_ID: &str = "tiercast-message-id";
+const TIMESTAMP: &str = "tiercast-timestamp";
+const HEADER_PREFIX: &str = "tiercast-header-";
+
+/// What AMQP allows, so that an event could have come from a broker.
+const ROUTING_KEY_BYTES_MAX: usize = 255;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PublishQuery {
+    routing_key: Option<String>,
+}
+
+pub(super) async fn publish(
+    State(app): State<Arc<App>>,
+    Path(channel): Path<String>,
+    query: Result<Query<PublishQuery>, QueryRejection>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    auth::check(&app, request.headers())?;
+    let publisher = app.handle.publisher(&channel)?;
+    let Query(query) = query.map_err(|error| {
+        bad_request(error.body_text()).fix("the only query parameter is routing_key, given at most once")
+    })?;
+    let mut message = describe(request.headers())?;
+    message.routing_key = query.routing_key.unwrap_or(channel);
+    if message.routing_key.len() > ROUTING_KEY_BYTES_MAX {
+        return Err(bad_request(format!("the routing key has {} bytes", message.routing_key.len()))
+            .fix(format!("use at most {ROUTING_KEY_BYTES_MAX}")));
+    }
+    message.body = read_body(&app, request).await?;
+    let position = publisher.publish(message).await?;
+    Ok(Json(json!({ "position": position.to_string() })))
+}
+
+/// Everything about the message that its headers say.
+fn describe(headers: &HeaderMap) -> Result<Message, ApiError> {
+    let mut application = BTreeMap::new();
+    for name in headers.keys() {
+        if let Some(key) = name.as_str().strip_prefix(HEADER_PREFIX) {
+            let value = text(headers, name.as_str())?.unwrap_or_default();
+            application.insert(key.to_owned(), HeaderValue::Text(value));
+        }
+    }
+    let timestamp = text(headers, TIMESTAMP)?.map(|seconds| seconds.parse::<u64>()).transpose();
+    Ok(Message {
+        content_type: text(headers, header::CONTENT_TYPE.as_str())?,
+        message_id: text(headers, MESSAGE_ID)?,
+        timestamp: timestamp.map_err(|_| {
+            bad_request(format!("{TIMESTAMP} is not a number")).fix("write seconds since the Unix epoch")
+        })?,
+        headers: application,
+        ..Message::default()
+    })
+}
+
+/// A header as text. Refused if it is given twice, or is no UTF-8: nothing is changed or left out in silence.
+fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(bad_request(format!("the header {name} is given twice")).fix("give it once"));
+    }
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Ok(Some(text.to_owned())),
+        Err(_) => Err(bad_request(format!("the header {name} is not UTF-8")).fix("write it in UTF-8")),
+    }
+}
+
+async fn read_body(app: &App, request: Request) -> Result<Bytes, ApiError> {
+    let limits = &app.config.limits;
+    match timeout(limits.request, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let error = format!("the body has more than {} bytes", limits.publish_bytes);
+            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+                .fix("publish a smaller event, or raise limits.publish_bytes"))
+        }
+        Ok(Err(rejection)) => {
+            Err(bad_request(rejection.body_text()).fix("send the whole body, with its length"))
+        }
+        Err(_) => {
+            let error = format!("the body did not arrive within {} ms", limits.request.as_millis());
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, error).fix("send it faster, or raise limits.request_ms"))
+        }
+    }
+}
+
+fn bad_request(error: String) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, error).code(Code::BAD_REQUEST)
+}
+
+impl From<PublishError> for ApiError {
+    fn from(error: PublishError) -> Self {
+        let (status, code, fix) = match error {
+            PublishError::UnknownChannel(_) => {
+                (StatusCode::NOT_FOUND, Some(Code::UNKNOWN_CHANNEL), "GET /v1/channels lists the channels")
+            }
+            PublishError::NotEmbedded(_) => {
+                (StatusCode::NOT_FOUND, None, "only channels with source = \"embedded\" are published to here")
+            }
+            PublishError::NotReady => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some(Code::NOT_READY), "try again in a second")
+            }
+            PublishError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, None, "publish a smaller event"),
+            PublishError::Stopped => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some(Code::SHUTDOWN), "try again once the server is back")
+            }
+        };
+        let answer = ApiError::new(status, error.to_string()).fix(fix);
+        match code {
+            Some(code) => answer.code(code),
+            None => answer,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `GET /v1/ws`: checks the WebSocket handshake (RFC 6455, 4.2) and hands the connection over.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
+    response::{IntoResponse, Response},
+};
+use hyper::upgrade::OnUpgrade;
+use tiercast_codec::Code;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::{App, error::ApiError};
+use crate::session::SUBPROTOCOL;
+
+/// Where a connection's task waits for its upgrade: it becomes the session's task.
+pub(crate) type Upgrades = mpsc::Sender<OnUpgrade>;
+
+pub(super) async fn upgrade(
+    State(app): State<Arc<App>>,
+    Extension(upgrades): Extension<Upgrades>,
+    mut request: Request,
+) -> Result<Response, Response> {
+    let key = check(request.version(), request.headers())?;
+    if *app.stopping.borrow() {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down")
+            .code(Code::SHUTDOWN)
+            .fix("connect again in a second")
+            .into_response());
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    upgrades.try_send(upgrade).map_err(|_| bad_request("this connection is being upgraded already"))?;
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
+        .header(header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
+        .body(Body::empty())
+        .map_err(|error| bad_request(&error.to_string()))
+}
+
+/// Checks the handshake; gives the client's key.
+fn check(version: Version, headers: &HeaderMap) -> Result<HeaderValue, Response> {
+    let is_upgrade = version == Version::HTTP_11
+        && has_token(headers, header::CONNECTION, "upgrade")
+        && has_token(headers, header::UPGRADE, "websocket");
+    if !is_upgrade {
+        return Err(bad_request("this is not a WebSocket handshake: connect with a WebSocket client"));
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let error = ApiError::new(StatusCode::UPGRADE_REQUIRED, "this server speaks WebSocket version 13 only")
+            .fix("send Sec-WebSocket-Version: 13");
+        return Err(([(header::SEC_WEBSOCKET_VERSION, "13")], error).into_response());
+    }
+    if !has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        return Err(bad_request(&format!("offer the subprotocol {SUBPROTOCOL}, which is all this server speaks")));
+    }
+    headers.get(header::SEC_WEBSOCKET_KEY).cloned().ok_or_else(|| bad_request("Sec-WebSocket-Key is missing"))
+}
+
+/// Whether a header that is a list, possibly spread over several lines, holds a token.
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+}
+
+fn bad_request(error: &str) -> Response {
+    ApiError::new(StatusCode::BAD_REQUEST, error)
+        .code(Code::BAD_REQUEST)
+        .fix(format!("open a WebSocket to /v1/ws with the subprotocol {SUBPROTOCOL}"))
+        .into_response()
+}

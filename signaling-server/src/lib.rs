@@ -1,0 +1,5 @@
+//! The Tiercast signaling server.
+
+pub mod epoch;
+pub mod reconnect;
+pub mod source;

@@ -1,0 +1,79 @@
+//! The AMQP source: feeds channels from RabbitMQ streams or classic queues over one connection.
+//!
+//! One task holds the connection and tells the others by a watch whether it is up; each channel has a task
+//! that lives as long as the source and runs one session after another on whatever connection there is.
+
+mod config;
+mod connection;
+mod consumption;
+mod epoch_marker;
+mod error;
+mod feed;
+mod message;
+mod peek;
+mod queue;
+mod stats;
+mod stream;
+mod topology;
+mod url;
+mod worker;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use tokio::{sync::watch, task::JoinSet};
+
+pub use config::{AmqpChannelConfig, AmqpConfig, BindingConfig, ConfigError, Mode, RetentionConfig};
+pub use stats::AmqpStats;
+pub use url::BrokerUrl;
+
+use super::{Shutdown, Source, SourceSink};
+use connection::{Keeper, Link};
+use feed::Feed;
+
+/// Feeds the configured channels from a broker.
+#[derive(Debug)]
+pub struct AmqpSource {
+    config: AmqpConfig,
+    stats: Arc<AmqpStats>,
+}
+
+impl AmqpSource {
+    /// A source for a configuration, which is validated first.
+    pub fn new(config: AmqpConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self { config, stats: Arc::default() })
+    }
+
+    /// The source's counters; they go on counting while it runs.
+    pub fn stats(&self) -> Arc<AmqpStats> {
+        self.stats.clone()
+    }
+
+    async fn feed_channels(self, sink: SourceSink, mut shutdown: Shutdown) {
+        let (link, links) = watch::channel(Link::Connecting);
+        let mut tasks = JoinSet::new();
+        for channel in self.config.channels.clone() {
+            let feed = Feed::new(channel.name.clone(), sink.clone(), self.stats.clone());
+            tasks.spawn(worker::run(channel, self.config.max_event_bytes, feed, links.clone()));
+        }
+        let keeper = Keeper::new(&self.config, self.stats.clone(), link);
+        let closing = async {
+            // An error means that whoever could ask for a shutdown is gone: that is one, too.
+            let _ = shutdown.wait_for(|stop| *stop).await;
+        };
+        tokio::select! {
+            () = closing => {}
+            () = sink.closed() => {}
+            () = keeper.keep() => {}
+        }
+        // Dropping a session in its middle is safe: what it has not handed over is not acknowledged.
+        tasks.shutdown().await;
+        keeper.close().await;
+    }
+}
+
+impl Source for AmqpSource {
+    fn run(self: Box<Self>, sink: SourceSink, shutdown: Shutdown) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.feed_channels(sink, shutdown))
+    }
+}

@@ -1,0 +1,197 @@
+//! The one connection to the broker: made, watched, replaced when it breaks, and closed.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::BoxStream};
+use lapin::{Channel, Connection, ConnectionProperties, Event, uri::AMQPUri};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, interval, sleep, timeout},
+};
+use tracing::{info, warn};
+
+use super::{config::AmqpConfig, error::AmqpError, stats::AmqpStats};
+use crate::reconnect::{Reconnect, STABLE};
+
+/// Longest time to say goodbye to the broker at shutdown; unvalidated.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
+/// How often the connection's state is looked at, should its own event not come; unvalidated.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the channels know about the connection.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    /// The first attempt is under way.
+    Connecting,
+    /// Up; ends with `Down`.
+    Up(Broker),
+    /// The last attempt failed or the connection broke. Another attempt follows.
+    Down(Arc<str>),
+}
+
+/// A connection that is, or was, up. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Broker {
+    connection: Arc<Connection>,
+    rpc_timeout: Duration,
+    given_up: Arc<Notify>,
+}
+
+impl Broker {
+    /// Opens an AMQP channel. It is closed when the last of its handles and consumers is dropped.
+    pub(super) async fn open_channel(&self) -> Result<Channel, AmqpError> {
+        self.rpc("opening an AMQP channel", self.connection.create_channel()).await
+    }
+
+    /// Waits for the answer to a request, for a bounded time.
+    pub(super) async fn rpc<T>(
+        &self,
+        what: &'static str,
+        request: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, AmqpError> {
+        match timeout(self.rpc_timeout, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(source)) => Err(AmqpError::Broker { what, source }),
+            Err(_) => Err(AmqpError::Timeout { what, limit: self.rpc_timeout }),
+        }
+    }
+
+    /// The longest time that the broker may take to answer.
+    pub(super) fn rpc_timeout(&self) -> Duration {
+        self.rpc_timeout
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    pub(super) fn is_same(&self, other: &Broker) -> bool {
+        Arc::ptr_eq(&self.connection, &other.connection)
+    }
+
+    /// Asks for another connection in place of this one.
+    pub(super) fn give_up(&self) {
+        self.given_up.notify_one();
+    }
+
+    async fn close(&self) {
+        // Refused when the connection is gone already, which is as good.
+        let _ = timeout(CLOSE_MAX, self.connection.close(200, "OK".into())).await;
+    }
+}
+
+/// Keeps the connection up and tells the channels.
+pub(super) struct Keeper {
+    uri: Result<AMQPUri, Arc<str>>,
+    shown_url: String,
+    connect_timeout: Duration,
+    rpc_timeout: Duration,
+    stats: Arc<AmqpStats>,
+    link: watch::Sender<Link>,
+}
+
+impl Keeper {
+    pub(super) fn new(config: &AmqpConfig, stats: Arc<AmqpStats>, link: watch::Sender<Link>) -> Self {
+        let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
+        let uri = config.url.parse().map_err(|error| error.to_string().into()).map(|mut uri| {
+            uri.query.heartbeat = Some(config.heartbeat_s);
+            uri.query.connection_timeout = Some(config.connect_timeout_ms);
+            uri
+        });
+        Self {
+            uri,
+            shown_url: config.url.to_string(),
+            connect_timeout,
+            rpc_timeout: Duration::from_millis(config.rpc_timeout_ms),
+            stats,
+            link,
+        }
+    }
+
+    /// Connects again and again. Never returns; may be dropped at any time.
+    pub(super) async fn keep(&self) {
+        let mut reconnect = Reconnect::new();
+        let mut connected_before = false;
+        loop {
+            let reason = match self.connect().await {
+                Ok((broker, events)) => {
+                    info!(broker = %self.shown_url, "connected to the broker");
+                    if connected_before {
+                        self.stats.count_reconnect();
+                    }
+                    connected_before = true;
+                    let since = Instant::now();
+                    let reason = self.serve(broker, events).await;
+                    if since.elapsed() >= STABLE {
+                        reconnect.reset();
+                    }
+                    reason
+                }
+                Err(reason) => reason,
+            };
+            let delay = reconnect.next_delay();
+            warn!(broker = %self.shown_url, %reason, retry_in_ms = delay.as_millis(), "not connected to the broker");
+            self.link.send_replace(Link::Down(reason));
+            sleep(delay).await;
+        }
+    }
+
+    /// Closes the connection, if there is one.
+    pub(super) async fn close(&self) {
+        self.stats.set_connected(false);
+        if let Link::Up(broker) = self.link.send_replace(Link::Down("shutting down".into())) {
+            broker.close().await;
+        }
+    }
+
+    async fn connect(&self) -> Result<(Broker, BoxStream<'static, Event>), Arc<str>> {
+        let uri = self.uri.clone()?;
+        // No auto-recovery: it replays from the original offset or hangs (measured facts, "RabbitMQ streams").
+        let properties = ConnectionProperties::default().with_connection_name("tiercast-signaling-server".into());
+        let connection = match timeout(self.connect_timeout, Connection::connect_uri(uri, properties)).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(format!("connecting to the broker: {error}").into()),
+            Err(_) => {
+                let limit_ms = self.connect_timeout.as_millis();
+                return Err(format!("connecting to the broker: no answer within {limit_ms} ms").into());
+            }
+        };
+        let events = connection.events_listener().boxed();
+        let broker = Broker {
+            connection: Arc::new(connection),
+            rpc_timeout: self.rpc_timeout,
+            given_up: Arc::default(),
+        };
+        Ok((broker, events))
+    }
+
+    /// Lets the channels use the connection until it breaks; says why it did.
+    async fn serve(&self, broker: Broker, mut events: BoxStream<'static, Event>) -> Arc<str> {
+        self.stats.set_connected(true);
+        self.link.send_replace(Link::Up(broker.clone()));
+        let mut look = interval(LOOK_EVERY);
+        let reason = loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    // The errors of single AMQP channels come here, too.
+                    Some(Event::Error(error)) if !broker.is_alive() => break error.to_string().into(),
+                    Some(_) => {}
+                    None => break "the connection ended".into(),
+                },
+                _ = look.tick() => {
+                    if !broker.is_alive() {
+                        break "the connection ended".into();
+                    }
+                }
+                () = broker.given_up.notified() => break "the connection has no AMQP channels left".into(),
+            }
+        };
+        self.stats.set_connected(false);
+        self.link.send_replace(Link::Down(Arc::clone(&reason)));
+        if broker.is_alive() {
+            broker.close().await;
+        }
+        reason
+    }
+}

@@ -1,0 +1,128 @@
+//! A consumer on an AMQP channel of its own: deliveries in batches, acknowledged a hundred at a time.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use lapin::{
+    Channel, Consumer,
+    message::Delivery,
+    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
+    types::{DeliveryTag, FieldTable},
+};
+use tokio::time::{Instant, sleep_until};
+
+use super::{connection::Broker, error::AmqpError};
+
+/// Deliveries that may be unacknowledged, which is what bounds lapin's buffer (measured facts, "RabbitMQ streams").
+const PREFETCH: u16 = 1000;
+
+/// Deliveries per acknowledgement (measured facts: single ones cost eight times as much).
+const ACK_EVERY: usize = 100;
+
+/// Longest time that a delivery which has been handed over stays unacknowledged. The broker closes a channel
+/// after 30 minutes.
+const ACK_WITHIN: Duration = Duration::from_secs(1);
+
+/// Most deliveries in a batch; unvalidated.
+const BATCH_MAX: usize = 256;
+
+/// Body bytes at which a batch ends; its last delivery may exceed it. Unvalidated.
+const BATCH_BYTES_MAX: usize = 1_048_576;
+
+/// A running consumer. Dropping it cancels it and closes its AMQP channel.
+pub(super) struct Consumption {
+    broker: Broker,
+    channel: Channel,
+    consumer: Consumer,
+    /// Why there is nothing more to come, found while a batch was being filled.
+    end: Option<AmqpError>,
+    /// Handed over, not yet acknowledged.
+    pending: usize,
+    last_tag: DeliveryTag,
+    ack_due: Instant,
+}
+
+impl Consumption {
+    pub(super) async fn start(broker: &Broker, queue: &str, arguments: FieldTable) -> Result<Self, AmqpError> {
+        let channel = broker.open_channel().await?;
+        let consumer = consume(broker, &channel, queue, PREFETCH, arguments).await?;
+        Ok(Self {
+            broker: broker.clone(),
+            channel,
+            consumer,
+            end: None,
+            pending: 0,
+            last_tag: 0,
+            ack_due: Instant::now(),
+        })
+    }
+
+    /// Waits for the next delivery and takes it with all that are ready behind it. May be dropped while it waits.
+    pub(super) async fn next_batch(&mut self) -> Result<Vec<Delivery>, AmqpError> {
+        if let Some(end) = self.end.take() {
+            return Err(end);
+        }
+        let first = loop {
+            tokio::select! {
+                delivery = self.consumer.next() => break accept(delivery)?,
+                () = sleep_until(self.ack_due), if self.pending > 0 => self.acknowledge().await?,
+            }
+        };
+        let mut bytes = first.data.len();
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(ready) = self.consumer.next().now_or_never() else { break };
+            match accept(ready) {
+                Ok(delivery) => {
+                    bytes += delivery.data.len();
+                    batch.push(delivery);
+                }
+                Err(end) => {
+                    self.end = Some(end);
+                    break;
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Says that a batch, named by its last delivery, has been handed over; acknowledges if it is time.
+    pub(super) async fn handed_over(&mut self, count: usize, last_tag: DeliveryTag) -> Result<(), AmqpError> {
+        if self.pending == 0 {
+            self.ack_due = Instant::now() + ACK_WITHIN;
+        }
+        self.pending += count;
+        self.last_tag = last_tag;
+        if self.pending >= ACK_EVERY || Instant::now() >= self.ack_due {
+            self.acknowledge().await?;
+        }
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self) -> Result<(), AmqpError> {
+        self.pending = 0;
+        let acknowledgement = self.channel.basic_ack(self.last_tag, BasicAckOptions { multiple: true });
+        self.broker.rpc("acknowledging", acknowledgement).await
+    }
+}
+
+/// Starts a consumer on a channel.
+pub(super) async fn consume(
+    broker: &Broker,
+    channel: &Channel,
+    queue: &str,
+    prefetch: u16,
+    arguments: FieldTable,
+) -> Result<Consumer, AmqpError> {
+    broker.rpc("limiting the prefetch", channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+    let consumer = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), arguments);
+    broker.rpc("consuming", consumer).await
+}
+
+fn accept(delivery: Option<lapin::Result<Delivery>>) -> Result<Delivery, AmqpError> {
+    match delivery {
+        Some(Ok(delivery)) => Ok(delivery),
+        Some(Err(source)) => Err(AmqpError::Broker { what: "consuming", source }),
+        None => Err(AmqpError::Deleted),
+    }
+}

@@ -1,0 +1,48 @@
+//! What can end a session with the broker. Every one of these is retried.
+
+use std::time::Duration;
+
+/// Why a connection or a channel's session ended. Its text becomes the reason of `SourceUpdate::Lost`.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AmqpError {
+    /// The broker is frozen or, for a stream, has no quorum. The request may still take effect.
+    #[error("{what}: no answer from the broker within {} ms", limit.as_millis())]
+    Timeout { what: &'static str, limit: Duration },
+    /// The broker refused, or the connection broke.
+    #[error("{what}: {source}")]
+    Broker { what: &'static str, source: lapin::Error },
+    /// Configured, but not on the broker. Nothing of this exchange is bound.
+    #[error("exchange `{0}` does not exist on the broker: create it, or correct `bindings`")]
+    NoExchange(String),
+    /// A queue of our name that we did not make. It is left as it is.
+    #[error("queue `{queue}` on the broker carries no epoch of ours ({text}): delete it, or rename the channel")]
+    Foreign { queue: String, text: String },
+    /// Deleted while it was consumed, or between two looks at it.
+    #[error("the queue was deleted on the broker")]
+    Deleted,
+    /// A stream delivered a message without an offset: it is not a stream.
+    #[error("a message came without a stream offset")]
+    NoOffset,
+    /// The connection that the session ran on was given up.
+    #[error("{0}")]
+    Disconnected(std::sync::Arc<str>),
+    /// The hub takes nothing more: the server is going down. Not retried.
+    #[error("the hub has stopped")]
+    SinkClosed,
+}
+
+impl AmqpError {
+    /// Whether only a new connection can help although this one lives: all its AMQP channels are used up, which
+    /// happens when the broker stops answering requests to close them.
+    pub(super) fn needs_new_connection(&self) -> bool {
+        matches!(self, Self::Broker { source, .. } if matches!(source.kind(), lapin::ErrorKind::ChannelsLimitReached))
+    }
+}
+
+/// The broker's reply code in an error, such as 404 or 406, if it was the broker's.
+pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(error) => Some(error.get_id()),
+        _ => None,
+    }
+}

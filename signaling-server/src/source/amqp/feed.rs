@@ -1,0 +1,64 @@
+//! One channel's way to the hub: updates under its name, losses said once.
+
+use std::sync::Arc;
+
+use tiercast_codec::{Event, Message, Position};
+use tiercast_mesh::SourceUpdate;
+use tracing::{info, warn};
+
+use super::{error::AmqpError, stats::AmqpStats};
+use crate::source::SourceSink;
+
+/// Sends the updates of one channel. Waits while the hub is busy, which is the source's backpressure.
+pub(super) struct Feed {
+    channel: String,
+    sink: SourceSink,
+    stats: Arc<AmqpStats>,
+    lost: Option<String>,
+}
+
+impl Feed {
+    pub(super) fn new(channel: String, sink: SourceSink, stats: Arc<AmqpStats>) -> Self {
+        Self { channel, sink, stats, lost: None }
+    }
+
+    pub(super) async fn opened(&mut self, position: Position) -> Result<(), AmqpError> {
+        info!(channel = %self.channel, %position, "channel opened");
+        self.lost = None;
+        self.send(SourceUpdate::Opened(position)).await
+    }
+
+    pub(super) async fn events(&mut self, events: Vec<Event>) -> Result<(), AmqpError> {
+        let count = events.len();
+        self.send(SourceUpdate::Events(events)).await?;
+        self.stats.count_messages(count);
+        Ok(())
+    }
+
+    pub(super) async fn messages(&mut self, messages: Vec<Message>) -> Result<(), AmqpError> {
+        let count = messages.len();
+        self.send(SourceUpdate::Messages(messages)).await?;
+        self.stats.count_messages(count);
+        Ok(())
+    }
+
+    /// Says that the channel is not connected; the same reason is not said again before it has been opened.
+    pub(super) async fn lost(&mut self, reason: &str) -> Result<(), AmqpError> {
+        if self.lost.as_deref() == Some(reason) {
+            return Ok(());
+        }
+        warn!(channel = %self.channel, reason, "channel lost");
+        self.lost = Some(reason.to_owned());
+        self.send(SourceUpdate::Lost { reason: reason.to_owned() }).await
+    }
+
+    /// Says that a message is left out. The gap in its place is for the caller to say.
+    pub(super) fn skipped_too_large(&self, position: Position, body_bytes: usize, max_event_bytes: usize) {
+        warn!(channel = %self.channel, %position, body_bytes, max_event_bytes, "event skipped: it is too large");
+        self.stats.count_too_large();
+    }
+
+    async fn send(&self, update: SourceUpdate) -> Result<(), AmqpError> {
+        self.sink.send((self.channel.clone(), update)).await.map_err(|_| AmqpError::SinkClosed)
+    }
+}

@@ -1,0 +1,50 @@
+//! What the AMQP source counts, to be exported as metrics.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Counters of one AMQP source. Counts only grow, from zero at the start of the process.
+#[derive(Debug, Default)]
+pub struct AmqpStats {
+    connected: AtomicBool,
+    reconnects: AtomicU64,
+    messages: AtomicU64,
+    skipped_too_large: AtomicU64,
+}
+
+impl AmqpStats {
+    /// Whether the connection to the broker is up now.
+    pub fn connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Connections made after the first one.
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+
+    /// Messages handed to the hub, over all channels.
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Messages left out because their body is larger than `max_event_bytes`.
+    pub fn skipped_too_large(&self) -> u64 {
+        self.skipped_too_large.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_reconnect(&self) {
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_messages(&self, count: usize) {
+        self.messages.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_too_large(&self) {
+        self.skipped_too_large.fetch_add(1, Ordering::Relaxed);
+    }
+}

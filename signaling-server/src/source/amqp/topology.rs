@@ -1,0 +1,41 @@
+//! Binds a channel's queue to its exchanges.
+
+use lapin::{Channel, options::QueueBindOptions, types::FieldTable};
+
+use super::{
+    config::BindingConfig,
+    connection::Broker,
+    error::{AmqpError, reply_code},
+};
+
+const NOT_FOUND: u16 = 404;
+
+/// Binds the queue by every pattern. A binding that exists already stays as it is.
+pub(super) async fn bind(
+    broker: &Broker,
+    channel: &Channel,
+    queue: &str,
+    bindings: &[BindingConfig],
+) -> Result<(), AmqpError> {
+    for BindingConfig { exchange, patterns } in bindings {
+        for pattern in patterns {
+            let (queue, options) = (queue.into(), QueueBindOptions::default());
+            let binding =
+                channel.queue_bind(queue, exchange.as_str().into(), pattern.as_str().into(), options, FieldTable::default());
+            broker.rpc("binding", binding).await.map_err(|error| name_missing(error, exchange))?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells the exchange that is missing from the queue that has just been deleted.
+fn name_missing(error: AmqpError, exchange: &str) -> AmqpError {
+    match error {
+        AmqpError::Broker { source, .. }
+            if reply_code(&source) == Some(NOT_FOUND) && source.to_string().contains("no exchange") =>
+        {
+            AmqpError::NoExchange(exchange.to_owned())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,95 @@
+//! A channel's task: one session after another, each on the connection that there is.
+
+use std::{convert::Infallible, sync::Arc};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{
+    config::{AmqpChannelConfig, Mode},
+    connection::{Broker, Link},
+    error::AmqpError,
+    feed::Feed,
+    queue::{self, QueueState},
+    stream::{self, StreamState},
+};
+use crate::reconnect::{Reconnect, STABLE};
+
+/// Feeds one channel until the hub takes nothing more. May be dropped at any time.
+pub(super) async fn run(config: AmqpChannelConfig, max_event_bytes: usize, feed: Feed, link: watch::Receiver<Link>) {
+    let (stream, queue) = (StreamState::default(), QueueState::default());
+    let mut worker = Worker { config, max_event_bytes, feed, stream, queue };
+    worker.run(link).await;
+}
+
+struct Worker {
+    config: AmqpChannelConfig,
+    max_event_bytes: usize,
+    feed: Feed,
+    stream: StreamState,
+    queue: QueueState,
+}
+
+impl Worker {
+    async fn run(&mut self, mut link: watch::Receiver<Link>) {
+        let mut reconnect = Reconnect::new();
+        loop {
+            let Ok(broker) = self.wait_until_up(&mut link).await else { return };
+            let started = Instant::now();
+            let error = tokio::select! {
+                error = self.session(&broker) => error,
+                reason = broken(&mut link, &broker) => AmqpError::Disconnected(reason),
+            };
+            if started.elapsed() >= STABLE {
+                reconnect.reset();
+            }
+            if error.needs_new_connection() {
+                broker.give_up();
+            }
+            if matches!(error, AmqpError::SinkClosed) || self.feed.lost(&error.to_string()).await.is_err() {
+                return;
+            }
+            // A broken connection has its own delay; a session that fails on a good one waits here.
+            tokio::select! {
+                () = sleep(reconnect.next_delay()), if broker.is_alive() => {}
+                _ = broken(&mut link, &broker) => {}
+            }
+        }
+    }
+
+    async fn session(&mut self, broker: &Broker) -> AmqpError {
+        let Self { config, max_event_bytes, feed, stream, queue } = self;
+        let ended: Result<Infallible, AmqpError> = match config.mode {
+            Mode::Stream => stream::run(broker, config, *max_event_bytes, feed, stream).await,
+            Mode::Queue => queue::run(broker, config, *max_event_bytes, feed, queue).await,
+        };
+        match ended {
+            Err(error) => error,
+        }
+    }
+
+    /// Waits for a connection, and passes on why there is none meanwhile.
+    async fn wait_until_up(&mut self, link: &mut watch::Receiver<Link>) -> Result<Broker, AmqpError> {
+        loop {
+            let now = link.borrow_and_update().clone();
+            match now {
+                Link::Up(broker) => return Ok(broker),
+                Link::Connecting => {}
+                Link::Down(reason) => self.feed.lost(&reason).await?,
+            }
+            // An error means that the source has ended.
+            link.changed().await.map_err(|_| AmqpError::SinkClosed)?;
+        }
+    }
+}
+
+/// Waits until this connection is no longer the one in use; says why.
+async fn broken(link: &mut watch::Receiver<Link>, broker: &Broker) -> Arc<str> {
+    let changed = link.wait_for(|link| !matches!(link, Link::Up(current) if current.is_same(broker))).await;
+    match changed.as_deref() {
+        Ok(Link::Down(reason)) => Arc::clone(reason),
+        _ => "the connection was replaced".into(),
+    }
+}

@@ -1,0 +1,783 @@
+//! The AMQP source against a real broker: nothing lost, nothing twice, nothing silently.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    types::{AMQPValue, FieldTable},
+};
+use tiercast_codec::{Event, HeaderValue, Message, Position};
+use tiercast_mesh::SourceUpdate;
+use tiercast_signaling_server::source::{
+    Source,
+    amqp::{AmqpChannelConfig, AmqpConfig, AmqpSource, AmqpStats, BindingConfig, Mode},
+};
+use tiercast_tests::broker::{Broker, Outgoing};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+/// Longest wait for one update: a reconnect may wait 20 s and a broker's start is slow on a busy machine.
+const UPDATE_MAX: Duration = Duration::from_secs(90);
+
+/// Longest time for a source to end once it has been told to.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// A running source and what it says.
+struct Fed {
+    updates: mpsc::Receiver<(String, SourceUpdate)>,
+    reached: Option<Position>,
+    stats: Arc<AmqpStats>,
+    shutdown: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Fed {
+    fn start(config: AmqpConfig) -> Result<Self> {
+        let source = AmqpSource::new(config)?;
+        let stats = source.stats();
+        let (sink, updates) = mpsc::channel(4);
+        let (shutdown, signal) = watch::channel(false);
+        let task = tokio::spawn(Box::new(source).run(sink, signal));
+        Ok(Self { updates, reached: None, stats, shutdown, task })
+    }
+
+    async fn next_named(&mut self) -> Result<(String, SourceUpdate)> {
+        let update = timeout(UPDATE_MAX, self.updates.recv()).await.context("the source says nothing")?;
+        let (channel, update) = update.context("the source has ended")?;
+        match &update {
+            SourceUpdate::Opened(position) => self.reached = Some(*position),
+            SourceUpdate::Events(events) => {
+                let mut reached = self.reached.context("events came before the channel was opened")?;
+                ensure!(!events.is_empty() && events.len() <= 256, "a batch of {}", events.len());
+                for event in events {
+                    ensure!(event.offset > reached.offset, "{} came after {}", event.offset, reached.offset);
+                    reached.offset = event.offset;
+                }
+                self.reached = Some(reached);
+            }
+            SourceUpdate::Messages(_) | SourceUpdate::Lost { .. } => {}
+        }
+        Ok((channel, update))
+    }
+
+    async fn next(&mut self) -> Result<SourceUpdate> {
+        Ok(self.next_named().await?.1)
+    }
+
+    /// The next position that is opened. Reports of a loss may come before it.
+    async fn opened(&mut self) -> Result<Position> {
+        let (deadline, mut last_reason) = (Instant::now() + UPDATE_MAX, String::new());
+        loop {
+            match self.next().await? {
+                SourceUpdate::Opened(position) => return Ok(position),
+                SourceUpdate::Lost { reason } => last_reason = reason,
+                other => bail!("expected to be opened: {other:?}"),
+            }
+            ensure!(Instant::now() < deadline, "not opened: {last_reason}");
+        }
+    }
+
+    async fn lost(&mut self) -> Result<String> {
+        match self.next().await? {
+            SourceUpdate::Lost { reason } => Ok(reason),
+            other => bail!("expected to be lost: {other:?}"),
+        }
+    }
+
+    /// The next update, which must be events. Reconnects may come before it, gaps may not.
+    async fn batch(&mut self) -> Result<Vec<Event>> {
+        loop {
+            let reached = self.reached;
+            match self.next().await? {
+                SourceUpdate::Events(events) => return Ok(events),
+                SourceUpdate::Lost { .. } => {}
+                SourceUpdate::Opened(position) => ensure!(Some(position) == reached, "a gap to {position}"),
+                SourceUpdate::Messages(messages) => bail!("messages without numbers: {messages:?}"),
+            }
+        }
+    }
+
+    async fn events(&mut self, count: usize) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            events.extend(self.batch().await?);
+        }
+        ensure!(events.len() == count, "{} events instead of {count}", events.len());
+        Ok(events)
+    }
+
+    async fn messages(&mut self, count: usize) -> Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            match self.next().await? {
+                SourceUpdate::Messages(more) => messages.extend(more),
+                other => bail!("expected messages: {other:?}"),
+            }
+        }
+        Ok(messages)
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.shutdown.send(true)?;
+        timeout(STOP_MAX, self.task).await.context("the source does not stop")??;
+        ensure!(!self.stats.connected(), "stopped, but counted as connected");
+        Ok(())
+    }
+}
+
+/// A TCP relay in front of a broker that can be closed, as a network can.
+struct Gate {
+    port: u16,
+    closed: Arc<AtomicBool>,
+    cut: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Gate {
+    async fn before(broker: &Broker) -> Result<Self> {
+        let address = address_of(broker)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr()?.port();
+        let (closed, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+        let (is_closed, on_cut) = (closed.clone(), cut.clone());
+        let task = tokio::spawn(async move {
+            while let Ok((mut inside, _)) = listener.accept().await {
+                let (address, is_closed, on_cut) = (address.clone(), is_closed.clone(), on_cut.clone());
+                tokio::spawn(async move {
+                    let cut = on_cut.notified();
+                    tokio::pin!(cut);
+                    cut.as_mut().enable();
+                    if is_closed.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let Ok(mut outside) = TcpStream::connect(address).await else { return };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut inside, &mut outside) => {}
+                        () = cut => {}
+                    }
+                });
+            }
+        });
+        Ok(Self { port, closed, cut, task })
+    }
+
+    fn url(&self, broker: &Broker) -> Result<String> {
+        Ok(broker.url().replace(&address_of(broker)?, &format!("127.0.0.1:{}", self.port)))
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.cut.notify_waiters();
+    }
+
+    fn open(&self) {
+        self.closed.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.cut.notify_waiters();
+    }
+}
+
+/// `host:port` as it stands in the broker's URL.
+fn address_of(broker: &Broker) -> Result<String> {
+    let (_, rest) = broker.url().split_once("://").context("no scheme")?;
+    let authority = rest.split('/').next().unwrap_or_default();
+    Ok(authority.rsplit('@').next().unwrap_or_default().to_owned())
+}
+
+/// Names that no other test uses, on a broker that may outlive this process.
+fn unique(what: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    format!("{what}-{:x}-{}", now % (1 << 32), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// An exchange on the shared broker and a channel for all that is published to it.
+struct Scene {
+    broker: Arc<Broker>,
+    exchange: String,
+    channel: AmqpChannelConfig,
+}
+
+impl Scene {
+    async fn set(what: &str) -> Result<Self> {
+        let broker = Broker::shared().await?;
+        let exchange = unique(what);
+        broker.declare_topic_exchange(&exchange).await?;
+        let channel = AmqpChannelConfig::new(&exchange, vec![BindingConfig::new(&exchange, ["#"])]);
+        Ok(Self { broker, exchange, channel })
+    }
+
+    fn config(&self) -> AmqpConfig {
+        AmqpConfig::new(self.broker.url(), vec![self.channel.clone()])
+    }
+
+    fn stream(&self) -> String {
+        format!("tiercast.{}", self.channel.name)
+    }
+}
+
+fn numbered(range: std::ops::Range<usize>) -> Vec<Outgoing> {
+    range.map(|number| Outgoing::new("a.b", &number.to_string(), format!("body {number}"))).collect()
+}
+
+fn ids(events: &[Event]) -> Vec<String> {
+    events.iter().map(|event| event.message.message_id.clone().unwrap_or_default()).collect()
+}
+
+fn stream_offset(delivery: &Delivery) -> i64 {
+    let headers = delivery.properties.headers().as_ref().map(FieldTable::inner);
+    match headers.and_then(|headers| headers.get("x-stream-offset")) {
+        Some(AMQPValue::LongLongInt(offset)) => *offset,
+        other => panic!("no offset: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn everything_about_an_event_arrives_as_it_was_published() -> Result<()> {
+    let scene = Scene::set("whole").await?;
+    let mut fed = Fed::start(scene.config())?;
+    let position = fed.opened().await?;
+    assert_eq!(position.offset, -1);
+
+    let mut headers = FieldTable::default();
+    headers.insert("text".into(), AMQPValue::LongString("grüße".into()));
+    headers.insert("int".into(), AMQPValue::LongLongInt(-5));
+    headers.insert("small".into(), AMQPValue::ShortShortInt(7));
+    headers.insert("truth".into(), AMQPValue::Boolean(true));
+    headers.insert("double".into(), AMQPValue::Double(0.25));
+    headers.insert("x-stream-offset".into(), AMQPValue::LongLongInt(4711));
+    let properties = BasicProperties::default()
+        .with_content_type("application/octet-stream".into())
+        .with_message_id("id-0".into())
+        .with_timestamp(1_700_000_000)
+        .with_headers(headers);
+    let all_bytes: Vec<u8> = (0..=255).collect();
+    let large: Vec<u8> = (0..70_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let bare = |routing_key: &str, body: &[u8]| Outgoing {
+        routing_key: routing_key.to_owned(),
+        properties: BasicProperties::default(),
+        body: body.to_vec(),
+    };
+    let messages = [
+        Outgoing { routing_key: "a.b.c".into(), properties, body: all_bytes.clone() },
+        bare("", b""),
+        bare("large", &large),
+    ];
+    scene.broker.publisher(&scene.exchange).publish(&messages).await?;
+
+    let events = fed.events(3).await?;
+    let expected = Message {
+        routing_key: "a.b.c".into(),
+        exchange: scene.exchange.clone(),
+        content_type: Some("application/octet-stream".into()),
+        message_id: Some("id-0".into()),
+        timestamp: Some(1_700_000_000),
+        headers: BTreeMap::from([
+            ("text".to_owned(), HeaderValue::Text("grüße".into())),
+            ("int".to_owned(), HeaderValue::Int(-5)),
+            ("small".to_owned(), HeaderValue::Int(7)),
+            ("truth".to_owned(), HeaderValue::Bool(true)),
+            ("double".to_owned(), HeaderValue::Float(0.25)),
+        ]),
+        body: all_bytes.into(),
+    };
+    assert_eq!(events[0], Event { offset: 0, message: expected });
+    let bare = |routing_key: &str, body: Vec<u8>| Message {
+        routing_key: routing_key.to_owned(),
+        exchange: scene.exchange.clone(),
+        body: body.into(),
+        ..Message::default()
+    };
+    assert_eq!(events[1], Event { offset: 1, message: bare("", Vec::new()) });
+    assert_eq!(events[2], Event { offset: 2, message: bare("large", large) });
+    assert_eq!(fed.stats.messages(), 3);
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn an_events_offset_is_the_streams_own() -> Result<()> {
+    let mut scene = Scene::set("offsets").await?;
+    // Small segments, so that the offsets have holes.
+    scene.channel.retention.segment_bytes = 50_000;
+    let mut fed = Fed::start(scene.config())?;
+    fed.opened().await?;
+    scene.broker.publisher(&scene.exchange).publish(&numbered(0..3_000)).await?;
+    let events = fed.events(3_000).await?;
+    let stored = scene.broker.read_stream(&scene.stream(), 3_000).await?;
+    let offsets: Vec<i64> = stored.iter().map(stream_offset).collect();
+    assert_eq!(events.iter().map(|event| event.offset).collect::<Vec<_>>(), offsets);
+    assert_eq!(ids(&events), (0..3_000).map(|number| number.to_string()).collect::<Vec<_>>());
+    fed.stop().await
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Stop,
+    Kill,
+}
+
+async fn publish_across_the_end_of_the_broker(end: End) -> Result<()> {
+    const COUNT: usize = 20_000;
+    let mut broker = Broker::start().await?;
+    if !broker.can_restart() {
+        eprintln!("the broker is not ours to stop: nothing is tested");
+        return Ok(());
+    }
+    broker.declare_topic_exchange("events").await?;
+    let channel = AmqpChannelConfig::new("all", vec![BindingConfig::new("events", ["#"])]);
+    let mut fed = Fed::start(AmqpConfig::new(broker.url(), vec![channel]))?;
+    fed.opened().await?;
+
+    let mut publisher = broker.publisher("events");
+    let publishing = tokio::spawn(async move { publisher.publish(&numbered(0..COUNT)).await });
+    let mut events = Vec::new();
+    while events.len() < COUNT / 5 {
+        events.extend(fed.batch().await?);
+    }
+    match end {
+        End::Stop => broker.stop().await?,
+        End::Kill => broker.kill().await?,
+    }
+    broker.start_again().await?;
+    let mut seen: BTreeSet<String> = ids(&events).into_iter().collect();
+    while seen.len() < COUNT {
+        let batch = fed.batch().await?;
+        seen.extend(ids(&batch));
+        events.extend(batch);
+    }
+    publishing.await??;
+
+    // A message whose confirm was lost is in the stream twice, so the stream itself says what must have come.
+    let stored = broker.read_stream("tiercast.all", events.len()).await?;
+    ensure!(stored.len() == events.len());
+    for (event, delivery) in events.iter().zip(&stored) {
+        assert_eq!(event.offset, stream_offset(delivery));
+        assert_eq!(event.message.body, delivery.data);
+        assert_eq!(event.message.message_id.as_deref(), delivery.properties.message_id().as_ref().map(|id| id.as_str()));
+    }
+    assert!(fed.stats.reconnects() >= 1);
+    assert_eq!(fed.stats.messages(), events.len() as u64);
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn every_event_arrives_once_and_in_order_across_a_stop_of_the_broker() -> Result<()> {
+    publish_across_the_end_of_the_broker(End::Stop).await
+}
+
+#[tokio::test]
+async fn every_event_arrives_once_and_in_order_across_a_kill_of_the_broker() -> Result<()> {
+    publish_across_the_end_of_the_broker(End::Kill).await
+}
+
+#[tokio::test]
+async fn what_is_published_while_a_stream_is_disconnected_arrives_afterwards() -> Result<()> {
+    let scene = Scene::set("outage").await?;
+    let gate = Gate::before(&scene.broker).await?;
+    let mut config = scene.config();
+    config.url = gate.url(&scene.broker)?.into();
+    let mut fed = Fed::start(config)?;
+    let opened = fed.opened().await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&numbered(0..10)).await?;
+    fed.events(10).await?;
+
+    gate.close();
+    fed.lost().await?;
+    assert!(!fed.stats.connected());
+    publisher.publish(&numbered(10..20)).await?;
+    gate.open();
+    assert_eq!(fed.opened().await?, Position::new(opened.epoch, 9));
+    assert_eq!(ids(&fed.events(10).await?), (10..20).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert!(fed.stats.connected());
+    assert_eq!(fed.stats.reconnects(), 1);
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn events_that_the_stream_no_longer_retains_are_an_explicit_gap() -> Result<()> {
+    let mut scene = Scene::set("expired").await?;
+    scene.channel.retention.max_age_s = 1;
+    scene.channel.retention.segment_bytes = 20_000;
+    let gate = Gate::before(&scene.broker).await?;
+    let mut config = scene.config();
+    config.url = gate.url(&scene.broker)?.into();
+    let mut fed = Fed::start(config)?;
+    let epoch = fed.opened().await?.epoch;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&numbered(0..10)).await?;
+    fed.events(10).await?;
+
+    gate.close();
+    fed.lost().await?;
+    let mut published = 10;
+    let deadline = Instant::now() + UPDATE_MAX;
+    while stream_offset(&scene.broker.read_stream(&scene.stream(), 1).await?[0]) <= 10 {
+        assert!(Instant::now() < deadline, "the broker keeps everything");
+        publisher.publish(&numbered(published..published + 500)).await?;
+        published += 500;
+    }
+    gate.open();
+    assert_eq!(fed.opened().await?, Position::new(epoch, 9));
+    let gap = fed.opened().await?;
+    assert_eq!(gap.epoch, epoch);
+    assert!(gap.offset > 9, "{gap}");
+    let events = fed.batch().await?;
+    assert_eq!(events[0].offset, gap.offset + 1);
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_stream_that_is_created_again_has_a_new_epoch() -> Result<()> {
+    let scene = Scene::set("again").await?;
+    let mut fed = Fed::start(scene.config())?;
+    let before = fed.opened().await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&numbered(0..5)).await?;
+    fed.events(5).await?;
+
+    scene.broker.delete_queue(&scene.stream()).await?;
+    fed.lost().await?;
+    let after = fed.opened().await?;
+    assert!(after.epoch > before.epoch);
+    assert_eq!(after.offset, -1);
+    publisher.publish(&numbered(5..10)).await?;
+    let events = fed.events(5).await?;
+    assert_eq!(events[0].offset, 0);
+    assert_eq!(ids(&events), ["5", "6", "7", "8", "9"]);
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_stream_that_was_created_again_while_disconnected_has_a_new_epoch() -> Result<()> {
+    let scene = Scene::set("swapped").await?;
+    let gate = Gate::before(&scene.broker).await?;
+    let mut config = scene.config();
+    config.url = gate.url(&scene.broker)?.into();
+    let mut fed = Fed::start(config)?;
+    let before = fed.opened().await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&numbered(0..5)).await?;
+    fed.events(5).await?;
+
+    gate.close();
+    fed.lost().await?;
+    scene.broker.delete_queue(&scene.stream()).await?;
+    let mut other = Fed::start(scene.config())?;
+    let theirs = other.opened().await?;
+    publisher.publish(&numbered(5..25)).await?;
+    gate.open();
+    let after = fed.opened().await?;
+    assert!(after.epoch > before.epoch);
+    assert_eq!(after, Position::new(theirs.epoch, -1));
+    assert_eq!(fed.events(20).await?, other.events(20).await?);
+    other.stop().await?;
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn sources_that_race_to_create_a_stream_agree_on_its_epoch_and_offsets() -> Result<()> {
+    let scene = Scene::set("race").await?;
+    let mut racers = Vec::new();
+    for _ in 0..4 {
+        racers.push(Fed::start(scene.config())?);
+    }
+    let mut epochs = BTreeSet::new();
+    for fed in &mut racers {
+        epochs.insert(fed.opened().await?.epoch);
+    }
+    assert_eq!(epochs.len(), 1, "{epochs:?}");
+    scene.broker.publisher(&scene.exchange).publish(&numbered(0..100)).await?;
+    let expected = racers[0].events(100).await?;
+    for fed in &mut racers[1..] {
+        assert_eq!(fed.events(100).await?, expected);
+    }
+    for fed in racers {
+        fed.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn recent_history_is_replayed_at_the_start() -> Result<()> {
+    let scene = Scene::set("history").await?;
+    let mut first = Fed::start(scene.config())?;
+    let opened = first.opened().await?;
+    first.stop().await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&numbered(0..1_000)).await?;
+
+    let mut second = Fed::start(scene.config())?;
+    assert_eq!(second.opened().await?, opened);
+    assert_eq!(ids(&second.events(1_000).await?), (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>());
+    publisher.publish_one("a.b", "live", b"").await?;
+    assert_eq!(ids(&second.events(1).await?), ["live"]);
+    second.stop().await
+}
+
+#[tokio::test]
+async fn without_history_a_source_begins_at_the_newest_chunk() -> Result<()> {
+    let mut scene = Scene::set("newest").await?;
+    scene.channel.history_s = 0;
+    let mut first = Fed::start(scene.config())?;
+    let opened = first.opened().await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&numbered(0..10)).await?;
+    first.events(10).await?;
+    publisher.publish_one("a.b", "newest", b"").await?;
+    first.events(1).await?;
+    first.stop().await?;
+
+    let mut second = Fed::start(scene.config())?;
+    assert_eq!(second.opened().await?, Position::new(opened.epoch, 9));
+    assert_eq!(ids(&second.events(1).await?), ["newest"]);
+    second.stop().await
+}
+
+#[tokio::test]
+async fn a_message_that_matches_several_patterns_is_delivered_once() -> Result<()> {
+    let mut scene = Scene::set("overlap").await?;
+    scene.channel.bindings = vec![
+        BindingConfig::new(&scene.exchange, ["#", "a.*", "*.b"]),
+        BindingConfig::new(&scene.exchange, ["a.b", "#"]),
+    ];
+    for mode in [Mode::Stream, Mode::Queue] {
+        scene.channel.mode = mode;
+        let mut fed = Fed::start(scene.config())?;
+        fed.opened().await?;
+        let mut publisher = scene.broker.publisher(&scene.exchange);
+        publisher.publish(&numbered(0..3)).await?;
+        let got = match mode {
+            Mode::Stream => ids(&fed.events(3).await?),
+            Mode::Queue => fed.messages(3).await?.into_iter().filter_map(|message| message.message_id).collect(),
+        };
+        assert_eq!(got, ["0", "1", "2"]);
+        fed.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_what_matches_the_patterns_arrives() -> Result<()> {
+    let mut scene = Scene::set("match").await?;
+    scene.channel.bindings = vec![BindingConfig::new(&scene.exchange, ["build.*.done"])];
+    let everything = AmqpChannelConfig::new(unique("rest"), vec![BindingConfig::new(&scene.exchange, ["#"])]);
+    // Another channel takes all of it, so that what does not match is not sent back to the publisher.
+    let mut config = scene.config();
+    config.channels.push(everything);
+    let mut fed = Fed::start(config)?;
+    fed.opened().await?;
+    fed.opened().await?;
+    let messages = [
+        Outgoing::new("build.1.started", "0", ""),
+        Outgoing::new("build.1.done", "1", ""),
+        Outgoing::new("build.1.2.done", "2", ""),
+        Outgoing::new("build.2.done", "3", ""),
+    ];
+    scene.broker.publisher(&scene.exchange).publish(&messages).await?;
+    let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    while got.values().map(Vec::len).sum::<usize>() < 6 {
+        let update = timeout(UPDATE_MAX, fed.updates.recv()).await?.context("the source has ended")?;
+        let (channel, SourceUpdate::Events(events)) = update else { bail!("unexpected: {update:?}") };
+        got.entry(channel).or_default().extend(ids(&events));
+    }
+    assert_eq!(got[&scene.channel.name], ["1", "3"]);
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_is_an_explicit_gap() -> Result<()> {
+    let scene = Scene::set("large").await?;
+    let mut config = scene.config();
+    config.max_event_bytes = 1_000;
+    let mut fed = Fed::start(config)?;
+    let epoch = fed.opened().await?.epoch;
+    let messages = [
+        Outgoing::new("a", "fits", vec![1; 1_000]),
+        Outgoing::new("a", "too large", vec![1; 1_001]),
+        Outgoing::new("a", "behind", vec![1; 10]),
+    ];
+    scene.broker.publisher(&scene.exchange).publish(&messages).await?;
+    assert_eq!(ids(&fed.events(1).await?), ["fits"]);
+    assert_eq!(fed.opened().await?, Position::new(epoch, 1));
+    let behind = fed.events(1).await?;
+    assert_eq!((behind[0].offset, ids(&behind)), (2, vec!["behind".to_owned()]));
+    assert_eq!((fed.stats.skipped_too_large(), fed.stats.messages()), (1, 2));
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_for_a_queue_takes_a_number_of_its_own() -> Result<()> {
+    let mut scene = Scene::set("queue-large").await?;
+    scene.channel.mode = Mode::Queue;
+    let mut config = scene.config();
+    config.max_event_bytes = 1_000;
+    let mut fed = Fed::start(config)?;
+    let epoch = fed.opened().await?.epoch;
+    let messages = [Outgoing::new("a", "fits", vec![1; 9]), Outgoing::new("a", "too large", vec![1; 1_001])];
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&messages).await?;
+    assert_eq!(fed.messages(1).await?[0].message_id.as_deref(), Some("fits"));
+    assert_eq!(fed.opened().await?, Position::new(epoch, 1));
+    publisher.publish_one("a", "behind", b"").await?;
+    assert_eq!(fed.messages(1).await?[0].message_id.as_deref(), Some("behind"));
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_queue_has_a_new_epoch_after_every_reconnect() -> Result<()> {
+    let mut scene = Scene::set("queue").await?;
+    scene.channel.mode = Mode::Queue;
+    let gate = Gate::before(&scene.broker).await?;
+    let mut config = scene.config();
+    config.url = gate.url(&scene.broker)?.into();
+    let mut fed = Fed::start(config)?;
+    let before = fed.opened().await?;
+    assert_eq!(before.offset, -1);
+    let mut headers = FieldTable::default();
+    headers.insert("x-stream-offset".into(), AMQPValue::LongLongInt(4711));
+    headers.insert("list".into(), AMQPValue::FieldArray(vec![AMQPValue::LongInt(1)].into()));
+    let message = Outgoing {
+        routing_key: "a.b".into(),
+        properties: BasicProperties::default().with_headers(headers),
+        body: b"body".to_vec(),
+    };
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&[message]).await?;
+    let expected = Message {
+        routing_key: "a.b".into(),
+        exchange: scene.exchange.clone(),
+        headers: BTreeMap::from([
+            ("x-stream-offset".to_owned(), HeaderValue::Int(4711)),
+            ("list".to_owned(), HeaderValue::List(vec![HeaderValue::Int(1)])),
+        ]),
+        body: b"body".as_slice().into(),
+        ..Message::default()
+    };
+    assert_eq!(fed.messages(1).await?, [expected]);
+
+    gate.close();
+    fed.lost().await?;
+    gate.open();
+    let after = fed.opened().await?;
+    assert!(after.epoch > before.epoch);
+    assert_eq!(after.offset, -1);
+    publisher.publish_one("a.b", "after", b"").await?;
+    assert_eq!(fed.messages(1).await?[0].message_id.as_deref(), Some("after"));
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_broker_that_cannot_be_reached_is_reported_and_retried() -> Result<()> {
+    let scene = Scene::set("unreachable").await?;
+    let gate = Gate::before(&scene.broker).await?;
+    gate.close();
+    let mut config = scene.config();
+    config.url = gate.url(&scene.broker)?.into();
+    let mut fed = Fed::start(config)?;
+    let reason = fed.lost().await?;
+    assert!(reason.starts_with("connecting to the broker: "), "{reason}");
+    assert!(!fed.stats.connected());
+    gate.open();
+    fed.opened().await?;
+    assert!(fed.stats.connected());
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_reported_without_being_told() -> Result<()> {
+    let scene = Scene::set("password").await?;
+    let address = address_of(&scene.broker)?;
+    let mut config = scene.config();
+    config.url = format!("amqp://guest:hunter2@{address}/%2f").into();
+    let mut fed = Fed::start(config)?;
+    let reason = fed.lost().await?;
+    assert!(reason.contains("ACCESS_REFUSED"), "{reason}");
+    assert!(!reason.contains("hunter2"), "{reason}");
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_missing_exchange_is_named_and_retried_while_other_channels_go_on() -> Result<()> {
+    for mode in [Mode::Stream, Mode::Queue] {
+        let mut scene = Scene::set("present").await?;
+        scene.channel.mode = mode;
+        let missing = unique("missing");
+        let mut broken = AmqpChannelConfig::new(&missing, vec![BindingConfig::new(&missing, ["#"])]);
+        broken.mode = mode;
+        let mut config = scene.config();
+        config.channels.push(broken);
+        let mut fed = Fed::start(config)?;
+        let (mut reason, mut opened) = (None, false);
+        while reason.is_none() || !opened {
+            match fed.next_named().await? {
+                (channel, SourceUpdate::Lost { reason: text }) if channel == missing => reason = Some(text),
+                (channel, SourceUpdate::Opened(_)) if channel == scene.channel.name => opened = true,
+                other => bail!("unexpected: {other:?}"),
+            }
+        }
+        let reason = reason.unwrap_or_default();
+        assert!(reason.contains(&format!("exchange `{missing}` does not exist")), "{reason}");
+
+        scene.broker.declare_topic_exchange(&missing).await?;
+        let (channel, update) = fed.next_named().await?;
+        assert!(matches!(update, SourceUpdate::Opened(_)), "{update:?}");
+        assert_eq!(channel, missing);
+        assert_eq!(fed.stats.reconnects(), 0);
+        fed.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_queue_of_that_name_that_is_not_ours_is_left_alone_and_named() -> Result<()> {
+    let scene = Scene::set("foreign").await?;
+    let connection = scene.broker.connect().await?;
+    let channel = connection.create_channel().await?;
+    let options = lapin::options::QueueDeclareOptions::durable();
+    channel.queue_declare(scene.stream().as_str().into(), options, FieldTable::default()).await?;
+    let mut fed = Fed::start(scene.config())?;
+    let reason = fed.lost().await?;
+    assert!(reason.contains(&format!("queue `{}` on the broker carries no epoch", scene.stream())), "{reason}");
+    scene.broker.delete_queue(&scene.stream()).await?;
+    fed.opened().await?;
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_source_stops_although_the_hub_takes_nothing() -> Result<()> {
+    let scene = Scene::set("full").await?;
+    let mut fed = Fed::start(scene.config())?;
+    fed.opened().await?;
+    scene.broker.publisher(&scene.exchange).publish(&numbered(0..5_000)).await?;
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_source_stops_when_the_hub_is_gone() -> Result<()> {
+    let scene = Scene::set("gone").await?;
+    let mut fed = Fed::start(scene.config())?;
+    fed.opened().await?;
+    drop(fed.updates);
+    timeout(STOP_MAX, fed.task).await.context("the source does not stop")??;
+    Ok(())
+}
