@@ -178,8 +178,7 @@ impl Deflater {
 
 /// Inflates a zlib stream that must give exactly `length` bytes; never writes more.
 pub(crate) fn inflate(input: &[u8], length: usize) -> Result<Bytes, DecodeError> {
-    // No payload can keep a promise beyond the ratio, so no memory is reserved for one.
-    let mut output = Vec::with_capacity(length.min(input.len().saturating_mul(DEFLATE_RATIO_MAX)));
+    let mut output = Vec::with_capacity(inflated_bytes_max(input.len(), length));
     let mut state = Decompress::new(true);
     // `decompress_vec` fills spare capacity only, so what was reserved is also the cap.
     let status = state.decompress_vec(input, &mut output, FlushDecompress::Finish);
@@ -188,5 +187,28 @@ pub(crate) fn inflate(input: &[u8], length: usize) -> Result<Bytes, DecodeError>
         Ok(output.into())
     } else {
         Err(DecodeError::BadPayload)
+    }
+}
+
+/// What a payload that states `length` can give at most: no memory is reserved for a promise beyond that.
+fn inflated_bytes_max(input_bytes: usize, length: usize) -> usize {
+    length.min(input_bytes.saturating_mul(DEFLATE_RATIO_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::FRAME_INFLATED_BYTES_MAX;
+
+    #[test]
+    fn a_tiny_payload_reserves_little_whatever_it_states() {
+        assert_eq!(inflated_bytes_max(10, FRAME_INFLATED_BYTES_MAX), 10_320);
+        assert_eq!(inflated_bytes_max(0, FRAME_INFLATED_BYTES_MAX), 0);
+    }
+
+    #[test]
+    fn no_payload_reserves_more_than_it_states() {
+        assert_eq!(inflated_bytes_max(FRAME_INFLATED_BYTES_MAX, 100), 100);
+        assert_eq!(inflated_bytes_max(usize::MAX, 100), 100);
     }
 }

@@ -89,7 +89,9 @@ mod tests {
         assert_eq!(serde_json::to_string(&token).unwrap(), "\"000fff\"");
         let read = |text: &str| serde_json::from_value::<FixedBytes<3>>(text.into()).ok();
         assert_eq!(read("000fff"), Some(token));
-        for wrong in ["", "000ff", "000fff0", "000fff00", "+00fff", "+0+f+f", "00 fff", "0x0fff", "00\u{e4}fff"] {
+        for wrong in
+            ["", "000ff", "000fff0", "000fff00", "+00fff", "+0+f+f", "00 fff", "0x0fff", "00\u{e4}fff"]
+        {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

@@ -18,7 +18,12 @@ const MAX: i64 = NUMBER_MAX as i64;
 
 /// The same cases on every run, so that a failure can be seen again.
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x7469_6572), failure_persistence: None, ..Default::default() }
+    ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(0x7469_6572),
+        failure_persistence: None,
+        ..Default::default()
+    }
 }
 
 fn key() -> SigningKey {
@@ -102,7 +107,8 @@ fn bytes_like_ours() -> impl Strategy<Value = Vec<u8>> {
         b"\x83\xa4type\xa3gap".to_vec(),
         b"\x84\xa4type\xa4join\xa5token".to_vec(),
     ];
-    (prop::sample::select(starts), collection::vec(any::<u8>(), 0..300)).prop_map(|(start, rest)| [start, rest].concat())
+    (prop::sample::select(starts), collection::vec(any::<u8>(), 0..300))
+        .prop_map(|(start, rest)| [start, rest].concat())
 }
 
 proptest! {
@@ -330,7 +336,8 @@ fn every_truncation_of_a_payload_is_refused() {
 fn headers_are_read_down_to_the_deepest_nesting_and_not_beyond() {
     let nested_list = |depth| (0..depth).fold(HeaderValue::Null, |inner, _| HeaderValue::List(vec![inner]));
     let nested_map = |depth| {
-        (0..depth).fold(HeaderValue::Null, |inner, _| HeaderValue::Map(BTreeMap::from([(String::new(), inner)])))
+        (0..depth)
+            .fold(HeaderValue::Null, |inner, _| HeaderValue::Map(BTreeMap::from([(String::new(), inner)])))
     };
     for (depth, is_read) in [(0, true), (1, true), (HEADER_DEPTH_MAX, true), (HEADER_DEPTH_MAX + 1, false)] {
         for value in [nested_list(depth), nested_map(depth)] {
@@ -364,7 +371,10 @@ fn what_does_not_fit_into_a_frame_is_not_sealed() {
     let most = seal(&many(FRAME_EVENTS_MAX)).unwrap();
     assert_eq!(most.events().unwrap().len(), FRAME_EVENTS_MAX);
     let (value, max) = (FRAME_EVENTS_MAX as u64 + 1, FRAME_EVENTS_MAX as u64);
-    assert_eq!(seal(&many(FRAME_EVENTS_MAX + 1)), Err(EncodeError::TooLarge { field: "event count", value, max }));
+    assert_eq!(
+        seal(&many(FRAME_EVENTS_MAX + 1)),
+        Err(EncodeError::TooLarge { field: "event count", value, max })
+    );
 
     let large = |body_bytes: usize| {
         let message = Message { body: vec![0; body_bytes].into(), ..Message::default() };
@@ -397,7 +407,11 @@ fn ranges_that_the_format_cannot_say_are_not_sealed() {
         (at(5), 9, 5, &[7, 7]),
         (at(5), 9, 5, &[8, 7]),
     ] {
-        assert_eq!(seal(before, last, time_us, offsets), Err(EncodeError::BadRange), "{before} {last} {offsets:?}");
+        assert_eq!(
+            seal(before, last, time_us, offsets),
+            Err(EncodeError::BadRange),
+            "{before} {last} {offsets:?}"
+        );
     }
 }
 
@@ -469,7 +483,8 @@ fn claiming(deflated: bool, event_count: u32, inflated_bytes: u32, payload: &[u8
 
 /// Two events with a little of everything, not compressed.
 fn rich_payload() -> Vec<u8> {
-    let event = b"\x02\xa1k\xa1e\xa1c\xa1m\x05\x83\xa1a\x92\x01\xff\xa1b\x81\xa0\xcb\x40\x00\x00\x00\x00\x00\x00\x00\
+    let event =
+        b"\x02\xa1k\xa1e\xa1c\xa1m\x05\x83\xa1a\x92\x01\xff\xa1b\x81\xa0\xcb\x40\x00\x00\x00\x00\x00\x00\x00\
         \xa1c\xc4\x02\xff\xfe\xc4\x03{ }";
     let second = b"\x98\x07\xa0\xa0\xc0\xc0\xc0\x80\xc4\x00";
     [b"\x92\x98", &event[..], second].concat()

@@ -1,2 +1,56 @@
-//! placeholder
-fn main() {}
+//! The Tiercast demo: a server, a publisher and a swarm of native peers in one program, with a page to watch
+//! them and join; and the fan-out experiment, which is the same without a page and ends with figures.
+
+use clap::{Parser, Subcommand};
+
+mod ci_events;
+mod experiment;
+mod page;
+
+/// Watch an audience carry an event stream: starts a server, a publisher of CI events and native peers, and
+/// prints the address of a page that joins them.
+#[derive(Parser)]
+#[command(name = "tiercast-demo", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    page: page::PageOptions,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo run --release
+  cargo run --release -- --peers 60 --rate 50
+  cargo run --release -- experiment --peers 40 --tier1 4 --events 2000 --rate 200 --size 600 --json
+  cargo run --release -- experiment --source amqp://guest:guest@127.0.0.1:5672/%2f --peers 40";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure the fan-out: server and swarm as separate processes; ends with one JSON object on stdout.
+    Experiment(experiment::ExperimentOptions),
+    /// The experiment's server process.
+    #[command(hide = true)]
+    ExperimentServer(experiment::Role),
+    /// The experiment's swarm process.
+    #[command(hide = true)]
+    ExperimentSwarm(experiment::Role),
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    let arguments = Arguments::parse();
+    let default = if arguments.command.is_some() { "warn" } else { "info,webrtc=warn,rtc=warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match arguments.command {
+        None => page::run(arguments.page).await,
+        Some(Command::Experiment(options)) => experiment::run(options).await,
+        Some(Command::ExperimentServer(role)) => experiment::server::run(role).await,
+        Some(Command::ExperimentSwarm(role)) => experiment::swarm::run(role).await,
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        std::process::ExitCode::from(2)
+    })
+}

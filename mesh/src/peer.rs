@@ -20,7 +20,8 @@ mod stats;
 mod subscription;
 
 pub use config::PeerConfig;
-use link::{End, Link, Serve, Service, bye};
+pub use link::bye;
+use link::{End, Link, Serve, Service};
 pub use reader::Delivery;
 pub use stats::PeerStats;
 use subscription::{Relation, Subscription, Taken};
@@ -270,13 +271,12 @@ impl Peer {
         self.outputs.pop_front()
     }
 
-    /// The next event or gap for the application, to be asked for when it has room. Whatever is not asked
-    /// for stays in the log; when the log is full of it, the peer stops taking frames until there is room.
-    pub fn poll_delivery(&mut self) -> Option<Delivery> {
-        let (id, delivery) = self
-            .subscriptions
-            .iter_mut()
-            .find_map(|(id, subscription)| subscription.next_delivery().map(|delivery| (*id, delivery)))?;
+    /// The next event or gap of a channel for the application, to be asked for when it has room. Whatever is
+    /// not asked for stays in the log; when the log is full of it, the peer stops taking frames until there
+    /// is room.
+    pub fn poll_delivery(&mut self, channel: &ChannelName) -> Option<Delivery> {
+        let id = channel.id();
+        let delivery = self.subscriptions.get_mut(&id)?.next_delivery()?;
         match &delivery {
             Delivery::Event { .. } => self.stats.delivered += 1,
             Delivery::Gap { .. } => self.stats.gaps += 1,
@@ -571,9 +571,10 @@ impl Peer {
 
     /// Asks the server to feed a subscription from where we are.
     fn ask_feed(&mut self, id: ChannelId, link: Option<LinkId>, code: Code) {
-        let Some(subscription) = self.subscriptions.get(&id) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         // A request under way says where we are, too.
         if let Some(position) = subscription.position().filter(|_| subscription.request.is_none()) {
+            subscription.has_asked = true;
             let channel = subscription.channel.clone();
             self.stats.feeds += 1;
             self.tell_hub(ToHub::Feed(Feed { channel, position, link, code }));
@@ -617,8 +618,14 @@ impl Peer {
             }
             Relation::Ahead => {
                 self.stats.not_taken += 1;
-                // From the server this can only be what it sent before it heard our `feed`.
-                return if from == Target::Session { Ok(()) } else { Err(Code::UNAVAILABLE) };
+                if from != Target::Session {
+                    return Err(Code::UNAVAILABLE);
+                }
+                // The server may not have heard yet where we are; it is told once.
+                if !subscription.has_asked && !subscription.is_stalled {
+                    self.ask_feed(id, None, Code::UNAVAILABLE);
+                }
+                return Ok(());
             }
             Relation::Next | Relation::NewEpoch => {}
         }
@@ -636,6 +643,7 @@ impl Peer {
         }
         taken.reader.bytes_ahead += bytes;
         taken.log.push(frame);
+        subscription.has_asked = false;
         self.stats.frames += 1;
         match from {
             Target::Session => self.stats.server_bytes += bytes as u64,

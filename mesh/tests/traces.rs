@@ -258,7 +258,7 @@ fn replay(trace: &Value) -> Vec<Value> {
             let bytes = peer.poll_transmit(target);
             recorder.transmit(target, bytes.as_ref());
         }
-        while let Some(delivery) = peer.poll_delivery() {
+        while let Some(delivery) = peer.poll_delivery(&channel()) {
             recorder.delivery(&delivery);
         }
         while let Some(output) = peer.poll_output() {

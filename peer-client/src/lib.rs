@@ -1,3 +1,35 @@
-//! placeholder
+//! The native Tiercast peer.
+//!
+//! ```no_run
+//! use tiercast_peer_client::{Client, ClientOptions, Notification, SubscribeOptions};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), tiercast_peer_client::ClientError> {
+//! let client = Client::connect("ws://127.0.0.1:8780/v1/ws", ClientOptions::default());
+//! let mut events = client.subscribe("builds", SubscribeOptions::default()).await?;
+//! while let Some(notification) = events.next().await {
+//!     match notification {
+//!         Notification::Event { event, .. } => println!("{} {:?}", event.offset, event.message.routing_key),
+//!         Notification::Gap { from, to, .. } => println!("gone for good: what lies between {from} and {to}"),
+//!         Notification::Subscribed { position, .. } => println!("listening from {position}"),
+//!         Notification::Refused { reason, .. } => println!("refused: {reason}"),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The peer reconnects by itself, relays to others unless told not to, and gives every event once and in
+//! order. An application that reads slowly costs nobody anything: what it has not read waits in the peer's
+//! log, and when that is full, on the server.
 
+mod client;
+mod driver;
 pub mod link;
+mod session;
+pub mod swarm;
+
+pub use client::{
+    Client, ClientError, ClientOptions, News, Notification, Standing, SubscribeOptions, Subscription,
+};
+pub use tiercast_codec::{Event, Message, Pattern, Position, Since};

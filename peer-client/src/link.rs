@@ -16,7 +16,7 @@
 //! while let Some(event) = inbox.recv().await {
 //!     match event {
 //!         LinkEvent::Signal { link, signal } => { /* to the hub, which forwards it */ }
-//!         LinkEvent::Opened { .. } | LinkEvent::Writable { .. } => { /* link.try_send(..) until it refuses */ }
+//!         LinkEvent::Opened { .. } | LinkEvent::Writable { .. } => { /* try_send until it refuses */ }
 //!         LinkEvent::Data { link, bytes } => { /* to the core */ }
 //!         LinkEvent::Closed { link, reason } => break,
 //!     }
@@ -248,8 +248,9 @@ impl LinkHandle {
     }
 
     /// Closes the link. What [`try_send`](Self::try_send) took before is still sent, as far as that
-    /// takes no longer than a tenth of a second, so a goodbye can go ahead of it. [`LinkEvent::Closed`] follows;
-    /// of the link's other events only those come that are in the event channel already.
+    /// takes no longer than a tenth of a second, so a goodbye can go ahead of it.
+    /// [`LinkEvent::Closed`] follows; of the link's other events only those come that are in the event
+    /// channel already.
     pub fn close(&self) {
         self.mailbox.close();
     }

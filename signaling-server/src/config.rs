@@ -21,6 +21,7 @@ mod values;
 pub use api_key::ApiKey;
 pub(crate) use api_key::ApiKeys;
 pub use error::{ConfigError, ConfigErrors};
+pub(crate) use keys::numbers;
 pub use keys::{KEYS, Key, Kind, Number};
 pub use load::Layers;
 pub use signing_key::{KeySource, SigningKeyError};

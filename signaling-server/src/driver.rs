@@ -1,10 +1,10 @@
 //! The one task that owns the hub. Everybody else sends it inputs through a bounded queue.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use tiercast_codec::{ChannelName, Code, Event, Message, Position, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::{
-    Hub, SourceUpdate,
+    Hub, SourceUpdate, Time,
     hub::{CommandError, Input, Output, SourceState},
 };
 use tokio::{
@@ -29,7 +29,10 @@ use crate::{clock::Clock, config::SourceKind};
 const INPUTS_PER_TURN: usize = 256;
 
 /// How long to sleep when the hub waits for nothing.
-const IDLE: std::time::Duration = std::time::Duration::from_secs(3_600);
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// A shutdown waits for the last batch, but no longer than this.
+const LAST_BATCH_MAX: Duration = Duration::from_secs(1);
 
 /// Owns the hub and does what it says.
 pub(crate) struct Driver {
@@ -39,13 +42,31 @@ pub(crate) struct Driver {
     outlets: Outlets,
     /// Events that no frame can hold; each was replaced by a gap.
     oversized: u64,
-    is_stopping: bool,
+    batch_delay: Duration,
+    stopping: Stopping,
+}
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    /// Not asked for.
+    No,
+    /// Nothing is taken any more; at this time everything that was taken is sealed, and sessions are closed.
+    ClosingAt(Time),
+    /// Every session is closed.
+    Closed,
 }
 
 impl Driver {
-    /// A driver for a hub that has its channels.
-    pub(crate) fn new(hub: Hub, clock: Clock, kinds: BTreeMap<ChannelName, SourceKind>) -> Self {
-        Self { hub, clock, kinds, outlets: Outlets::default(), oversized: 0, is_stopping: false }
+    /// A driver for a hub that has its channels, and seals events after `batch_delay` at the latest.
+    pub(crate) fn new(
+        hub: Hub,
+        clock: Clock,
+        kinds: BTreeMap<ChannelName, SourceKind>,
+        batch_delay: Duration,
+    ) -> Self {
+        let (outlets, stopping) = (Outlets::default(), Stopping::No);
+        Self { hub, clock, kinds, outlets, oversized: 0, batch_delay, stopping }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -81,18 +102,26 @@ impl Driver {
                 self.input(Input::Timeout);
             }
             self.drain();
+            if matches!(self.stopping, Stopping::ClosingAt(time) if time <= self.clock.now()) {
+                self.stopping = Stopping::Closed;
+                self.outlets.close_all(&shutting_down());
+            }
         }
     }
 
-    fn set_timer(&self, timer: std::pin::Pin<&mut Sleep>) {
-        let due = self.hub.poll_timeout().map(|time| self.clock.instant(time));
-        timer.reset(due.unwrap_or_else(|| Instant::now() + IDLE));
+    fn set_timer(&self, timer: Pin<&mut Sleep>) {
+        let closing = match self.stopping {
+            Stopping::ClosingAt(time) => Some(time),
+            Stopping::No | Stopping::Closed => None,
+        };
+        let due = self.hub.poll_timeout().into_iter().chain(closing).min();
+        timer.reset(due.map_or_else(|| Instant::now() + IDLE, |time| self.clock.instant(time)));
     }
 
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Opened(session, outlet) => {
-                if self.is_stopping {
+                if self.stopping != Stopping::No {
                     return outlet.close(shutting_down());
                 }
                 self.outlets.add(session, outlet);
@@ -115,14 +144,14 @@ impl Driver {
                 let _ = reply.send(self.hub.topology(&channel));
             }
             Command::Shutdown => {
-                self.is_stopping = true;
-                self.outlets.close_all(&shutting_down());
+                let delay = self.batch_delay.min(LAST_BATCH_MAX);
+                self.stopping = Stopping::ClosingAt(self.clock.now() + delay);
             }
         }
     }
 
     fn publish(&mut self, channel: &ChannelName, message: Message) -> Result<Position, PublishError> {
-        if self.is_stopping {
+        if self.stopping != Stopping::No {
             return Err(PublishError::Stopped);
         }
         let update = SourceUpdate::Messages(vec![message]);

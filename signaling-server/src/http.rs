@@ -26,7 +26,7 @@ use crate::{
     metrics,
     source::amqp::AmqpStats,
 };
-use error::ApiError;
+pub(crate) use error::ApiError;
 
 /// What the handlers need.
 pub(crate) struct App {

@@ -1,2 +1,62 @@
-//! placeholder
-fn main() {}
+//! The signaling server's program: parse, start, wait, shut down.
+
+mod cli;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use anyhow::Context;
+use clap::Parser;
+use tiercast_signaling_server::Server;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Configuration};
+
+/// The exit code for a configuration that is wrong, as for wrong flags.
+const WRONG_CONFIG: u8 = 2;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    // A variable that is no UTF-8 is not one of ours; `vars` would panic at it.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let configuration = match cli.configuration(variables) {
+        Ok(configuration) => configuration,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return Ok(ExitCode::from(WRONG_CONFIG));
+        }
+    };
+    if cli.check_config {
+        println!("ok: {}", configuration.config.summary());
+        return Ok(ExitCode::SUCCESS);
+    }
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(EnvFilter::new(&configuration.config.log))
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(configuration))
+}
+
+async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let channel = config.embedded_channels.first().cloned();
+    let mut server = Server::start(config).await?;
+    if let (Some(key), Some(channel)) = (generated_key, channel) {
+        eprintln!("No api_keys are set. For this run:");
+        eprintln!(
+            "  curl -H 'Authorization: Bearer {}' -d hello http://{}/v1/publish/{channel}",
+            key.secret(),
+            server.addr()
+        );
+    }
+    let failed = tokio::select! {
+        _ = terminate.recv() => false,
+        result = tokio::signal::ctrl_c() => result.is_err(),
+        _ = server.failed() => true,
+    };
+    server.shutdown().await;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

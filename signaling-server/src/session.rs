@@ -136,7 +136,9 @@ where
                 }
             }
             Ok(WsMessage::Text(_)) => {
-                return refuse(format!("{SUBPROTOCOL} has binary messages only (msgpack), this one was text"));
+                return refuse(format!(
+                    "{SUBPROTOCOL} has binary messages only (msgpack), this one was text"
+                ));
             }
             Ok(WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_)) => {}
             Ok(WsMessage::Close(_)) => return End::Departed,

@@ -18,5 +18,6 @@ pub type Shutdown = watch::Receiver<bool>;
 pub trait Source: Send + 'static {
     /// Runs the source. Updates are named by channel. Returns after `shutdown` turns true (or the sink is
     /// closed), with every connection closed.
-    fn run(self: Box<Self>, sink: SourceSink, shutdown: Shutdown) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    fn run(self: Box<Self>, sink: SourceSink, shutdown: Shutdown)
+    -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }

@@ -271,7 +271,8 @@ async fn everything_about_an_event_arrives_as_it_was_published() -> Result<()> {
         .with_timestamp(1_700_000_000)
         .with_headers(headers);
     let all_bytes: Vec<u8> = (0..=255).collect();
-    let large: Vec<u8> = (0..70_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let large: Vec<u8> =
+        (0..70_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let bare = |routing_key: &str, body: &[u8]| Outgoing {
         routing_key: routing_key.to_owned(),
         properties: BasicProperties::default(),
@@ -346,6 +347,11 @@ async fn publish_across_the_end_of_the_broker(end: End) -> Result<()> {
     let channel = AmqpChannelConfig::new("all", vec![BindingConfig::new("events", ["#"])]);
     let mut fed = Fed::start(AmqpConfig::new(broker.url(), vec![channel]))?;
     fed.opened().await?;
+    if let End::Kill = end {
+        // Or the broker would not know its first stream any more (see `Broker::kill`).
+        broker.stop().await?;
+        broker.start_again().await?;
+    }
 
     let mut publisher = broker.publisher("events");
     let publishing = tokio::spawn(async move { publisher.publish(&numbered(0..COUNT)).await });
@@ -372,7 +378,10 @@ async fn publish_across_the_end_of_the_broker(end: End) -> Result<()> {
     for (event, delivery) in events.iter().zip(&stored) {
         assert_eq!(event.offset, stream_offset(delivery));
         assert_eq!(event.message.body, delivery.data);
-        assert_eq!(event.message.message_id.as_deref(), delivery.properties.message_id().as_ref().map(|id| id.as_str()));
+        assert_eq!(
+            event.message.message_id.as_deref(),
+            delivery.properties.message_id().as_ref().map(|id| id.as_str())
+        );
     }
     assert!(fed.stats.reconnects() >= 1);
     assert_eq!(fed.stats.messages(), events.len() as u64);
@@ -528,7 +537,10 @@ async fn recent_history_is_replayed_at_the_start() -> Result<()> {
 
     let mut second = Fed::start(scene.config())?;
     assert_eq!(second.opened().await?, opened);
-    assert_eq!(ids(&second.events(1_000).await?), (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(
+        ids(&second.events(1_000).await?),
+        (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>()
+    );
     publisher.publish_one("a.b", "live", b"").await?;
     assert_eq!(ids(&second.events(1).await?), ["live"]);
     second.stop().await
@@ -568,7 +580,9 @@ async fn a_message_that_matches_several_patterns_is_delivered_once() -> Result<(
         publisher.publish(&numbered(0..3)).await?;
         let got = match mode {
             Mode::Stream => ids(&fed.events(3).await?),
-            Mode::Queue => fed.messages(3).await?.into_iter().filter_map(|message| message.message_id).collect(),
+            Mode::Queue => {
+                fed.messages(3).await?.into_iter().filter_map(|message| message.message_id).collect()
+            }
         };
         assert_eq!(got, ["0", "1", "2"]);
         fed.stop().await?;
@@ -757,7 +771,10 @@ async fn a_queue_of_that_name_that_is_not_ours_is_left_alone_and_named() -> Resu
     channel.queue_declare(scene.stream().as_str().into(), options, FieldTable::default()).await?;
     let mut fed = Fed::start(scene.config())?;
     let reason = fed.lost().await?;
-    assert!(reason.contains(&format!("queue `{}` on the broker carries no epoch", scene.stream())), "{reason}");
+    assert!(
+        reason.contains(&format!("queue `{}` on the broker carries no epoch", scene.stream())),
+        "{reason}"
+    );
     scene.broker.delete_queue(&scene.stream()).await?;
     fed.opened().await?;
     fed.stop().await

@@ -44,7 +44,8 @@ pub fn golden(file: &str, built: Vec<Value>, same: impl Fn(&Value, &Value) -> bo
         return built;
     }
     let golden = committed(file);
-    let names = |cases: &[Value]| -> Vec<String> { cases.iter().map(|case| case["name"].to_string()).collect() };
+    let names =
+        |cases: &[Value]| -> Vec<String> { cases.iter().map(|case| case["name"].to_string()).collect() };
     assert_eq!(names(&golden), names(&built), "{file} is stale: run with UPDATE_VECTORS=1");
     for (golden, built) in golden.iter().zip(&built) {
         assert!(same(golden, built), "{file} is stale: run with UPDATE_VECTORS=1\n{golden:#}\n{built:#}");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tiercast_codec::{
-    BEFORE_FIRST, ChannelName, Ed25519, Event, Frame, HeaderValue, Item, Message, NUMBER_MAX, Position, Sealer,
-    Signer,
+    BEFORE_FIRST, ChannelName, Ed25519, Event, Frame, HeaderValue, Item, Message, NUMBER_MAX, Position,
+    Sealer, Signer,
 };
 
 use crate::{
@@ -93,7 +93,8 @@ fn sealed() -> Vec<Value> {
         let headers = headers.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         seal(name, CHANNEL, at(41), 42, &[event(42, Message { headers, ..plain() })])
     };
-    let timestamp = |offset, timestamp| event(offset, Message { timestamp: Some(timestamp), ..Message::default() });
+    let timestamp =
+        |offset, timestamp| event(offset, Message { timestamp: Some(timestamp), ..Message::default() });
     vec![
         seal("smallest", CHANNEL, Position::new(1, BEFORE_FIRST), 0, &[event(0, Message::default())]),
         seal("stored", CHANNEL, at(41), 42, &[event(42, plain())]),
@@ -153,9 +154,16 @@ fn handmade() -> Vec<Value> {
         handmade_case("zlib_stored_blocks", &deflated(raw::zlib_stored(&good))),
         handmade_case(
             "zlib_several_stored_blocks",
-            &RawFrame::deflated(1, event_with_body(&[b'x'; 250]).len(), raw::zlib_stored(&event_with_body(&[b'x'; 250]))),
+            &RawFrame::deflated(
+                1,
+                event_with_body(&[b'x'; 250]).len(),
+                raw::zlib_stored(&event_with_body(&[b'x'; 250])),
+            ),
         ),
-        handmade_case("zlib_overlapping_copy", &RawFrame::deflated(1, overlapping.len(), raw::zlib(&overlapping))),
+        handmade_case(
+            "zlib_overlapping_copy",
+            &RawFrame::deflated(1, overlapping.len(), raw::zlib(&overlapping)),
+        ),
         handmade_case("msgpack_wider_than_needed", &RawFrame::stored(1, wide.concat())),
     ]
 }
@@ -212,7 +220,12 @@ fn event(offset: i64, message: Message) -> Event {
 }
 
 fn plain() -> Message {
-    Message { routing_key: "build.done".into(), exchange: "ci".into(), body: "{}".into(), ..Message::default() }
+    Message {
+        routing_key: "build.done".into(),
+        exchange: "ci".into(),
+        body: "{}".into(),
+        ..Message::default()
+    }
 }
 
 fn build(number: i64) -> Message {

@@ -36,7 +36,8 @@ fn public_key() -> String {
 #[test]
 fn every_vector_file_is_read_by_a_test() {
     let directory = std::fs::read_dir(files::path("")).unwrap();
-    let there: BTreeSet<_> = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let there: BTreeSet<_> =
+        directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     let others = ["README.md", READ_BY_A_UNIT_TEST.0];
     let expected = files::ALL.iter().copied().chain(others).map(str::to_owned).collect();
     assert_eq!(there, expected);

@@ -111,11 +111,7 @@ fn items() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("frame_last_beyond_range", with(|frame| frame.last = NUMBER_MAX as i64 + 1), "out_of_range"),
         ("frame_last_equals_after", with(|frame| frame.last = frame.after), "out_of_range"),
         ("frame_last_below_after", with(|frame| frame.last = frame.after - 1), "out_of_range"),
-        (
-            "frame_range_before_first_only",
-            with(|frame| (frame.after, frame.last) = (-1, -1)),
-            "out_of_range",
-        ),
+        ("frame_range_before_first_only", with(|frame| (frame.after, frame.last) = (-1, -1)), "out_of_range"),
         ("frame_time_beyond_range", with(|frame| frame.time_us = NUMBER_MAX + 1), "out_of_range"),
         (
             "frame_event_count_beyond_limit",

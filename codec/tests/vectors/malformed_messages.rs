@@ -37,7 +37,11 @@ fn envelopes() -> Vec<Value> {
         bad("to_hub", "message_cut", &good[..good.len() - 1]),
         bad("to_hub", "message_reserved_marker", &ping(&[("new", vec![0xc1])])),
         bad("to_hub", "message_claims_more_fields", &[&[0x83], &good[1..]].concat()),
-        bad("to_hub", "message_claims_4_billion_fields", &[&[0xdf, 0xff, 0xff, 0xff, 0xff], &good[1..]].concat()),
+        bad(
+            "to_hub",
+            "message_claims_4_billion_fields",
+            &[&[0xdf, 0xff, 0xff, 0xff, 0xff], &good[1..]].concat(),
+        ),
         bad("to_hub", "message_without_type", &map(&[("time_us", vec![1])])),
         bad("to_hub", "message_empty_map", &[0x80]),
         bad("to_hub", "type_nil", &typed(vec![0xc0])),
@@ -60,7 +64,12 @@ fn envelopes() -> Vec<Value> {
         case("to_peer", "type_hello_to_peer", &known("hello"), "unknown_message"),
         case("link", "type_unknown_on_a_link", &known("dance"), "unknown_message"),
         case("link", "type_subscribe_on_a_link", &known("subscribe"), "unknown_message"),
-        case("to_hub", "type_unknown_with_id", &map(&[("type", text("dance")), ("id", vec![9])]), "unknown_message"),
+        case(
+            "to_hub",
+            "type_unknown_with_id",
+            &map(&[("type", text("dance")), ("id", vec![9])]),
+            "unknown_message",
+        ),
     ]
 }
 
@@ -77,8 +86,10 @@ fn values() -> Vec<Value> {
     let relay = |node: Vec<u8>, children_max: Vec<u8>| {
         subscribe(text("builds"), &[("relay", map(&[("node", node), ("children_max", children_max)]))])
     };
-    let report = |link: Vec<u8>, code: Vec<u8>| map(&[("type", text("report")), ("link", link), ("code", code)]);
-    let signal = |fields: &Fields<'_>| map(&[("type", text("signal")), ("link", vec![7]), ("signal", map(fields))]);
+    let report =
+        |link: Vec<u8>, code: Vec<u8>| map(&[("type", text("report")), ("link", link), ("code", code)]);
+    let signal =
+        |fields: &Fields<'_>| map(&[("type", text("signal")), ("link", vec![7]), ("signal", map(fields))]);
     let (half, name) = ([vec![0xcb], 0.5f64.to_be_bytes().to_vec()].concat(), || text("x"));
     let good = || text("builds");
     let cases = [
@@ -172,7 +183,12 @@ fn families() -> Vec<Value> {
         ("keys_not_a_list", welcome(bytes(32))),
         ("tier_negative", place(vec![0xff])),
         ("offers_integer", {
-            let ids = [("type", text("assign")), ("channel", text("builds")), ("link", vec![7]), ("parent", vec![5])];
+            let ids = [
+                ("type", text("assign")),
+                ("channel", text("builds")),
+                ("link", vec![7]),
+                ("parent", vec![5]),
+            ];
             map(&[&ids[..], &[("token", bytes(16)), ("offers", vec![1])]].concat())
         }),
         ("error_without_reason", map(&[("type", text("error")), ("code", vec![1])])),

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tiercast_codec::{
-    Assign, At, BEFORE_FIRST, Bye, ChannelName, Code, ErrorMessage, Expect, Fed, Feed, FixedBytes, Gap, GapReason,
-    Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, Lost, NUMBER_MAX, NodeKind, PeerId, Ping, Place,
-    Pong, Position, Relay, Report, SessionId, Signal, SignalMessage, Since, Subscribe, Subscribed, ToHub, ToPeer,
-    Unsubscribe, Unsubscribed, Welcome, WireMessage,
+    Assign, At, BEFORE_FIRST, Bye, ChannelName, Code, ErrorMessage, Expect, Fed, Feed, FixedBytes, Gap,
+    GapReason, Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, Lost, NUMBER_MAX, NodeKind, PeerId,
+    Ping, Place, Pong, Position, Relay, Report, SessionId, Signal, SignalMessage, Since, Subscribe,
+    Subscribed, ToHub, ToPeer, Unsubscribe, Unsubscribed, Welcome, WireMessage,
 };
 
 use crate::{
@@ -125,7 +125,8 @@ fn to_hub() -> Vec<Value> {
 }
 
 fn to_peer() -> Vec<Value> {
-    let stun = IceServer { urls: vec!["stun:stun.example.org:3478".into()], username: None, credential: None };
+    let stun =
+        IceServer { urls: vec!["stun:stun.example.org:3478".into()], username: None, credential: None };
     let turn = IceServer {
         urls: vec!["turn:turn.example.org".into(), "turns:turn.example.org".into()],
         username: Some("user".into()),
@@ -147,15 +148,32 @@ fn to_peer() -> Vec<Value> {
         ToPeer::Subscribed(Subscribed { id: 2, channel, channel_id, position, head, recovered })
     };
     let assign = |offers| {
-        ToPeer::Assign(Assign { channel: channel(), link: LinkId(7), parent: PeerId(5), token: token(), offers })
+        ToPeer::Assign(Assign {
+            channel: channel(),
+            link: LinkId(7),
+            parent: PeerId(5),
+            token: token(),
+            offers,
+        })
     };
     let expect = |offers| {
-        ToPeer::Expect(Expect { channel: channel(), link: LinkId(7), child: PeerId(34), token: token(), offers })
+        ToPeer::Expect(Expect {
+            channel: channel(),
+            link: LinkId(7),
+            child: PeerId(34),
+            token: token(),
+            offers,
+        })
     };
     let signal = |signal| ToPeer::Signal(SignalMessage { link: LinkId(7), signal });
     let gap = |from: Position, to, reason| ToPeer::Gap(Gap { channel: channel(), from, to, reason });
     let error = |id, code, retry_after_ms| {
-        ToPeer::Error(ErrorMessage { id, code, reason: "what is wrong and what to do".into(), retry_after_ms })
+        ToPeer::Error(ErrorMessage {
+            id,
+            code,
+            reason: "what is wrong and what to do".into(),
+            retry_after_ms,
+        })
     };
     let one_key = vec![FixedBytes(key().public_key())];
     let two_keys = vec![FixedBytes(key().public_key()), FixedBytes([0; 32])];
@@ -226,7 +244,8 @@ fn unusual() -> Vec<Value> {
     let feed = [&feed[..], &[("channel", text("builds")), ("position", wide_position)]].concat();
     let error = [("type", text("error")), ("id", nil()), ("code", vec![0]), ("reason", text(""))];
     let error = [&error[..], &[("retry_after_ms", nil())]].concat();
-    let map16 = [vec![0xde, 0, 2], map(&[("type", text("ping")), ("time_us", time())])[1..].to_vec()].concat();
+    let map16 =
+        [vec![0xde, 0, 2], map(&[("type", text("ping")), ("time_us", time())])[1..].to_vec()].concat();
     let at = map(&[("type", text("at")), ("position", position)]);
     vec![
         taken::<ToHub>(

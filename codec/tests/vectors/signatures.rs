@@ -101,7 +101,8 @@ fn base_heads() -> Vec<Value> {
 }
 
 fn named(cases: Vec<Value>, names: &[&str]) -> Vec<Value> {
-    let named: Vec<_> = cases.into_iter().filter(|case| names.iter().any(|name| case["name"] == *name)).collect();
+    let named: Vec<_> =
+        cases.into_iter().filter(|case| names.iter().any(|name| case["name"] == *name)).collect();
     assert_eq!(named.len(), names.len());
     named
 }
@@ -154,11 +155,32 @@ fn mistaken() -> Vec<Value> {
     vec![
         case("frame_of_another_channel", "frame", "builds2", &public_key(), &bytes, bad),
         case("frame_by_another_key", "frame", CHANNEL, &strangers_key, &bytes, bad),
-        case("frame_signed_in_the_context_of_heads", "frame", CHANNEL, &public_key(), &same_start("tiercast/1 head"), bad),
+        case(
+            "frame_signed_in_the_context_of_heads",
+            "frame",
+            CHANNEL,
+            &public_key(),
+            &same_start("tiercast/1 head"),
+            bad,
+        ),
         case("frame_signed_in_no_context", "frame", CHANNEL, &public_key(), &same_start(""), bad),
-        case("frame_signed_in_a_later_context", "frame", CHANNEL, &public_key(), &same_start("tiercast/2 frame"), bad),
+        case(
+            "frame_signed_in_a_later_context",
+            "frame",
+            CHANNEL,
+            &public_key(),
+            &same_start("tiercast/2 frame"),
+            bad,
+        ),
         case("frame_with_the_signature_of_a_head", "frame", CHANNEL, &public_key(), &swapped, bad),
-        case("frame_with_a_signature_of_zeros", "frame", CHANNEL, &public_key(), &zero_signature(&bytes), bad),
+        case(
+            "frame_with_a_signature_of_zeros",
+            "frame",
+            CHANNEL,
+            &public_key(),
+            &zero_signature(&bytes),
+            bad,
+        ),
         case("frame_under_a_key_of_zeros", "frame", CHANNEL, &"00".repeat(32), &bytes, bad),
         case("head_of_another_channel", "head", "build", &public_key(), &head, bad),
         case("head_by_another_key", "head", CHANNEL, &strangers_key, &head, bad),

@@ -139,6 +139,7 @@ fn channels() -> Vec<Value> {
 }
 
 fn codes() -> Vec<Value> {
-    let code = |code: &Code| json!({ "name": code.name(), "code": code, "may_reconnect": code.may_reconnect() });
+    let code =
+        |code: &Code| json!({ "name": code.name(), "code": code, "may_reconnect": code.may_reconnect() });
     Code::ALL.iter().map(code).collect()
 }

@@ -191,7 +191,7 @@ impl Service {
     }
 }
 
-/// The last message on a link.
-pub(super) fn bye(code: Code) -> Bytes {
+/// The last message on a link, for whoever closes it.
+pub fn bye(code: Code) -> Bytes {
     LinkMessage::Bye(tiercast_codec::Bye { code }).encode()
 }

@@ -21,6 +21,8 @@ pub(super) struct Subscription {
     pub(super) tier: u32,
     /// The request that waits for its answer.
     pub(super) request: Option<u64>,
+    /// Whether the server was asked to feed and nothing was taken since.
+    pub(super) has_asked: bool,
     /// Whether frames are refused until the application has read some.
     pub(super) is_stalled: bool,
     since: Since,
@@ -59,6 +61,7 @@ impl Subscription {
             head: None,
             tier: 0,
             request: None,
+            has_asked: false,
             is_stalled: false,
             since,
             patterns,

@@ -334,7 +334,7 @@ impl Net {
 
     pub fn drain_peer(&mut self, id: u64) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        while let Some(delivery) = node.reads.then(|| node.peer.poll_delivery()).flatten() {
+        while let Some(delivery) = node.reads.then(|| node.peer.poll_delivery(&channel())).flatten() {
             node.deliveries.push(delivery.clone());
             if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
                 recorder.delivery(&delivery);

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use tiercast_codec::IceServer;
 use tokio::sync::{mpsc, watch};
 use webrtc::data_channel::DataChannel;
@@ -37,10 +39,15 @@ const CHANNELS_MAX: usize = 2;
 /// Own candidates on their way to the task; more are dropped. One per address and server.
 const CANDIDATES_MAX: usize = 64;
 
+/// What SCTP takes in one message: a little more than a link carries, so that a larger one is seen and closes
+/// the link instead of vanishing.
+const REASSEMBLY_BYTES_MAX: u32 = 80 * 1024;
+
 /// Silence until "disconnected", from then until "failed", and between keep-alives: a killed
-/// neighbour is noticed after 3.1 s (default: 29 s).
+/// neighbour is noticed after about 6 s (default: 29 s). The hub, which sees its WebSocket end, is faster; and a
+/// keep-alive more often costs every idle link CPU.
 const ICE_TIMEOUTS: [Duration; 3] =
-    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_millis(300)];
+    [Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(1)];
 
 /// Between connectivity checks, and how many per pair before it counts as failed: about a second, as
 /// 200 ms and 7 do by default, but without waiting 200 ms for each step.
@@ -173,6 +180,9 @@ fn setting_engine() -> SettingEngine {
         // A browser hides its addresses behind mDNS names; it is found when its checks arrive, and
         // those are good at once.
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+        // Setting up mDNS fails on a host that has only loopback, and costs a socket elsewhere.
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(REASSEMBLY_BYTES_MAX))
         .build()
 }
 

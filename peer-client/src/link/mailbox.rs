@@ -11,9 +11,13 @@ use tokio::sync::Notify;
 
 use super::{MESSAGE_BYTES_MAX, TrySendError};
 
-/// Signals waiting for the task; more are dropped and counted. The task takes them at once, and an
-/// honest other end sends one description and at most a few dozen candidates.
-const SIGNALS_MAX: usize = 128;
+/// Candidates waiting for the task; more are dropped and counted. The task takes them at once, and an
+/// honest other end sends a few dozen at most.
+const CANDIDATES_MAX: usize = 128;
+
+/// Signals waiting for the task, so that candidates never crowd out a description; more are dropped
+/// and counted. An honest other end sends one.
+const SIGNALS_MAX: usize = CANDIDATES_MAX + 4;
 
 /// Messages waiting for the task; then `Full`. The send buffer of SCTP below holds 64 KiB more.
 /// Large enough that small messages do not cost a task switch each.
@@ -42,8 +46,9 @@ struct State {
 /// The handle's side.
 impl Mailbox {
     pub(super) fn push_signal(&self, signal: Signal) {
+        let max = if matches!(signal, Signal::Candidate { .. }) { CANDIDATES_MAX } else { SIGNALS_MAX };
         let mut state = self.lock();
-        if state.signals.len() < SIGNALS_MAX {
+        if state.signals.len() < max {
             state.signals.push_back(signal);
         } else {
             state.signals_dropped = state.signals_dropped.saturating_add(1);
@@ -170,13 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_signals_is_dropped_and_counted() {
+    fn a_flood_of_candidates_is_dropped_and_counted_and_a_description_passes() {
         let mailbox = Mailbox::default();
-        for _ in 0..SIGNALS_MAX + 3 {
+        for _ in 0..CANDIDATES_MAX + 3 {
             mailbox.push_signal(Signal::Candidate { candidate: String::new(), mid: "0".into() });
         }
+        mailbox.push_signal(Signal::Offer { sdp: String::new() });
         let (signals, dropped) = mailbox.take_signals();
-        assert_eq!((signals.len(), dropped), (SIGNALS_MAX, 3));
+        assert_eq!((signals.len(), dropped), (CANDIDATES_MAX + 1, 3));
         assert_eq!(mailbox.take_signals().1, 0);
     }
 }

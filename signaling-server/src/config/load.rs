@@ -30,8 +30,9 @@ impl Layers {
     pub fn with_file(mut self, path: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
         let path = path.into();
         let origin = path.display().to_string();
-        let text = fs::read_to_string(&path)
-            .map_err(|error| ConfigError::new(&*origin, format!("{error}: correct the path, or create it")))?;
+        let text = fs::read_to_string(&path).map_err(|error| {
+            ConfigError::new(&*origin, format!("{error}: correct the path, or create it"))
+        })?;
         self.add_toml(&origin, &text)?;
         Ok(self)
     }
@@ -55,7 +56,7 @@ impl Layers {
             }
             let path = rest.to_ascii_lowercase().replace("__", ".");
             if values::key(&path).is_none() && !values::is_list(&path) {
-                let known: Vec<_> = names_of_one_value().map(|path| env_name(path)).collect();
+                let known: Vec<_> = names_of_one_value().map(env_name).collect();
                 let hint = nearest(&name, known.iter().map(String::as_str)).unwrap_or_default();
                 let problem = format!("unknown variable; the nearest known one is `{hint}`");
                 errors.add(ConfigError::new(&*name, problem));
@@ -117,7 +118,8 @@ impl Layers {
     fn set(&mut self, origin: &str, path: &str, text: &str) -> Result<(), ConfigErrors> {
         let value = parse(path, text).map_err(|error| error.within(origin))?;
         let parts = path.split('.').rev();
-        let nested = parts.fold(value, |value, part| Value::Table(Table::from_iter([(part.to_owned(), value)])));
+        let nested =
+            parts.fold(value, |value, part| Value::Table(Table::from_iter([(part.to_owned(), value)])));
         match nested {
             Value::Table(table) => self.add(origin, table),
             _ => Ok(()),
@@ -195,7 +197,8 @@ fn general(table: &Table, config: &mut Config) -> Result<(), ConfigError> {
     let flag = |name: &str| table.get(name).and_then(Value::as_bool);
     if let Some(listen) = text("listen") {
         config.listen = listen.parse().map_err(|_| {
-            let problem = format!("`{listen}`: write an address and a port, such as 127.0.0.1:8780 or [::]:8780");
+            let problem =
+                format!("`{listen}`: write an address and a port, such as 127.0.0.1:8780 or [::]:8780");
             ConfigError::new("listen", problem)
         })?;
     }
@@ -208,7 +211,10 @@ fn general(table: &Table, config: &mut Config) -> Result<(), ConfigError> {
     match text("signing_key_file") {
         Some(path) => config.signing_key = KeySource::File { path: path.into(), create },
         None if create => {
-            return Err(ConfigError::new("signing_key_create", "there is no signing_key_file to create: add one"));
+            return Err(ConfigError::new(
+                "signing_key_create",
+                "there is no signing_key_file to create: add one",
+            ));
         }
         None => {}
     }

@@ -124,7 +124,8 @@ pub(super) fn amqp_error(text: &str, places: &[String]) -> ConfigError {
 }
 
 fn check_ice(place: &str, server: &IceServer) -> Result<(), ConfigError> {
-    let known = |url: &String| ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme));
+    let known =
+        |url: &String| ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme));
     let is_turn = |url: &String| url.starts_with("turn");
     if server.urls.is_empty() || !server.urls.iter().all(known) {
         let problem = "write addresses such as [\"stun:stun.example.org:3478\"] (stun, stuns, turn or turns)";

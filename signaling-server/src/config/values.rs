@@ -47,7 +47,8 @@ struct Path {
 
 impl Path {
     fn child(&self, name: &str) -> Self {
-        let join = |parent: &str| if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
+        let join =
+            |parent: &str| if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
         Self { pattern: join(&self.pattern), shown: join(&self.shown) }
     }
 
@@ -99,14 +100,18 @@ fn check_value(kind: &Kind, value: &Value, shown: &str) -> Result<(), ConfigErro
         (Kind::Text, _) => Err(wrong_type(shown, "a text in quotes", value)),
         (Kind::Texts, _) => Err(wrong_type(shown, "a list of texts, such as [\"a\", \"b\"]", value)),
         (Kind::Flag, _) => Err(wrong_type(shown, "true or false", value)),
-        (Kind::Number(_) | Kind::NumberEach(_), _) => {
-            Err(wrong_type(shown, "a whole number without quotes or unit (the key's ending is the unit)", value))
-        }
+        (Kind::Number(_) | Kind::NumberEach(_), _) => Err(wrong_type(
+            shown,
+            "a whole number without quotes or unit (the key's ending is the unit)",
+            value,
+        )),
     }
 }
 
 fn non_negative(shown: &str, value: i64) -> Result<u64, ConfigError> {
-    value.try_into().map_err(|_| ConfigError::new(shown, format!("{value} is negative: use a positive number")))
+    value
+        .try_into()
+        .map_err(|_| ConfigError::new(shown, format!("{value} is negative: use a positive number")))
 }
 
 /// Says the type only: the value may be a secret at the wrong place.

@@ -7,8 +7,11 @@ use super::{App, error::ApiError};
 /// Checks the key that a request shows. Refuses with 403 if none is configured, with 401 if it is not one.
 pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     if app.api_keys.is_empty() {
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "this server has no API key, so nobody may do this")
-            .fix("set api_keys in the configuration, or TIERCAST_API_KEYS"));
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "this server has no API key, so nobody may do this",
+        )
+        .fix("set api_keys in the configuration, or TIERCAST_API_KEYS"));
     }
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some((scheme, key)) = shown.and_then(|shown| shown.split_once(' ')) else {

@@ -99,7 +99,8 @@ async fn read_body(app: &App, request: Request) -> Result<Bytes, ApiError> {
         }
         Err(_) => {
             let error = format!("the body did not arrive within {} ms", limits.request.as_millis());
-            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, error).fix("send it faster, or raise limits.request_ms"))
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, error)
+                .fix("send it faster, or raise limits.request_ms"))
         }
     }
 }
@@ -114,9 +115,11 @@ impl From<PublishError> for ApiError {
             PublishError::UnknownChannel(_) => {
                 (StatusCode::NOT_FOUND, Some(Code::UNKNOWN_CHANNEL), "GET /v1/channels lists the channels")
             }
-            PublishError::NotEmbedded(_) => {
-                (StatusCode::NOT_FOUND, None, "only channels with source = \"embedded\" are published to here")
-            }
+            PublishError::NotEmbedded(_) => (
+                StatusCode::NOT_FOUND,
+                None,
+                "only channels with source = \"embedded\" are published to here",
+            ),
             PublishError::NotReady => {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(Code::NOT_READY), "try again in a second")
             }

@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use hyper::upgrade::OnUpgrade;
 use tiercast_codec::Code;
@@ -24,13 +24,12 @@ pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
     Extension(upgrades): Extension<Upgrades>,
     mut request: Request,
-) -> Result<Response, Response> {
+) -> Result<Response, ApiError> {
     let key = check(request.version(), request.headers())?;
     if *app.stopping.borrow() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down")
             .code(Code::SHUTDOWN)
-            .fix("connect again in a second")
-            .into_response());
+            .fix("connect again in a second"));
     }
     let upgrade = hyper::upgrade::on(&mut request);
     upgrades.try_send(upgrade).map_err(|_| bad_request("this connection is being upgraded already"))?;
@@ -45,7 +44,7 @@ pub(super) async fn upgrade(
 }
 
 /// Checks the handshake; gives the client's key.
-fn check(version: Version, headers: &HeaderMap) -> Result<HeaderValue, Response> {
+fn check(version: Version, headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
     let is_upgrade = version == Version::HTTP_11
         && has_token(headers, header::CONNECTION, "upgrade")
         && has_token(headers, header::UPGRADE, "websocket");
@@ -53,12 +52,13 @@ fn check(version: Version, headers: &HeaderMap) -> Result<HeaderValue, Response>
         return Err(bad_request("this is not a WebSocket handshake: connect with a WebSocket client"));
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        let error = ApiError::new(StatusCode::UPGRADE_REQUIRED, "this server speaks WebSocket version 13 only")
-            .fix("send Sec-WebSocket-Version: 13");
-        return Err(([(header::SEC_WEBSOCKET_VERSION, "13")], error).into_response());
+        let error = "this server speaks WebSocket version 13 only";
+        return Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, error).fix("send Sec-WebSocket-Version: 13"));
     }
     if !has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        return Err(bad_request(&format!("offer the subprotocol {SUBPROTOCOL}, which is all this server speaks")));
+        return Err(bad_request(&format!(
+            "offer the subprotocol {SUBPROTOCOL}, which is all this server speaks"
+        )));
     }
     headers.get(header::SEC_WEBSOCKET_KEY).cloned().ok_or_else(|| bad_request("Sec-WebSocket-Key is missing"))
 }
@@ -69,9 +69,8 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     lines.flat_map(|line| line.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
-fn bad_request(error: &str) -> Response {
+fn bad_request(error: &str) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, error)
         .code(Code::BAD_REQUEST)
         .fix(format!("open a WebSocket to /v1/ws with the subprotocol {SUBPROTOCOL}"))
-        .into_response()
 }

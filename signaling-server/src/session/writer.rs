@@ -73,7 +73,10 @@ mod tests {
                 other => panic!("not a fragment: {other:?}"),
             })
             .collect();
-        assert_eq!(frames.iter().map(|frame| frame.header().is_final).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(
+            frames.iter().map(|frame| frame.header().is_final).collect::<Vec<_>>(),
+            [false, false, true]
+        );
         assert_eq!(frames.iter().flat_map(|frame| frame.payload().to_vec()).collect::<Vec<_>>(), large);
     }
 }

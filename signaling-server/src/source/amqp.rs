@@ -73,7 +73,11 @@ impl AmqpSource {
 }
 
 impl Source for AmqpSource {
-    fn run(self: Box<Self>, sink: SourceSink, shutdown: Shutdown) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn run(
+        self: Box<Self>,
+        sink: SourceSink,
+        shutdown: Shutdown,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(self.feed_channels(sink, shutdown))
     }
 }

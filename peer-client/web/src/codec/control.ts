@@ -82,8 +82,6 @@ const toPeer = tagged("type", toPeerVariants);
 export type ToHub = Of<typeof toHub>;
 /** What the hub says to a peer. */
 export type ToPeer = Of<typeof toPeer>;
-/** Why events are gone. */
-export type GapReason = Extract<ToPeer, { type: "gap" }>["reason"];
 
 export const ToHub: MessageFamily<ToHub> = messageFamily(toHub, Object.keys(toHubVariants));
 export const ToPeer: MessageFamily<ToPeer> = messageFamily(toPeer, Object.keys(toPeerVariants));

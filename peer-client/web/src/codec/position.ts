@@ -20,6 +20,9 @@ export interface Position {
 /** Where a subscription starts: a position, the newest event, or the oldest retained one. */
 export type Since = "now" | "earliest" | Position;
 
+/** Why events are gone: no longer retained; the numbering began anew; the source lost them, or they are too large. */
+export type GapReason = "retention" | "epoch" | "source";
+
 /** A text that is not a position. */
 export class PositionError extends Error {
   override readonly name = "PositionError";

@@ -4,13 +4,15 @@
  * Checking a signature takes a moment, and what comes after it has to wait: the order in which things were sent is
  * the order in which they count.
  */
-import { type Item, readItems } from "../codec/index.js";
+import { FRAME_KIND, HEAD_KIND, type Item, readItems } from "../codec/index.js";
 
 /**
- * Most bytes that wait. A parent stays within its window, far below this; a server that sends faster than signatures
- * can be checked is left, and asked again from where we are.
+ * Most bytes of frames and heads that wait. A parent stays within its window, far below this. A server that feeds a
+ * long past can send faster than signatures are checked: what does not fit is dropped and asked for again.
  */
-export const INBOX_BYTES_MAX = 16 << 20;
+export const INBOX_BYTES_MAX = 8 << 20;
+/** What control messages may take besides: they cannot be asked for again. */
+const CONTROL_BYTES_MAX = 1 << 20;
 
 /** An item whose signature is being checked. */
 export interface Waiting {
@@ -21,15 +23,23 @@ export interface Waiting {
 export class Inbox {
   /** While there is one, nothing after it is read. */
   waiting: Waiting | undefined;
+  /** Something was dropped, because there was no room. */
+  isOverrun = false;
   /** The link is gone; to be seen to after what had come before. */
   isClosed = false;
   #messages: Uint8Array[] = [];
   #bytes = 0;
   #items: Item[] = [];
 
+  /** Whether all that came has been processed. */
+  get isIdle(): boolean {
+    return this.waiting === undefined && this.#items.length === 0 && this.#messages.length === 0;
+  }
+
   /** False if it is full; nothing was kept then. */
   tryPush(message: Uint8Array): boolean {
-    if (this.#bytes + message.length > INBOX_BYTES_MAX) return false;
+    const max = isStreamed(message) ? INBOX_BYTES_MAX : INBOX_BYTES_MAX + CONTROL_BYTES_MAX;
+    if (this.#bytes + message.length > max) return false;
     this.#messages.push(message);
     this.#bytes += message.length;
     return true;
@@ -49,9 +59,15 @@ export class Inbox {
   /** Forgets everything. */
   clear(): void {
     this.waiting = undefined;
+    this.isOverrun = false;
     this.isClosed = false;
     this.#messages = [];
     this.#bytes = 0;
     this.#items = [];
   }
+}
+
+/** Whether a message holds what can be asked for again. */
+export function isStreamed(message: Uint8Array): boolean {
+  return message[0] === FRAME_KIND || message[0] === HEAD_KIND;
 }

@@ -1,6 +1,7 @@
 /** The pure core of a peer. */
+export { CommandError } from "./command-error.js";
 export type { LogLimits, PeerConfig } from "./config.js";
-export { type Child, Peer } from "./peer.js";
-export { CommandError, type Input, type Output, type Status, type Target } from "./peer-types.js";
+export { Peer } from "./peer.js";
+export type { Input, Output, Status, Target } from "./peer-types.js";
 export type { Delivery } from "./reader.js";
-export type { PeerStats } from "./stats.js";
+export type { Child, PeerStats } from "./stats.js";

@@ -81,6 +81,8 @@ export type Status =
       readonly channel: string | undefined;
       readonly code: Code;
       readonly reason: string;
+      /** If it was not about a subscription: come back, if at all, no earlier than this. */
+      readonly retryAfterMs: number | undefined;
     }
   /** The peer has a place in the tree. */
   | { readonly kind: "placed"; readonly channel: string; readonly tier: number }
@@ -90,14 +92,3 @@ export type Status =
   | { readonly kind: "children"; readonly channel: string; readonly count: number }
   /** A link was closed. */
   | { readonly kind: "link_lost"; readonly other: number; readonly code: Code };
-
-/** A call that the driver should not have made; the peer is unchanged. */
-export class CommandError extends Error {
-  override readonly name = "CommandError";
-  readonly reason: "already_subscribed" | "not_subscribed";
-
-  constructor(reason: "already_subscribed" | "not_subscribed", channel: string) {
-    super(`${reason.replace("_", " ")} to \`${channel}\``);
-    this.reason = reason;
-  }
-}

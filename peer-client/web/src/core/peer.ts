@@ -9,22 +9,15 @@
 import { Code, DecodeError, type Pattern, type Position, type Since, channelId } from "../codec/index.js";
 import { DEFAULT_CONFIG, type PeerConfig } from "./config.js";
 import { endStall } from "./frames.js";
-import type { Inbox } from "./inbox.js";
+import { type Inbox, isStreamed } from "./inbox.js";
 import { onLinkHeartbeat, onLinkItem, onLinkOpened, pollLink } from "./links.js";
-import { CommandError, type Input, type Output, type Target } from "./peer-types.js";
+import { CommandError } from "./command-error.js";
+import type { Input, Output, Target } from "./peer-types.js";
 import type { Delivery } from "./reader.js";
 import { askFor, onSessionItem, onSessionOpened, onSessionSilent } from "./session.js";
 import { type Outcome, Refusal, State } from "./state.js";
-import type { PeerStats } from "./stats.js";
+import type { Child, PeerStats } from "./stats.js";
 import { Subscription } from "./subscription.js";
-
-/** A neighbour that a channel is relayed to. */
-export interface Child {
-  /** What it is called in the tree. */
-  readonly peer: number;
-  /** Bytes of frames handed to it. */
-  readonly bytes: number;
-}
 
 export class Peer {
   readonly #state: State;
@@ -198,6 +191,7 @@ export class Peer {
 
   #receive(from: Target, inbox: Inbox, bytes: Uint8Array): void {
     if (inbox.tryPush(bytes)) this.#pump(from, inbox);
+    else if (from === "session" && isStreamed(bytes)) inbox.isOverrun = true;
     else this.#refuse(from, new Refusal(Code.slow, "more comes in than can be verified"));
   }
 
@@ -213,6 +207,15 @@ export class Peer {
       this.#refuse(from, error);
     }
     if (inbox.isClosed && inbox.waiting === undefined) this.#onLinkClosed(from);
+    if (inbox.isOverrun && inbox.isIdle) this.#onOverrun(inbox);
+  }
+
+  /** What the server sent too fast was dropped; it is asked for again, now that the rest is done with. */
+  #onOverrun(inbox: Inbox): void {
+    inbox.isOverrun = false;
+    for (const [id, { parent }] of this.#state.subscriptionsInOrder()) {
+      if (parent === undefined) this.#state.askFeed(id, undefined, Code.lagging);
+    }
   }
 
   #onVerified(ticket: number, isGenuine: boolean): void {

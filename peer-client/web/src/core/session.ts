@@ -160,7 +160,7 @@ function onGap(state: State, { channel, to, reason }: Message<"gap">): void {
 function onError(state: State, { id, code, reason, retry_after_ms: retryAfterMs }: Message<"error">): void {
   const asked = state.subscriptionsInOrder().find(([, { request }]) => id !== undefined && request === id);
   if (asked === undefined) {
-    state.say({ kind: "refused", channel: undefined, code, reason });
+    state.say({ kind: "refused", channel: undefined, code, reason, retryAfterMs });
     return;
   }
   const [channel, subscription] = asked;
@@ -169,7 +169,7 @@ function onError(state: State, { id, code, reason, retry_after_ms: retryAfterMs 
     return;
   }
   state.forgetSubscription(channel, Code.departed);
-  state.say({ kind: "refused", channel: subscription.channel, code, reason });
+  state.say({ kind: "refused", channel: subscription.channel, code, reason, retryAfterMs: undefined });
 }
 
 function onAssign(state: State, { channel, link, parent, token, offers }: Message<"assign">): void {

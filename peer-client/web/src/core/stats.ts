@@ -1,3 +1,13 @@
+/** What a peer can tell about itself. */
+
+/** A neighbour that a channel is relayed to. */
+export interface Child {
+  /** What it is called in the tree. */
+  readonly peer: number;
+  /** Bytes of frames handed to it. */
+  readonly bytes: number;
+}
+
 /** What a peer counts since it was made. */
 export interface PeerStats {
   /** Frames taken: verified and kept. */

@@ -46,7 +46,7 @@ export function webCryptoVerifier(): Verifier {
 }
 
 export async function libraryVerifier(): Promise<Verifier> {
-  const { verifyEd25519 } = await import("./verifier-library.js");
+  const { verifyEd25519 } = await import("./ed25519.js");
   return (key, message, signature) => Promise.resolve(verifyEd25519(key, message, signature));
 }
 

@@ -17,6 +17,8 @@ export class FakeHub {
   #frames: Frame[] = [];
   #head: Position;
   #ids = 0;
+  /** What the next `subscribe` is answered with, instead of being granted. */
+  refusal: { readonly code: number; readonly retry_after_ms?: number } | undefined;
   /** The server's clock. */
   now: () => number;
 
@@ -121,6 +123,11 @@ export class FakeHub {
     this.#head = { epoch, offset: -1 };
   }
 
+  /** What a server says when it has nothing else to say. */
+  ping(): void {
+    for (const id of this.#sessions.keys()) this.say(id, { type: "ping", time_us: this.now() });
+  }
+
   /** Tells everybody how far the channel is. */
   sendHead(): void {
     const head = this.sealer.head(this.#head, this.now());
@@ -130,6 +137,11 @@ export class FakeHub {
   #onSubscribe(session: Session, id: number, message: Extract<ToHub, { type: "subscribe" }>): void {
     const { channel } = this.sealer;
     const { since } = message;
+    if (this.refusal !== undefined) {
+      this.say(id, { type: "error", id: message.id, reason: "not today", ...this.refusal });
+      this.refusal = undefined;
+      return;
+    }
     const start = typeof since !== "string" ? since : since === "now" ? this.#head : { epoch: this.#head.epoch, offset: -1 };
     this.say(id, {
       type: "subscribed",

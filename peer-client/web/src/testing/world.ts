@@ -1,5 +1,5 @@
 /** Peers, a server and the links between them, in memory and with a clock that only a test moves. */
-import { verifyEd25519 } from "../io/verifier-library.js";
+import { verifyEd25519 } from "../io/ed25519.js";
 import { type Delivery, type Input, type Output, Peer, type Status } from "../core/index.js";
 import type { PeerConfig } from "../core/index.js";
 import { FakeHub } from "./fake-hub.js";
@@ -18,6 +18,9 @@ export class TestPeer {
   readonly closed: { readonly code: number; readonly reason: string }[] = [];
   /** Whether the application takes what there is. */
   isReading = true;
+  /** Whether its links take anything; otherwise it waits until `flush`. */
+  isWritable = true;
+  readonly #unsent = new Set<number>();
   /** Whether signatures are checked at once; otherwise when `verifyNext` is called. */
   verifiesAtOnce = true;
   readonly verifying: Extract<Output, { type: "verify" }>[] = [];
@@ -65,6 +68,14 @@ export class TestPeer {
     this.drain();
   }
 
+  /** Its links take something again. */
+  flush(): void {
+    this.isWritable = true;
+    for (const target of this.#unsent) this.#onOutput({ type: "transmit", target });
+    this.#unsent.clear();
+    this.drain();
+  }
+
   verifyNext(): void {
     const output = this.verifying.shift();
     if (output === undefined) return;
@@ -86,6 +97,10 @@ export class TestPeer {
   #onOutput(output: Output): void {
     switch (output.type) {
       case "transmit":
+        if (output.target !== "session" && !this.isWritable) {
+          this.#unsent.add(output.target);
+          break;
+        }
         for (let bytes = this.peer.pollTransmit(output.target); bytes; bytes = this.peer.pollTransmit(output.target)) {
           this.#world.send(this, output.target, bytes);
         }
@@ -126,6 +141,9 @@ export class World {
   readonly peers: TestPeer[] = [];
   /** Looks at what goes over links, and may change it, or drop it by giving nothing. */
   tamper: (bytes: Uint8Array, link: number, from: TestPeer) => Uint8Array | undefined = (bytes) => bytes;
+  /** Whether the server pings its sessions, every ten seconds. */
+  serverPings = true;
+  #lastPing = this.now;
   /** Bytes sent over each link. */
   readonly sent = new Map<number, Uint8Array[]>();
   readonly #links = new Map<number, TestLink>();
@@ -159,6 +177,10 @@ export class World {
     const end = this.now + seconds * SECOND_US;
     while (this.now < end) {
       this.now = Math.min(end, this.now + SECOND_US / 10);
+      if (this.serverPings && this.now >= this.#lastPing + 10 * SECOND_US) {
+        this.#lastPing = this.now;
+        this.hub.ping();
+      }
       for (const peer of this.peers) {
         const deadline = peer.peer.pollTimeout();
         if (deadline !== undefined && deadline <= this.now) peer.handle({ type: "timeout" });

@@ -152,7 +152,8 @@ impl AmqpConfig {
         for (index, channel) in self.channels.iter().enumerate() {
             channel.validate(&format!("channels[{index}]"), &uri.vhost)?;
             if !names.insert(&channel.name) {
-                let problem = format!("`{}` is the name of an earlier channel: give it another", channel.name);
+                let problem =
+                    format!("`{}` is the name of an earlier channel: give it another", channel.name);
                 return Err(ConfigError::new(format!("channels[{index}].name"), problem));
             }
         }
@@ -187,7 +188,12 @@ impl AmqpChannelConfig {
         }
         within(&format!("{key}.history_s"), self.history_s, 0, 31_536_000)?;
         within(&format!("{key}.retention.max_age_s"), self.retention.max_age_s, 1, 31_536_000)?;
-        within(&format!("{key}.retention.segment_bytes"), self.retention.segment_bytes, 4_096, 3_000_000_000)?;
+        within(
+            &format!("{key}.retention.segment_bytes"),
+            self.retention.segment_bytes,
+            4_096,
+            3_000_000_000,
+        )?;
         if self.bindings.is_empty() {
             let problem = "there is none: add { exchange = \"NAME\", patterns = [\"#\"] }";
             return Err(ConfigError::new(format!("{key}.bindings"), problem));
@@ -215,7 +221,10 @@ impl BindingConfig {
             return Err(ConfigError::new(exchange_key, "it is longer than AMQP's 255 bytes"));
         }
         if self.patterns.is_empty() {
-            return Err(ConfigError::new(format!("{key}.patterns"), "there is none: write [\"#\"] for every message"));
+            return Err(ConfigError::new(
+                format!("{key}.patterns"),
+                "there is none: write [\"#\"] for every message",
+            ));
         }
         for (index, pattern) in self.patterns.iter().enumerate() {
             if let Some(problem) = pattern_problem(pattern) {
@@ -231,7 +240,9 @@ fn pattern_problem(pattern: &str) -> Option<String> {
         return Some("it is longer than AMQP's 255 bytes".to_owned());
     }
     let word = pattern.split('.').find(|word| word.len() > 1 && word.contains(['*', '#']))?;
-    Some(format!("`{word}` mixes a wildcard with other characters, but `*` and `#` stand for whole words between dots"))
+    Some(format!(
+        "`{word}` mixes a wildcard with other characters, but `*` and `#` stand for whole words between dots"
+    ))
 }
 
 fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
@@ -310,7 +321,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error_that_names_the_known_ones() {
-        let error = toml::from_str::<AmqpConfig>("url = \"amqp://b\"\nheartbeat_ms = 5").expect_err("unknown");
+        let error =
+            toml::from_str::<AmqpConfig>("url = \"amqp://b\"\nheartbeat_ms = 5").expect_err("unknown");
         assert!(error.to_string().contains("heartbeat_s"), "{error}");
     }
 
@@ -319,9 +331,15 @@ mod tests {
         assert!(problem(|c| c.url = "redis://x".into()).starts_with("amqp.url: expected amqp://"));
         assert_eq!(problem(|c| c.heartbeat_s = 0), "amqp.heartbeat_s: 0 is out of bounds: use 1 to 60");
         assert!(problem(|c| c.channels.clear()).contains("amqp.channels: there is none"));
-        assert!(problem(|c| c.channels[0].name = "a/b".into()).contains("amqp.channels[0].name: use 1 to 48"));
-        assert!(problem(|c| c.channels.push(c.channels[0].clone())).contains("amqp.channels[1].name: `builds`"));
-        assert!(problem(|c| c.channels[0].bindings.clear()).contains("amqp.channels[0].bindings: there is none"));
+        assert!(
+            problem(|c| c.channels[0].name = "a/b".into()).contains("amqp.channels[0].name: use 1 to 48")
+        );
+        assert!(
+            problem(|c| c.channels.push(c.channels[0].clone())).contains("amqp.channels[1].name: `builds`")
+        );
+        assert!(
+            problem(|c| c.channels[0].bindings.clear()).contains("amqp.channels[0].bindings: there is none")
+        );
         let empty = problem(|c| c.channels[0].bindings[0].exchange.clear());
         assert!(empty.contains("amqp.channels[0].bindings[0].exchange"), "{empty}");
         let mixed = problem(|c| c.channels[0].bindings[0].patterns[1] = "a.b*".into());

@@ -43,7 +43,11 @@ pub(super) struct Consumption {
 }
 
 impl Consumption {
-    pub(super) async fn start(broker: &Broker, queue: &str, arguments: FieldTable) -> Result<Self, AmqpError> {
+    pub(super) async fn start(
+        broker: &Broker,
+        queue: &str,
+        arguments: FieldTable,
+    ) -> Result<Self, AmqpError> {
         let channel = broker.open_channel().await?;
         let consumer = consume(broker, &channel, queue, PREFETCH, arguments).await?;
         Ok(Self {

@@ -44,7 +44,8 @@ pub(super) async fn declare(
     // The refusal ends the AMQP channel, so each declaration has one of its own.
     let channel = broker.open_channel().await?;
     let epoch = new_epoch_after(previous);
-    let declaration = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments(epoch, retention));
+    let declaration =
+        channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments(epoch, retention));
     match broker.rpc("declaring the stream", declaration).await {
         Ok(_) => Ok(Declared::Created(epoch)),
         Err(AmqpError::Broker { source, .. }) if reply_code(&source) == Some(PRECONDITION_FAILED) => {
@@ -91,7 +92,9 @@ mod tests {
     const START: &str = "protocol error: PRECONDITION_FAILED - inequivalent arg '";
 
     fn refusal(argument: &str, current: &str) -> String {
-        format!("{START}{argument}' for queue 'tiercast.a' in vhost '/': received the value '9' of type 'long' but {current}")
+        format!(
+            "{START}{argument}' for queue 'tiercast.a' in vhost '/': received the value '9' of type 'long' but {current}"
+        )
     }
 
     #[test]
@@ -112,7 +115,10 @@ mod tests {
         let current = format!("current is the value '{}' of type 'long'", MARKER_BASE + 77);
         assert_eq!(stored_epoch(&refusal("x-queue-type", &current)), None);
         assert_eq!(stored_epoch(&refusal("x-max-length-bytes", "current is none")), None);
-        assert_eq!(stored_epoch(&refusal("x-max-length-bytes", "current is the value '5000' of type 'long'")), None);
+        assert_eq!(
+            stored_epoch(&refusal("x-max-length-bytes", "current is the value '5000' of type 'long'")),
+            None
+        );
         let beyond = format!("current is the value '{}' of type 'long'", MARKER_BASE + NUMBER_MAX + 1);
         assert_eq!(stored_epoch(&refusal("x-max-length-bytes", &beyond)), None);
     }

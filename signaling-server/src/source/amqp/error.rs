@@ -15,7 +15,9 @@ pub(super) enum AmqpError {
     #[error("exchange `{0}` does not exist on the broker: create it, or correct `bindings`")]
     NoExchange(String),
     /// A queue of our name that we did not make. It is left as it is.
-    #[error("queue `{queue}` on the broker carries no epoch of ours ({text}): delete it, or rename the channel")]
+    #[error(
+        "queue `{queue}` on the broker carries no epoch of ours ({text}): delete it, or rename the channel"
+    )]
     Foreign { queue: String, text: String },
     /// Deleted while it was consumed, or between two looks at it.
     #[error("the queue was deleted on the broker")]

@@ -9,8 +9,8 @@ use lapin::{
 use tiercast_codec::{BEFORE_FIRST, Epoch, Offset, Position};
 
 use super::{
-    config::AmqpChannelConfig, connection::Broker, consumption::Consumption, error::AmqpError, feed::Feed, message,
-    topology::bind,
+    config::AmqpChannelConfig, connection::Broker, consumption::Consumption, error::AmqpError, feed::Feed,
+    message, topology::bind,
 };
 use crate::epoch::new_epoch_after;
 
@@ -70,7 +70,9 @@ pub(super) async fn run(
 async fn start(broker: &Broker, config: &AmqpChannelConfig, queue: &str) -> Result<Consumption, AmqpError> {
     let channel = broker.open_channel().await?;
     let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    broker.rpc("declaring the queue", channel.queue_declare(queue.into(), options, FieldTable::default())).await?;
+    broker
+        .rpc("declaring the queue", channel.queue_declare(queue.into(), options, FieldTable::default()))
+        .await?;
     bind(broker, &channel, queue, &config.bindings).await?;
     Consumption::start(broker, queue, FieldTable::default()).await
 }
@@ -82,6 +84,8 @@ async fn delete(broker: &Broker, queue: &str) {
     }
     if let Ok(channel) = broker.open_channel().await {
         // At worst it goes with the connection.
-        let _ = broker.rpc("deleting the queue", channel.queue_delete(queue.into(), QueueDeleteOptions::default())).await;
+        let _ = broker
+            .rpc("deleting the queue", channel.queue_delete(queue.into(), QueueDeleteOptions::default()))
+            .await;
     }
 }

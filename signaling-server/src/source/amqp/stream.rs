@@ -122,7 +122,11 @@ impl Start {
 async fn start_of_history(broker: &Broker, queue: &str, history_s: u64) -> Result<Start, AmqpError> {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let since = async {
-        if history_s == 0 { Ok(None) } else { peek(broker, queue, Place::Time(now_s.saturating_sub(history_s))).await }
+        if history_s == 0 {
+            Ok(None)
+        } else {
+            peek(broker, queue, Place::Time(now_s.saturating_sub(history_s))).await
+        }
     };
     let (last, since) = tokio::try_join!(peek(broker, queue, Place::Last), since)?;
     Ok(older(last, since).map_or(Start::After(BEFORE_FIRST), Start::At))
@@ -172,7 +176,8 @@ impl Session<'_> {
             Start::At(_) => {
                 let limit = self.broker.rpc_timeout();
                 let batch = timeout(limit, self.consumption.next_batch()).await;
-                let batch = batch.map_err(|_| AmqpError::Timeout { what: "reading the history", limit })??;
+                let batch =
+                    batch.map_err(|_| AmqpError::Timeout { what: "reading the history", limit })??;
                 let first = message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)?;
                 self.open(first - 1).await?;
                 batch
@@ -199,7 +204,8 @@ impl Session<'_> {
         }
         let what = "looking for the oldest event";
         let limit = self.broker.rpc_timeout();
-        let first = peek(self.broker, &self.queue, Place::First).await?.ok_or(AmqpError::Timeout { what, limit })?;
+        let first =
+            peek(self.broker, &self.queue, Place::First).await?.ok_or(AmqpError::Timeout { what, limit })?;
         if first > reached + 1 {
             let (from, to) = (reached + 1, next - 1);
             warn!(queue = self.queue, from, to, "events are lost: the stream no longer retains them");

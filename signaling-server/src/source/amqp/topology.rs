@@ -20,8 +20,13 @@ pub(super) async fn bind(
     for BindingConfig { exchange, patterns } in bindings {
         for pattern in patterns {
             let (queue, options) = (queue.into(), QueueBindOptions::default());
-            let binding =
-                channel.queue_bind(queue, exchange.as_str().into(), pattern.as_str().into(), options, FieldTable::default());
+            let binding = channel.queue_bind(
+                queue,
+                exchange.as_str().into(),
+                pattern.as_str().into(),
+                options,
+                FieldTable::default(),
+            );
             broker.rpc("binding", binding).await.map_err(|error| name_missing(error, exchange))?;
         }
     }

@@ -13,7 +13,9 @@ pub struct BrokerUrl(String);
 /// Why a text is not a broker URL. Holds nothing of the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UrlError {
-    #[error("expected amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://..., with special characters percent-encoded")]
+    #[error(
+        "expected amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://..., with special characters percent-encoded"
+    )]
     Malformed,
     #[error("an IPv6 address is not supported here: use a host name that resolves to it")]
     Ipv6,
@@ -76,7 +78,9 @@ mod tests {
 
     #[test]
     fn the_password_is_never_printed() {
-        for url in ["amqp://me:hunter2@broker:5673/events", "amqp:hunter2", "http://me:hunter2@broker", "hunter2"] {
+        for url in
+            ["amqp://me:hunter2@broker:5673/events", "amqp:hunter2", "http://me:hunter2@broker", "hunter2"]
+        {
             let url = BrokerUrl::from(url);
             let printed = format!("{url} {url:?} {:?}", url.parse().err());
             assert!(!printed.contains("hunter2"), "{printed}");

@@ -18,7 +18,12 @@ use super::{
 use crate::reconnect::{Reconnect, STABLE};
 
 /// Feeds one channel until the hub takes nothing more. May be dropped at any time.
-pub(super) async fn run(config: AmqpChannelConfig, max_event_bytes: usize, feed: Feed, link: watch::Receiver<Link>) {
+pub(super) async fn run(
+    config: AmqpChannelConfig,
+    max_event_bytes: usize,
+    feed: Feed,
+    link: watch::Receiver<Link>,
+) {
     let (stream, queue) = (StreamState::default(), QueueState::default());
     let mut worker = Worker { config, max_event_bytes, feed, stream, queue };
     worker.run(link).await;

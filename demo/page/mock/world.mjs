@@ -1,0 +1,205 @@
+// A make-believe mesh for working on the page: peers that join, find places, lose parents and move. It imitates what
+// the page can see of the hub and nothing else; it proves nothing about the real one.
+
+const FRAME_OVERHEAD = 90;
+const EVENT_BYTES = 210;
+const LOG_MAX = 2000;
+const REPOS = ["tokio", "serde", "ripgrep", "hyper", "axum", "clap", "rayon", "quinn", "tracing", "bytes", "nom"];
+const BRANCHES = ["main", "main", "main", "release/2.1", "fix/timeout-on-reconnect", "feature/incremental-indexing", "ci"];
+
+export const NATIVE_MAX = 200;
+export const RATE_MAX = 500;
+
+/** Numbers from 0 to 1; the same for the same seed. */
+export function seeded(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export class World {
+  constructor({ random = Math.random, rate = 20 } = {}) {
+    this.random = random;
+    this.rate = rate;
+    this.peers = new Map();
+    this.lastPeer = 0;
+    this.seq = 0;
+    this.epoch = Date.now();
+    this.server = { events: 0, frames: 0, data_bytes: 0, control_bytes: 0, direct_data_bytes: 0, sessions: 0 };
+    this.delivered = 0;
+    this.due = 0;
+    /** The newest events, for those who resume. */
+    this.log = [];
+    this.lastKill = -Infinity;
+  }
+
+  join(node, { relay = true } = {}) {
+    const peer = ++this.lastPeer;
+    this.peers.set(peer, {
+      peer,
+      parent: null,
+      tier: 0,
+      place: relay ? "waiting" : "direct",
+      node: relay ? node : null,
+      isNative: node === "native",
+      children_max: !relay ? 0 : node === "native" ? 8 : 4,
+      nextMs: relay ? Date.now() + 200 + this.random() * 900 : Infinity,
+    });
+    return peer;
+  }
+
+  leave(peer) {
+    this.peers.delete(peer);
+    for (const child of this.peers.values()) {
+      if (child.parent !== peer) continue;
+      Object.assign(child, { place: "orphan", nextMs: Date.now() + 120 + this.random() * 700 });
+    }
+  }
+
+  natives() {
+    return [...this.peers.values()].filter(({ isNative }) => isNative);
+  }
+
+  addNatives(count) {
+    for (let index = 0; index < count; index++) this.join("native");
+  }
+
+  removeNatives(count) {
+    for (const { peer } of this.natives().slice(this.natives().length - count)) this.leave(peer);
+  }
+
+  /** Undefined if nobody relays. */
+  kill() {
+    const relays = this.natives().filter(({ peer }) => this.childrenOf(peer).length > 0);
+    if (relays.length === 0) return undefined;
+    const { peer } = relays[Math.floor(this.random() * relays.length)];
+    const children = this.childrenOf(peer).length;
+    this.lastKill = Date.now();
+    this.leave(peer);
+    return { killed: peer, children };
+  }
+
+  childrenOf(peer) {
+    return [...this.peers.values()].filter(({ parent }) => parent === peer);
+  }
+
+  /** Lets those whose time has come take their next step. */
+  settle(nowMs) {
+    for (const peer of this.peers.values()) {
+      if (peer.nextMs > nowMs) continue;
+      if (peer.place === "waiting") Object.assign(peer, { place: "linking", nextMs: nowMs + 150 + this.random() * 500 });
+      else this.place(peer);
+    }
+  }
+
+  place(peer) {
+    peer.nextMs = Infinity;
+    const standing = [...this.peers.values()].filter(({ place }) => place === "root" || place === "child");
+    const roots = standing.filter(({ place }) => place === "root").length;
+    const below = this.below(peer.peer);
+    const subtree = below.size;
+    if (roots < Math.max(2, Math.round(this.peers.size ** 0.4)) && peer.isNative) {
+      Object.assign(peer, { place: "root", parent: null, tier: 1 });
+    } else {
+      const free = standing
+        .filter((other) => !below.has(other.peer) && other.peer !== peer.peer)
+        .filter((other) => this.childrenOf(other.peer).length < other.children_max)
+        .map((other) => ({ other, order: other.tier + this.random() * 0.9 }))
+        .sort((a, b) => a.order - b.order);
+      const parent = free[0]?.other;
+      if (parent === undefined) Object.assign(peer, { place: "direct", parent: null, tier: 0 });
+      else Object.assign(peer, { place: "child", parent: parent.peer, tier: parent.tier + 1 });
+    }
+    if (subtree > 0) this.retier(peer);
+  }
+
+  below(peer) {
+    const found = new Set();
+    const edge = [peer];
+    while (edge.length > 0) {
+      for (const child of this.childrenOf(edge.pop())) {
+        if (!found.has(child.peer)) edge.push(child.peer);
+        found.add(child.peer);
+      }
+    }
+    return found;
+  }
+
+  retier(peer) {
+    for (const child of this.childrenOf(peer.peer)) {
+      child.tier = peer.tier + 1;
+      this.retier(child);
+    }
+  }
+
+  /** Publishes what is due after `passedMs`; returns the events. */
+  publish(passedMs) {
+    this.due += (this.rate * passedMs) / 1000;
+    const count = Math.floor(this.due);
+    this.due -= count;
+    const all = [...this.peers.values()];
+    const fed = all.filter(({ place }) => place !== "child").length;
+    const bytes = count === 0 ? 0 : FRAME_OVERHEAD + count * EVENT_BYTES;
+    this.server.sessions = all.length;
+    this.server.events += count;
+    this.server.frames += count > 0 ? 1 : 0;
+    this.server.data_bytes += bytes * fed;
+    this.server.direct_data_bytes += bytes * all.length;
+    this.server.control_bytes += (all.length * 14 * passedMs) / 1000;
+    this.delivered += count * this.natives().length;
+    return Array.from({ length: count }, () => this.event());
+  }
+
+  event() {
+    const pick = (list) => list[Math.floor(this.random() * list.length)];
+    const repo = pick(REPOS);
+    const dice = this.random();
+    const status = dice < 0.45 ? "started" : dice < 0.93 ? "passed" : "failed";
+    const seq = ++this.seq;
+    const event = (body) => ({ offset: seq, routing_key: `build.${repo}.${status}`, body });
+    const body = { build: 4000 + seq, repo, branch: pick(BRANCHES), status, seq, sent_us: Date.now() * 1000 };
+    if (status !== "started") body.duration_ms = Math.round(20_000 * Math.exp(this.random() * 3.2));
+    this.log.push(event(body));
+    if (this.log.length > LOG_MAX) this.log.shift();
+    return event(body);
+  }
+
+  state() {
+    const wobble = 1 + 0.15 * Math.sin(Date.now() / 3000);
+    const isShaken = Date.now() - this.lastKill < 1500;
+    return {
+      channel: "builds",
+      rate_per_s: this.rate,
+      rate_max_per_s: RATE_MAX,
+      native_peers: this.natives().length,
+      native_peers_max: NATIVE_MAX,
+      server: { ...this.server, control_bytes: Math.round(this.server.control_bytes) },
+      swarm: {
+        delivered: this.delivered,
+        missing: 0,
+        duplicates: 0,
+        out_of_order: 0,
+        latency_ms: this.natives().length === 0 ? { p50: null, p99: null } : { p50: 2.9 * wobble, p99: (isShaken ? 96 : 8.4) * wobble },
+      },
+    };
+  }
+
+  topology() {
+    return {
+      channel: "builds",
+      peers: [...this.peers.values()].map(({ peer, parent, tier, place, node, children_max }) => ({
+        peer,
+        parent: place === "orphan" ? null : parent,
+        tier,
+        place,
+        node,
+        children: this.childrenOf(peer).length,
+        children_max,
+      })),
+    };
+  }
+}

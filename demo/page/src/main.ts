@@ -1,0 +1,255 @@
+/** The page of the fan-out experiment: joins the channel as a peer, and shows the tree and what it saves. */
+import { formatMs, formatRate, plural } from "./model/format.js";
+import { type Incident, IncidentWatch } from "./model/incident.js";
+import { LatencyWindow } from "./model/latency.js";
+import { OffloadMeter } from "./model/offload.js";
+import { Series } from "./model/series.js";
+import { takeCensus } from "./model/topology.js";
+import type { Kill } from "./net/api.js";
+import { Poller, type Reading } from "./net/poller.js";
+import { canLink } from "./own/own-peer.js";
+import { type OwnEvent, OwnPage } from "./own/own-page.js";
+import { Chart } from "./view/chart.js";
+import { ConnectionView } from "./view/connection.js";
+import { Controls } from "./view/controls.js";
+import { byId, setText } from "./view/dom.js";
+import { EventList } from "./view/event-list.js";
+import { Legend } from "./view/legend.js";
+import { OffloadView } from "./view/offload-view.js";
+import { Tip } from "./view/tip.js";
+import { type NodeKey, TreeView } from "./view/tree-view.js";
+import { YouView } from "./view/you-view.js";
+
+/** The demo's channel, until the server names its own. */
+const CHANNEL = "builds";
+/** What rates and percentiles are taken over. */
+const WINDOW_MS = 10_000;
+const CHART_SECONDS = 60;
+/** A killed relay's children are watched this closely. */
+const HURRY_MS = 4_000;
+
+class Page {
+  readonly #own: OwnPage;
+  readonly #poller: Poller;
+  readonly #controls: Controls;
+  readonly #tree: TreeView;
+  readonly #connection: ConnectionView;
+  readonly #events = new EventList();
+  readonly #tip = new Tip();
+  readonly #legend = new Legend();
+  readonly #offloadView = new OffloadView();
+  readonly #youView = new YouView();
+  readonly #meter = new OffloadMeter(WINDOW_MS);
+  readonly #latency = new LatencyWindow(WINDOW_MS);
+  readonly #rates = new Series(CHART_SECONDS);
+  readonly #p50s = new Series(CHART_SECONDS);
+  readonly #p99s = new Series(CHART_SECONDS);
+  readonly #rateChart = new Chart("rate-chart", CHART_SECONDS, [{ series: this.#rates, className: "line" }], formatRate);
+  readonly #latencyChart = new Chart(
+    "latency-chart",
+    CHART_SECONDS,
+    [
+      { series: this.#p50s, className: "line" },
+      { series: this.#p99s, className: "line line-p99" },
+    ],
+    (ms) => `${formatMs(ms)}\u202fms`,
+  );
+  #reading: Reading | undefined;
+  #selected: NodeKey | undefined;
+  #incident: IncidentWatch | undefined;
+  #eventsThisSecond = 0;
+  #secondStartMs = performance.now();
+
+  constructor() {
+    this.#poller = new Poller(CHANNEL, {
+      onReading: (reading) => {
+        this.#onReading(reading);
+      },
+      onLink: () => {
+        this.#showConnection();
+      },
+    });
+    this.#controls = new Controls({
+      onChanged: () => {
+        this.#poller.hurry(1_000);
+      },
+      onKilled: (kill) => {
+        this.#onKilled(kill);
+      },
+    });
+    this.#tree = new TreeView({
+      onSelect: (key, at) => {
+        this.#selected = key;
+        if (key === undefined) this.#tip.hide();
+        else this.#tip.show(key, at, this.#reading?.peers ?? [], this.#you);
+      },
+    });
+    this.#connection = new ConnectionView({
+      retry: () => {
+        this.#poller.askNow();
+      },
+      addTen: () => void this.#controls.addTen(),
+    });
+    this.#own = new OwnPage(CHANNEL, (own) => {
+      this.#onEvent(own);
+    });
+    this.#listen();
+  }
+
+  start(): void {
+    this.#own.start();
+    this.#poller.start();
+    setInterval(() => {
+      this.#tick();
+    }, 250);
+    this.#tick();
+  }
+
+  get #you(): number | undefined {
+    return this.#own.snapshot().peer;
+  }
+
+  #listen(): void {
+    const relay = byId("relay", HTMLButtonElement);
+    relay.addEventListener("click", () => {
+      this.#own.setRelay(!this.#own.relays);
+      this.#poller.hurry(2_000);
+      this.#tick();
+    });
+    relay.disabled = !canLink();
+  }
+
+  #onEvent({ event, routingKey, latencyMs }: OwnEvent): void {
+    const nowMs = performance.now();
+    this.#eventsThisSecond++;
+    this.#latency.add(nowMs, latencyMs);
+    this.#events.add({ ...event, routingKey });
+    this.#tree.pulse(nowMs);
+  }
+
+  #onReading(reading: Reading): void {
+    this.#reading = reading;
+    const { state, peers, atMs } = reading;
+    setText(byId("channel", HTMLElement), state.channel);
+    this.#own.setChannel(state.channel);
+    this.#offloadView.show(this.#meter.add(atMs, state.server));
+    this.#youView.showSwarm(state.swarm, state.nativePeers);
+    this.#controls.show(state, true);
+    this.#legend.show(takeCensus(peers));
+    this.#tree.update(peers, this.#you);
+    if (this.#incident !== undefined) {
+      this.#onIncident(this.#incident.observe(atMs, peers, state.swarm.missing + this.#own.books.missing));
+    }
+    this.#showConnection();
+  }
+
+  #onKilled(kill: Kill): void {
+    const { killed, children } = kill;
+    this.#tree.kill(killed);
+    this.#controls.say("busy", `Killed peer ${killed}. Its ${plural(children, "child", "children")} must move…`);
+    this.#incident = new IncidentWatch({
+      killed,
+      announced: children,
+      before: this.#reading?.peers ?? [],
+      nowMs: performance.now(),
+      missingBefore: (this.#reading?.state.swarm.missing ?? 0) + this.#own.books.missing,
+    });
+    this.#poller.hurry(HURRY_MS);
+  }
+
+  #onIncident(incident: Incident): void {
+    const children = plural(incident.children, "child", "children");
+    const dead = `Killed peer ${incident.killed}`;
+    switch (incident.kind) {
+      case "moving":
+        return;
+      case "healed":
+        this.#controls.say("busy", `${dead}. ${children} fed again within ${seconds(incident.afterMs)}; counting…`);
+        return;
+      case "closed": {
+        this.#incident = undefined;
+        const lost = incident.lost === 0 ? "0 events lost" : `${plural(incident.lost, "event")} lost`;
+        const text = `${dead}. ${children} fed again within ${seconds(incident.afterMs)}, ${lost}.`;
+        this.#controls.say(incident.lost === 0 ? "good" : "bad", text);
+        return;
+      }
+      case "overdue":
+        this.#incident = undefined;
+        this.#controls.say("bad", `${dead}. ${incident.left} of its ${children} still have no feeder.`);
+    }
+  }
+
+  /** Four times a second: what changes without an answer from the server. */
+  #tick(): void {
+    const nowMs = performance.now();
+    const own = this.#own.snapshot();
+    const latency = this.#latency.figures(nowMs);
+    this.#youView.showOwn({
+      own,
+      books: this.#own.books,
+      latency,
+      relayedBytes: this.#own.relayedBytes,
+      reconnects: this.#own.reconnects,
+      relays: this.#own.relays,
+      canLink: canLink(),
+    });
+    this.#events.tick();
+    this.#showRelay();
+    this.#showConnection();
+    if (nowMs - this.#secondStartMs >= 1_000) this.#onSecond(nowMs);
+  }
+
+  #onSecond(nowMs: number): void {
+    const perS = (this.#eventsThisSecond * 1000) / (nowMs - this.#secondStartMs);
+    const { p50, p99 } = this.#latency.figures(nowMs, 1_000);
+    this.#rates.push(perS);
+    this.#p50s.push(p50);
+    this.#p99s.push(p99);
+    this.#eventsThisSecond = 0;
+    this.#secondStartMs = nowMs;
+    setText(byId("rate-now", HTMLElement), formatRate(Math.round(perS)));
+    setText(byId("latency-now", HTMLElement), p50 === undefined ? "–" : `${formatMs(p50)} / ${formatMs(p99)}\u202fms`);
+    if (document.hidden) return;
+    this.#rateChart.draw();
+    this.#latencyChart.draw();
+  }
+
+  #showRelay(): void {
+    const isOn = this.#own.relays && canLink();
+    byId("relay", HTMLButtonElement).setAttribute("aria-checked", String(isOn));
+    setText(byId("relay-text", HTMLElement), isOn ? "Turn relaying off" : "Turn relaying on");
+    setText(
+      byId("privacy-text", HTMLElement),
+      isOn
+        ? "This page relays events to other peers; they can see your IP address."
+        : canLink()
+          ? "Relaying is off: the server feeds this page, and no peer sees your IP address."
+          : "This browser has no WebRTC: the server feeds this page, and it relays to nobody.",
+    );
+  }
+
+  #showConnection(): void {
+    const { link } = this.#poller;
+    const isUp = link.kind === "up";
+    if (!isUp) this.#controls.show(undefined, false);
+    if (link.kind === "gone" && this.#reading !== undefined) {
+      this.#offloadView.showAge(performance.now() - this.#reading.atMs);
+    }
+    const you = this.#you;
+    this.#connection.show({
+      link,
+      own: this.#own.snapshot(),
+      nowMs: performance.now(),
+      others: this.#reading?.peers.filter(({ peer }) => peer !== you).length,
+      relays: this.#own.relays,
+      canLink: canLink(),
+    });
+    if (this.#selected !== undefined && !isUp) this.#tree.deselect();
+  }
+}
+
+function seconds(ms: number): string {
+  return `${(Math.ceil(ms / 100) / 10).toFixed(1)}\u202fs`;
+}
+
+new Page().start();

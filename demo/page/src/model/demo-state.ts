@@ -1,0 +1,65 @@
+/** What the demo binary says of itself and its native peers: `GET /demo/state`. */
+import { Fields } from "./json.js";
+
+/** What the server has sent since it started. */
+export interface ServerCounters {
+  readonly events: number;
+  /** Bytes of frames sent. */
+  readonly dataBytes: number;
+  /** Bytes of everything else sent: signaling, assignments, heads. */
+  readonly controlBytes: number;
+  /** Bytes of frames that sending to every subscriber would have taken. */
+  readonly directDataBytes: number;
+  /** Connections now. */
+  readonly sessions: number;
+}
+
+/** What the native peers have seen, together. */
+export interface SwarmFigures {
+  readonly delivered: number;
+  readonly missing: number;
+  readonly duplicates: number;
+  readonly outOfOrder: number;
+  readonly p50Ms: number | undefined;
+  readonly p99Ms: number | undefined;
+}
+
+export interface DemoState {
+  readonly channel: string;
+  readonly ratePerS: number;
+  readonly ratePerSMax: number;
+  readonly nativePeers: number;
+  readonly nativePeersMax: number;
+  readonly server: ServerCounters;
+  readonly swarm: SwarmFigures;
+}
+
+/** Throws a ShapeError. */
+export function parseDemoState(json: unknown): DemoState {
+  const state = new Fields(json, "");
+  const server = state.object("server");
+  const swarm = state.object("swarm");
+  const latency = swarm.object("latency_ms");
+  return {
+    channel: state.string("channel"),
+    ratePerS: state.number("rate_per_s"),
+    ratePerSMax: state.number("rate_max_per_s"),
+    nativePeers: state.number("native_peers"),
+    nativePeersMax: state.number("native_peers_max"),
+    server: {
+      events: server.number("events"),
+      dataBytes: server.number("data_bytes"),
+      controlBytes: server.number("control_bytes"),
+      directDataBytes: server.number("direct_data_bytes"),
+      sessions: server.number("sessions"),
+    },
+    swarm: {
+      delivered: swarm.number("delivered"),
+      missing: swarm.number("missing"),
+      duplicates: swarm.number("duplicates"),
+      outOfOrder: swarm.number("out_of_order"),
+      p50Ms: latency.numberOrNull("p50"),
+      p99Ms: latency.numberOrNull("p99"),
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** The browser peer of `peer-client/web`. The only file that knows its package. */
+import { type Client, type ClientStatus, type Subscription, codeName, connect } from "tiercast-peer";
+import type { OwnPeer, OwnPeerListener, OwnPeerOptions, OwnSnapshot, OwnState } from "./own-peer.js";
+
+/** Joins the channel on the server that this page came from. */
+export function startOwnPeer({ channel, relay, since }: OwnPeerOptions, listener: OwnPeerListener): OwnPeer {
+  const client = connect("/", { relay, client: "tiercast-demo-page/0.1.0" });
+  let state: OwnState = { kind: "connecting" };
+  client.on("status", (status) => {
+    state = nextState(state, status);
+  });
+  const subscription = client.subscribe(channel, { since: since ?? "now" });
+  listen(subscription, listener, (reason) => {
+    state = { kind: "ended", reason };
+  });
+  return {
+    snapshot: () => snapshot(client, channel, state),
+    close: () => {
+      client.close();
+    },
+  };
+}
+
+function listen(subscription: Subscription, listener: OwnPeerListener, onRefused: (reason: string) => void): void {
+  subscription.on("event", ({ position, routingKey, body, sealedUs }) => {
+    listener.onEvent({ position, routingKey, body, sealedUs });
+  });
+  subscription.on("gap", ({ from, to }) => {
+    listener.onGap(from, to);
+  });
+  subscription.on("status", ({ status }) => {
+    if (status.kind === "refused") onRefused(`${codeName(status.code)}: ${status.reason}`);
+  });
+}
+
+function nextState(state: OwnState, status: ClientStatus): OwnState {
+  switch (status.kind) {
+    case "connecting":
+      return state.kind === "reconnecting" ? { kind: "reconnecting", retryAtMs: undefined } : { kind: "connecting" };
+    case "connected":
+      return { kind: "connected" };
+    case "disconnected":
+      return { kind: "reconnecting", retryAtMs: performance.now() + status.retryMs };
+    case "closed":
+      return { kind: "ended", reason: `${codeName(status.code)}: ${status.reason}` };
+    case "refused":
+    case "link_lost":
+      return state;
+  }
+}
+
+function snapshot(client: Client, channel: string, state: OwnState): OwnSnapshot {
+  const stats = client.stats();
+  const place = stats.channels.find((candidate) => candidate.channel === channel);
+  return {
+    state,
+    peer: stats.peer,
+    tier: place?.tier ?? 0,
+    parent: place?.parent,
+    children: place?.children ?? [],
+    relayedBytes: stats.relayedBytes,
+    reconnects: stats.reconnects,
+    clockOffsetUs: stats.clockOffsetUs,
+  };
+}

@@ -1,0 +1,115 @@
+//! `peer-client subscribe`: events as JSON lines on stdout, status on stderr.
+
+use std::{io::Write, process::ExitCode};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+use tiercast_codec::{Epoch, Event, Position};
+use tiercast_peer_client::{Client, News, Notification, Pattern, SubscribeOptions};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Taking;
+
+#[derive(Args)]
+pub(super) struct Subscribe {
+    #[command(flatten)]
+    pub(super) taking: Taking,
+    /// Print only events whose routing key matches this AMQP topic pattern; may be given more than once.
+    #[arg(long = "match", value_name = "PATTERN")]
+    patterns: Vec<Pattern>,
+    /// End after this many events.
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Print no status.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Subscribe {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = Client::connect(self.taking.url(), self.taking.options());
+        let mut news = client.news();
+        let options = SubscribeOptions { since: self.taking.since, patterns: self.patterns };
+        let mut subscription = client.subscribe(&self.taking.channel, options).await?;
+        let mut printed = 0;
+        while self.count.is_none_or(|count| printed < count) {
+            tokio::select! {
+                notification = subscription.next() => match notification {
+                    Some(Notification::Refused { code, reason }) => {
+                        let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+                        anyhow::bail!("the server refuses `{}`{code}: {reason}", self.taking.channel);
+                    }
+                    Some(Notification::Subscribed { position, recovered }) => {
+                        if !self.quiet {
+                            let gap = if recovered { "" } else { "; not everything since then is there" };
+                            eprintln!("subscribed to {} at {position}{gap}", self.taking.channel);
+                        }
+                    }
+                    Some(Notification::Event { epoch, event, .. }) => {
+                        print(&event_json(epoch, &event))?;
+                        printed += 1;
+                    }
+                    Some(Notification::Gap { from, to, reason }) => {
+                        let (from, to) = (from.to_string(), to.to_string());
+                        print(&json!({ "gap": { "from": from, "to": to, "reason": reason } }))?;
+                    }
+                    None => anyhow::bail!("the peer has ended"),
+                },
+                news = news.recv() => match news {
+                    Ok(news) if !self.quiet => status(&news),
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => anyhow::bail!("the peer has ended"),
+                },
+                _ = tokio::signal::ctrl_c() => break,
+            }
+        }
+        client.close().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print(line: &Value) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("cannot write to stdout")
+}
+
+/// An event for machines. A body that is JSON or text stands as it is, any other in hexadecimal.
+fn event_json(epoch: Epoch, event: &Event) -> Value {
+    let message = &event.message;
+    let mut line = json!({
+        "position": Position::new(epoch, event.offset).to_string(),
+        "offset": event.offset,
+        "routing_key": message.routing_key,
+        "exchange": message.exchange,
+        "content_type": message.content_type,
+        "message_id": message.message_id,
+        "timestamp": message.timestamp,
+        "headers": message.headers,
+    });
+    let (key, body) = match std::str::from_utf8(&message.body) {
+        Ok(text) => match serde_json::from_str(text) {
+            Ok(value) => ("json", value),
+            Err(_) => ("text", json!(text)),
+        },
+        Err(_) => ("hex", json!(message.body.iter().map(|byte| format!("{byte:02x}")).collect::<String>())),
+    };
+    line[key] = body;
+    line
+}
+
+fn status(news: &News) {
+    match news {
+        News::Connected { peer } => eprintln!("connected as peer {peer}"),
+        News::Disconnected { reason, retry_in_ms: Some(ms) } => {
+            eprintln!("disconnected: {reason}; again in {ms} ms")
+        }
+        News::Disconnected { reason, retry_in_ms: None } => eprintln!("disconnected for good: {reason}"),
+        News::Placed { tier: 0, .. } => eprintln!("fed by the server, relaying nothing"),
+        News::Placed { tier, .. } => eprintln!("in tier {tier}"),
+        News::Parent { parent: Some(parent), .. } => eprintln!("fed by peer {parent}"),
+        News::Parent { parent: None, .. } => eprintln!("fed by the server"),
+        News::Children { count, .. } => eprintln!("relaying to {count}"),
+        News::LinkLost { other, code } => eprintln!("link to peer {other} closed: {code}"),
+    }
+}

@@ -1,0 +1,87 @@
+//! `peer-client swarm`: many peers in one process, with a live status line.
+
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
+
+use clap::Args;
+use serde_json::json;
+use tiercast_peer_client::swarm::{Swarm, SwarmOptions, SwarmReport};
+
+use super::Taking;
+
+#[derive(Args)]
+pub(super) struct SwarmCommand {
+    #[command(flatten)]
+    taking: Taking,
+    /// How many peers.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    peers: usize,
+    /// Print a JSON object a second to stdout instead of the status line.
+    #[arg(long)]
+    json: bool,
+    /// End after this many seconds.
+    #[arg(long, value_name = "S")]
+    seconds: Option<u64>,
+}
+
+impl SwarmCommand {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut swarm = Swarm::new(SwarmOptions {
+            url: self.taking.url(),
+            channel: self.taking.channel.clone(),
+            since: self.taking.since,
+            client: self.taking.options(),
+        });
+        for _ in 0..self.peers {
+            swarm.add().await?;
+        }
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        let end = tokio::time::Instant::now() + self.seconds.map_or(Duration::MAX / 4, Duration::from_secs);
+        let mut before = 0;
+        loop {
+            tokio::select! {
+                _ = second.tick() => {
+                    let report = swarm.report();
+                    self.show(&swarm, &report, report.delivered - before);
+                    before = report.delivered;
+                }
+                () = tokio::time::sleep_until(end) => break,
+                _ = tokio::signal::ctrl_c() => break,
+            }
+        }
+        let report = swarm.report();
+        self.show(&swarm, &report, report.delivered - before);
+        if std::io::stderr().is_terminal() {
+            eprintln!();
+        }
+        swarm.close().await;
+        let is_clean = report.missing + report.duplicates + report.out_of_order == 0;
+        Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn show(&self, swarm: &Swarm, report: &SwarmReport, per_second: u64) {
+        if self.json {
+            let mut line = json!(report);
+            line["tiers"] = json!(swarm.tiers());
+            println!("{line}");
+            return;
+        }
+        let tiers: Vec<_> = swarm.tiers().iter().map(|(tier, count)| format!("{tier}:{count}")).collect();
+        let line = format!(
+            "{} peers, {} ready, tiers {} | {} delivered, {per_second}/s | p50 {:.1} ms, p99 {:.1} ms | missing {}, twice {}, late {}",
+            report.peers,
+            report.ready,
+            tiers.join(" "),
+            report.delivered,
+            report.latency_ms.p50,
+            report.latency_ms.p99,
+            report.missing,
+            report.duplicates,
+            report.out_of_order,
+        );
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[2K{line}");
+        } else {
+            eprintln!("{line}");
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! The driver of a peer: one task that owns the core, and carries bytes and time in and out of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tiercast_codec::{ChannelName, Code, Ed25519, LinkId, Pattern, Since};
+use tiercast_driver::Clock;
+use tiercast_mesh::{
+    Peer,
+    peer::{CommandError, Delivery, Input, Output, Status, Target},
+};
+use tokio::{
+    sync::{Notify, broadcast, mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    client::{ClientError, ClientOptions, News, Notification, Standing},
+    link::{LinkEvent, LinkHandle, Links, Role, TrySendError},
+    session::{self, Outgoing, SessionEvent},
+};
+
+/// Events of the session, and of all links together, that wait for the peer's task. When it is full, whoever
+/// sends waits.
+const INBOX_MAX: usize = 128;
+/// Inputs handled before their outputs are: enough to relay what arrived together in one message.
+const INPUTS_AT_ONCE: usize = 64;
+/// How long goodbyes may take.
+const CLOSING: Duration = Duration::from_millis(500);
+
+/// What the application wants.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Subscribe {
+        channel: ChannelName,
+        since: Since,
+        patterns: Vec<Pattern>,
+        notify: mpsc::Sender<Notification>,
+        done: oneshot::Sender<Result<(), ClientError>>,
+    },
+    Unsubscribe(ChannelName),
+    Close,
+}
+
+/// Drives one peer.
+pub(crate) struct Driver {
+    url: String,
+    peer: Peer,
+    clock: Clock,
+    links: Links,
+    link_events: mpsc::Receiver<LinkEvent>,
+    handles: BTreeMap<LinkId, LinkHandle>,
+    session: Option<mpsc::Sender<Outgoing>>,
+    /// Targets that have something to send and are not known to be blocked.
+    ready: BTreeSet<Target>,
+    /// A message that its link refused, to be sent when it has room.
+    refused: BTreeMap<LinkId, Bytes>,
+    subscribers: BTreeMap<ChannelName, mpsc::Sender<Notification>>,
+    standing: watch::Sender<Standing>,
+    news: broadcast::Sender<News>,
+    drained: Arc<Notify>,
+    is_closing: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        url: String,
+        options: ClientOptions,
+        standing: watch::Sender<Standing>,
+        news: broadcast::Sender<News>,
+        drained: Arc<Notify>,
+    ) -> Self {
+        let (link_sender, link_events) = mpsc::channel(INBOX_MAX);
+        Self {
+            url,
+            peer: Peer::new(options.peer_config(), Box::new(Ed25519)),
+            clock: Clock::start(),
+            links: Links::new(options.links, link_sender),
+            link_events,
+            handles: BTreeMap::new(),
+            session: None,
+            ready: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            subscribers: BTreeMap::new(),
+            standing,
+            news,
+            drained,
+            is_closing: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let (session_sender, mut session_events) = mpsc::channel(INBOX_MAX);
+        // The set ends the session's task together with this one.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(session::run(self.url.clone(), session_sender));
+        let drained = self.drained.clone();
+        while !self.is_closing {
+            let timeout = self.peer.poll_timeout().map(|due| self.clock.instant(due));
+            let session = self.session.clone().filter(|_| self.ready.contains(&Target::Session));
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    None => self.is_closing = true,
+                },
+                Some(event) = session_events.recv() => {
+                    self.on_session(event);
+                    drain(&mut session_events, |event| self.on_session(event));
+                }
+                Some(event) = self.link_events.recv() => {
+                    self.on_link(event);
+                    for _ in 1..INPUTS_AT_ONCE {
+                        let Ok(event) = self.link_events.try_recv() else { break };
+                        self.on_link(event);
+                    }
+                }
+                () = until(timeout) => self.input(Input::Timeout),
+                () = has_room(session) => {}
+                () = drained.notified() => {}
+            }
+            self.drive();
+        }
+        self.close().await;
+        drop(session_events);
+        // A server that does not take the close frame sees the connection end anyway.
+        let _ = tokio::time::timeout(CLOSING, tasks.join_next()).await;
+    }
+
+    /// Does what the core wants until it wants nothing more.
+    fn drive(&mut self) {
+        loop {
+            while let Some(output) = self.peer.poll_output() {
+                self.do_output(output);
+            }
+            self.deliver();
+            if !self.transmit() {
+                break;
+            }
+        }
+        self.publish_standing();
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.clock.now();
+        if let Err(error) = self.peer.handle(now, input) {
+            // Commands are checked where they come from, so this is a mistake of ours.
+            tracing::error!(%error, "the core refused an input");
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Subscribe { channel, since, patterns, notify, done } => {
+                let now = self.clock.now();
+                let input = Input::Subscribe { channel: channel.clone(), since, patterns };
+                let result = match self.peer.handle(now, input) {
+                    Ok(()) => {
+                        self.subscribers.insert(channel, notify);
+                        Ok(())
+                    }
+                    Err(CommandError::AlreadySubscribed(channel) | CommandError::NotSubscribed(channel)) => {
+                        Err(ClientError::AlreadySubscribed(channel))
+                    }
+                };
+                // The caller may have gone meanwhile; its subscription ends by itself then.
+                let _ = done.send(result);
+            }
+            Command::Unsubscribe(channel) => self.unsubscribe(channel),
+            Command::Close => self.is_closing = true,
+        }
+    }
+
+    fn unsubscribe(&mut self, channel: ChannelName) {
+        // A newer subscription for the same channel is not the one that was dropped.
+        if self.subscribers.get(&channel).is_some_and(mpsc::Sender::is_closed) {
+            self.subscribers.remove(&channel);
+            self.input(Input::Unsubscribe(channel));
+        }
+    }
+
+    fn on_session(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Opened(outgoing) => {
+                self.session = Some(outgoing);
+                self.input(Input::SessionOpened);
+            }
+            SessionEvent::Data(bytes) => self.input(Input::SessionData(bytes)),
+            SessionEvent::Closed { reason, retry_in } => {
+                self.session = None;
+                self.ready.remove(&Target::Session);
+                self.input(Input::SessionClosed);
+                self.standing.send_modify(|standing| {
+                    standing.disconnects += u64::from(standing.is_connected);
+                    standing.is_connected = false;
+                });
+                if retry_in.is_none() {
+                    for (_, subscriber) in std::mem::take(&mut self.subscribers) {
+                        let _ =
+                            subscriber.try_send(Notification::Refused { code: None, reason: reason.clone() });
+                    }
+                    self.is_closing = true;
+                }
+                let retry_in_ms = retry_in.map(|delay| delay.as_millis() as u64);
+                self.tell(News::Disconnected { reason, retry_in_ms });
+            }
+        }
+    }
+
+    fn on_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Signal { link, signal } => self.input(Input::LocalSignal(LinkId(link), signal)),
+            LinkEvent::Opened { link } => self.input(Input::LinkOpened(LinkId(link))),
+            LinkEvent::Data { link, bytes } => self.input(Input::LinkData(LinkId(link), bytes)),
+            LinkEvent::Writable { link } => {
+                self.ready.insert(Target::Link(LinkId(link)));
+            }
+            LinkEvent::Closed { link, reason } => {
+                tracing::debug!(link, %reason, "link closed");
+                self.forget_link(LinkId(link));
+                self.input(Input::LinkClosed(LinkId(link)));
+            }
+        }
+    }
+
+    fn do_output(&mut self, output: Output) {
+        match output {
+            Output::Transmit(target) => {
+                self.ready.insert(target);
+            }
+            Output::CloseSession { code, reason } => {
+                if let Some(session) = self.session.take() {
+                    // If its queue is full, dropping the sender closes it as well.
+                    let _ = session.try_send(Outgoing::Close(code, reason));
+                }
+                self.ready.remove(&Target::Session);
+            }
+            Output::OpenLink { link, offers } => {
+                let role = if offers { Role::Offerer } else { Role::Answerer };
+                self.handles.insert(link, self.links.open(link.0, role));
+            }
+            Output::RemoteSignal(link, signal) => {
+                if let Some(handle) = self.handles.get(&link) {
+                    handle.signal(signal);
+                }
+            }
+            Output::CloseLink { link, bye } => {
+                if let (Some(handle), Some(bye)) = (self.handles.get(&link), bye) {
+                    // A link that has no room for a goodbye is closed without one.
+                    let _ = handle.try_send(bye);
+                }
+                self.forget_link(link);
+            }
+            Output::Status(status) => self.on_status(status),
+        }
+    }
+
+    /// Dropping the handle closes the link.
+    fn forget_link(&mut self, link: LinkId) {
+        self.handles.remove(&link);
+        self.refused.remove(&link);
+        self.ready.remove(&Target::Link(link));
+    }
+
+    fn on_status(&mut self, status: Status) {
+        match status {
+            Status::Welcome { peer, ice_servers, .. } => {
+                if !ice_servers.is_empty() {
+                    self.links.set_ice_servers(ice_servers);
+                }
+                self.standing.send_modify(|standing| {
+                    standing.peer = Some(peer);
+                    standing.is_connected = true;
+                });
+                self.tell(News::Connected { peer });
+            }
+            Status::Subscribed { channel, position, recovered } => {
+                if let Some(subscriber) = self.subscribers.get(&channel) {
+                    // An application that does not read learns the position from the next event.
+                    let _ = subscriber.try_send(Notification::Subscribed { position, recovered });
+                }
+            }
+            Status::Refused { channel: Some(channel), code, reason } => {
+                if let Some(subscriber) = self.subscribers.remove(&channel) {
+                    let _ = subscriber.try_send(Notification::Refused { code: Some(code), reason });
+                }
+            }
+            Status::Refused { channel: None, code, reason } => {
+                tracing::warn!(%code, reason, "refused by the server")
+            }
+            Status::Placed { channel, tier } => {
+                self.standing.send_modify(|standing| standing.tier = tier);
+                self.tell(News::Placed { channel, tier });
+            }
+            Status::Parent { channel, parent } => {
+                self.standing.send_modify(|standing| standing.parent = parent);
+                self.tell(News::Parent { channel, parent });
+            }
+            Status::Children { channel, count } => {
+                self.standing.send_modify(|standing| standing.children = count);
+                self.tell(News::Children { channel, count });
+            }
+            Status::LinkLost { other, code } => self.tell(News::LinkLost { other, code }),
+        }
+    }
+
+    fn tell(&self, news: News) {
+        // Nobody has to watch.
+        let _ = self.news.send(news);
+    }
+
+    /// Gives each subscriber what it has room for.
+    fn deliver(&mut self) {
+        let mut gone = Vec::new();
+        for (channel, subscriber) in &self.subscribers {
+            loop {
+                match subscriber.try_reserve() {
+                    Ok(permit) => match self.peer.poll_delivery(channel) {
+                        Some(delivery) => permit.send(delivery.into()),
+                        None => break,
+                    },
+                    Err(mpsc::error::TrySendError::Full(())) => break,
+                    Err(mpsc::error::TrySendError::Closed(())) => {
+                        gone.push(channel.clone());
+                        break;
+                    }
+                }
+            }
+        }
+        gone.into_iter().for_each(|channel| self.unsubscribe(channel));
+    }
+
+    /// Sends what can be sent. True if that may have given the core something to do.
+    fn transmit(&mut self) -> bool {
+        let mut any = false;
+        for target in self.ready.clone() {
+            any |= match target {
+                Target::Session => self.transmit_session(),
+                Target::Link(link) => self.transmit_link(link),
+            };
+        }
+        any
+    }
+
+    fn transmit_session(&mut self) -> bool {
+        let Some(session) = self.session.clone() else {
+            self.ready.remove(&Target::Session);
+            return false;
+        };
+        let mut any = false;
+        // When there is no room, the target stays ready and the loop waits for room.
+        while let Ok(permit) = session.try_reserve() {
+            let Some(bytes) = self.peer.poll_transmit(Target::Session) else {
+                self.ready.remove(&Target::Session);
+                break;
+            };
+            permit.send(Outgoing::Message(bytes));
+            any = true;
+        }
+        any
+    }
+
+    fn transmit_link(&mut self, link: LinkId) -> bool {
+        let target = Target::Link(link);
+        let mut any = false;
+        loop {
+            let Some(bytes) = self.refused.remove(&link).or_else(|| self.peer.poll_transmit(target)) else {
+                self.ready.remove(&target);
+                return any;
+            };
+            any = true;
+            // A link that is gone takes nothing; its end is reported by itself.
+            let Some(handle) = self.handles.get(&link) else { continue };
+            match handle.try_send(bytes.clone()) {
+                Ok(()) => {}
+                Err(TrySendError::Full) => {
+                    self.refused.insert(link, bytes);
+                    self.ready.remove(&target);
+                    return any;
+                }
+                Err(TrySendError::Closed | TrySendError::TooLarge) => {}
+            }
+        }
+    }
+
+    fn publish_standing(&self) {
+        let stats = self.peer.stats();
+        self.standing.send_if_modified(|standing| std::mem::replace(&mut standing.stats, stats) != stats);
+    }
+
+    /// Says goodbye: to each neighbour on its link, to the server by closing the connection.
+    async fn close(mut self) {
+        let bye = tiercast_mesh::peer::bye(Code::DEPARTED);
+        for handle in self.handles.values() {
+            let _ = handle.try_send(bye.clone());
+            handle.close();
+        }
+        self.session = None;
+        let all_closed = async {
+            while !self.handles.is_empty() {
+                match self.link_events.recv().await {
+                    Some(LinkEvent::Closed { link, .. }) => drop(self.handles.remove(&LinkId(link))),
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+        // Whoever does not hear the goodbye notices by itself.
+        let _ = tokio::time::timeout(CLOSING, all_closed).await;
+    }
+}
+
+impl From<Delivery> for Notification {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Event { position, sealed_us, event, .. } => {
+                Self::Event { epoch: position.epoch, sealed_us, event }
+            }
+            Delivery::Gap { from, to, reason, .. } => Self::Gap { from, to, reason },
+        }
+    }
+}
+
+/// Handles what else has arrived, as far as that is little.
+fn drain<T>(receiver: &mut mpsc::Receiver<T>, mut handle: impl FnMut(T)) {
+    for _ in 1..INPUTS_AT_ONCE {
+        let Ok(item) = receiver.try_recv() else { break };
+        handle(item);
+    }
+}
+
+async fn until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a full session queue has room. An error means that the session has ended, which is reported
+/// by itself.
+async fn has_room(session: Option<mpsc::Sender<Outgoing>>) {
+    match session {
+        Some(session) if session.reserve().await.is_ok() => {}
+        _ => std::future::pending().await,
+    }
+}

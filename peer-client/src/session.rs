@@ -1,0 +1,186 @@
+//! The connection to the server: one task that connects, carries messages both ways, and connects again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tiercast_codec::Code;
+use tiercast_driver::{Reconnect, STABLE};
+use tokio::{net::TcpStream, sync::mpsc, time::Instant};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest,
+        http::HeaderValue,
+        protocol::{CloseFrame, WebSocketConfig},
+    },
+};
+
+/// The WebSocket subprotocol of peers.
+const SUBPROTOCOL: &str = "tiercast.v1";
+/// A server that takes longer than this to answer the connection is tried again. Unvalidated.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages that wait for the socket; the core keeps the rest.
+const OUTGOING_MESSAGES: usize = 16;
+
+/// What the session tells the peer's task.
+#[derive(Debug)]
+pub(crate) enum SessionEvent {
+    /// Connected; what is sent here goes to the server. Dropping it closes the connection.
+    Opened(mpsc::Sender<Outgoing>),
+    /// A message came.
+    Data(Bytes),
+    /// Disconnected; the next attempt follows by itself, unless the server's code forbids it.
+    Closed { reason: String, retry_in: Option<Duration> },
+}
+
+/// What the peer's task tells the session.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Message(Bytes),
+    Close(Code, String),
+}
+
+/// Why a connection ended.
+struct Ended {
+    reason: String,
+    may_retry: bool,
+}
+
+/// Keeps a connection to `url` for as long as somebody listens to `events`, or until the server forbids it.
+pub(crate) async fn run(url: String, events: mpsc::Sender<SessionEvent>) {
+    let mut reconnect = Reconnect::new();
+    loop {
+        let started = Instant::now();
+        let ended = connect_and_carry(&url, &events).await;
+        if started.elapsed() >= STABLE {
+            reconnect.reset();
+        }
+        let retry_in = ended.may_retry.then(|| reconnect.next_delay());
+        let closed = SessionEvent::Closed { reason: ended.reason, retry_in };
+        if events.send(closed).await.is_err() {
+            return;
+        }
+        match retry_in {
+            Some(delay) => tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = events.closed() => return,
+            },
+            None => return,
+        }
+    }
+}
+
+async fn connect_and_carry(url: &str, events: &mpsc::Sender<SessionEvent>) -> Ended {
+    let socket = tokio::select! {
+        result = tokio::time::timeout(CONNECT_TIMEOUT, connect(url)) => match result {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => return connect_error(&error),
+            Err(_) => return Ended::retry(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
+        },
+        () = events.closed() => return Ended::retry("closed".into()),
+    };
+    let (outgoing, messages) = mpsc::channel(OUTGOING_MESSAGES);
+    if events.send(SessionEvent::Opened(outgoing)).await.is_err() {
+        return Ended::retry("closed".into());
+    }
+    carry(socket, events, messages).await
+}
+
+async fn connect(url: &str) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, Error> {
+    let mut request = url.into_client_request()?;
+    request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
+    let largest = tiercast_codec::limits::FRAME_PAYLOAD_BYTES_MAX + (64 << 10);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(16 << 10)
+        .write_buffer_size(4 << 10)
+        .max_message_size(Some(largest))
+        .max_frame_size(Some(largest));
+    tokio_tungstenite::connect_async_with_config(request, Some(config), true).await.map(|(socket, _)| socket)
+}
+
+/// An answer that the server will give again is no reason to ask again.
+fn connect_error(error: &Error) -> Ended {
+    match error {
+        Error::Url(_) | Error::HttpFormat(_) => {
+            Ended { reason: format!("{error}: expected ws://HOST:PORT/v1/ws"), may_retry: false }
+        }
+        Error::Http(response) if response.status().is_client_error() => {
+            let text = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            Ended {
+                reason: format!("the server answered {}: {}", response.status(), text.trim()),
+                may_retry: false,
+            }
+        }
+        _ => Ended::retry(error.to_string()),
+    }
+}
+
+async fn carry(
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    events: &mpsc::Sender<SessionEvent>,
+    mut messages: mpsc::Receiver<Outgoing>,
+) -> Ended {
+    let (mut sink, mut stream) = socket.split();
+    let reading = async {
+        loop {
+            match stream.next().await {
+                Some(Ok(Message::Binary(bytes))) => {
+                    if events.send(SessionEvent::Data(bytes)).await.is_err() {
+                        return Ended::retry("closed".into());
+                    }
+                }
+                Some(Ok(Message::Close(frame))) => return closed_by_server(frame),
+                Some(Ok(Message::Text(_))) => return Ended::retry("the server sent text".into()),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Ended::retry(error.to_string()),
+                None => return Ended::retry("the connection ended".into()),
+            }
+        }
+    };
+    let writing = async {
+        while let Some(outgoing) = messages.recv().await {
+            match outgoing {
+                Outgoing::Message(bytes) => {
+                    sink.feed(Message::Binary(bytes)).await.map_err(|error| error.to_string())?;
+                    if messages.is_empty() {
+                        sink.flush().await.map_err(|error| error.to_string())?;
+                    }
+                }
+                Outgoing::Close(code, reason) => {
+                    let frame = CloseFrame { code: code.0.into(), reason: cut(&reason).into() };
+                    // The connection is over, whether the server hears why or not.
+                    let _ = sink.send(Message::Close(Some(frame))).await;
+                    return Err(format!("closed with {code}: {reason}"));
+                }
+            }
+        }
+        let _ = sink.send(Message::Close(None)).await;
+        Err::<std::convert::Infallible, _>("closed".to_owned())
+    };
+    tokio::select! {
+        ended = reading => ended,
+        Err(reason) = writing => Ended::retry(reason),
+    }
+}
+
+fn closed_by_server(frame: Option<CloseFrame>) -> Ended {
+    let Some(frame) = frame else { return Ended::retry("closed by the server".into()) };
+    let code = Code(frame.code.into());
+    Ended {
+        reason: format!("closed by the server with {code}: {}", frame.reason),
+        may_retry: code.may_reconnect(),
+    }
+}
+
+/// A close frame holds 123 bytes of reason.
+fn cut(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(123)]
+}
+
+impl Ended {
+    fn retry(reason: String) -> Self {
+        Self { reason, may_retry: true }
+    }
+}

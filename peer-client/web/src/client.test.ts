@@ -1,0 +1,268 @@
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+import { Client, type ClientStatus } from "./client.js";
+import { verifyEd25519 } from "./io/ed25519.js";
+import type { Platform } from "./io/platform.js";
+import type { ConnectOptions } from "./options.js";
+import { type Notification, SubscriptionError } from "./subscription.js";
+import { FakeHub } from "./testing/fake-hub.js";
+import { FakeSocket } from "./testing/fake-socket.js";
+
+const CHANNEL = "builds";
+
+class Page {
+  readonly hub = new FakeHub(CHANNEL, () => Date.now() * 1000);
+  readonly sockets: FakeSocket[] = [];
+  readonly urls: string[] = [];
+  readonly statuses: ClientStatus[] = [];
+  readonly client: Client;
+
+  constructor(options: ConnectOptions = {}, others: Partial<Platform> = {}) {
+    const platform: Platform = {
+      openSocket: (url, protocol) => {
+        this.urls.push(url);
+        const socket = new FakeSocket(this.hub, protocol);
+        this.sockets.push(socket);
+        return socket.asWebSocket();
+      },
+      openConnection: undefined,
+      createVerifier: () =>
+        Promise.resolve((key, message, signature) => Promise.resolve(verifyEd25519(key, message, signature))),
+      now: () => Date.now() * 1000,
+      random: () => 0.5,
+      ...others,
+    };
+    this.client = new Client("http://localhost:1", options, platform);
+    this.client.on("status", (status) => this.statuses.push(status));
+  }
+
+  get kinds(): string[] {
+    return this.statuses.map(({ kind }) => kind);
+  }
+
+  drop(code: number): void {
+    this.sockets.at(-1)?.drop(code);
+  }
+}
+
+/** Lets everything happen that needs no more than so many milliseconds. */
+async function pass(ms = 0): Promise<void> {
+  for (let step = 0; step < 20; step++) await new Promise((done) => setImmediate(done));
+  mock.timers.tick(ms);
+  for (let round = 0; round < 200; round++) {
+    await new Promise((done) => setImmediate(done));
+    mock.timers.tick(0);
+  }
+}
+
+function inFakeTime(name: string, run: () => Promise<void>): void {
+  test(name, async () => {
+    mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_790_000_000_000 });
+    try {
+      await run();
+    } finally {
+      mock.timers.reset();
+    }
+  });
+}
+
+function text(notification: Notification): string {
+  return notification.type === "event" ? new TextDecoder().decode(notification.body) : notification.reason;
+}
+
+inFakeTime("a loop over a subscription gets every event, over a reconnect, too", async () => {
+  const page = new Page();
+  const got: string[] = [];
+  const loop = (async () => {
+    for await (const notification of page.client.subscribe(CHANNEL, { since: "earliest" })) {
+      got.push(text(notification));
+      if (got.length === 4) break;
+    }
+  })();
+  await pass();
+  page.hub.publish("a", "b");
+  await pass();
+  page.drop(3000);
+  page.hub.publish("c");
+  await pass(400);
+  page.hub.publish("d");
+  await pass();
+  await loop;
+  assert.deepEqual(got, ["a", "b", "c", "d"]);
+  assert.deepEqual(page.kinds, ["connected", "disconnected", "connecting", "connected"]);
+  assert.equal(page.client.stats().reconnects, 1);
+  page.client.close();
+});
+
+inFakeTime("listeners hear of events, gaps and changes of status", async () => {
+  const page = new Page();
+  const subscription = page.client.subscribe(CHANNEL, { since: "earliest", match: ["task.#"] });
+  const heard: string[] = [];
+  subscription.on("event", ({ routingKey }) => heard.push(routingKey));
+  subscription.on("gap", ({ reason }) => heard.push(reason));
+  const off = subscription.on("status", ({ status }) => heard.push(status.kind));
+  await pass();
+  off();
+  page.hub.publishEvents([
+    { offset: 0, routingKey: "task.done" },
+    { offset: 1, routingKey: "other" },
+    { offset: 5, routingKey: "task.failed" },
+  ]);
+  page.hub.restart(2);
+  page.hub.publishEvents([{ offset: 0, routingKey: "task" }]);
+  await pass();
+  assert.deepEqual(heard, ["subscribed", "task.done", "task.failed", "epoch", "task"]);
+  assert.deepEqual(subscription.position, { epoch: 2, offset: 0 });
+  page.client.close();
+});
+
+inFakeTime("nobody who listens: nothing is taken until somebody does", async () => {
+  const page = new Page();
+  const subscription = page.client.subscribe(CHANNEL, { since: "earliest" });
+  await pass();
+  page.hub.publish("a", "b");
+  await pass();
+  assert.equal(page.client.stats().delivered, 0);
+  const got: string[] = [];
+  subscription.on("event", (event) => got.push(text(event)));
+  await pass();
+  assert.deepEqual(got, ["a", "b"]);
+  page.client.close();
+});
+
+inFakeTime("a code that says so ends the connection and the subscriptions for good", async () => {
+  const page = new Page();
+  const subscription = page.client.subscribe(CHANNEL);
+  const iterator = subscription[Symbol.asyncIterator]();
+  const next = iterator.next();
+  await pass();
+  page.drop(3502);
+  await assert.rejects(next, (error) => error instanceof SubscriptionError && error.code === 3502);
+  await pass(60_000);
+  assert.equal(page.sockets.length, 1);
+  assert.deepEqual(page.kinds.at(-1), "closed");
+  assert.deepEqual(await iterator.next(), { done: true, value: undefined });
+  assert.throws(() => page.client.subscribe(CHANNEL));
+});
+
+inFakeTime("a page that cannot check signatures says so and takes nothing", async () => {
+  const createVerifier = (): Promise<never> => Promise.reject(new Error("not served"));
+  const page = new Page({}, { createVerifier });
+  const next = page.client.subscribe(CHANNEL)[Symbol.asyncIterator]().next();
+  const rejected = assert.rejects(next, /signatures cannot be checked here: Error: not served/);
+  await pass();
+  await rejected;
+  assert.deepEqual(page.kinds, ["closed"]);
+});
+
+inFakeTime("the client comes back no earlier than the server asked for", async () => {
+  const page = new Page();
+  await pass();
+  page.hub.say(1, { type: "error", code: 3003, reason: "full", retry_after_ms: 5_000 });
+  await pass();
+  page.drop(3003);
+  await pass(5_000);
+  assert.equal(page.sockets.length, 1);
+  await pass(500);
+  assert.equal(page.sockets.length, 2);
+  page.client.close();
+});
+
+inFakeTime("each connection has a fresh token", async () => {
+  let count = 0;
+  const page = new Page({ token: () => `secret ${++count}` });
+  await pass();
+  page.drop(1006);
+  await pass(500);
+  assert.deepEqual(page.urls, ["ws://localhost:1/v1/ws?token=secret+1", "ws://localhost:1/v1/ws?token=secret+2"]);
+  page.client.close();
+});
+
+inFakeTime("unsubscribing ends the loop, and the channel can be subscribed to again", async () => {
+  const page = new Page();
+  const subscription = page.client.subscribe(CHANNEL);
+  assert.throws(() => page.client.subscribe(CHANNEL), /already subscribed/);
+  const next = subscription[Symbol.asyncIterator]().next();
+  await pass();
+  subscription.unsubscribe();
+  assert.deepEqual(await next, { done: true, value: undefined });
+  page.client.subscribe(CHANNEL);
+  await pass();
+  assert.deepEqual(
+    page.hub.heard.map(({ message }) => message.type),
+    ["hello", "subscribe", "unsubscribe", "subscribe"],
+  );
+  page.client.close();
+});
+
+inFakeTime("a refused subscription ends with an error that says why", async () => {
+  const page = new Page();
+  page.hub.refusal = { code: 3505 };
+  const next = page.client.subscribe(CHANNEL)[Symbol.asyncIterator]().next();
+  const rejected = assert.rejects(next, /unknown_channel: not today/);
+  await pass();
+  await rejected;
+  page.client.close();
+});
+
+inFakeTime("closing says so to the server and makes no connection again", async () => {
+  const page = new Page();
+  page.client.subscribe(CHANNEL);
+  await pass();
+  page.client.close();
+  page.client.close();
+  await pass(60_000);
+  assert.equal(page.sockets.length, 1);
+  assert.equal(page.sockets[0]?.readyState, 3);
+  assert.equal(page.kinds.at(-1), "closed");
+});
+
+inFakeTime("a page that is put away and fetched again goes on", async () => {
+  const page = new Page();
+  const got: string[] = [];
+  page.client.subscribe(CHANNEL, { since: "earliest" }).on("event", (event) => got.push(text(event)));
+  await pass();
+  page.client.suspend();
+  page.hub.publish("meanwhile");
+  await pass(60_000);
+  assert.equal(page.sockets.length, 1);
+  page.client.resume();
+  await pass();
+  assert.deepEqual(got, ["meanwhile"]);
+  page.client.close();
+});
+
+inFakeTime("a server that says nothing for three heartbeats is left, and connected to again", async () => {
+  const page = new Page();
+  await pass();
+  for (let second = 0; second < 44; second++) await pass(1_000);
+  assert.equal(page.sockets.length, 1);
+  for (let second = 0; second < 3; second++) await pass(1_000);
+  assert.equal(page.sockets.length, 2);
+  page.client.close();
+});
+
+inFakeTime("the statistics tell who we are and how far", async () => {
+  const page = new Page();
+  const subscription = page.client.subscribe(CHANNEL, { since: "0-3" });
+  await pass();
+  const stats = page.client.stats();
+  assert.equal(stats.peer, 1);
+  assert.ok(Math.abs(stats.clockOffsetUs ?? Infinity) < 1_000_000);
+  assert.deepEqual(stats.channels, [
+    { channel: CHANNEL, position: { epoch: 0, offset: 3 }, tier: 0, parent: undefined, children: [] },
+  ]);
+  subscription.unsubscribe();
+  page.client.close();
+});
+
+test("what is out of bounds is refused at once", () => {
+  for (const options of [{ maxChildren: 65 }, { maxChildren: 1.5 }, { logBytes: 1 }]) {
+    assert.throws(() => new Page(options), RangeError);
+  }
+  const page = new Page();
+  assert.throws(() => page.client.subscribe("no spaces"));
+  assert.throws(() => page.client.subscribe(CHANNEL, { since: "yesterday" }));
+  assert.throws(() => page.client.subscribe(CHANNEL, { match: "a*" }));
+  page.client.close();
+});

@@ -1,0 +1,173 @@
+/** A page's connection to a Tiercast server and to the peers around it. */
+import { type Code, mayReconnect } from "./codec/code.js";
+import type { Status } from "./core/peer-types.js";
+import { Emitter } from "./emitter.js";
+import { Driver } from "./io/driver.js";
+import type { Platform } from "./io/platform.js";
+import {
+  type ConnectOptions,
+  type SubscribeOptions,
+  driverSettings,
+  subscribeSettings,
+} from "./options.js";
+import { type ClientStats, channelStats } from "./stats.js";
+import { Subscription, SubscriptionError } from "./subscription.js";
+
+/** News of a client. */
+export type ClientStatus =
+  | { readonly kind: "connecting" }
+  /** The server has answered; `peer` is what it calls the page. */
+  | { readonly kind: "connected"; readonly peer: number }
+  /** The connection is gone and will be tried again after `retryMs`. Links go on working. */
+  | { readonly kind: "disconnected"; readonly code: Code; readonly reason: string; readonly retryMs: number }
+  /** The connection is gone for good: the server said that coming back makes no sense, or `close` was called. */
+  | { readonly kind: "closed"; readonly code: Code; readonly reason: string }
+  /** The server refused something that belongs to no subscription. */
+  | { readonly kind: "refused"; readonly code: Code; readonly reason: string }
+  /** The link to another peer is gone. Whatever it fed is fed by the server until there is another. */
+  | { readonly kind: "link_lost"; readonly peer: number; readonly code: Code };
+
+interface ClientEvents extends Readonly<Record<string, unknown>> {
+  readonly status: ClientStatus;
+}
+
+export class Client {
+  readonly #driver: Driver;
+  readonly #emitter = new Emitter<ClientEvents>();
+  readonly #subscriptions = new Map<string, Subscription>();
+  #peer: number | undefined;
+  #sessions = 0;
+  #isClosed = false;
+
+  /** @internal */
+  constructor(url: string | URL, options: ConnectOptions, platform: Platform) {
+    const settings = driverSettings(url, options, platform.openConnection !== undefined);
+    this.#driver = new Driver(settings, platform, {
+      connecting: () => {
+        this.#say({ kind: "connecting" });
+      },
+      disconnected: (code, reason, retryMs) => {
+        this.#onDisconnected(code, reason, retryMs);
+      },
+      status: (status) => {
+        this.#onStatus(status);
+      },
+      deliverable: () => {
+        for (const subscription of this.#subscriptions.values()) subscription.pump();
+      },
+    });
+    this.#driver.start();
+  }
+
+  /** Asks for a channel. It goes on over reconnects, from where it was. Throws if there is a subscription for it. */
+  subscribe(channel: string, options: SubscribeOptions = {}): Subscription {
+    if (this.#isClosed) throw new Error("the client is closed");
+    this.#driver.handle({ type: "subscribe", ...subscribeSettings(channel, options) });
+    const subscription = new Subscription(channel, {
+      poll: () => this.#driver.pollDelivery(channel),
+      position: () => this.#driver.peer.position(channel),
+      unsubscribe: () => {
+        this.#subscriptions.delete(channel);
+        this.#driver.handle({ type: "unsubscribe", channel });
+      },
+    });
+    this.#subscriptions.set(channel, subscription);
+    return subscription;
+  }
+
+  /** Calls `listener` with each change of status, until the function that it returns is called. */
+  on(type: "status", listener: (status: ClientStatus) => void): () => void {
+    return this.#emitter.on(type, listener);
+  }
+
+  /** Counters and neighbours, as they are now. */
+  stats(): ClientStats {
+    const { peer, clockOffsetUs } = this.#driver;
+    const channels = [...this.#subscriptions.keys()].map((channel) => channelStats(peer, channel));
+    return {
+      peer: this.#peer,
+      reconnects: Math.max(0, this.#sessions - 1),
+      clockOffsetUs,
+      channels,
+      ...peer.stats(),
+    };
+  }
+
+  /** Says goodbye to the peers and the server. Subscriptions end, without an error. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const subscription of [...this.#subscriptions.values()]) subscription.unsubscribe();
+    this.#driver.stop();
+  }
+
+  /** The page goes away, and may come back. @internal */
+  suspend(): void {
+    this.#driver.stop();
+  }
+
+  /** @internal */
+  resume(): void {
+    if (!this.#isClosed) this.#driver.start();
+  }
+
+  #onDisconnected(code: Code, reason: string, retryMs: number | undefined): void {
+    this.#peer = undefined;
+    if (retryMs !== undefined) {
+      this.#say({ kind: "disconnected", code, reason, retryMs });
+      return;
+    }
+    this.#say({ kind: "closed", code, reason });
+    if (mayReconnect(code)) return;
+    this.#isClosed = true;
+    this.#driver.stop();
+    for (const subscription of this.#subscriptions.values()) {
+      subscription.finish(new SubscriptionError(code, reason));
+    }
+  }
+
+  #onStatus(status: Status): void {
+    switch (status.kind) {
+      case "welcome":
+        this.#peer = status.peer;
+        this.#sessions++;
+        this.#say({ kind: "connected", peer: status.peer });
+        break;
+      case "subscribed": {
+        const { channel, position, recovered } = status;
+        this.#subscriptions.get(channel)?.say({ kind: "subscribed", position, recovered });
+        break;
+      }
+      case "placed":
+        this.#subscriptions.get(status.channel)?.say({ kind: "placed", tier: status.tier });
+        break;
+      case "parent":
+        this.#subscriptions.get(status.channel)?.say({ kind: "parent", parent: status.parent });
+        break;
+      case "children":
+        this.#subscriptions.get(status.channel)?.say({ kind: "children", count: status.count });
+        break;
+      case "refused":
+        this.#onRefused(status.channel, status.code, status.reason);
+        break;
+      case "link_lost":
+        this.#say({ kind: "link_lost", peer: status.other, code: status.code });
+        break;
+    }
+  }
+
+  #onRefused(channel: string | undefined, code: Code, reason: string): void {
+    const subscription = channel === undefined ? undefined : this.#subscriptions.get(channel);
+    if (channel === undefined || subscription === undefined) {
+      this.#say({ kind: "refused", code, reason });
+      return;
+    }
+    this.#subscriptions.delete(channel);
+    subscription.say({ kind: "refused", code, reason });
+    subscription.finish(new SubscriptionError(code, reason));
+  }
+
+  #say(status: ClientStatus): void {
+    this.#emitter.emit("status", status);
+  }
+}

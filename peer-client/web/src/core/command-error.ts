@@ -1,0 +1,10 @@
+/** A call that the driver should not have made; the peer is unchanged. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  readonly reason: "already_subscribed" | "not_subscribed";
+
+  constructor(reason: "already_subscribed" | "not_subscribed", channel: string) {
+    super(`${reason.replace("_", " ")} to \`${channel}\``);
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,249 @@
+/** Runs a peer: brings it what happens, and does what it wants done. */
+import { Code, LinkMessage } from "../codec/index.js";
+import { type Delivery, type Input, type Output, Peer, type PeerConfig, type Status, type Target } from "../core/index.js";
+import type { Platform } from "./platform.js";
+import { RtcLink } from "./rtc-link.js";
+import { Session } from "./session.js";
+import type { Verifier } from "./verifier.js";
+
+/** A timer that comes this late: the page was frozen, or busy. */
+const LATE_US = 1_000_000;
+/** Then what has come in meanwhile is processed first, so that nobody is taken for silent who was not heard. */
+const LATE_WAIT_MS = 250;
+
+export interface DriverSettings {
+  /** Asked for before each attempt to connect. */
+  readonly url: () => Promise<string>;
+  readonly config: PeerConfig;
+  /** STUN and TURN servers besides those that the server names. */
+  readonly iceServers: readonly RTCIceServer[];
+  readonly iceTransportPolicy: RTCIceTransportPolicy;
+}
+
+export interface DriverEvents {
+  connecting(): void;
+  /** The connection is gone; it is made again in `retryMs`, or never. */
+  disconnected(code: Code, reason: string, retryMs: number | undefined): void;
+  status(status: Status): void;
+  /** There may be something in `pollDelivery`. */
+  deliverable(): void;
+}
+
+export class Driver {
+  readonly peer: Peer;
+  readonly #settings: DriverSettings;
+  readonly #platform: Platform;
+  readonly #events: DriverEvents;
+  readonly #session: Session;
+  readonly #links = new Map<number, RtcLink>();
+  readonly #verifier: Promise<Verifier>;
+  /** Targets that the core has something for and that take nothing now. */
+  readonly #pending = new Set<Target>();
+  #iceServers: readonly RTCIceServer[];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** What the timer is set to. */
+  #deadline: number | undefined;
+  #isLate = false;
+  #isDraining = false;
+  #openedUs = 0;
+  /** The server's clock minus ours. */
+  clockOffsetUs: number | undefined;
+
+  constructor(settings: DriverSettings, platform: Platform, events: DriverEvents) {
+    this.peer = new Peer(settings.config);
+    this.#settings = settings;
+    this.#platform = platform;
+    this.#events = events;
+    this.#iceServers = settings.iceServers;
+    this.#verifier = platform.createVerifier().catch((error: unknown) => {
+      this.#session.end(Code.bad_signature, `signatures cannot be checked here: ${String(error)}`);
+      return () => Promise.resolve(false);
+    });
+    this.#session = new Session(platform, settings.url, {
+      connecting: () => {
+        events.connecting();
+      },
+      opened: () => {
+        this.#openedUs = platform.now();
+        this.handle({ type: "sessionOpened" });
+      },
+      data: (bytes) => {
+        this.handle({ type: "sessionData", bytes });
+      },
+      writable: () => {
+        this.#flush("session");
+      },
+      closed: (code, reason, retryMs) => {
+        this.#pending.delete("session");
+        this.handle({ type: "sessionClosed" });
+        events.disconnected(code, reason, retryMs);
+      },
+    });
+  }
+
+  start(): void {
+    this.#session.start();
+  }
+
+  /** Says goodbye to everybody and makes no connections, until `start`. */
+  stop(): void {
+    this.#session.end(1000, "");
+    const bye = LinkMessage.encode({ type: "bye", code: Code.departed });
+    for (const [link, transport] of this.#links) {
+      transport.close(bye);
+      this.#links.delete(link);
+      this.handle({ type: "linkClosed", link });
+    }
+  }
+
+  handle(input: Input): void {
+    this.peer.handle(this.#platform.now(), input);
+    this.#drain();
+  }
+
+  pollDelivery(channel: string): Delivery | undefined {
+    const delivery = this.peer.pollDelivery(channel);
+    // Reading makes room, and the core may have something to say about that.
+    if (delivery !== undefined) this.#drain();
+    return delivery;
+  }
+
+  /** Does what the core wants done, in order; what comes of that is done by the same loop. */
+  #drain(): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    try {
+      for (let output = this.peer.pollOutput(); output; output = this.peer.pollOutput()) this.#onOutput(output);
+    } finally {
+      this.#isDraining = false;
+    }
+    this.#setTimer();
+    this.#events.deliverable();
+  }
+
+  #onOutput(output: Output): void {
+    switch (output.type) {
+      case "transmit":
+        this.#send(output.target);
+        break;
+      case "verify":
+        void this.#verify(output);
+        break;
+      case "closeSession":
+        this.#session.close(output.code, output.reason);
+        break;
+      case "openLink":
+        this.#openLink(output.link, output.offers);
+        break;
+      case "remoteSignal":
+        this.#links.get(output.link)?.signal(output.signal);
+        break;
+      case "closeLink":
+        this.#links.get(output.link)?.close(output.bye);
+        this.#links.delete(output.link);
+        this.#pending.delete(output.link);
+        break;
+      case "status":
+        this.#onStatus(output.status);
+        break;
+    }
+  }
+
+  async #verify({ ticket, keys, signed }: Extract<Output, { type: "verify" }>): Promise<void> {
+    const verifier = await this.#verifier;
+    let isGenuine = false;
+    for (const key of keys) isGenuine ||= await verifier(key, signed.message, signed.signature);
+    this.handle({ type: "verified", ticket, isGenuine });
+  }
+
+  #openLink(link: number, offers: boolean): void {
+    const configuration: RTCConfiguration = {
+      iceServers: [...this.#iceServers],
+      iceTransportPolicy: this.#settings.iceTransportPolicy,
+    };
+    const isGone = (): void => {
+      this.#links.delete(link);
+      this.#pending.delete(link);
+      this.handle({ type: "linkClosed", link });
+    };
+    try {
+      const connection = this.#platform.openConnection?.(configuration);
+      if (connection === undefined) throw new Error("no WebRTC");
+      const transport = new RtcLink(connection, offers, {
+        signal: (signal) => {
+          this.handle({ type: "localSignal", link, signal });
+        },
+        opened: () => {
+          this.handle({ type: "linkOpened", link });
+        },
+        data: (bytes) => {
+          this.handle({ type: "linkData", link, bytes });
+        },
+        writable: () => {
+          this.#flush(link);
+        },
+        closed: isGone,
+      });
+      this.#links.set(link, transport);
+    } catch {
+      // Too many connections, or servers that this browser refuses.
+      queueMicrotask(isGone);
+    }
+  }
+
+  #onStatus(status: Status): void {
+    if (status.kind === "welcome") {
+      const now = this.#platform.now();
+      this.clockOffsetUs = Math.round(status.serverTimeUs + (now - this.#openedUs) / 2 - now);
+      const offered = status.iceServers.map((server) => ({ ...server, urls: [...server.urls] }));
+      this.#iceServers = [...this.#settings.iceServers, ...offered];
+    } else if (status.kind === "refused" && status.retryAfterMs !== undefined) {
+      this.#session.retryAfter(status.retryAfterMs);
+    }
+    this.#events.status(status);
+  }
+
+  /** A target has room again. */
+  #flush(target: Target): void {
+    if (!this.#pending.delete(target)) return;
+    this.#send(target);
+    this.#drain();
+  }
+
+  /** Sends as much as the target takes, and remembers if there may be more. */
+  #send(target: Target): void {
+    const transport = target === "session" ? this.#session : this.#links.get(target);
+    if (transport === undefined) return;
+    while (transport.isWritable) {
+      const bytes = this.peer.pollTransmit(target);
+      if (bytes === undefined) return;
+      transport.trySend(bytes);
+    }
+    this.#pending.add(target);
+  }
+
+  #setTimer(): void {
+    const deadline = this.peer.pollTimeout();
+    if (deadline === this.#deadline || this.#isLate) return;
+    clearTimeout(this.#timer);
+    this.#deadline = deadline;
+    if (deadline === undefined) return;
+    const delayMs = Math.max(0, Math.ceil((deadline - this.#platform.now()) / 1000));
+    this.#timer = setTimeout(() => {
+      this.#onTimer(deadline);
+    }, delayMs);
+  }
+
+  #onTimer(deadline: number): void {
+    if (!this.#isLate && this.#platform.now() - deadline >= LATE_US) {
+      this.#isLate = true;
+      this.#timer = setTimeout(() => {
+        this.#onTimer(deadline);
+      }, LATE_WAIT_MS);
+      return;
+    }
+    this.#isLate = false;
+    this.#deadline = undefined;
+    this.handle({ type: "timeout" });
+  }
+}

@@ -1,0 +1,227 @@
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+import type { Signal } from "../codec/index.js";
+import { RtcLink } from "./rtc-link.js";
+
+const SDP = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+
+class FakeChannel {
+  readonly label: string;
+  readonly ordered = true;
+  readyState = "connecting";
+  binaryType = "";
+  bufferedAmount = 0;
+  bufferedAmountLowThreshold = 0;
+  readonly sent: Uint8Array[] = [];
+  onopen: (() => void) | null = null;
+  onclose: (() => void) | null = null;
+  onmessage: ((event: { data: unknown }) => void) | null = null;
+  onbufferedamountlow: (() => void) | null = null;
+  isClosed = false;
+
+  constructor(label = "tiercast") {
+    this.label = label;
+  }
+
+  send(bytes: Uint8Array): void {
+    this.sent.push(bytes);
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  open(): void {
+    this.readyState = "open";
+    this.onopen?.();
+  }
+}
+
+class FakeConnection {
+  connectionState = "new";
+  localDescription: { sdp: string } | null = null;
+  isClosed = false;
+  readonly steps: string[] = [];
+  channel: FakeChannel | undefined;
+  onconnectionstatechange: (() => void) | null = null;
+  ondatachannel: ((event: { channel: FakeChannel }) => void) | null = null;
+  onicecandidate: ((event: { candidate: { candidate: string } | null }) => void) | null = null;
+
+  createDataChannel(label: string): FakeChannel {
+    return (this.channel = new FakeChannel(label));
+  }
+
+  async setLocalDescription(): Promise<void> {
+    await Promise.resolve();
+    this.localDescription = { sdp: SDP };
+    this.steps.push("local");
+  }
+
+  async setRemoteDescription({ type }: { type: string }): Promise<void> {
+    await Promise.resolve();
+    this.steps.push(type);
+  }
+
+  async addIceCandidate({ candidate }: { candidate: string }): Promise<void> {
+    await Promise.resolve();
+    this.steps.push(candidate);
+    if (candidate === "odd") throw new Error("not understood");
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
+interface Made {
+  readonly link: RtcLink;
+  readonly connection: FakeConnection;
+  readonly log: string[];
+  readonly signals: Signal[];
+}
+
+function make(offers: boolean): Made {
+  const connection = new FakeConnection();
+  const log: string[] = [];
+  const signals: Signal[] = [];
+  const link = new RtcLink(connection as unknown as RTCPeerConnection, offers, {
+    signal: (signal) => signals.push(signal),
+    opened: () => log.push("opened"),
+    data: (bytes) => log.push(`data ${bytes.length}`),
+    writable: () => log.push("writable"),
+    closed: () => log.push("closed"),
+  });
+  return { link, connection, log, signals };
+}
+
+async function settle(): Promise<void> {
+  await new Promise((done) => setImmediate(done));
+}
+
+test("the offerer opens the channel and offers", async () => {
+  const { connection, signals, log } = make(true);
+  await settle();
+  assert.deepEqual(signals, [{ kind: "offer", sdp: SDP }]);
+  assert.equal(connection.channel?.label, "tiercast");
+  assert.equal(connection.channel.binaryType, "arraybuffer");
+  connection.channel.open();
+  assert.deepEqual(log, ["opened"]);
+});
+
+test("candidates that come before the description wait for it", async () => {
+  const { link, connection, signals } = make(false);
+  link.signal({ kind: "candidate", candidate: "first", mid: "0" });
+  link.signal({ kind: "candidate", candidate: "", mid: "0" });
+  link.signal({ kind: "candidate", candidate: "odd", mid: "0" });
+  link.signal({ kind: "offer", sdp: SDP });
+  link.signal({ kind: "candidate", candidate: "later", mid: "0" });
+  await settle();
+  assert.deepEqual(connection.steps, ["offer", "local", "first", "odd", "later"]);
+  assert.deepEqual(signals, [{ kind: "answer", sdp: SDP }]);
+  connection.onicecandidate?.({ candidate: { candidate: "ours" } });
+  connection.onicecandidate?.({ candidate: null });
+  assert.deepEqual(signals.at(-1), { kind: "candidate", candidate: "ours", mid: "0" });
+});
+
+test("the answerer takes the one channel that it expects, open or not yet", async () => {
+  for (const isOpen of [true, false]) {
+    const { connection, log } = make(false);
+    const channel = new FakeChannel();
+    if (isOpen) channel.readyState = "open";
+    connection.ondatachannel?.({ channel });
+    await settle();
+    channel.open();
+    assert.deepEqual(log, ["opened"], "once");
+    connection.ondatachannel?.({ channel: new FakeChannel() });
+    assert.deepEqual(log, ["opened", "closed"]);
+  }
+  const { connection, log } = make(false);
+  connection.ondatachannel?.({ channel: new FakeChannel("something else") });
+  assert.deepEqual(log, ["closed"]);
+  assert.ok(connection.isClosed);
+});
+
+test("signaling that makes no sense closes the link", async () => {
+  const media = `${SDP}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n`;
+  const bad: [boolean, Signal[]][] = [
+    [true, [{ kind: "offer", sdp: SDP }]],
+    [false, [{ kind: "answer", sdp: SDP }]],
+    [false, [{ kind: "offer", sdp: media }]],
+    [false, [{ kind: "offer", sdp: "" }]],
+    [false, [{ kind: "offer", sdp: SDP + "a=x\r\n".repeat(16_000) }]],
+    [false, [{ kind: "offer", sdp: SDP }, { kind: "offer", sdp: SDP }]],
+  ];
+  for (const [offers, signals] of bad) {
+    const { link, connection, log } = make(offers);
+    for (const signal of signals) link.signal(signal);
+    await settle();
+    assert.deepEqual(log, ["closed"]);
+    assert.ok(connection.isClosed);
+  }
+});
+
+test("more candidates than are useful are ignored", async () => {
+  const { link, connection } = make(false);
+  link.signal({ kind: "offer", sdp: SDP });
+  for (let index = 0; index < 100; index++) link.signal({ kind: "candidate", candidate: `${index}`, mid: "0" });
+  link.signal({ kind: "candidate", candidate: "long".repeat(200), mid: "0" });
+  await settle();
+  assert.equal(connection.steps.length, 2 + 64);
+});
+
+test("what the browser holds is bounded", async () => {
+  const { link, connection, log } = make(true);
+  await settle();
+  const { channel } = connection;
+  assert.ok(channel !== undefined);
+  assert.equal(link.trySend(new Uint8Array(1)), false, "not open");
+  channel.open();
+  assert.ok(link.trySend(new Uint8Array(1)));
+  channel.bufferedAmount = 256 << 10;
+  assert.equal(link.trySend(new Uint8Array(1)), false);
+  assert.equal(channel.bufferedAmountLowThreshold, 64 << 10);
+  channel.onbufferedamountlow?.();
+  assert.deepEqual(log, ["opened", "writable"]);
+});
+
+test("a goodbye is given time to leave", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    for (const channelCloses of [true, false]) {
+      const { link, connection, log } = make(true);
+      await settle();
+      const { channel } = connection;
+      assert.ok(channel !== undefined);
+      channel.open();
+      link.close(Uint8Array.of(1, 2));
+      assert.deepEqual(channel.sent, [Uint8Array.of(1, 2)]);
+      assert.ok(channel.isClosed);
+      assert.equal(connection.isClosed, false);
+      if (channelCloses) channel.onclose?.();
+      else mock.timers.tick(100);
+      assert.ok(connection.isClosed);
+      assert.deepEqual(log, ["opened"], "whoever closes it knows");
+    }
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test("every way to fail closes the connection and says so once", async () => {
+  const ways: ((made: Made) => void)[] = [
+    ({ connection }) => {
+      connection.connectionState = "failed";
+      connection.onconnectionstatechange?.();
+    },
+    ({ connection }) => connection.channel?.onclose?.(),
+    ({ connection }) => connection.channel?.onmessage?.({ data: new ArrayBuffer((64 << 10) + 1) }),
+  ];
+  for (const fail of ways) {
+    const made = make(true);
+    await settle();
+    fail(made);
+    fail(made);
+    assert.deepEqual(made.log, ["closed"]);
+    assert.ok(made.connection.isClosed);
+  }
+});

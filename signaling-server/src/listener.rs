@@ -1,0 +1,133 @@
+//! Accepts connections, serves HTTP on them, and lets those that are upgraded become sessions.
+//!
+//! Each connection is one task from beginning to end; all of them belong to the accepting task and end with it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+use tracing::{debug, error, warn};
+
+use crate::{config::Limits, driver::Handle, http::Upgrades, session};
+
+/// Most bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Waits this long when no connection can be accepted, for example for want of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// What a connection needs.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    pub(crate) router: Router,
+    pub(crate) handle: Handle,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Connections {
+    /// Accepts until the server stops, then waits for what is open, at most `limits.shutdown`.
+    pub(crate) async fn accept(self, listener: TcpListener) {
+        let mut tasks = JoinSet::new();
+        let mut stopping = self.stopping.clone();
+        loop {
+            tokio::select! {
+                () = stopped(&mut stopping) => break,
+                Some(ended) = tasks.join_next() => note(ended),
+                accepted = listener.accept(), if tasks.len() < self.limits.connections_max => match accepted {
+                    Ok((stream, _)) => {
+                        self.handle.counters().connections().add();
+                        tasks.spawn(self.clone().serve(stream));
+                    }
+                    Err(error) => {
+                        warn!(%error, "a connection could not be accepted");
+                        sleep(ACCEPT_RETRY).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let all = async {
+            while let Some(ended) = tasks.join_next().await {
+                note(ended);
+            }
+        };
+        if timeout(self.limits.shutdown, all).await.is_err() {
+            warn!(connections = tasks.len(), "connections cut off: they did not end in time");
+        }
+        tasks.shutdown().await;
+    }
+
+    async fn serve(self, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "connection lost");
+            return;
+        }
+        let (upgrades, mut upgrade) = mpsc::channel(1);
+        self.serve_http(stream, upgrades).await;
+        // The connection's task goes on as the session's, if it was upgraded.
+        if let Ok(upgrade) = upgrade.try_recv() {
+            serve_session(upgrade, &self.handle, &self.limits).await;
+        }
+    }
+
+    async fn serve_http(&self, stream: TcpStream, upgrades: Upgrades) {
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(upgrades.clone());
+            hyper::service::Service::call(&router, request.map(Body::new))
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.request)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = Box::pin(connection);
+        let mut stopping = self.stopping.clone();
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = stopped(&mut stopping) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            debug!(%error, "connection broke");
+        }
+    }
+}
+
+/// Waits until the server stops; that it is gone is the same.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+async fn serve_session(upgrade: OnUpgrade, handle: &Handle, limits: &Limits) {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => return debug!(%error, "upgrade failed"),
+    };
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => session::run(parts.io.into_inner(), parts.read_buf, handle.clone(), limits).await,
+        Err(_) => error!("an upgraded connection is not the one that was accepted"),
+    }
+}
+
+fn note(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(%error, "a connection's task panicked");
+    }
+}

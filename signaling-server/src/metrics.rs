@@ -1,0 +1,218 @@
+//! `GET /metrics`: the hub's counters, the sources', the process's and every limit, in OpenMetrics text.
+
+use std::{fmt, sync::Arc};
+
+use axum::{extract::State, http::header};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, NoLabelSet, text},
+    metrics::MetricType,
+    registry::{Registry, Unit},
+};
+use tiercast_mesh::hub::SourceState;
+
+use crate::{
+    config::{Config, Number, numbers},
+    driver::{ChannelSnapshot, Snapshot},
+    http::{ApiError, App},
+    process,
+    source::amqp::AmqpStats,
+};
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(crate) async fn metrics(
+    State(app): State<Arc<App>>,
+) -> Result<([(header::HeaderName, &'static str); 1], String), ApiError> {
+    let scrape = Scrape { snapshot: app.handle.snapshot().await?, app };
+    let mut registry = Registry::with_prefix("tiercast");
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    text::encode(&mut text, &registry).expect("writing to a string does not fail");
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
+}
+
+/// Everything that one scrape shows.
+struct Scrape {
+    snapshot: Snapshot,
+    app: Arc<App>,
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.encode_sessions(&mut page)?;
+        encode_channels(&mut page, &self.snapshot.channels)?;
+        if let Some(stats) = &self.app.amqp {
+            encode_amqp(&mut page, stats)?;
+        }
+        encode_process(&mut page, &self.snapshot)?;
+        encode_limits(&mut page, &self.app.config)
+    }
+}
+
+impl Scrape {
+    fn encode_sessions(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Snapshot { sessions, hub, oversized, .. } = &self.snapshot;
+        let counters = self.app.handle.counters();
+        let malformed = hub.malformed + counters.violations().value();
+        page.gauge("sessions", "Open sessions", *sessions as i64)?;
+        page.counter("sessions_opened", "Sessions opened", None, hub.sessions_opened)?;
+        let help = "Sessions that the hub closed: silent, malformed, refused";
+        page.counter("sessions_closed_by_hub", help, None, hub.sessions_closed_by_hub)?;
+        let help = "Sessions closed because their connection took no byte for limits.write_stall_ms";
+        page.counter("sessions_stalled", help, None, counters.stalled().value())?;
+        page.counter(
+            "connections_accepted",
+            "TCP connections accepted",
+            None,
+            counters.connections().value(),
+        )?;
+        let help = "Messages of peers that could not be decoded; each closed its session";
+        page.counter("messages_malformed", help, None, malformed)?;
+        let help = "Bytes of control messages handed to sessions, without heads and gaps";
+        page.counter("session_control", help, Some(Unit::Bytes), hub.control_bytes)?;
+        let help = "Events of a broker that no frame can hold; a gap took the place of each";
+        page.counter("events_oversized", help, None, *oversized)
+    }
+}
+
+fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Result {
+    type Count = fn(&ChannelSnapshot) -> u64;
+    let counters: [(&str, &str, Option<Unit>, Count); 10] = [
+        ("events", "Events taken from the source", None, |channel| channel.stats.events),
+        ("frames", "Frames sealed", None, |channel| channel.stats.frames),
+        ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),
+        ("control", "Bytes of heads and gaps handed to sessions", Some(Unit::Bytes), |channel| {
+            channel.stats.control_bytes
+        }),
+        ("direct_data", "Bytes of frames if the server fed every subscriber", Some(Unit::Bytes), |channel| {
+            channel.stats.direct_data_bytes
+        }),
+        ("gaps", "Gaps that subscribers were told of", None, |channel| channel.stats.gaps),
+        ("links", "Links between peers that were asked for", None, |channel| channel.stats.links),
+        ("links_lost", "Links that were given up or broke", None, |channel| channel.stats.links_lost),
+        ("accusations", "Links closed by a peer for a bad signature or malformed data", None, |channel| {
+            channel.stats.accusations
+        }),
+        ("orphans_fed", "Times that a peer had to be fed by the server again", None, |channel| {
+            channel.stats.orphans
+        }),
+    ];
+    for (name, help, unit, count) in counters {
+        let samples = channels.iter().map(|channel| ([("channel", channel.name.as_str())], count(channel)));
+        page.counters(&format!("channel_{name}"), help, unit, samples)?;
+    }
+    let open = channels.iter().map(|channel| {
+        let kind = channel.kind.to_string();
+        (
+            [("channel", channel.name.to_string()), ("kind", kind)],
+            i64::from(channel.source == SourceState::Open),
+        )
+    });
+    page.gauges("channel_source_open", "Whether the channel's source is connected", open)?;
+    let offsets = channels
+        .iter()
+        .filter_map(|channel| Some(([("channel", channel.name.as_str())], channel.position?.offset)));
+    page.gauges("channel_offset", "The newest offset; -1 before the first event", offsets)?;
+    let peers = channels.iter().flat_map(|channel| {
+        // Tiers 0 and 1 are always there: dashboards add up what exists.
+        let tiers = channel.peers_by_tier.keys().copied().max().unwrap_or(0).max(1);
+        (0..=tiers).map(|tier| {
+            let count = channel.peers_by_tier.get(&tier).copied().unwrap_or(0);
+            ([("channel", channel.name.to_string()), ("tier", tier.to_string())], count as i64)
+        })
+    });
+    page.gauges("channel_peers", "Subscribers by tier; tier 0 have no place in the tree", peers)
+}
+
+fn encode_amqp(page: &mut Page<'_>, stats: &AmqpStats) -> fmt::Result {
+    page.gauge("amqp_connected", "Whether the connection to the broker is up", i64::from(stats.connected()))?;
+    page.counter("amqp_reconnects", "Connections to the broker after the first", None, stats.reconnects())?;
+    page.counter("amqp_messages", "Messages taken from the broker", None, stats.messages())?;
+    let help =
+        "Messages left out because they are larger than amqp.max_event_bytes; a gap took the place of each";
+    page.counter("amqp_messages_skipped", help, None, stats.skipped_too_large())
+}
+
+fn encode_process(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
+    page.seconds_gauge("uptime", "Time since the server started", snapshot.uptime.as_secs_f64())?;
+    if let Some(seconds) = process::cpu_seconds() {
+        page.seconds_counter("process_cpu", "CPU time of this process, user and system", seconds)?;
+    }
+    if let Some(bytes) = process::resident_bytes() {
+        page.unit_gauge("process_resident", "Resident memory of this process", Unit::Bytes, bytes as i64)?;
+    }
+    Ok(())
+}
+
+/// Every limit of the configuration, so that a dashboard can show what is left.
+fn encode_limits(page: &mut Page<'_>, config: &Config) -> fmt::Result {
+    for (path, Number { read, .. }) in numbers() {
+        if let Some(value) = read(config) {
+            let name = format!("config_{}", path.replace('.', "_"));
+            page.gauge(&name, &format!("The configured {path}"), value as i64)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes metrics one after the other.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn counter(&mut self, name: &str, help: &str, unit: Option<Unit>, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn unit_gauge(&mut self, name: &str, help: &str, unit: Unit, value: i64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn seconds_gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn seconds_counter(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
+    }
+
+    fn counters<L: prometheus_client::encoding::EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        samples: impl Iterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
+        for (labels, value) in samples {
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<L: prometheus_client::encoding::EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl Iterator<Item = (L, i64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            metric.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+}

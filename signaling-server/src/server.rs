@@ -1,0 +1,192 @@
+//! Starts and stops the server: the driver, the sources and the listener, all owned by one set of tasks.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::Router;
+use tiercast_codec::Signer;
+use tiercast_mesh::{
+    Hub,
+    hub::{CommandError, Input},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tracing::{error, info};
+
+use crate::{
+    EmbeddedPublisher, PublishError,
+    clock::Clock,
+    config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
+    driver::{Command, Driver, Handle},
+    http::{self, App},
+    listener::Connections,
+    source::{
+        Source,
+        amqp::{AmqpSource, ConfigError as AmqpConfigError},
+        embedded,
+    },
+};
+
+/// Updates of sources that wait for the hub; a source that finds the queue full waits.
+const SOURCE_QUEUE_UPDATES: usize = 64;
+
+/// A running server. Dropping it ends it at once; [`Server::shutdown`] ends it well.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    handle: Handle,
+    stopping: watch::Sender<bool>,
+    driver: JoinSet<Task>,
+    /// What ends by itself once `stopping` is true.
+    tasks: JoinSet<Task>,
+    limits: Arc<crate::Limits>,
+}
+
+/// A part of the server. The parts run until they are told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// The driver of the hub.
+    Driver,
+    /// A source.
+    Source,
+    /// The listener with all connections.
+    Listener,
+}
+
+/// Why the server did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is not valid.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// The broker's part of the configuration is not valid.
+    #[error("{0}")]
+    Amqp(#[from] AmqpConfigError),
+    /// There is no signing key.
+    #[error("{0}")]
+    SigningKey(#[from] SigningKeyError),
+    /// The hub refused a channel.
+    #[error("{0}")]
+    Channel(#[from] CommandError),
+    /// The address cannot be listened on.
+    #[error("listen {addr}: {source}: stop what listens there, or choose another address")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Server {
+    /// Starts a server. When this returns it accepts sessions, and embedded channels can be published to.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, |_| Router::new()).await
+    }
+
+    /// Starts a server that has further HTTP routes. They must not be among its own, and without a fallback.
+    pub async fn start_with(
+        config: Config,
+        routes: impl FnOnce(&Handle) -> Router,
+    ) -> Result<Self, StartError> {
+        config.validate()?;
+        let kinds = config.channels()?;
+        let signing_key = config.signing_key.load()?;
+        let public_key = signing_key.public_key();
+        let clock = Clock::start();
+        let mut hub = Hub::new(config.hub.clone(), Box::new(signing_key), rand::random());
+        for (name, kind) in &kinds {
+            hub.add_channel(clock.now(), name)?;
+            if *kind == SourceKind::Embedded {
+                hub.handle(clock.now(), Input::Source(name, embedded::opening()))?;
+            }
+        }
+        let amqp = config.amqp.clone().map(AmqpSource::new).transpose()?;
+        let amqp_stats = amqp.as_ref().map(AmqpSource::stats);
+        let bound = TcpListener::bind(config.listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));
+        let (addr, listener) = bound.map_err(|source| StartError::Listen { addr: config.listen, source })?;
+
+        let limits = Arc::new(config.limits.clone());
+        let (commands, inputs) = mpsc::channel(limits.input_queue_messages);
+        let (sink, updates) = mpsc::channel(SOURCE_QUEUE_UPDATES);
+        let (stopping, stops) = watch::channel(false);
+        let handle = Handle::new(commands, kinds.clone(), public_key);
+        let (summary, batch_delay) = (config.summary(), config.hub.batch.delay);
+        let app = Arc::new(App {
+            handle: handle.clone(),
+            api_keys: ApiKeys::new(&config.api_keys),
+            amqp: amqp_stats,
+            stopping: stops.clone(),
+            config,
+        });
+        let router = http::router(app, routes(&handle));
+        let connections =
+            Connections { router, handle: handle.clone(), limits: limits.clone(), stopping: stops.clone() };
+
+        let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
+        let turning = Driver::new(hub, clock, kinds, batch_delay).run(inputs, updates);
+        driver.spawn(async move {
+            turning.await;
+            Task::Driver
+        });
+        if let Some(amqp) = amqp {
+            tasks.spawn(async move {
+                Box::new(amqp).run(sink, stops).await;
+                Task::Source
+            });
+        }
+        tasks.spawn(async move {
+            connections.accept(listener).await;
+            Task::Listener
+        });
+        info!(%addr, summary, "started");
+        Ok(Self { addr, handle, stopping, driver, tasks, limits })
+    }
+
+    /// The address that it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// How the rest of the process talks to it.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// A publisher for an embedded channel.
+    pub fn publisher(&self, channel: &str) -> Result<EmbeddedPublisher, PublishError> {
+        self.handle.publisher(channel)
+    }
+
+    /// Waits until a part of the server ends although nobody stopped it, which is a fault: shut down then.
+    pub async fn failed(&mut self) -> Option<Task> {
+        let ended = tokio::select! {
+            Some(ended) = self.driver.join_next() => ended,
+            Some(ended) = self.tasks.join_next() => ended,
+            else => return None,
+        };
+        ended.inspect_err(|error| error!(%error, "a part of the server failed")).ok()
+    }
+
+    /// Stops accepting, closes every session with code 3000 and every source, and waits until that is done,
+    /// for a little more than `limits.shutdown` at most.
+    pub async fn shutdown(mut self) {
+        info!("shutting down");
+        self.stopping.send_replace(true);
+        let ending = async {
+            // An error means that there is no hub any more, and so there are no sessions.
+            let _ = self.handle.send(Command::Shutdown).await;
+            while self.tasks.join_next().await.is_some() {}
+        };
+        // Connections that do not end in time are cut off by the listener, which then ends by itself.
+        if timeout(self.limits.shutdown + self.limits.close, ending).await.is_err() {
+            error!("a part of the server did not stop in time");
+        }
+        self.tasks.shutdown().await;
+        self.driver.shutdown().await;
+        info!("stopped");
+    }
+}

@@ -1,0 +1,171 @@
+//! Configuration: what overrides what, and that every mistake is named together with its cure.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tiercast_signaling_server::{Config, Layers};
+
+fn load(text: &str) -> Result<Config, String> {
+    Layers::default().with_toml("test.toml", text).and_then(Layers::load).map_err(|errors| errors.to_string())
+}
+
+fn problem(text: &str) -> anyhow::Result<String> {
+    load(text).err().with_context(|| format!("accepted: {text}"))
+}
+
+#[test]
+fn nothing_at_all_is_a_valid_configuration() -> anyhow::Result<()> {
+    let config = load("").map_err(anyhow::Error::msg)?;
+    ensure!(config.listen.to_string() == "127.0.0.1:8780" && config.api_keys.is_empty());
+    ensure!(config.embedded_channels.iter().map(|name| name.as_str()).eq(["events"]));
+    Ok(())
+}
+
+#[test]
+fn a_whole_file_is_read() -> anyhow::Result<()> {
+    let text = r#"
+        listen = "[::]:80"
+        api_keys = ["first-key", "second-key"]
+        log = "warn,tiercast_signaling_server=debug"
+        signing_key_file = "/tmp/key"
+        signing_key_create = true
+        [hub]
+        heartbeat_ms = 5_000
+        tier1_max = 64
+        [limits]
+        writer_queue_messages = 4
+        [amqp]
+        url = "amqp://me:hunter2@broker/%2f"
+        heartbeat_s = 7
+        [[channels]]
+        name = "local"
+        [[channels]]
+        name = "builds"
+        source = "amqp"
+        bindings = [{ exchange = "ci", patterns = ["build.#"] }]
+        retention.max_age_s = 60
+        [[ice_servers]]
+        urls = ["stun:stun.example.org:3478"]
+    "#;
+    let config = load(text).map_err(anyhow::Error::msg)?;
+    ensure!(config.listen.port() == 80 && config.api_keys.len() == 2);
+    ensure!(config.hub.heartbeat == Duration::from_secs(5) && config.hub.tier1.max == 64);
+    ensure!(config.limits.writer_queue_messages == 4 && config.hub.ice_servers.len() == 1);
+    let amqp = config.amqp.clone().context("a broker")?;
+    ensure!(amqp.heartbeat_s == 7 && amqp.channels.len() == 1 && amqp.channels[0].retention.max_age_s == 60);
+    ensure!(config.embedded_channels.iter().map(|name| name.as_str()).eq(["local"]));
+    let printed = format!("{config:?} {}", config.summary());
+    ensure!(!printed.contains("hunter2") && !printed.contains("first-key"), "{printed}");
+    Ok(())
+}
+
+#[test]
+fn variables_override_the_file_and_flags_override_both() -> anyhow::Result<()> {
+    let variables = [
+        ("TIERCAST_HUB__HEARTBEAT_MS", "2000"),
+        ("TIERCAST_HUB__LINK_TRIES", "7"),
+        ("TIERCAST_API_KEYS", "one-long-key, another-key"),
+        ("TIERCAST_CHANNELS", "[{ name = \"from-env\" }]"),
+        ("TIERCAST_CONFIG", "not a key"),
+        ("PATH", "not ours"),
+    ];
+    let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Layers::default()
+        .with_toml("test.toml", "[hub]\nheartbeat_ms = 1_000\nlink_tries = 1\nsessions_max = 9")?
+        .with_env(owned)?
+        .with_set("--set", "hub.heartbeat_ms", "3000")?
+        .load()?;
+    ensure!(config.hub.heartbeat == Duration::from_secs(3));
+    ensure!(config.hub.link_tries == 7 && config.hub.sessions_max == 9 && config.api_keys.len() == 2);
+    ensure!(config.embedded_channels[0].as_str() == "from-env");
+    Ok(())
+}
+
+#[test]
+fn an_unknown_key_anywhere_is_named_with_its_place_and_the_nearest_known_one() -> anyhow::Result<()> {
+    for (text, place, nearest) in [
+        ("lisen = \"x\"", "test.toml: lisen", "`listen`"),
+        ("[hub]\nhartbeat_ms = 1", "hub.hartbeat_ms", "`hub.heartbeat_ms`"),
+        ("heartbeat_ms = 1", "heartbeat_ms", "`hub.heartbeat_ms`"),
+        ("[hubb]\nheartbeat_ms = 1", "hubb", "`"),
+        ("[[channels]]\nname = \"a\"\nhistory_ms = 1", "channels[0].history_ms", "`channels[].history_s`"),
+        (
+            "[[channels]]\nname = \"a\"\nbindings = [{ exchange = \"x\", patern = [] }]",
+            "channels[0].bindings[0].patern",
+            "`channels[].bindings[].patterns`",
+        ),
+        ("[[ice_servers]]\nurl = []", "ice_servers[0].url", "`ice_servers[].urls`"),
+    ] {
+        let problem = problem(text)?;
+        ensure!(problem.contains(place) && problem.contains("unknown key"), "{problem}");
+        ensure!(problem.contains(nearest), "{problem}");
+    }
+    let variable = [("TIERCAST_HUB__HARTBEAT_MS".to_owned(), "1".to_owned())];
+    let error = Layers::default().with_env(variable).err().context("accepted")?.to_string();
+    ensure!(error.contains("`TIERCAST_HUB__HEARTBEAT_MS`"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
+    let channel = "[[channels]]\nname = \"a\"\n";
+    let amqp = "[[channels]]\nname = \"a\"\nsource = \"amqp\"\nbindings = [{ exchange = \"x\", patterns = [\"#\"] }]\n";
+    let cases = [
+        ("listen = \"localhost\"".to_owned(), "listen", "127.0.0.1:8780"),
+        ("listen = 80".to_owned(), "listen", "a text in quotes"),
+        ("api_keys = [\"short\"]".to_owned(), "api_keys", "at least 8"),
+        ("api_keys = \"a-long-key\"".to_owned(), "api_keys", "a list of texts"),
+        ("open_topology = \"yes\"".to_owned(), "open_topology", "true or false"),
+        ("log = \"loud=very\"".to_owned(), "log", "info"),
+        ("signing_key_create = true".to_owned(), "signing_key_create", "signing_key_file"),
+        ("[hub]\nheartbeat_ms = \"10s\"".to_owned(), "hub.heartbeat_ms", "whole number"),
+        ("[hub]\nheartbeat_ms = -1".to_owned(), "hub.heartbeat_ms", "positive"),
+        ("[hub]\nheartbeat_ms = 49".to_owned(), "hub.heartbeat_ms", "use 50 to 3600000"),
+        ("[hub]\ntier1_min = 9\ntier1_max = 3".to_owned(), "hub.tier1_min", "hub.tier1_max"),
+        ("[limits]\npublish_bytes = 5_000_000".to_owned(), "limits.publish_bytes", "use 1 to"),
+        ("hub = 1".to_owned(), "hub", "a section"),
+        ("channels = \"events\"".to_owned(), "channels", "[[channels]]"),
+        ("channels = []".to_owned(), "channels", "add a [[channels]] section"),
+        ("[[channels]]\nname = \"a/b\"".to_owned(), "channels[0].name", "A-Z a-z 0-9"),
+        ("[[channels]]\nsource = \"embedded\"".to_owned(), "channels[0].name", "write name"),
+        (format!("{channel}{channel}"), "channels", "rename one"),
+        (format!("{channel}source = \"kafka\""), "channels[0].source", "\"embedded\" or \"amqp\""),
+        (format!("{channel}mode = \"stream\""), "channels[0].mode", "source = \"amqp\""),
+        (amqp.to_owned(), "channels[0].source", "[amqp]"),
+        (format!("{amqp}[amqp]\nheartbeat_s = 5"), "amqp.url", "amqp://"),
+        (format!("{amqp}[amqp]\nurl = \"http://me:hunter2@x\""), "amqp.url", "amqp://USER"),
+        (format!("{amqp}mode = \"classic\"\n[amqp]\nurl = \"amqp://x\""), "channels[0]", "classic"),
+        (format!("{channel}[amqp]\nurl = \"amqp://x\""), "amqp", "source = \"amqp\""),
+        (
+            format!("[[channels]]\nname = \"b\"\n{amqp}history_s = -1\n[amqp]\nurl = \"amqp://x\""),
+            "channels[1].history_s",
+            "positive",
+        ),
+        (
+            format!(
+                "[[channels]]\nname = \"b\"\n{}[amqp]\nurl = \"amqp://x\"",
+                amqp.replace("\"#\"", "\"a#\"")
+            ),
+            "channels[1].bindings[0].patterns[0]",
+            "wildcard",
+        ),
+        ("[[ice_servers]]\nurls = [\"http://x\"]".to_owned(), "ice_servers[0].urls", "stun:"),
+        ("[[ice_servers]]\nurls = [\"turn:x\"]".to_owned(), "ice_servers[0]", "credential"),
+        ("listen = ".to_owned(), "test.toml", "line 1"),
+    ];
+    for (text, key, cure) in cases {
+        let problem = problem(&text)?;
+        ensure!(problem.contains(key) && problem.contains(cure), "{text}\n=> {problem}");
+        ensure!(!problem.contains("hunter2"), "{problem}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_configuration_made_in_code_is_checked_too() -> anyhow::Result<()> {
+    let mut config = Config::default();
+    config.hub.heartbeat = Duration::ZERO;
+    let errors = config.validate().err().context("accepted")?;
+    ensure!(errors.to_string().contains("hub.heartbeat_ms: 0 is out of bounds"), "{errors}");
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! `docs/configuration.md` lists exactly the keys that there are, with their bounds and defaults.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use tiercast_signaling_server::{
+    Config,
+    config::{KEYS, Kind},
+    source::amqp::AmqpConfig,
+};
+
+const PAGE: &str = include_str!("../../../docs/configuration.md");
+
+/// The rows of the page's tables: key, type, bounds, default, meaning.
+fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let cells = |line: &'static str| -> Vec<&'static str> {
+        line.trim_matches('|').split('|').map(str::trim).collect()
+    };
+    let rows = PAGE.lines().filter(|line| line.starts_with("| `")).map(cells);
+    rows.filter(|cells| cells.len() == 5).map(|cells| (cells[0].trim_matches('`'), cells)).collect()
+}
+
+#[test]
+fn every_key_is_documented_and_no_other() -> anyhow::Result<()> {
+    let rows = rows();
+    let missing: Vec<_> =
+        KEYS.iter().filter(|key| !rows.contains_key(key.path)).map(|key| key.path).collect();
+    let surplus: Vec<_> = rows.keys().filter(|row| KEYS.iter().all(|key| key.path != **row)).collect();
+    ensure!(missing.is_empty() && surplus.is_empty(), "missing {missing:?}, surplus {surplus:?}");
+    Ok(())
+}
+
+#[test]
+fn bounds_and_defaults_are_as_documented() -> anyhow::Result<()> {
+    let rows = rows();
+    let config = Config { amqp: Some(AmqpConfig::new("amqp://x", Vec::new())), ..Config::default() };
+    for key in KEYS {
+        let row = rows.get(key.path).with_context(|| format!("{} is not documented", key.path))?;
+        let bounds = match &key.kind {
+            Kind::Number(number) => {
+                let default = (number.read)(&config).context("every number has a default")?;
+                ensure!(row[3] == grouped(default), "{}: default {default}, not {}", key.path, row[3]);
+                &number.bounds
+            }
+            Kind::NumberEach(bounds) => bounds,
+            _ => continue,
+        };
+        let expected = format!("{} to {}", grouped(*bounds.start()), grouped(*bounds.end()));
+        ensure!(row[2] == expected, "{}: {expected}, not {}", key.path, row[2]);
+    }
+    Ok(())
+}
+
+/// A number with a comma between groups of three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let lead = digits.len() % 3;
+    let groups = digits.as_bytes()[lead..].chunks(3).map(|group| String::from_utf8_lossy(group).into_owned());
+    let first = (lead > 0).then(|| digits[..lead].to_owned());
+    first.into_iter().chain(groups).collect::<Vec<_>>().join(",")
+}

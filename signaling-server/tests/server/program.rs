@@ -1,0 +1,131 @@
+//! The program: how it starts, what it says, how it ends.
+
+use std::{
+    net::SocketAddr,
+    process::{Output, Stdio},
+};
+
+use anyhow::{Context, ensure};
+use tiercast_codec::Since;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+    time::timeout,
+};
+
+use crate::{
+    client::{Client, PATIENCE},
+    http_client,
+};
+
+/// The program, running. Killed when dropped.
+pub struct Program {
+    pub addr: SocketAddr,
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signaling-server"));
+    command.args(args).env_clear().kill_on_drop(true);
+    command
+}
+
+async fn run(args: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Output> {
+    let mut command = command(args);
+    command.envs(variables.iter().copied());
+    Ok(timeout(PATIENCE, command.output()).await??)
+}
+
+impl Program {
+    /// Starts it on a free port and waits until it listens.
+    pub async fn start(args: &[&str]) -> anyhow::Result<Self> {
+        let mut child = command(args)
+            .args(["--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let stderr = child.stderr.take().context("stderr is piped")?;
+        let mut log = BufReader::new(stderr).lines();
+        let started = async {
+            loop {
+                let line = log.next_line().await?.context("the program ended")?;
+                if let Some((_, rest)) = line.split_once("addr=") {
+                    let addr = rest.split(' ').next().unwrap_or_default();
+                    return anyhow::Ok(addr.parse::<SocketAddr>()?);
+                }
+            }
+        };
+        let addr = timeout(PATIENCE, started).await??;
+        Ok(Self { addr, child, log })
+    }
+}
+
+#[tokio::test]
+async fn without_any_configuration_it_prints_how_to_publish_and_ends_well() -> anyhow::Result<()> {
+    let mut program = Program::start(&[]).await?;
+    let mut key = None;
+    while key.is_none() {
+        let line = timeout(PATIENCE, program.log.next_line()).await??.context("no key was printed")?;
+        let after = line.split_once("Bearer ").and_then(|(_, rest)| rest.split_once('\''));
+        key = after.map(|(key, _)| key.to_owned());
+    }
+    let authorization = format!("Bearer {}", key.context("just found")?);
+    let mut client = Client::subscribed(program.addr, Since::Now).await?;
+    let headers = [("authorization", authorization.as_str())];
+    let answer = http_client::request(program.addr, "POST", "/v1/publish/events", &headers, b"hello").await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    ensure!(client.events(1).await?[0].message.body == "hello");
+
+    let id = program.child.id().context("it runs")?;
+    ensure!(Command::new("kill").args(["-TERM", &id.to_string()]).status().await?.success());
+    ensure!(client.closed().await?.0 == tiercast_codec::Code::SHUTDOWN);
+    drop(client);
+    ensure!(timeout(PATIENCE, program.child.wait()).await??.code() == Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn checking_a_configuration_says_ok_or_everything_that_is_wrong() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("tiercast.toml");
+    let file = path.to_str().context("a path in UTF-8")?;
+    std::fs::write(&path, "listen = \"127.0.0.1:9000\"\napi_keys = [\"a-secret-key\"]\n")?;
+    let good = run(&["--config", file, "--check-config"], &[]).await?;
+    let text = String::from_utf8(good.stdout)?;
+    ensure!(good.status.code() == Some(0) && text.starts_with("ok: listen 127.0.0.1:9000"), "{text}");
+    ensure!(!text.contains("a-secret-key"));
+
+    std::fs::write(&path, "lisen = \"127.0.0.1:9000\"\n[hub]\nheartbeat_ms = 1\n")?;
+    let bad = run(&["--config", file, "--check-config"], &[]).await?;
+    let text = String::from_utf8(bad.stderr)?;
+    ensure!(bad.status.code() == Some(2), "{text}");
+    ensure!(text.contains("lisen: unknown key; the nearest known key is `listen`"), "{text}");
+    ensure!(
+        text.contains("hub.heartbeat_ms: 1 is out of bounds") && text.contains("tiercast.toml"),
+        "{text}"
+    );
+
+    let bad = run(&["--check-config"], &[("TIERCAST_HUB__HEARTBEAT_MS", "soon")]).await?;
+    let text = String::from_utf8(bad.stderr)?;
+    ensure!(bad.status.code() == Some(2) && text.contains("TIERCAST_HUB__HEARTBEAT_MS"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn help_shows_examples() -> anyhow::Result<()> {
+    let text = String::from_utf8(run(&["--help"], &[]).await?.stdout)?;
+    for word in ["Examples:", "--check-config", "TIERCAST_", "--config tiercast.toml"] {
+        ensure!(text.contains(word), "{word} is not in\n{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_said_so() -> anyhow::Result<()> {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let output = run(&["--listen", &taken.local_addr()?.to_string()], &[]).await?;
+    let text = String::from_utf8(output.stderr)?;
+    ensure!(output.status.code() == Some(1) && text.contains("stop what listens there"), "{text}");
+    Ok(())
+}

@@ -1,0 +1,63 @@
+/** A server that goes and comes back: everybody returns by itself, with one explicit gap, as the numbering is new. */
+import assert from "node:assert/strict";
+import { scenario } from "../harness/scenario.js";
+import { expectSame } from "../harness/stream.js";
+import type { Subscriber } from "../harness/subscriber.js";
+
+const BEFORE = 100;
+const WHILE_AWAY = 20;
+const AFTER = 100;
+
+for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+  scenario(`peers return by themselves to a server that ended with ${signal}`, {}, async (stage) => {
+    const { server, stream } = stage;
+    const root = await stage.native({ name: "root", maxChildren: 1 });
+    const relay = await stage.browser({ name: "browser relay", maxChildren: 2 });
+    await relay.fedBy(root);
+    const leaf = await stage.native({ name: "native leaf", maxChildren: 0 });
+    await leaf.fedBy(relay);
+    const page = await stage.browser({ name: "browser leaf", maxChildren: 0 });
+    await page.fedBy(relay);
+    const direct = await stage.browser({ name: "browser that does not relay", relay: false });
+    const everybody = [root, relay, leaf, page, direct];
+
+    await stream.run(BEFORE);
+    await stream.expectAt(...everybody);
+    await server.stop(signal);
+    await server.startAgain();
+    // Some of these are published before anybody is back.
+    await stream.run(WHILE_AWAY);
+    for (const peer of everybody) await peer.subscribed(2);
+    await stream.run(AFTER);
+
+    for (const peer of everybody) await expectAcrossRestart(peer, stream.published);
+    await server.untilTree("everybody has a place again", (peers) =>
+      peers.length === everybody.length && peers.filter(({ tier }) => tier > 0).length === everybody.length - 1,
+    );
+    if (signal === "SIGTERM") {
+      for (const peer of everybody) {
+        const reasons = peer.news.flatMap((news) => (news.kind === "disconnected" ? [news.reason] : []));
+        assert.match(reasons[0] ?? "", /\b3000\b/, `${peer.name} was told that the server shuts down`);
+      }
+    }
+  });
+}
+
+type All = Parameters<typeof expectSame>[2];
+
+/** Everything before, one gap of a new numbering, everything after. */
+async function expectAcrossRestart(subscriber: Subscriber, published: All): Promise<void> {
+  await subscriber.has(published.length);
+  expectSame(subscriber.name, subscriber.events, published);
+  const [gap, ...others] = subscriber.gaps;
+  assert.deepEqual(others, [], `${subscriber.name} has one gap`);
+  assert.ok(gap !== undefined, `${subscriber.name} was told of the new numbering`);
+  assert.equal(gap.reason, "epoch");
+  assert.equal(gap.from, published[BEFORE - 1]?.position);
+  assert.equal(epochOf(gap.to), epochOf(published[BEFORE]?.position));
+  assert.equal(subscriber.items.indexOf(gap), BEFORE, `${subscriber.name} was told of the gap where it is`);
+}
+
+function epochOf(position: string | undefined): string | undefined {
+  return position?.slice(0, position.indexOf("-"));
+}

@@ -1,0 +1,119 @@
+/** A page that is a peer, in a Chromium process of its own. */
+import type { Page } from "playwright-core";
+import type { ClientStats } from "tiercast-peer";
+import type { PageMessage, PageOptions } from "../page/messages.js";
+import { Chromium } from "./chromium.js";
+import type { PageServer } from "./page-server.js";
+import type { Server } from "./server.js";
+import { Subscriber } from "./subscriber.js";
+
+export interface BrowserOptions {
+  readonly name?: string;
+  readonly maxChildren?: number;
+  readonly relay?: boolean;
+  readonly since?: string;
+  /** Further flags of Chromium. */
+  readonly flags?: readonly string[];
+  /** A script that runs in the page before any other. */
+  readonly before?: string;
+}
+
+export class BrowserPeer extends Subscriber {
+  readonly chromium: Chromium;
+  readonly page: Page;
+  /** What went wrong in the page. */
+  readonly errors: string[] = [];
+
+  private constructor(name: string, chromium: Chromium, page: Page) {
+    super(name);
+    this.chromium = chromium;
+    this.page = page;
+  }
+
+  static async start(server: Server, pages: PageServer, options: BrowserOptions): Promise<BrowserPeer> {
+    const { name = "browser", maxChildren = 4, relay = true, since = "now", flags = [], before } = options;
+    const chromium = await Chromium.start(name, flags);
+    const page = await chromium.context.newPage();
+    const peer = new BrowserPeer(name, chromium, page);
+    page.on("pageerror", (error) => {
+      peer.errors.push(error.stack ?? error.message);
+      peer.changed();
+    });
+    page.on("console", (message) => {
+      // A server that is down is the subject of some tests.
+      const isRefusal = /WebSocket connection to .* failed/.test(message.text());
+      if (message.type() === "error" && !isRefusal) peer.errors.push(message.text());
+    });
+    await page.exposeFunction("tellTest", (messages: string) => {
+      for (const message of JSON.parse(messages) as PageMessage[]) peer.#take(message);
+      peer.changed();
+    });
+    if (before !== undefined) await page.addInitScript(before);
+    await page.goto(pages.url);
+    await page.waitForFunction(() => "tiercastPage" in globalThis);
+    const settings: PageOptions = { url: server.ws, channel: server.channel, since, relay, maxChildren };
+    await page.evaluate((given) => {
+      globalThis.tiercastPage.open(given);
+    }, settings);
+    return peer;
+  }
+
+  async stats(): Promise<ClientStats> {
+    return this.page.evaluate(() => globalThis.tiercastPage.client().stats());
+  }
+
+  /** The tab is closed, as by its user. */
+  async closeTab(): Promise<void> {
+    await this.page.close({ runBeforeUnload: false });
+  }
+
+  /** The process that runs the page is killed. */
+  async killRenderer(): Promise<void> {
+    for (const pid of await this.chromium.rendererPids()) process.kill(pid, "SIGKILL");
+  }
+
+  /** The whole browser is killed. */
+  async kill(): Promise<void> {
+    await this.chromium.program.kill("SIGKILL");
+  }
+
+  override async stop(): Promise<void> {
+    await this.chromium.stop();
+  }
+
+  override describe(): string {
+    const news = this.news.slice(-20).map((item) => `    ${JSON.stringify(item)}`);
+    const state = `    ${this.events.length} events, gaps ${JSON.stringify(this.gaps)}`;
+    return [`--- ${this.name} (browser)`, ...news, ...this.errors, state].join("\n");
+  }
+
+  #take(message: PageMessage): void {
+    switch (message.kind) {
+      case "event": {
+        const { contentType, messageId, timestamp, body, ...rest } = message;
+        this.items.push({
+          ...rest,
+          contentType: contentType ?? undefined,
+          messageId: messageId ?? undefined,
+          timestamp: timestamp ?? undefined,
+          body: Buffer.from(body, "base64"),
+        });
+        break;
+      }
+      case "gap":
+        this.items.push(message);
+        break;
+      case "parent":
+        this.news.push({ kind: "parent", parent: message.parent ?? undefined });
+        break;
+      case "connected":
+      case "disconnected":
+      case "subscribed":
+      case "placed":
+      case "children":
+      case "link_lost":
+        this.news.push(message);
+        break;
+    }
+  }
+}
