@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::Offset;
+use crate::{
+    Offset,
+    limits::{EVENT_BYTES_MAX, HEADER_DEPTH_MAX},
+};
 
 /// One published message and its offset in the channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +39,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether a frame can hold the message: its size, and how deep its headers are nested.
+    pub fn fits_frame(&self) -> bool {
+        self.bytes() <= EVENT_BYTES_MAX && self.header_depth() <= HEADER_DEPTH_MAX
+    }
+
     /// About how many bytes the message takes in a frame before compression; never less than it does.
     pub fn bytes(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);

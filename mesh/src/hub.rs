@@ -6,82 +6,29 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use tiercast_codec::{
-    Assign, ChannelId, ChannelName, Code, DecodeError, ErrorMessage, Expect, Feed, Hello, KeyBytes, LinkId,
-    Lost, PROTOCOL_VERSION, Ping, Place as PlaceMessage, Pong, Position, Sealer, SessionId, SignalMessage,
-    Signer, Subscribe, Subscribed, ToHub, ToPeer, Unsubscribed, Welcome, WireMessage,
+    Assign, ChannelId, ChannelName, Code, Expect, LinkId, Lost, Ping, Place as PlaceMessage, Position,
+    Sealer, SessionId, Signer, ToPeer,
 };
 
 use crate::{SourceUpdate, Time, timers::Timers};
 
+mod api;
 mod channel;
 mod config;
+mod requests;
 mod session;
 mod stats;
 mod tree;
 
+pub use api::{CommandError, Input, Output};
 pub use channel::SourceState;
 use channel::{Channel, Press};
 pub use config::{HubConfig, Tier1};
+use requests::Refusal;
 use session::{Session, peer_of, session_of};
 pub use stats::{ChannelStats, HubStats};
 use tree::{Action, Context};
 pub use tree::{Place, TreeNode};
-
-/// What happens to the hub.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// A connection is open. The number counts up and is never used again.
-    SessionOpened(SessionId),
-    /// A connection brought a message.
-    SessionData(SessionId, Bytes),
-    /// A connection is gone. Said by the driver in every case but that of an [`Output::Close`].
-    SessionClosed(SessionId),
-    /// A source has news of its channel.
-    Source(&'a ChannelName, SourceUpdate),
-    /// The time of [`Hub::poll_timeout`] has come.
-    Timeout,
-}
-
-/// What the hub wants done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// There is something for this session: call [`Hub::poll_transmit`] whenever it is writable, until that
-    /// gives nothing. Said once; the driver remembers.
-    Transmit(SessionId),
-    /// Close the connection. The hub has forgotten it already.
-    Close {
-        /// The connection.
-        session: SessionId,
-        /// The WebSocket close code.
-        code: Code,
-        /// For people.
-        reason: String,
-    },
-}
-
-/// A call that the driver should not have made. The hub is unchanged, but for the part of the input before
-/// the part at fault.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    /// The driver named a session that is not open, or opened one twice.
-    #[error("session {0} is not open, or was opened before")]
-    Session(SessionId),
-    /// The driver named a channel that was not added.
-    #[error("there is no channel `{0}`")]
-    UnknownChannel(ChannelName),
-    /// A channel that is there already, or whose number another one has; one of the two must be renamed.
-    #[error("the channel `{0}` is there already, or shares its number with another: rename it")]
-    ChannelTaken(ChannelName),
-    /// A source gave events before it said where the channel is.
-    #[error("the source gave events before it was open")]
-    NotOpen,
-    /// An event that no frame can hold.
-    #[error("an event of {bytes} bytes is larger than a frame")]
-    EventTooLarge {
-        /// Its size.
-        bytes: usize,
-    },
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -107,9 +54,6 @@ pub struct Hub {
     /// The time of the last input: what a transmit is dated with.
     now: Time,
 }
-
-/// Why a session is closed: the code and a text for people.
-struct Refusal(Code, String);
 
 impl Hub {
     /// A hub without channels. `seed` makes the link tokens: in production it must be secret and random.
@@ -259,20 +203,27 @@ impl Hub {
         let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == *name) else {
             return Err(CommandError::UnknownChannel(name.clone()));
         };
+        let before = channel.head();
         let mut press = Press { sealer: &mut self.sealer, signer: &*self.signer };
         let result = channel.update(now, update, &self.config, &mut press);
-        self.after_update(id);
+        if channel.head() != before {
+            self.wake_fed(id);
+        }
+        self.set_flush(id);
         result
     }
 
-    /// Wakes those whom a channel's news concern, and sets the time of the next flush.
-    fn after_update(&mut self, id: ChannelId) {
-        let channel = &self.channels[&id];
-        match channel.flush_due() {
+    /// Sets the time of the next flush.
+    fn set_flush(&mut self, id: ChannelId) {
+        match self.channels[&id].flush_due() {
             Some(due) => self.timers.set(Timer::Flush(id), due),
             None => self.timers.clear(Timer::Flush(id)),
         }
-        for peer in channel.fed() {
+    }
+
+    /// Wakes those whom the server feeds: there is something for them.
+    fn wake_fed(&mut self, id: ChannelId) {
+        for peer in self.channels[&id].fed() {
             announce(&mut self.sessions, &mut self.outputs, session_of(peer));
         }
     }
@@ -283,14 +234,15 @@ impl Hub {
                 Timer::Flush(id) => {
                     if let Some(channel) = self.channels.get_mut(&id) {
                         channel.flush(now, &mut Press { sealer: &mut self.sealer, signer: &*self.signer });
-                        self.after_update(id);
+                        self.wake_fed(id);
+                        self.set_flush(id);
                     }
                 }
                 Timer::Head(id) => {
                     if let Some(channel) = self.channels.get_mut(&id) {
                         let again = channel.say_head(now, self.config.head_interval, &*self.signer);
                         self.timers.set(timer, again);
-                        self.after_update(id);
+                        self.wake_fed(id);
                     }
                 }
                 Timer::Tree(id) => self.with_tree(id, |tree, context| tree.handle_timeout(now, context)),
@@ -309,159 +261,6 @@ impl Hub {
             self.send(session, ToPeer::Ping(Ping { time_us: now.0 }));
         }
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
-    }
-
-    fn on_data(&mut self, now: Time, session: SessionId, bytes: &[u8]) -> Result<(), Refusal> {
-        let message = match ToHub::decode(bytes) {
-            Ok(message) => message,
-            Err(error @ DecodeError::UnknownMessage { id, .. }) => {
-                self.seen(now, session);
-                self.fail(session, id, Code::UNKNOWN_MESSAGE, format!("{error}; it was ignored"));
-                return Ok(());
-            }
-            Err(error) => {
-                self.stats.malformed += 1;
-                return Err(Refusal(Code::MALFORMED, error.to_string()));
-            }
-        };
-        let is_welcome = self.seen(now, session);
-        match message {
-            ToHub::Hello(hello) if !is_welcome => self.on_hello(now, session, &hello)?,
-            ToHub::Hello(_) => return Err(Refusal(Code::UNEXPECTED, "`hello` was said before".into())),
-            _ if !is_welcome => {
-                return Err(Refusal(Code::UNEXPECTED, "the first message must be `hello`".into()));
-            }
-            ToHub::Subscribe(subscribe) => self.on_subscribe(now, session, subscribe),
-            ToHub::Unsubscribe(unsubscribe) => {
-                let id = unsubscribe.channel.id();
-                if self.leave(now, session, id) {
-                    let answer = Unsubscribed { id: unsubscribe.id, channel: unsubscribe.channel };
-                    self.send(session, ToPeer::Unsubscribed(answer));
-                } else {
-                    self.fail_not_subscribed(session, Some(unsubscribe.id), &unsubscribe.channel);
-                }
-            }
-            ToHub::Feed(feed) => self.on_feed(now, session, &feed),
-            ToHub::Fed(fed) => {
-                let (id, peer) = (fed.channel.id(), peer_of(session));
-                let mut caught_up = false;
-                self.with_tree(id, |tree, context| caught_up = tree.fed(now, peer, fed.link, context));
-                if caught_up && let Some(channel) = self.channels.get_mut(&id) {
-                    channel.starve(peer);
-                }
-            }
-            ToHub::Signal(signal) => self.on_signal(session, signal),
-            ToHub::Report(report) => {
-                if let Some(id) = self.links.get(&report.link).copied() {
-                    self.count_accusation(id, report.code);
-                    let peer = peer_of(session);
-                    self.with_tree(id, |tree, context| {
-                        tree.reported(now, peer, report.link, report.code, context)
-                    });
-                }
-            }
-            ToHub::Ping(Ping { time_us }) => self.send(session, ToPeer::Pong(Pong { time_us })),
-            ToHub::Pong(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Notes a sign of life. Says whether the session has been welcomed.
-    fn seen(&mut self, now: Time, session: SessionId) -> bool {
-        self.sessions.get_mut(&session).is_some_and(|state| {
-            state.last_received = now;
-            state.is_welcome
-        })
-    }
-
-    fn on_hello(&mut self, now: Time, session: SessionId, hello: &Hello) -> Result<(), Refusal> {
-        if hello.protocol != PROTOCOL_VERSION {
-            let reason = format!("this server speaks version {PROTOCOL_VERSION}, not {}", hello.protocol);
-            return Err(Refusal(Code::UNSUPPORTED_VERSION, reason));
-        }
-        if let Some(state) = self.sessions.get_mut(&session) {
-            state.is_welcome = true;
-        }
-        let welcome = Welcome {
-            id: hello.id,
-            session,
-            peer: peer_of(session),
-            server_time_us: now.0,
-            keys: vec![KeyBytes::new(self.signer.public_key())],
-            heartbeat_ms: self.config.heartbeat.as_millis() as u32,
-            ice_servers: self.config.ice_servers.clone(),
-        };
-        self.send(session, ToPeer::Welcome(welcome));
-        Ok(())
-    }
-
-    fn on_subscribe(&mut self, now: Time, session: SessionId, subscribe: Subscribe) {
-        let (request, id, peer) = (Some(subscribe.id), subscribe.channel.id(), peer_of(session));
-        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == subscribe.channel)
-        else {
-            let reason = format!("there is no channel `{}` on this server", subscribe.channel);
-            return self.fail(session, request, Code::UNKNOWN_CHANNEL, reason);
-        };
-        let Some(state) = self.sessions.get_mut(&session) else { return };
-        if state.channels.contains(&id) {
-            let reason = format!("already subscribed to `{}`: unsubscribe first", subscribe.channel);
-            return self.fail(session, request, Code::BAD_REQUEST, reason);
-        }
-        if state.channels.len() >= self.config.subscriptions_max {
-            let reason = format!("a session may have {} subscriptions", self.config.subscriptions_max);
-            return self.fail(session, request, Code::BAD_REQUEST, reason);
-        }
-        let Some((start, recovered)) = channel.resolve(subscribe.since) else {
-            let reason = format!("the source of `{}` is not connected yet", subscribe.channel);
-            return self.fail(session, request, Code::NOT_READY, reason);
-        };
-        state.channels.push(id);
-        channel.stats.direct_data_bytes += channel.backlog_bytes(start);
-        channel.feed(peer, start, subscribe.relay.is_some());
-        let answer = Subscribed {
-            id: subscribe.id,
-            channel: subscribe.channel,
-            channel_id: id,
-            position: start,
-            head: channel.head_offset(),
-            recovered,
-        };
-        self.send(session, ToPeer::Subscribed(answer));
-        self.with_tree(id, |tree, context| tree.join(now, peer, subscribe.relay, context));
-    }
-
-    fn on_feed(&mut self, now: Time, session: SessionId, feed: &Feed) {
-        let (id, peer) = (feed.channel.id(), peer_of(session));
-        let is_subscribed = self.sessions.get(&session).is_some_and(|state| state.channels.contains(&id));
-        let Some(channel) = self.channels.get_mut(&id).filter(|_| is_subscribed) else {
-            return self.fail_not_subscribed(session, None, &feed.channel);
-        };
-        if !feed.position.in_range() {
-            return self.fail(session, None, Code::BAD_REQUEST, "the position is out of range".into());
-        }
-        channel.stats.orphans += u64::from(!channel.feeds(peer));
-        let wants_heads = channel.tree.is_relay(peer);
-        channel.feed(peer, feed.position, wants_heads);
-        self.count_accusation(id, feed.code);
-        self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
-        announce(&mut self.sessions, &mut self.outputs, session);
-    }
-
-    fn on_signal(&mut self, session: SessionId, message: SignalMessage) {
-        let link = message.link;
-        let tree = self.links.get(&link).and_then(|id| self.channels.get(id)).map(|channel| &channel.tree);
-        // A signal for a link that is no more crossed its `lost` on the way.
-        if let Some(other) = tree.and_then(|tree| tree.other_end(link, peer_of(session))) {
-            self.send(session_of(other), ToPeer::Signal(message));
-        }
-    }
-
-    fn count_accusation(&mut self, id: ChannelId, code: Code) {
-        if matches!(code, Code::BAD_SIGNATURE | Code::MALFORMED)
-            && let Some(channel) = self.channels.get_mut(&id)
-        {
-            channel.stats.accusations += 1;
-        }
     }
 
     /// Lets a channel's tree act, and tells peers what came of it.
@@ -507,16 +306,6 @@ impl Hub {
         if let Some(channel) = self.channels.get_mut(&id) {
             count(&mut channel.stats);
         }
-    }
-
-    fn fail_not_subscribed(&mut self, session: SessionId, request: Option<u64>, channel: &ChannelName) {
-        self.fail(session, request, Code::NOT_SUBSCRIBED, format!("not subscribed to `{channel}`"));
-    }
-
-    /// Answers a request that cannot be met.
-    fn fail(&mut self, session: SessionId, id: Option<u64>, code: Code, reason: String) {
-        let retry_after_ms = (code == Code::NOT_READY).then_some(1_000);
-        self.send(session, ToPeer::Error(ErrorMessage { id, code, reason, retry_after_ms }));
     }
 
     fn send(&mut self, session: SessionId, message: ToPeer) {

@@ -88,11 +88,6 @@ impl FrameLog {
         self.bytes
     }
 
-    /// Most bytes of frames that it keeps.
-    pub fn bytes_max(&self) -> usize {
-        self.limits.bytes
-    }
-
     /// Adds a frame that covers the head: one that begins at or before it and ends after it.
     pub fn push(&mut self, frame: Frame) {
         debug_assert!(covers(&frame, self.head()), "a frame that does not continue the log");
@@ -132,6 +127,17 @@ impl FrameLog {
     /// Bytes of the frames that a reader at `cursor` has not had.
     pub fn bytes_after(&self, cursor: Position) -> usize {
         self.entries.range(self.index_after(cursor)..).map(Entry::bytes).sum()
+    }
+
+    /// Whether a reader at `cursor` would still find everything after a frame of so many bytes came.
+    pub fn has_room(&self, cursor: Position, bytes: usize) -> bool {
+        let fits =
+            |kept: usize, entries: usize| kept + bytes <= self.limits.bytes && entries < self.limits.entries;
+        let unread = self.index_after(cursor);
+        // The newest entry stays, however large: one who has read everything loses nothing.
+        unread == self.entries.len()
+            || fits(self.bytes, self.entries.len())
+            || fits(self.bytes_after(cursor), self.entries.len() - unread)
     }
 
     fn index_after(&self, cursor: Position) -> usize {
@@ -253,5 +259,14 @@ mod tests {
         assert_eq!(log.bytes_after(at(1, 0)), 4 * each);
         assert_eq!(log.bytes_after(at(1, 2)), 2 * each);
         assert_eq!(log.bytes_after(at(1, 4)), 0);
+    }
+
+    #[test]
+    fn there_is_room_as_long_as_nothing_unread_has_to_go() {
+        let log = log_of(&[(1, -1, 0), (1, 0, 1), (1, 1, 2), (1, 2, 3)]);
+        assert!(!log.has_room(at(1, -1), 10), "four entries are all it keeps");
+        assert!(log.has_room(at(1, 0), 10));
+        assert!(!log.has_room(at(1, 0), 2 << 20), "too large beside what is unread");
+        assert!(log.has_room(at(1, 3), 2 << 20), "nothing is unread");
     }
 }

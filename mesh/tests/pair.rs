@@ -357,3 +357,24 @@ fn a_quiet_channel_says_so_and_a_dead_server_is_noticed() {
     net.run_for(Duration::from_secs(1));
     assert_eq!(net.hub.sessions(), 1);
 }
+
+#[test]
+fn an_event_that_no_frame_can_hold_is_a_gap_and_those_around_it_arrive() {
+    let mut net = pair();
+    let mut nested = tiercast_codec::HeaderValue::Int(1);
+    for _ in 0..=tiercast_codec::limits::HEADER_DEPTH_MAX {
+        nested = tiercast_codec::HeaderValue::List(vec![nested]);
+    }
+    let too_deep = Message { headers: [("h".to_owned(), nested)].into(), ..Message::default() };
+    let too_large =
+        Message { body: vec![0; tiercast_codec::limits::EVENT_BYTES_MAX].into(), ..Message::default() };
+    let fine = Message::default;
+    net.source(SourceUpdate::Messages(vec![fine(), too_deep, fine(), too_large, fine()]));
+    net.position = Position::new(7, 4);
+    net.run_until("caught up", Net::is_caught_up);
+    for node in [PARENT, CHILD] {
+        assert_eq!(net.offsets(node), [0, 2, 4]);
+        assert_eq!(net.gaps(node).len(), 2);
+    }
+    assert_eq!(net.hub.channel_stats(&channel()).unwrap().unfit, 2);
+}

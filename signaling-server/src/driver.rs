@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
-use tiercast_codec::{ChannelName, Code, Event, Message, Position, limits::EVENT_BYTES_MAX};
+use tiercast_codec::{ChannelName, Code, Message, Position, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
     hub::{CommandError, Input, Output, SourceState},
@@ -23,7 +23,9 @@ pub use handle::{Handle, PublishError, Stopped};
 use outlets::Outlets;
 pub use snapshot::{ChannelSnapshot, Snapshot};
 
-use crate::{clock::Clock, config::SourceKind};
+use tiercast_driver::Clock;
+
+use crate::config::SourceKind;
 
 /// Inputs that are taken before outputs are drained: enough to share the cost, few enough not to delay.
 const INPUTS_PER_TURN: usize = 256;
@@ -40,8 +42,6 @@ pub(crate) struct Driver {
     clock: Clock,
     kinds: BTreeMap<ChannelName, SourceKind>,
     outlets: Outlets,
-    /// Events that no frame can hold; each was replaced by a gap.
-    oversized: u64,
     batch_delay: Duration,
     stopping: Stopping,
 }
@@ -66,7 +66,7 @@ impl Driver {
         batch_delay: Duration,
     ) -> Self {
         let (outlets, stopping) = (Outlets::default(), Stopping::No);
-        Self { hub, clock, kinds, outlets, oversized: 0, batch_delay, stopping }
+        Self { hub, clock, kinds, outlets, batch_delay, stopping }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -138,7 +138,7 @@ impl Driver {
                 let _ = reply.send(self.publish(&channel, *message));
             }
             Command::Snapshot(reply) => {
-                let _ = reply.send(Snapshot::take(&self.hub, &self.kinds, &self.clock, self.oversized));
+                let _ = reply.send(Snapshot::take(&self.hub, &self.kinds, &self.clock));
             }
             Command::Topology(channel, reply) => {
                 let _ = reply.send(self.hub.topology(&channel));
@@ -154,14 +154,14 @@ impl Driver {
         if self.stopping != Stopping::No {
             return Err(PublishError::Stopped);
         }
+        if !message.fits_frame() {
+            return Err(PublishError::TooLarge { bytes: message.bytes(), bytes_max: EVENT_BYTES_MAX });
+        }
         let update = SourceUpdate::Messages(vec![message]);
         match self.hub.handle(self.clock.now(), Input::Source(channel, update)) {
             Ok(()) => self.hub.position(channel).ok_or(PublishError::NotReady),
             Err(CommandError::NotOpen) => Err(PublishError::NotReady),
             Err(CommandError::UnknownChannel(name)) => Err(PublishError::UnknownChannel(name.to_string())),
-            Err(CommandError::EventTooLarge { bytes }) => {
-                Err(PublishError::TooLarge { bytes, bytes_max: EVENT_BYTES_MAX })
-            }
             Err(error) => {
                 error!(%error, "publishing failed");
                 Err(PublishError::NotReady)
@@ -173,54 +173,15 @@ impl Driver {
         let Ok(name) = name.parse::<ChannelName>() else {
             return error!(channel = name, "a source named a channel that cannot be");
         };
-        match update {
-            SourceUpdate::Events(events) => self.on_events(&name, events),
-            SourceUpdate::Messages(messages) => self.on_messages(&name, messages),
-            update => self.source_input(&name, update),
-        }
-    }
-
-    /// Hands events to the hub; a gap takes the place of each that no frame can hold.
-    fn on_events(&mut self, name: &ChannelName, mut events: Vec<Event>) {
-        while let Some(at) = events.iter().position(|event| event.message.bytes() > EVENT_BYTES_MAX) {
-            let rest = events.split_off(at + 1);
-            let oversized = events.pop().map(|event| event.offset);
-            self.source_input(name, SourceUpdate::Events(events));
-            self.skip(name, oversized);
-            events = rest;
-        }
-        self.source_input(name, SourceUpdate::Events(events));
-    }
-
-    fn on_messages(&mut self, name: &ChannelName, mut messages: Vec<Message>) {
-        while let Some(at) = messages.iter().position(|message| message.bytes() > EVENT_BYTES_MAX) {
-            let rest = messages.split_off(at + 1);
-            messages.pop();
-            self.source_input(name, SourceUpdate::Messages(messages));
-            self.skip(name, self.hub.position(name).map(|position| position.offset + 1));
-            messages = rest;
-        }
-        self.source_input(name, SourceUpdate::Messages(messages));
-    }
-
-    fn skip(&mut self, name: &ChannelName, offset: Option<i64>) {
-        self.oversized += 1;
-        if let (Some(offset), Some(position)) = (offset, self.hub.position(name)) {
-            warn!(channel = %name, offset, "an event is too large for a frame: a gap takes its place");
-            self.source_input(name, SourceUpdate::Opened(Position::new(position.epoch, offset)));
-        }
-    }
-
-    fn source_input(&mut self, name: &ChannelName, update: SourceUpdate) {
         match &update {
             SourceUpdate::Events(events) if events.is_empty() => return,
             SourceUpdate::Messages(messages) if messages.is_empty() => return,
-            SourceUpdate::Lost { reason } if self.hub.source_state(name) == Some(&SourceState::Open) => {
+            SourceUpdate::Lost { reason } if self.hub.source_state(&name) == Some(&SourceState::Open) => {
                 warn!(channel = %name, reason, "source lost");
             }
             _ => {}
         }
-        self.input(Input::Source(name, update));
+        self.input(Input::Source(&name, update));
     }
 
     fn input(&mut self, input: Input<'_>) {

@@ -22,7 +22,6 @@
 //! # }
 //! ```
 
-mod clock;
 pub mod config;
 mod counters;
 mod driver;
@@ -30,7 +29,6 @@ pub mod epoch;
 mod http;
 mod listener;
 mod metrics;
-mod process;
 pub mod reconnect;
 mod server;
 mod session;

@@ -15,7 +15,6 @@ use crate::{
     config::{Config, Number, numbers},
     driver::{ChannelSnapshot, Snapshot},
     http::{ApiError, App},
-    process,
     source::amqp::AmqpStats,
 };
 
@@ -59,7 +58,8 @@ impl Collector for Scrape {
 
 impl Scrape {
     fn encode_sessions(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Snapshot { sessions, hub, oversized, .. } = &self.snapshot;
+        let Snapshot { sessions, hub, channels, .. } = &self.snapshot;
+        let unfit: u64 = channels.iter().map(|channel| channel.stats.unfit).sum();
         let counters = self.app.handle.counters();
         let malformed = hub.malformed + counters.violations().value();
         page.gauge("sessions", "Open sessions", *sessions as i64)?;
@@ -79,7 +79,7 @@ impl Scrape {
         let help = "Bytes of control messages handed to sessions, without heads and gaps";
         page.counter("session_control", help, Some(Unit::Bytes), hub.control_bytes)?;
         let help = "Events of a broker that no frame can hold; a gap took the place of each";
-        page.counter("events_oversized", help, None, *oversized)
+        page.counter("events_oversized", help, None, unfit)
     }
 }
 
@@ -143,10 +143,10 @@ fn encode_amqp(page: &mut Page<'_>, stats: &AmqpStats) -> fmt::Result {
 
 fn encode_process(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.seconds_gauge("uptime", "Time since the server started", snapshot.uptime.as_secs_f64())?;
-    if let Some(seconds) = process::cpu_seconds() {
+    if let Some(seconds) = tiercast_driver::cpu_seconds() {
         page.seconds_counter("process_cpu", "CPU time of this process, user and system", seconds)?;
     }
-    if let Some(bytes) = process::resident_bytes() {
+    if let Some(bytes) = tiercast_driver::resident_bytes() {
         page.unit_gauge("process_resident", "Resident memory of this process", Unit::Bytes, bytes as i64)?;
     }
     Ok(())

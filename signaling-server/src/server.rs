@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use tiercast_codec::Signer;
+use tiercast_driver::Clock;
 use tiercast_mesh::{
     Hub,
     hub::{CommandError, Input},
@@ -18,7 +19,6 @@ use tracing::{error, info};
 
 use crate::{
     EmbeddedPublisher, PublishError,
-    clock::Clock,
     config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
     driver::{Command, Driver, Handle},
     http::{self, App},

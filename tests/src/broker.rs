@@ -37,6 +37,9 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Longest time for one answer of a broker that is up.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
+/// Longest time for the confirms of a window. A broker whose stream's writer restarts may owe some forever.
+const CONFIRM_MAX: Duration = Duration::from_secs(5);
+
 /// Time between two looks at something that has no event to wait for.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
@@ -241,13 +244,14 @@ impl Publisher {
                 Err(_) => break,
             }
         }
-        let deadline = Instant::now() + ANSWER_MAX;
+        let deadline = Instant::now() + CONFIRM_MAX;
         let mut confirmed = Vec::with_capacity(messages.len());
         for confirm in confirms {
             confirmed.push(matches!(timeout_at(deadline, confirm).await, Ok(Ok(Confirmation::Ack(None)))));
         }
         confirmed.resize(messages.len(), false);
-        if !channel.status().connected() {
+        // The state of an AMQP channel whose confirms do not come, on either end, is not to be trusted any more.
+        if !channel.status().connected() || Instant::now() >= deadline {
             self.line = None;
         }
         messages

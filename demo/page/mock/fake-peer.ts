@@ -12,7 +12,13 @@ interface Tick {
     readonly children: readonly { readonly peer: number; readonly bytes: number }[];
   };
   readonly epoch: number;
-  readonly events: readonly { readonly offset: number; readonly routing_key: string; readonly body: unknown }[];
+  readonly events: readonly {
+    readonly offset: number;
+    readonly routing_key: string;
+    readonly number: number;
+    readonly sent_us: number;
+    readonly body: unknown;
+  }[];
 }
 
 export function startOwnPeer({ relay, since }: OwnPeerOptions, listener: OwnPeerListener): OwnPeer {
@@ -30,10 +36,11 @@ export function startOwnPeer({ relay, since }: OwnPeerOptions, listener: OwnPeer
     for (let next = queue[0]; next !== undefined && next.dueMs <= performance.now() + 1; next = queue[0]) {
       queue.shift();
       const { epoch, events } = next.tick;
-      for (const { offset, routing_key, body } of events) {
+      for (const { offset, routing_key, number, sent_us, body } of events) {
         const position = { epoch, offset };
         last = offset;
-        listener.onEvent({ position, routingKey: routing_key, body: encoder.encode(JSON.stringify(body)), sealedUs: 0 });
+        const bytes = encoder.encode(JSON.stringify(body));
+        listener.onEvent({ position, routingKey: routing_key, body: bytes, number, sentUs: sent_us });
       }
     }
   };

@@ -77,7 +77,7 @@ function post(path, body) {
       const { add = 0, remove = 0 } = body;
       const natives = world.natives().length;
       if (natives + add > NATIVE_MAX) {
-        return refuse(409, `${natives} native peers and ${add} more are above the limit of ${NATIVE_MAX}.`, "Remove some first.");
+        return refuse(409, `the demo runs at most ${NATIVE_MAX} native peers`, "remove some first");
       }
       world.addNatives(add);
       world.removeNatives(remove);
@@ -85,10 +85,10 @@ function post(path, body) {
     }
     case "/demo/kill": {
       const killed = world.kill();
-      return killed === undefined ? refuse(409, "No native peer relays yet.", "Add some and wait a second.") : [200, killed];
+      return killed === undefined ? refuse(409, "no native peer has children", "add native peers first") : [200, killed];
     }
     case "/demo/rate":
-      if (!(body.rate_per_s >= 1 && body.rate_per_s <= RATE_MAX)) return refuse(400, "rate_per_s is out of range.", `Send 1 to ${RATE_MAX}.`);
+      if (!(body.rate_per_s >= 1 && body.rate_per_s <= RATE_MAX)) return refuse(400, "the rate is out of range", `choose 1 to ${RATE_MAX} events a second`);
       world.rate = body.rate_per_s;
       return [200, { rate_per_s: world.rate }];
     default:

@@ -5,6 +5,7 @@ const FRAME_OVERHEAD = 90;
 const EVENT_BYTES = 210;
 const LOG_MAX = 2000;
 const REPOS = ["tokio", "serde", "ripgrep", "hyper", "axum", "clap", "rayon", "quinn", "tracing", "bytes", "nom"];
+const LANGUAGES = ["rust", "go", "python"];
 const BRANCHES = ["main", "main", "main", "release/2.1", "fix/timeout-on-reconnect", "feature/incremental-indexing", "ci"];
 
 export const NATIVE_MAX = 200;
@@ -160,12 +161,13 @@ export class World {
     const dice = this.random();
     const status = dice < 0.45 ? "started" : dice < 0.93 ? "passed" : "failed";
     const seq = ++this.seq;
-    const event = (body) => ({ offset: seq, routing_key: `build.${repo}.${status}`, body });
-    const body = { build: 4000 + seq, repo, branch: pick(BRANCHES), status, seq, sent_us: Date.now() * 1000 };
+    const body = { build: 4000 + seq, repo, branch: pick(BRANCHES), status };
     if (status !== "started") body.duration_ms = Math.round(20_000 * Math.exp(this.random() * 3.2));
-    this.log.push(event(body));
+    const routing_key = `build.${pick(LANGUAGES)}.${status}`;
+    const event = { offset: seq, routing_key, number: seq, sent_us: Date.now() * 1000, body };
+    this.log.push(event);
     if (this.log.length > LOG_MAX) this.log.shift();
-    return event(body);
+    return event;
   }
 
   state() {

@@ -5,10 +5,10 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
-/** The browser peer, from its source: page and peer are built in one go, so they cannot differ. */
-const peer = join(root, "..", "..", "peer-client", "web", "src", "index.ts");
+/** The browser peer as its package ships it: building the page needs nothing installed there. */
+const peer = join(root, "..", "..", "peer-client", "web", "dist", "tiercast-peer.js");
 
-/** `alias` replaces modules of the page by others (the mock does that). */
+/** `plugins` may replace modules of the page by others (the mock does that). */
 export async function bundle(outdir, { plugins = [], minify = true } = {}) {
   rmSync(outdir, { recursive: true, force: true });
   mkdirSync(outdir, { recursive: true });

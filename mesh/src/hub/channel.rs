@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tiercast_codec::{
     ChannelName, Event, Gap, GapReason, Head, Message, Offset, PeerId, Position, Sealer, Signer, Since,
-    ToPeer, WireMessage, limits::EVENT_BYTES_MAX,
+    ToPeer, WireMessage,
 };
 
 use super::{ChannelStats, CommandError, HubConfig, tree::Tree};
@@ -123,7 +123,7 @@ impl Channel {
             let reached = self.position().ok_or(CommandError::NotOpen)?;
             // What a source repeats after a reconnect is known already.
             if event.offset > reached.offset {
-                self.take(now, event, press)?;
+                self.take(now, event, press);
             }
         }
         Ok(())
@@ -137,21 +137,28 @@ impl Channel {
     ) -> Result<(), CommandError> {
         for message in messages {
             let reached = self.position().ok_or(CommandError::NotOpen)?;
-            self.take(now, Event { offset: reached.offset + 1, message }, press)?;
+            self.take(now, Event { offset: reached.offset + 1, message }, press);
         }
         Ok(())
     }
 
-    fn take(&mut self, now: Time, event: Event, press: &mut Press<'_>) -> Result<(), CommandError> {
-        let bytes = event.message.bytes();
-        if bytes > EVENT_BYTES_MAX {
-            return Err(CommandError::EventTooLarge { bytes });
-        }
+    fn take(&mut self, now: Time, event: Event, press: &mut Press<'_>) {
         self.stats.events += 1;
+        if !event.message.fits_frame() {
+            return self.skip(now, event.offset, press);
+        }
         if let Some(full) = self.batch.push(now, event) {
             self.seal(now, full, press);
         }
-        Ok(())
+    }
+
+    /// An event that no frame can hold: a gap takes its place.
+    fn skip(&mut self, now: Time, offset: Offset, press: &mut Press<'_>) {
+        self.stats.unfit += 1;
+        self.flush(now, press);
+        if let Some(log) = &mut self.log {
+            log.jump(Position::new(log.head().epoch, offset), GapReason::Source);
+        }
     }
 
     /// Seals what waits.
@@ -229,9 +236,9 @@ impl Channel {
         self.log.as_ref().map_or(0, |log| log.bytes_after(position) as u64)
     }
 
-    /// The newest offset.
-    pub(super) fn head_offset(&self) -> Offset {
-        self.log.as_ref().map_or(tiercast_codec::BEFORE_FIRST, |log| log.head().offset)
+    /// How far the log is.
+    pub(super) fn head(&self) -> Option<Position> {
+        self.log.as_ref().map(FrameLog::head)
     }
 
     /// The next bytes for a peer that the server feeds.

@@ -5,6 +5,8 @@
 pub struct ChannelStats {
     /// Events taken from the source.
     pub events: u64,
+    /// Events among them that no frame can hold; a gap took the place of each.
+    pub unfit: u64,
     /// Frames sealed.
     pub frames: u64,
     /// Bytes of frames handed to sessions.

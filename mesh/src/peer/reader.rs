@@ -37,17 +37,15 @@ pub enum Delivery {
 #[derive(Debug)]
 pub(super) struct Reader {
     patterns: Vec<Pattern>,
-    position: Position,
+    pub(super) position: Position,
     /// The events of the frame before `position` that have not been given yet.
     events: VecDeque<Event>,
     sealed_us: u64,
-    /// Bytes of frames in the log that lie ahead.
-    pub(super) bytes_ahead: usize,
 }
 
 impl Reader {
     pub(super) fn new(position: Position, patterns: Vec<Pattern>) -> Self {
-        Self { patterns, position, events: VecDeque::new(), sealed_us: 0, bytes_ahead: 0 }
+        Self { patterns, position, events: VecDeque::new(), sealed_us: 0 }
     }
 
     /// The next delivery.
@@ -68,7 +66,6 @@ impl Reader {
                 Read::Frame(frame) => {
                     self.position = frame.position();
                     self.sealed_us = frame.header().time_us;
-                    self.bytes_ahead = self.bytes_ahead.saturating_sub(frame.bytes().len());
                     let Ok(events) = frame.events() else {
                         // Signed by the server and yet not decodable: all that can be said is what is missing.
                         let (channel, to) = (channel.clone(), self.position);

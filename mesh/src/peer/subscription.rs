@@ -109,8 +109,13 @@ impl Taken {
         }
     }
 
-    /// Whether `bytes` more would push frames out of the log that the application has not read.
-    pub(super) fn is_full(&self, bytes: usize) -> bool {
-        self.reader.bytes_ahead > 0 && self.reader.bytes_ahead + bytes > self.log.bytes_max()
+    /// Whether the log holds all that the application has not read, and has room for `bytes` more.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.log.has_room(self.reader.position, bytes)
+    }
+
+    /// Bytes of frames that the application has not read.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.log.bytes_after(self.reader.position)
     }
 }

@@ -46,8 +46,7 @@ const REASSEMBLY_BYTES_MAX: u32 = 80 * 1024;
 /// Silence until "disconnected", from then until "failed", and between keep-alives: a killed
 /// neighbour is noticed after about 6 s (default: 29 s). The hub, which sees its WebSocket end, is faster; and a
 /// keep-alive more often costs every idle link CPU.
-const ICE_TIMEOUTS: [Duration; 3] =
-    [Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(1)];
+const ICE_TIMEOUTS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(1)];
 
 /// Between connectivity checks, and how many per pair before it counts as failed: about a second, as
 /// 200 ms and 7 do by default, but without waiting 200 ms for each step.

@@ -8,7 +8,9 @@ use tiercast_mesh::{
     hub::{ChannelStats, HubStats, SourceState},
 };
 
-use crate::{clock::Clock, config::SourceKind};
+use tiercast_driver::Clock;
+
+use crate::config::SourceKind;
 
 /// The hub at one moment.
 #[derive(Debug, Clone)]
@@ -21,8 +23,6 @@ pub struct Snapshot {
     pub sessions: usize,
     /// Counters of the hub as a whole.
     pub hub: HubStats,
-    /// Events of sources that no frame can hold; each was replaced by a gap.
-    pub oversized: u64,
     /// Every channel, in the order of their names.
     pub channels: Vec<ChannelSnapshot>,
 }
@@ -52,12 +52,7 @@ impl ChannelSnapshot {
 }
 
 impl Snapshot {
-    pub(super) fn take(
-        hub: &Hub,
-        kinds: &BTreeMap<ChannelName, SourceKind>,
-        clock: &Clock,
-        oversized: u64,
-    ) -> Self {
+    pub(super) fn take(hub: &Hub, kinds: &BTreeMap<ChannelName, SourceKind>, clock: &Clock) -> Self {
         let channel = |(name, kind): (&ChannelName, &SourceKind)| {
             let mut peers_by_tier = BTreeMap::new();
             for node in hub.topology(name)? {
@@ -77,7 +72,6 @@ impl Snapshot {
             uptime: clock.uptime(),
             sessions: hub.sessions(),
             hub: hub.stats(),
-            oversized,
             channels: kinds.iter().filter_map(channel).collect(),
         }
     }

@@ -19,14 +19,31 @@ scenario("bodies from nothing to a mebibyte pass through a browser byte for byte
   await page.fedBy(relay);
 
   const sizes = [0, 1, 0, 1_160, CHUNK - 1, CHUNK, CHUNK + 1, 65_535, 65_536, 65_537, 300_000, MIB, MIB, 0, MIB];
-  for (const size of sizes) await stream.publish({ body: unlikeText(size) });
-  // What shrinks to almost nothing on the way, and has to be inflated again.
-  await stream.publish({ body: Buffer.alloc(MIB, "all the same ") });
-  for (const size of sizes) await stream.publish({ body: unlikeText(size) });
+  // What shrinks to almost nothing on the way has to be inflated again.
+  const bodies = [...sizes, ...sizes].map(unlikeText).concat(Buffer.alloc(MIB, "all the same "));
+  for (const body of bodies) {
+    await stream.publish({ body });
+    // A burst of more than a relay keeps would go around it.
+    for (const peer of [relay, leaf, page]) await peer.has(stream.published.length);
+  }
 
   await stream.expectAt(root, relay, leaf, page);
   assert.ok((await relay.stats()).relayedBytes > 10 * MIB, "the browser relayed it");
   assert.deepEqual([...root.linkCodes, ...relay.linkCodes, ...leaf.linkCodes, ...page.linkCodes], []);
+});
+
+scenario("a burst of more than a browser keeps costs its children nothing", {}, async (stage) => {
+  const { stream } = stage;
+  const root = await stage.native({ name: "root", maxChildren: 1 });
+  const relay = await stage.browser({ name: "browser relay", maxChildren: 2 });
+  await relay.fedBy(root);
+  const leaf = await stage.native({ name: "native leaf", maxChildren: 0 });
+  await leaf.fedBy(relay);
+  const page = await stage.browser({ name: "browser leaf", maxChildren: 0 });
+  await page.fedBy(relay);
+  for (let count = 0; count < 16; count++) await stream.publish({ body: unlikeText(MIB) });
+  await stream.run(100);
+  await stream.expectAt(root, relay, leaf, page);
 });
 
 scenario("routing keys, headers and properties in any script pass through a browser unchanged", {}, async (stage) => {

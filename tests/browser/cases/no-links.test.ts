@@ -33,7 +33,7 @@ const LINKS_FAIL: readonly (readonly [string, BrowserOptions])[] = [
   ],
   [
     "that may not use UDP",
-    { flags: ["--force-webrtc-ip-handling-policy=disable_non_proxied_udp"] },
+    { flags: ["--webrtc-ip-handling-policy=disable_non_proxied_udp"] },
   ],
 ];
 

@@ -11,12 +11,13 @@ const AFTER = 100;
 for (const signal of ["SIGTERM", "SIGKILL"] as const) {
   scenario(`peers return by themselves to a server that ended with ${signal}`, {}, async (stage) => {
     const { server, stream } = stage;
+    // Whoever comes back first is tier 1, so each of them must be able to have a child.
     const root = await stage.native({ name: "root", maxChildren: 1 });
-    const relay = await stage.browser({ name: "browser relay", maxChildren: 2 });
+    const relay = await stage.browser({ name: "upper browser", maxChildren: 2 });
     await relay.fedBy(root);
-    const leaf = await stage.native({ name: "native leaf", maxChildren: 0 });
+    const leaf = await stage.native({ name: "lower native peer", maxChildren: 1 });
     await leaf.fedBy(relay);
-    const page = await stage.browser({ name: "browser leaf", maxChildren: 0 });
+    const page = await stage.browser({ name: "lower browser", maxChildren: 1 });
     await page.fedBy(relay);
     const direct = await stage.browser({ name: "browser that does not relay", relay: false });
     const everybody = [root, relay, leaf, page, direct];
@@ -31,8 +32,11 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     await stream.run(AFTER);
 
     for (const peer of everybody) await expectAcrossRestart(peer, stream.published);
-    await server.untilTree("everybody has a place again", (peers) =>
-      peers.length === everybody.length && peers.filter(({ tier }) => tier > 0).length === everybody.length - 1,
+    await server.untilTree(
+      "everybody has a place again",
+      (peers) =>
+        peers.length === everybody.length &&
+        peers.every(({ place, node }) => place === (node === null ? "direct" : place === "root" ? "root" : "child")),
     );
     if (signal === "SIGTERM") {
       for (const peer of everybody) {

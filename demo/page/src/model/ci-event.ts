@@ -9,10 +9,6 @@ export interface CiEvent {
   readonly repo: string;
   readonly branch: string;
   readonly durationMs: number | undefined;
-  /** The publisher's consecutive number, by which holes can be seen. */
-  readonly seq: number | undefined;
-  /** When it was published, microseconds since the Unix epoch. */
-  readonly sentUs: number | undefined;
 }
 
 const WORDS: Readonly<Record<string, BuildStatus>> = {
@@ -34,14 +30,11 @@ const decoder = new TextDecoder();
 /** Reads a body. Never throws: what is not a build is shown by its routing key. */
 export function parseCiEvent(routingKey: string, body: Uint8Array): CiEvent {
   const fields = parseObject(body);
-  const words = routingKey.split(".");
   return {
-    status: statusOf(fields["status"]) ?? statusOf(words.at(-1)) ?? "other",
-    repo: text(fields["repo"]) ?? text(words[1]) ?? routingKey.slice(0, TEXT_MAX),
+    status: statusOf(fields["status"]) ?? statusOf(routingKey.split(".").at(-1)) ?? "other",
+    repo: text(fields["repo"]) ?? routingKey.slice(0, TEXT_MAX),
     branch: text(fields["branch"]) ?? "",
     durationMs: number(fields["duration_ms"]),
-    seq: number(fields["seq"]),
-    sentUs: number(fields["sent_us"]),
   };
 }
 

@@ -58,8 +58,9 @@ export function parseDemoState(json: unknown): DemoState {
       missing: swarm.number("missing"),
       duplicates: swarm.number("duplicates"),
       outOfOrder: swarm.number("out_of_order"),
-      p50Ms: latency.numberOrNull("p50"),
-      p99Ms: latency.numberOrNull("p99"),
+      // 0: nothing was measured.
+      p50Ms: latency.numberOrNull("p50") || undefined,
+      p99Ms: latency.numberOrNull("p99") || undefined,
     },
   };
 }

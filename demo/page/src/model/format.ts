@@ -57,6 +57,13 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(minutes / 60)}${GAP}h ${two(minutes % 60)}${GAP}m`;
 }
 
+/** An error and what to do about it, as one sentence: `The rate is out of range: choose 1 to 500.` */
+export function sentence(error: string, fix: string | undefined): string {
+  const bare = (text: string): string => text.trim().replace(/\.$/, "");
+  const text = fix === undefined ? bare(error) : `${bare(error)}: ${bare(fix)}`;
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
 /** `1 child`, `3 children`. */
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`;

@@ -22,7 +22,7 @@ const NOT_STARTED: OwnSnapshot = {
 export interface OwnEvent {
   readonly event: CiEvent;
   readonly routingKey: string;
-  /** From being published, or else from being sealed by the server, to now. */
+  /** From being published to now. */
   readonly latencyMs: number;
 }
 
@@ -108,11 +108,11 @@ export class OwnPage {
     this.start();
   }
 
-  #receive({ position, routingKey, body, sealedUs }: ReceivedEvent): void {
+  #receive({ position, routingKey, body, number, sentUs }: ReceivedEvent): void {
     this.#position = position;
-    const event = parseCiEvent(routingKey, body);
-    this.#ledger.onEvent(position, event.seq);
-    this.#onEvent({ event, routingKey, latencyMs: Math.max(0, (this.#serverNowUs() - (event.sentUs ?? sealedUs)) / 1000) });
+    this.#ledger.onEvent(position, number);
+    const latencyMs = Math.max(0, (this.#serverNowUs() - sentUs) / 1000);
+    this.#onEvent({ event: parseCiEvent(routingKey, body), routingKey, latencyMs });
   }
 
   /** The server's clock. On the same machine it is ours, and the estimate would only add its error. */

@@ -36,8 +36,10 @@ export interface ReceivedEvent {
   readonly position: Position;
   readonly routingKey: string;
   readonly body: Uint8Array;
-  /** When the server sealed it, microseconds since the Unix epoch. */
-  readonly sealedUs: number;
+  /** The publisher's consecutive number, by which holes can be seen; undefined if it gives none. */
+  readonly number: number | undefined;
+  /** When it was published, or else sealed by the server; microseconds since the Unix epoch. */
+  readonly sentUs: number;
 }
 
 export interface OwnPeerListener {

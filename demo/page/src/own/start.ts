@@ -1,6 +1,10 @@
 /** The browser peer of `peer-client/web`. The only file that knows its package. */
-import { type Client, type ClientStatus, type Subscription, codeName, connect } from "tiercast-peer";
+import { type Client, type ClientStatus, type HeaderValue, type Subscription, codeName, connect } from "tiercast-peer";
 import type { OwnPeer, OwnPeerListener, OwnPeerOptions, OwnSnapshot, OwnState } from "./own-peer.js";
+
+/** The demo's publisher numbers its events and says when it sent them. */
+const NUMBER_HEADER = "tiercast-number";
+const SENT_HEADER = "tiercast-sent-us";
 
 /** Joins the channel on the server that this page came from. */
 export function startOwnPeer({ channel, relay, since }: OwnPeerOptions, listener: OwnPeerListener): OwnPeer {
@@ -22,8 +26,9 @@ export function startOwnPeer({ channel, relay, since }: OwnPeerOptions, listener
 }
 
 function listen(subscription: Subscription, listener: OwnPeerListener, onRefused: (reason: string) => void): void {
-  subscription.on("event", ({ position, routingKey, body, sealedUs }) => {
-    listener.onEvent({ position, routingKey, body, sealedUs });
+  subscription.on("event", ({ position, routingKey, body, headers, sealedUs }) => {
+    const number = integer(headers[NUMBER_HEADER]);
+    listener.onEvent({ position, routingKey, body, number, sentUs: integer(headers[SENT_HEADER]) ?? sealedUs });
   });
   subscription.on("gap", ({ from, to }) => {
     listener.onGap(from, to);
@@ -31,6 +36,10 @@ function listen(subscription: Subscription, listener: OwnPeerListener, onRefused
   subscription.on("status", ({ status }) => {
     if (status.kind === "refused") onRefused(`${codeName(status.code)}: ${status.reason}`);
   });
+}
+
+function integer(value: HeaderValue | undefined): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined;
 }
 
 function nextState(state: OwnState, status: ClientStatus): OwnState {

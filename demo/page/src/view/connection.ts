@@ -72,7 +72,7 @@ function pillOf({ link, own, nowMs, relays, canLink }: Connection): [PillTone, s
       return ["wait", "Connecting…"];
     case "reconnecting": {
       const { retryAtMs } = own.state;
-      return ["warn", retryAtMs === undefined ? "Reconnecting…" : `Reconnecting ${inSeconds(retryAtMs, nowMs)}`];
+      return ["warn", retryAtMs === undefined ? "Rejoining…" : `Rejoining ${inSeconds(retryAtMs, nowMs)}`];
     }
     case "ended":
       return ["bad", "Not connected"];

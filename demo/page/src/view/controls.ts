@@ -1,5 +1,5 @@
 /** The buttons and the slider. Each says what came of it, also where the server refuses. */
-import { formatRate, plural } from "../model/format.js";
+import { formatRate, plural, sentence } from "../model/format.js";
 import { rateSteps, stepOf } from "../model/rate-scale.js";
 import type { DemoState } from "../model/demo-state.js";
 import { ApiError, type Kill, addPeers, killRelay, removePeers, setRate } from "../net/api.js";
@@ -135,7 +135,7 @@ export class Controls {
       this.#handlers.onChanged();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.say("bad", [error.message, error.fix].filter((part) => part !== undefined).join(" "));
+      this.say("bad", sentence(error.message, error.fix));
     } finally {
       this.#busy--;
       this.#enable();

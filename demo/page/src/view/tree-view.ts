@@ -337,13 +337,15 @@ export class TreeView {
       this.#select(isSame ? undefined : key, !isSame && key !== undefined);
       if (key !== undefined) this.#moveTab(key);
     });
-    this.#nodes.addEventListener("focusin", (event) => {
+    // On the frame: browsers let Tab stop at drawings that listen for focus themselves.
+    const frame = byId("stage", HTMLElement);
+    frame.addEventListener("focusin", (event) => {
       const key = keyOf(event.target);
       if (key === undefined || !(event.target instanceof Element) || !event.target.matches(":focus-visible")) return;
       this.#moveTab(key);
       this.#select(key, true);
     });
-    this.#nodes.addEventListener("focusout", () => {
+    frame.addEventListener("focusout", () => {
       if (this.#isPinned) this.deselect();
     });
     this.#root.addEventListener("keydown", (event) => {

@@ -16,9 +16,12 @@ export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boo
   }
   if (relation === "ahead") {
     state.stats.notTaken++;
-    // From the server this can only be what it sent before it heard our `feed`.
-    if (from === "session") return "done";
-    throw new Refusal(Code.unavailable);
+    if (from !== "session") throw new Refusal(Code.unavailable);
+    // The server may not have heard yet where we are; it is told once.
+    if (!subscription.hasAsked && !subscription.isStalled) {
+      state.askFeed(frame.header.channel, undefined, Code.unavailable);
+    }
+    return "done";
   }
   if (subscription.isStalled || taken.isFull(bytes)) {
     state.stats.notTaken++;
@@ -29,6 +32,7 @@ export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boo
   if (relation === "new_epoch") taken.log.jump(frame.positionBefore, "epoch");
   taken.reader.bytesAhead += bytes;
   taken.log.push(frame);
+  subscription.hasAsked = false;
   state.stats.frames++;
   if (from === "session") {
     state.stats.serverBytes += bytes;

@@ -198,6 +198,26 @@ test("a gap is told once, where the server says so", () => {
   assert.deepEqual(peer.gaps, [{ kind: "gap", channel: "builds", from, to, reason: "retention" }]);
 });
 
+test("a server that skips something is asked for it once", () => {
+  const world = new World();
+  const peer = world.join();
+  publish(world, 2);
+  const { head } = world.hub;
+  const skipped = [2, 3, 4].map((last) => world.hub.sealer.seal({ ...head, offset: last + 10 }, last + 11, 0, []));
+  for (const { bytes } of skipped) peer.handle({ type: "sessionData", bytes });
+  const feeds = world.hub.heard.filter(({ message }) => message.type === "feed");
+  assert.equal(feeds.length, 0, "on its way");
+  world.run();
+  assert.deepEqual(world.hub.heard.at(-1)?.message, {
+    type: "feed",
+    channel: "builds",
+    position: { epoch: 1, offset: 1 },
+    code: Code.unavailable,
+  });
+  assert.equal(peer.peer.stats().feeds, 1);
+  assert.equal(peer.peer.stats().notTaken, 3);
+});
+
 test("a newer numbering passes through the tree with one gap at each peer", () => {
   const { world, parent, child } = family();
   world.hub.restart(2);

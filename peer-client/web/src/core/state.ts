@@ -108,6 +108,7 @@ export class State {
     const position = subscription?.position;
     // A request under way says where we are, too.
     if (subscription === undefined || position === undefined || subscription.request !== undefined) return;
+    subscription.hasAsked = true;
     this.stats.feeds++;
     const failed = link === undefined ? {} : { link };
     this.tellHub({ type: "feed", channel: subscription.channel, position, ...failed, code });

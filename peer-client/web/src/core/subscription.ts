@@ -23,6 +23,8 @@ export class Subscription {
   tier = 0;
   /** The request that waits for its answer. */
   request: number | undefined;
+  /** Whether the server was asked to feed and nothing was taken since. */
+  hasAsked = false;
   /** Whether frames are refused until the application has read some. */
   isStalled = false;
   /** Exists once the server has said where the subscription starts. */

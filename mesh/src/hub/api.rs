@@ -1,0 +1,56 @@
+//! What goes into the hub and what comes out of it.
+
+use bytes::Bytes;
+use tiercast_codec::{ChannelName, Code, SessionId};
+
+use crate::SourceUpdate;
+
+/// What happens to the hub.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection is open. The number counts up and is never used again.
+    SessionOpened(SessionId),
+    /// A connection brought a message.
+    SessionData(SessionId, Bytes),
+    /// A connection is gone. Said by the driver in every case but that of an [`Output::Close`].
+    SessionClosed(SessionId),
+    /// A source has news of its channel.
+    Source(&'a ChannelName, SourceUpdate),
+    /// The time of [`Hub::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What the hub wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// There is something for this session: call [`Hub::poll_transmit`] whenever it is writable, until that
+    /// gives nothing. Said once; the driver remembers.
+    Transmit(SessionId),
+    /// Close the connection. The hub has forgotten it already.
+    Close {
+        /// The connection.
+        session: SessionId,
+        /// The WebSocket close code.
+        code: Code,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// A call that the driver should not have made. The hub is unchanged, but for the part of the input before
+/// the part at fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The driver named a session that is not open, or opened one twice.
+    #[error("session {0} is not open, or was opened before")]
+    Session(SessionId),
+    /// The driver named a channel that was not added.
+    #[error("there is no channel `{0}`")]
+    UnknownChannel(ChannelName),
+    /// A channel that is there already, or whose number another one has; one of the two must be renamed.
+    #[error("the channel `{0}` is there already, or shares its number with another: rename it")]
+    ChannelTaken(ChannelName),
+    /// A source gave events before it said where the channel is.
+    #[error("the source gave events before it was open")]
+    NotOpen,
+}

@@ -1,0 +1,186 @@
+//! The hub and what its sessions say.
+
+use tiercast_codec::{
+    BEFORE_FIRST, ChannelId, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
+    PROTOCOL_VERSION, Ping, Pong, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
+    Unsubscribed, Welcome, WireMessage,
+};
+
+use super::{
+    Hub, announce,
+    session::{peer_of, session_of},
+};
+use crate::Time;
+
+/// Why a session is closed: the code and a text for people.
+pub(super) struct Refusal(pub(super) Code, pub(super) String);
+
+impl Hub {
+    pub(super) fn on_data(&mut self, now: Time, session: SessionId, bytes: &[u8]) -> Result<(), Refusal> {
+        let message = match ToHub::decode(bytes) {
+            Ok(message) => message,
+            Err(error @ DecodeError::UnknownMessage { id, .. }) => {
+                self.seen(now, session);
+                self.fail(session, id, Code::UNKNOWN_MESSAGE, format!("{error}; it was ignored"));
+                return Ok(());
+            }
+            Err(error) => {
+                self.stats.malformed += 1;
+                return Err(Refusal(Code::MALFORMED, error.to_string()));
+            }
+        };
+        let is_welcome = self.seen(now, session);
+        match message {
+            ToHub::Hello(hello) if !is_welcome => self.on_hello(now, session, &hello)?,
+            ToHub::Hello(_) => return Err(Refusal(Code::UNEXPECTED, "`hello` was said before".into())),
+            _ if !is_welcome => {
+                return Err(Refusal(Code::UNEXPECTED, "the first message must be `hello`".into()));
+            }
+            ToHub::Subscribe(subscribe) => self.on_subscribe(now, session, subscribe),
+            ToHub::Unsubscribe(unsubscribe) => {
+                let id = unsubscribe.channel.id();
+                if self.leave(now, session, id) {
+                    let answer = Unsubscribed { id: unsubscribe.id, channel: unsubscribe.channel };
+                    self.send(session, ToPeer::Unsubscribed(answer));
+                } else {
+                    self.fail_not_subscribed(session, Some(unsubscribe.id), &unsubscribe.channel);
+                }
+            }
+            ToHub::Feed(feed) => self.on_feed(now, session, &feed),
+            ToHub::Fed(fed) => {
+                let (id, peer) = (fed.channel.id(), peer_of(session));
+                let mut caught_up = false;
+                self.with_tree(id, |tree, context| caught_up = tree.fed(now, peer, fed.link, context));
+                if caught_up && let Some(channel) = self.channels.get_mut(&id) {
+                    channel.starve(peer);
+                }
+            }
+            ToHub::Signal(signal) => self.on_signal(session, signal),
+            ToHub::Report(report) => {
+                if let Some(id) = self.links.get(&report.link).copied() {
+                    self.count_accusation(id, report.code);
+                    let peer = peer_of(session);
+                    self.with_tree(id, |tree, context| {
+                        tree.reported(now, peer, report.link, report.code, context)
+                    });
+                }
+            }
+            ToHub::Ping(Ping { time_us }) => self.send(session, ToPeer::Pong(Pong { time_us })),
+            ToHub::Pong(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Notes a sign of life. Says whether the session has been welcomed.
+    pub(super) fn seen(&mut self, now: Time, session: SessionId) -> bool {
+        self.sessions.get_mut(&session).is_some_and(|state| {
+            state.last_received = now;
+            state.is_welcome
+        })
+    }
+
+    pub(super) fn on_hello(&mut self, now: Time, session: SessionId, hello: &Hello) -> Result<(), Refusal> {
+        if hello.protocol != PROTOCOL_VERSION {
+            let reason = format!("this server speaks version {PROTOCOL_VERSION}, not {}", hello.protocol);
+            return Err(Refusal(Code::UNSUPPORTED_VERSION, reason));
+        }
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.is_welcome = true;
+        }
+        let welcome = Welcome {
+            id: hello.id,
+            session,
+            peer: peer_of(session),
+            server_time_us: now.0,
+            keys: vec![KeyBytes::new(self.signer.public_key())],
+            heartbeat_ms: self.config.heartbeat.as_millis() as u32,
+            ice_servers: self.config.ice_servers.clone(),
+        };
+        self.send(session, ToPeer::Welcome(welcome));
+        Ok(())
+    }
+
+    pub(super) fn on_subscribe(&mut self, now: Time, session: SessionId, subscribe: Subscribe) {
+        let (request, id, peer) = (Some(subscribe.id), subscribe.channel.id(), peer_of(session));
+        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == subscribe.channel)
+        else {
+            let reason = format!("there is no channel `{}` on this server", subscribe.channel);
+            return self.fail(session, request, Code::UNKNOWN_CHANNEL, reason);
+        };
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        if state.channels.contains(&id) {
+            let reason = format!("already subscribed to `{}`: unsubscribe first", subscribe.channel);
+            return self.fail(session, request, Code::BAD_REQUEST, reason);
+        }
+        if state.channels.len() >= self.config.subscriptions_max {
+            let reason = format!("a session may have {} subscriptions", self.config.subscriptions_max);
+            return self.fail(session, request, Code::BAD_REQUEST, reason);
+        }
+        let Some((start, recovered)) = channel.resolve(subscribe.since) else {
+            let reason = format!("the source of `{}` is not connected yet", subscribe.channel);
+            return self.fail(session, request, Code::NOT_READY, reason);
+        };
+        state.channels.push(id);
+        channel.stats.direct_data_bytes += channel.backlog_bytes(start);
+        channel.feed(peer, start, subscribe.relay.is_some());
+        let answer = Subscribed {
+            id: subscribe.id,
+            channel: subscribe.channel,
+            channel_id: id,
+            position: start,
+            head: channel.head().map_or(BEFORE_FIRST, |head| head.offset),
+            recovered,
+        };
+        self.send(session, ToPeer::Subscribed(answer));
+        self.with_tree(id, |tree, context| tree.join(now, peer, subscribe.relay, context));
+    }
+
+    pub(super) fn on_feed(&mut self, now: Time, session: SessionId, feed: &Feed) {
+        let (id, peer) = (feed.channel.id(), peer_of(session));
+        let is_subscribed = self.sessions.get(&session).is_some_and(|state| state.channels.contains(&id));
+        let Some(channel) = self.channels.get_mut(&id).filter(|_| is_subscribed) else {
+            return self.fail_not_subscribed(session, None, &feed.channel);
+        };
+        if !feed.position.in_range() {
+            return self.fail(session, None, Code::BAD_REQUEST, "the position is out of range".into());
+        }
+        channel.stats.orphans += u64::from(!channel.feeds(peer));
+        let wants_heads = channel.tree.is_relay(peer);
+        channel.feed(peer, feed.position, wants_heads);
+        self.count_accusation(id, feed.code);
+        self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
+        announce(&mut self.sessions, &mut self.outputs, session);
+    }
+
+    pub(super) fn on_signal(&mut self, session: SessionId, message: SignalMessage) {
+        let link = message.link;
+        let tree = self.links.get(&link).and_then(|id| self.channels.get(id)).map(|channel| &channel.tree);
+        // A signal for a link that is no more crossed its `lost` on the way.
+        if let Some(other) = tree.and_then(|tree| tree.other_end(link, peer_of(session))) {
+            self.send(session_of(other), ToPeer::Signal(message));
+        }
+    }
+
+    pub(super) fn count_accusation(&mut self, id: ChannelId, code: Code) {
+        if matches!(code, Code::BAD_SIGNATURE | Code::MALFORMED)
+            && let Some(channel) = self.channels.get_mut(&id)
+        {
+            channel.stats.accusations += 1;
+        }
+    }
+
+    pub(super) fn fail_not_subscribed(
+        &mut self,
+        session: SessionId,
+        request: Option<u64>,
+        channel: &ChannelName,
+    ) {
+        self.fail(session, request, Code::NOT_SUBSCRIBED, format!("not subscribed to `{channel}`"));
+    }
+
+    /// Answers a request that cannot be met.
+    pub(super) fn fail(&mut self, session: SessionId, id: Option<u64>, code: Code, reason: String) {
+        let retry_after_ms = (code == Code::NOT_READY).then_some(1_000);
+        self.send(session, ToPeer::Error(ErrorMessage { id, code, reason, retry_after_ms }));
+    }
+}

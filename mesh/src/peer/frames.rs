@@ -1,0 +1,99 @@
+//! A peer and its frames and heads, from wherever they come.
+
+use tiercast_codec::{ChannelId, Code, Frame, GapReason, Head};
+
+use super::{Peer, Target, announce, link::End, subscription::Relation};
+
+impl Peer {
+    pub(super) fn on_frame(&mut self, frame: Frame, from: Target) -> Result<(), Code> {
+        let id = frame.header().channel;
+        let bytes = frame.bytes().len();
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
+        let Some(taken) = &mut subscription.taken else { return Ok(()) };
+        let relation = taken.relation(&frame);
+        match relation {
+            Relation::Duplicate => {
+                self.stats.duplicates += 1;
+                return Ok(());
+            }
+            Relation::Ahead => {
+                self.stats.not_taken += 1;
+                if from != Target::Session {
+                    return Err(Code::UNAVAILABLE);
+                }
+                // The server may not have heard yet where we are; it is told once.
+                if !subscription.has_asked && !subscription.is_stalled {
+                    self.ask_feed(id, None, Code::UNAVAILABLE);
+                }
+                return Ok(());
+            }
+            Relation::Next | Relation::NewEpoch => {}
+        }
+        if subscription.is_stalled || !taken.has_room(bytes) {
+            self.stats.not_taken += 1;
+            self.stall(id);
+            return Ok(());
+        }
+        let is_genuine = |key| frame.verify(&subscription.channel, key, &*self.verifier);
+        if !self.keys.iter().any(is_genuine) {
+            return Err(Code::BAD_SIGNATURE);
+        }
+        if relation == Relation::NewEpoch {
+            taken.log.jump(frame.position_before(), GapReason::Epoch);
+        }
+        taken.log.push(frame);
+        subscription.has_asked = false;
+        self.stats.frames += 1;
+        match from {
+            Target::Session => self.stats.server_bytes += bytes as u64,
+            Target::Link(_) => self.stats.parent_bytes += bytes as u64,
+        }
+        self.announce_children(id);
+        Ok(())
+    }
+
+    pub(super) fn on_head(&mut self, head: Head, _from: Target) -> Result<(), Code> {
+        let Some(subscription) = self.subscriptions.get_mut(&head.channel) else { return Ok(()) };
+        if subscription.head.as_ref().is_some_and(|known| known.time_us >= head.time_us) {
+            return Ok(());
+        }
+        if !self.keys.iter().any(|key| head.verify(&subscription.channel, key, &*self.verifier)) {
+            return Err(Code::BAD_SIGNATURE);
+        }
+        let id = head.channel;
+        subscription.head = Some(head);
+        self.announce_children(id);
+        Ok(())
+    }
+
+    /// The application is too slow to take more: the children have to go elsewhere, and so does our parent.
+    pub(super) fn stall(&mut self, id: ChannelId) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        if std::mem::replace(&mut subscription.is_stalled, true) {
+            return;
+        }
+        self.stats.stalls += 1;
+        let links = subscription.children.iter().chain(&subscription.parent).chain(&subscription.joining);
+        for link in links.copied().collect::<Vec<_>>() {
+            self.close_link(link, Code::LAGGING);
+        }
+    }
+
+    pub(super) fn announce_children(&mut self, id: ChannelId) {
+        let Some(subscription) = self.subscriptions.get(&id) else { return };
+        for link in &subscription.children {
+            if let Some(state) = self.links.get_mut(link).filter(|state| matches!(state.end, End::Serves(_)))
+            {
+                announce(&mut self.outputs, *link, state);
+            }
+        }
+    }
+
+    pub(super) fn count_fault(&mut self, code: Code) {
+        match code {
+            Code::BAD_SIGNATURE => self.stats.bad_signatures += 1,
+            Code::MALFORMED => self.stats.malformed += 1,
+            _ => {}
+        }
+    }
+}

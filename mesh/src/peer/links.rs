@@ -1,0 +1,244 @@
+//! A peer and its links: to its parent, and to its children.
+
+use bytes::Bytes;
+use tiercast_codec::{
+    At, ChannelId, Code, DecodeError, Fed, Frame, Item, Join, Joined, LinkId, LinkMessage, Ping, Pong,
+    Report, ToHub, WireMessage,
+};
+
+use super::{
+    Output, Peer, Status, Target, Timer, announce,
+    link::{End, Link, Serve, Service, bye},
+    subscription::Subscription,
+};
+
+/// Whether the hub has to be told of the end of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HubKnows {
+    Yes,
+    No,
+}
+
+impl Peer {
+    pub(super) fn open_link(&mut self, link: LinkId, state: Link, offers: bool) {
+        self.links.insert(link, state);
+        self.timers.set(Timer::LinkSetup(link), self.now + self.config.link_setup);
+        self.outputs.push_back(Output::OpenLink { link, offers });
+    }
+
+    pub(super) fn on_link_opened(&mut self, link: LinkId) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.last_received = self.now;
+        state.last_sent = self.now;
+        self.timers.set(Timer::LinkHeartbeat(link), self.now + self.config.link_heartbeat);
+        match state.end {
+            End::AwaitsChild => state.end = End::AwaitsJoin,
+            End::AwaitsParent => {
+                let position = self.subscriptions.get(&state.channel).and_then(Subscription::position);
+                let Some(position) = position else { return self.close_link(link, Code::UNEXPECTED) };
+                state.end = End::Joins;
+                let join = Join { token: state.token, channel: state.channel, position };
+                self.tell(link, LinkMessage::Join(join));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_link_data(&mut self, link: LinkId, bytes: Bytes) -> Result<(), Code> {
+        let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
+        state.last_received = self.now;
+        for item in Item::all(bytes).map_err(|_| Code::MALFORMED)? {
+            // An item before may have closed the link.
+            let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
+            let follows = matches!(state.end, End::Follows { .. });
+            match item {
+                Item::Control(bytes) => match LinkMessage::decode(&bytes) {
+                    Ok(message) => self.on_link_message(link, message)?,
+                    Err(DecodeError::UnknownMessage { .. }) => {}
+                    Err(_) => return Err(Code::MALFORMED),
+                },
+                _ if !follows => return Err(Code::UNEXPECTED),
+                Item::Frame(frame) => self.on_link_frame(link, frame)?,
+                Item::Head(head) => self.on_head(head, Target::Link(link))?,
+                Item::Chunk { is_last, part } => {
+                    if let Some(frame) = state.assemble(&part, is_last).map_err(|_| Code::MALFORMED)? {
+                        self.on_link_frame(link, frame)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_link_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), Code> {
+        if self.links.get(&link).is_some_and(|state| state.channel != frame.header().channel) {
+            return Err(Code::UNEXPECTED);
+        }
+        let bytes = frame.bytes().len();
+        self.on_frame(frame, Target::Link(link))?;
+        let ack_bytes = self.config.ack_bytes;
+        if let Some(End::Follows { unacknowledged_bytes, .. }) =
+            self.links.get_mut(&link).map(|state| &mut state.end)
+        {
+            *unacknowledged_bytes += bytes;
+            if *unacknowledged_bytes >= ack_bytes {
+                self.acknowledge(link);
+            }
+        }
+        self.check_goal(link);
+        Ok(())
+    }
+
+    pub(super) fn on_link_message(&mut self, link: LinkId, message: LinkMessage) -> Result<(), Code> {
+        let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
+        match (message, &mut state.end) {
+            (LinkMessage::Ping(Ping { time_us }), _) => self.tell(link, LinkMessage::Pong(Pong { time_us })),
+            (LinkMessage::Pong(_), _) => {}
+            (LinkMessage::Bye(bye), _) => {
+                self.outputs.push_back(Output::CloseLink { link, bye: None });
+                self.drop_link(link, bye.code, HubKnows::No);
+            }
+            (LinkMessage::Join(join), End::AwaitsJoin) => return self.on_join(link, join),
+            (LinkMessage::At(At { position }), End::Serves(service)) => {
+                service.acknowledge(position);
+                announce(&mut self.outputs, link, state);
+            }
+            (LinkMessage::Joined(Joined { position: goal }), End::Joins) => {
+                self.timers.clear(Timer::LinkSetup(link));
+                let acknowledged = self.subscriptions.get(&state.channel).and_then(Subscription::position);
+                let acknowledged = acknowledged.unwrap_or(goal);
+                state.end = End::Follows { goal, unacknowledged_bytes: 0, acknowledged };
+                self.check_goal(link);
+            }
+            _ => return Err(Code::UNEXPECTED),
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_join(&mut self, link: LinkId, join: Join) -> Result<(), Code> {
+        let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
+        if join.token != state.token || join.channel != state.channel {
+            return Err(Code::BAD_TOKEN);
+        }
+        let subscription = self.subscriptions.get(&state.channel);
+        let Some(position) = subscription.and_then(Subscription::position) else {
+            return Err(Code::UNAVAILABLE);
+        };
+        self.timers.clear(Timer::LinkSetup(link));
+        state.end = End::Serves(Service::new(join.position));
+        let (channel, count) =
+            (subscription.map(|subscription| subscription.channel.clone()), self.serves(join.channel));
+        if let Some(channel) = channel {
+            self.outputs.push_back(Output::Status(Status::Children { channel, count }));
+        }
+        self.tell(link, LinkMessage::Joined(Joined { position }));
+        Ok(())
+    }
+
+    /// How many children are being served.
+    pub(super) fn serves(&self, id: ChannelId) -> usize {
+        let is_child = |link: &&Link| link.channel == id && matches!(link.end, End::Serves(_));
+        self.links.values().filter(is_child).count()
+    }
+
+    /// Lets a link that has caught us up become our parent.
+    pub(super) fn check_goal(&mut self, link: LinkId) {
+        let Some(Link { end: End::Follows { goal, .. }, channel, other, .. }) = self.links.get(&link) else {
+            return;
+        };
+        let (goal, other) = (*goal, *other);
+        let Some(subscription) = self.subscriptions.get_mut(channel) else { return };
+        let is_there = subscription.position().is_some_and(|position| position >= goal);
+        if subscription.joining != Some(link) || !is_there {
+            return;
+        }
+        subscription.joining = None;
+        let earlier = subscription.parent.replace(link);
+        let channel = subscription.channel.clone();
+        self.tell_hub(ToHub::Fed(Fed { channel: channel.clone(), link }));
+        self.outputs.push_back(Output::Status(Status::Parent { channel, parent: Some(other) }));
+        if let Some(earlier) = earlier {
+            self.close_link(earlier, Code::REPLACED);
+        }
+    }
+
+    /// Tells a parent how far we are.
+    pub(super) fn acknowledge(&mut self, link: LinkId) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let position = self.subscriptions.get(&state.channel).and_then(Subscription::position);
+        if let (End::Follows { unacknowledged_bytes, acknowledged, .. }, Some(position)) =
+            (&mut state.end, position)
+        {
+            *unacknowledged_bytes = 0;
+            *acknowledged = position;
+            self.tell(link, LinkMessage::At(At { position }));
+        }
+    }
+
+    pub(super) fn poll_link(&mut self, link: LinkId) -> Option<Bytes> {
+        let state = self.links.get_mut(&link)?;
+        if let Some(bytes) = state.pop() {
+            state.last_sent = self.now;
+            return Some(bytes);
+        }
+        let End::Serves(service) = &mut state.end else { return None };
+        let subscription = self.subscriptions.get(&state.channel)?;
+        let log = &subscription.taken.as_ref()?.log;
+        match service.next(log, subscription.head.as_ref(), self.config.window_bytes) {
+            Serve::Send { bytes, frames, frame_bytes } => {
+                state.last_sent = self.now;
+                self.stats.relayed_frames += frames;
+                self.stats.relayed_bytes += frame_bytes;
+                Some(bytes)
+            }
+            Serve::Nothing => None,
+            Serve::Unavailable => {
+                self.close_link(link, Code::UNAVAILABLE);
+                None
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, link: LinkId, message: LinkMessage) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.push(message).is_ok() {
+            announce(&mut self.outputs, link, state);
+        } else {
+            self.close_link(link, Code::SLOW);
+        }
+    }
+
+    /// Closes a link of our own accord.
+    pub(super) fn close_link(&mut self, link: LinkId, code: Code) {
+        if self.links.contains_key(&link) {
+            self.outputs.push_back(Output::CloseLink { link, bye: Some(bye(code)) });
+            self.drop_link(link, code, HubKnows::No);
+        }
+    }
+
+    /// Forgets a link, and goes on without it.
+    pub(super) fn drop_link(&mut self, link: LinkId, code: Code, hub_knows: HubKnows) {
+        let Some(state) = self.links.remove(&link) else { return };
+        self.timers.clear(Timer::LinkSetup(link));
+        self.timers.clear(Timer::LinkHeartbeat(link));
+        self.outputs.push_back(Output::Status(Status::LinkLost { other: state.other, code }));
+        let id = state.channel;
+        let count = self.serves(id);
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        if subscription.parent == Some(link) {
+            subscription.parent = None;
+            let channel = subscription.channel.clone();
+            self.outputs.push_back(Output::Status(Status::Parent { channel, parent: None }));
+            return self.ask_feed(id, Some(link), code);
+        }
+        if subscription.joining == Some(link) {
+            subscription.joining = None;
+        } else if subscription.children.remove(&link) && matches!(state.end, End::Serves(_)) {
+            let channel = subscription.channel.clone();
+            self.outputs.push_back(Output::Status(Status::Children { channel, count }));
+        }
+        if hub_knows == HubKnows::No {
+            self.tell_hub(ToHub::Report(Report { link, code }));
+        }
+    }
+}

@@ -1,0 +1,225 @@
+/** The demo: its page joins, shows what is there, relays, and its buttons work. */
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import type { Page } from "playwright-core";
+import { ask } from "../harness/changing.js";
+import { Demo, numberIn, shownPeers, untilText } from "../harness/demo.js";
+import { ROOT } from "../harness/program.js";
+
+const TEST_MS = 240_000;
+const SHOTS = join(ROOT, "tests", "browser", "shots");
+
+function demo(name: string, args: readonly string[], body: (demo: Demo) => Promise<void>): void {
+  test(name, { timeout: TEST_MS }, async () => {
+    const started = await Demo.start(...args);
+    try {
+      await body(started);
+      assert.deepEqual(started.errors, [], "the page's console has no errors");
+    } catch (error) {
+      console.log(`${name}\n${started.program.tail()}\n${started.errors.join("\n")}`);
+      throw error;
+    } finally {
+      await started.stop();
+    }
+  });
+}
+
+/** Waits until the page has a place in the tree; gives its number. */
+async function joined(page: Page): Promise<number> {
+  await untilText(page, "#pill-text", /^Connected, tier \d+$/);
+  const [, peer] = await untilText(page, "#you-line", /You are peer (\d+) in tier \d+, fed by /);
+  return Number(peer);
+}
+
+/** Waits until the page shows exactly the peers that the server knows. */
+async function showsTheTree(demo: Demo, page: Page): Promise<void> {
+  let [shown, known]: [number[], number[]] = [[], []];
+  await ask(
+    "the page shows the tree",
+    async () => {
+      known = (await demo.topology()).map(({ peer }) => peer).sort((a, b) => a - b);
+      shown = await shownPeers(page);
+      return shown.join() === known.join();
+    },
+    () => `but ${shown.join()} instead of ${known.join()}`,
+  );
+}
+
+async function expectClean(demo: Demo, page: Page): Promise<void> {
+  await untilText(page, "#own-missing", /^0$/);
+  await untilText(page, "#own-duplicates", /^0$/);
+  await untilText(page, "#swarm-missing", /^0$/);
+  await untilText(page, "#swarm-duplicates", /^0$/);
+  const { swarm } = await demo.state();
+  assert.equal(swarm.duplicates, 0);
+}
+
+demo("the page joins as a peer and shows the tree with itself, its events and figures", ["--peers", "12"], async (demo) => {
+  const page = await demo.open();
+  const peer = await joined(page);
+  await showsTheTree(demo, page);
+  const you = page.locator("#tree .node.you");
+  assert.equal(await you.count(), 1);
+  assert.equal(await you.getAttribute("data-peer"), String(peer));
+  assert.equal(await you.locator("text").textContent(), "you");
+
+  const node = (await demo.topology()).find((candidate) => candidate.peer === peer);
+  assert.equal(node?.node, "browser");
+  const feeder = node.parent === null ? "the server" : `peer ${node.parent}`;
+  await untilText(page, "#you-line", new RegExp(`in tier ${node.tier}, fed by ${feeder}\\.`));
+
+  await ask("events arrive", async () => (await page.locator("#events > li").count()) >= 5);
+  const before = await numberIn(page, "#own-received");
+  await ask("more events arrive", async () => (await numberIn(page, "#own-received")) >= before + 20);
+  await untilText(page, "#share", /^\d/);
+  await untilText(page, "#direct-rate", /\d.*\/s/);
+  await untilText(page, "#server-rate", /\d.*\/s/);
+  await untilText(page, "#rate-now", /^(9|10|11)$/);
+  await untilText(page, "#latency-now", /\d.* ?ms/);
+  await untilText(page, "#own-latency", /\d/);
+  await untilText(page, "#legend", /tier 1: 3/);
+  const offload = await numberIn(page, "#share");
+  assert.ok(offload > 50 && offload <= 100, `the peers carry ${offload} %`);
+  await expectClean(demo, page);
+});
+
+demo("peers are added, removed and killed, and the rate is changed, by clicking", ["--peers", "12"], async (demo) => {
+  const page = await demo.open();
+  await joined(page);
+  const press = async (button: string, peers: number): Promise<void> => {
+    await page.click(button);
+    await untilText(page, "#native-peers", new RegExp(`^${peers}$`));
+    await demo.untilTree(`there are ${peers} native peers`, (tree) => tree.length === peers + 1);
+    await showsTheTree(demo, page);
+  };
+  await press("#add-10", 22);
+  await press("#add-1", 23);
+  await press("#remove-10", 13);
+  await press("#remove-1", 12);
+
+  await demo.untilTree("all have places", (tree) => tree.every(({ tier }) => tier > 0));
+  await page.click("#kill");
+  const [, killed] = await untilText(page, "#feedback", /^Killed peer (\d+)\. .* fed again within .*, 0 events lost\.$/);
+  assert.equal(await page.locator("#feedback").getAttribute("data-tone"), "good");
+  await untilText(page, "#native-peers", /^11$/);
+  await showsTheTree(demo, page);
+  assert.ok(!(await shownPeers(page)).includes(Number(killed)));
+
+  const slider = page.locator("#rate");
+  await slider.focus();
+  await page.keyboard.press("End");
+  await ask("the publisher is fast", async () => (await demo.state()).rate_per_s === 500);
+  await untilText(page, "#rate-value", /^500\/s$/);
+  await ask("the page gets as many", async () => (await numberIn(page, "#rate-now")) > 300);
+  await page.keyboard.press("Home");
+  await ask("the publisher is slow", async () => (await demo.state()).rate_per_s === 1);
+  await untilText(page, "#rate-now", /^[12]$/);
+  await expectClean(demo, page);
+});
+
+demo("the page relays to peers, reports them, and stops when it is told to", ["--peers", "12"], async (demo) => {
+  const page = await demo.open();
+  const first = await joined(page);
+  await page.click("#add-10");
+  await untilText(page, "#native-peers", /^22$/);
+  await page.click("#add-10");
+  await untilText(page, "#native-peers", /^32$/);
+  const node = await demo.untilTree("the page has children", (peers) =>
+    peers.find(({ peer, children }) => peer === first && children > 0),
+  );
+  assert.ok(node.children <= node.children_max);
+  const [, child] = await untilText(page, "#you-children", /^You feed peer (\d+) \([1-9][^)]*\)/);
+  await demo.untilTree("the server says so, too", (peers) =>
+    peers.some(({ peer, parent }) => peer === Number(child) && parent === first),
+  );
+  await expectClean(demo, page);
+
+  await page.click("#relay");
+  await untilText(page, "#you-line", /fed by the server, and relay to nobody/);
+  await demo.untilTree("the page is fed by the server", (peers) => peers.some(({ place, node }) => place === "direct" && node === null));
+  await demo.untilTree("its children have moved", (peers) => peers.every(({ parent }) => parent !== first));
+  await page.click("#relay");
+  await joined(page);
+  await expectClean(demo, page);
+});
+
+demo("the page says that the demo is gone, and comes back with it", ["--peers", "6"], async (demo) => {
+  const page = await demo.open();
+  await joined(page);
+  await demo.kill();
+  await untilText(page, "#overlay-title", /^The server is gone$/);
+  await page.locator("#overlay").waitFor({ state: "visible" });
+  await untilText(page, "#pill-text", /Server gone/);
+  await demo.startAgain();
+  await page.locator("#overlay").waitFor({ state: "hidden" });
+  await joined(page);
+  await showsTheTree(demo, page);
+  demo.isUpAgain();
+  const before = await numberIn(page, "#own-received");
+  await ask("events arrive again", async () => (await numberIn(page, "#own-received")) > before);
+});
+
+const DEVICES = {
+  desktop: { viewport: { width: 1440, height: 900 } },
+  phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
+  "small-phone": { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
+} as const;
+
+demo("the page fits every screen, light and dark", ["--peers", "40"], async (demo) => {
+  mkdirSync(SHOTS, { recursive: true });
+  for (const [device, options] of Object.entries(DEVICES)) {
+    for (const colorScheme of ["light", "dark"] as const) {
+      const name = `${device}-${colorScheme}`;
+      const page = await demo.open({ ...options, colorScheme });
+      await joined(page);
+      await ask("events arrive", async () => (await page.locator("#events > li").count()) >= 10);
+      await ask("there are charts", async () => (await page.locator("#rate-chart path").count()) > 0);
+      await untilText(page, "#share", /^\d/);
+      await showsTheTree(demo, page);
+      await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= options.viewport.width, `${name} scrolls sideways: ${width}`);
+      assert.deepEqual(await page.evaluate(outsideOfScreen), [], `${name}: elements beyond the edge`);
+      assert.deepEqual(await page.evaluate(cutOff), [], `${name}: texts that are cut off`);
+      const isDark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor === "rgb(15, 18, 22)");
+      assert.equal(isDark, colorScheme === "dark");
+      await page.context().close();
+      await demo.untilTree("the page has gone", (peers) => peers.every(({ node }) => node === "native"));
+    }
+  }
+});
+
+/** Runs in the page: visible elements that reach beyond the left or right edge, or have no size. */
+function outsideOfScreen(): string[] {
+  const found: string[] = [];
+  for (const element of document.querySelectorAll("main *, header *")) {
+    const style = getComputedStyle(element);
+    if (style.display === "none" || style.visibility === "hidden" || element.closest(".unseen, [hidden]") !== null) continue;
+    const box = element.getBoundingClientRect();
+    if (box.width === 0) continue;
+    if (box.left < -1 || box.right > innerWidth + 1) {
+      found.push(`${element.tagName} ${element.id} ${element.getAttribute("class") ?? ""} ${box.left}..${box.right}`);
+    }
+  }
+  for (const id of ["share", "tree", "native-peers", "rate", "kill", "you-line", "events", "rate-chart", "latency-chart"]) {
+    const box = document.getElementById(id)?.getBoundingClientRect();
+    if (box === undefined || box.width < 8 || box.height < 8) found.push(`#${id} has no size`);
+  }
+  return found;
+}
+
+/** Runs in the page: texts that do not fit in their element, and are not shortened with dots either. */
+function cutOff(): string[] {
+  const found: string[] = [];
+  for (const element of document.querySelectorAll<HTMLElement>("main *, header *")) {
+    if (element.childElementCount > 0 || element.closest(".unseen, [hidden], svg") !== null) continue;
+    if (element.textContent.trim() === "" || getComputedStyle(element).textOverflow === "ellipsis") continue;
+    if (element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1) {
+      found.push(`${element.tagName} ${element.id}: ${element.textContent}`);
+    }
+  }
+  return found;
+}
