@@ -94,6 +94,7 @@ impl Peer {
             Input::SessionOpened => self.on_session_opened(),
             Input::SessionData(bytes) => {
                 if let Err(Refusal(code, reason)) = self.on_session_data(bytes) {
+                    self.count_fault(code);
                     self.close_session(code, reason);
                 }
             }

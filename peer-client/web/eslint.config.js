@@ -41,11 +41,6 @@ export default tseslint.config(
     },
   },
   {
-    // Typed arrays whose indexes are in range by construction; `?? 0` would cost time in the inner loop.
-    files: ["src/codec/huffman.ts", "src/codec/inflate.ts", "src/codec/inflate.test.ts"],
-    rules: { "@typescript-eslint/no-non-null-assertion": "off" },
-  },
-  {
     // node:test's `test` and `describe` return promises that the runner itself awaits.
     files: ["**/*.test.ts"],
     rules: { "@typescript-eslint/no-floating-promises": "off" },

@@ -80,14 +80,14 @@ impl Fed {
 
     /// The next position that is opened. Reports of a loss may come before it.
     async fn opened(&mut self) -> Result<Position> {
-        let (deadline, mut last_reason) = (Instant::now() + UPDATE_MAX, String::new());
+        let deadline = Instant::now() + UPDATE_MAX;
         loop {
-            match self.next().await? {
+            let reason = match self.next().await? {
                 SourceUpdate::Opened(position) => return Ok(position),
-                SourceUpdate::Lost { reason } => last_reason = reason,
+                SourceUpdate::Lost { reason } => reason,
                 other => bail!("expected to be opened: {other:?}"),
-            }
-            ensure!(Instant::now() < deadline, "not opened: {last_reason}");
+            };
+            ensure!(Instant::now() < deadline, "not opened: {reason}");
         }
     }
 

@@ -22,6 +22,7 @@ const STATES = {
   joining: { args: ["--peers", "24"], then: "join" },
   tip: { args: ["--peers", "40", "--browsers", "5"], then: "tip" },
   refused: { args: ["--peers", "195"], then: "refuse" },
+  nowebrtc: { args: ["--peers", "24"], init: "delete globalThis.RTCPeerConnection" },
   direct: { args: ["--peers", "24"], then: "direct" },
 };
 
@@ -57,7 +58,7 @@ try {
   rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
 }
 
-async function shoot(name, port, viewport, scheme, { args, waitMs = 5_000, then }) {
+async function shoot(name, port, viewport, scheme, { args, waitMs = 5_000, then, init = "" }) {
   const server = spawn(process.execPath, [join(root, "mock", "server.mjs"), "--port", String(port), ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -71,6 +72,7 @@ async function shoot(name, port, viewport, scheme, { args, waitMs = 5_000, then 
   });
   page.on("pageerror", (error) => console.log(`${name}: ${error.stack}`));
   await page.setViewportSize(viewport);
+  await page.addInitScript(init);
   await page.emulateMedia({ colorScheme: scheme });
   await page.goto(`http://127.0.0.1:${port}/`);
   await page.waitForTimeout(waitMs);

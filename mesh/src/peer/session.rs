@@ -17,6 +17,10 @@ use crate::outbox::Outbox;
 pub(super) struct Refusal(pub(super) Code, pub(super) String);
 
 impl Refusal {
+    fn malformed(error: DecodeError) -> Self {
+        Self(Code::MALFORMED, error.to_string())
+    }
+
     fn because(code: Code) -> Self {
         Self(code, code.name().replace('_', " "))
     }
@@ -55,7 +59,7 @@ impl Peer {
             return Ok(());
         }
         self.last_received = self.now;
-        let items = Item::all(bytes).map_err(|error| self.malformed(&error))?;
+        let items = Item::all(bytes).map_err(Refusal::malformed)?;
         for item in items {
             match item {
                 Item::Frame(frame) => self.on_frame(frame, Target::Session).map_err(Refusal::because)?,
@@ -65,16 +69,11 @@ impl Peer {
                     Ok(message) => self.on_message(message)?,
                     // A newer server says what an older peer need not know.
                     Err(DecodeError::UnknownMessage { .. }) => {}
-                    Err(error) => return Err(self.malformed(&error)),
+                    Err(error) => return Err(Refusal::malformed(error)),
                 },
             }
         }
         Ok(())
-    }
-
-    pub(super) fn malformed(&mut self, error: &DecodeError) -> Refusal {
-        self.stats.malformed += 1;
-        Refusal(Code::MALFORMED, error.to_string())
     }
 
     pub(super) fn on_message(&mut self, message: ToPeer) -> Result<(), Refusal> {

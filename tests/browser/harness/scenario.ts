@@ -7,7 +7,7 @@ import { Server, type ServerOptions } from "./server.js";
 import { Stream } from "./stream.js";
 
 /** Longest time for a whole test. */
-const TEST_MS = 240_000;
+const TEST_MS = 300_000;
 
 export class Stage {
   readonly server: Server;

@@ -58,9 +58,14 @@ export function parseDemoState(json: unknown): DemoState {
       missing: swarm.number("missing"),
       duplicates: swarm.number("duplicates"),
       outOfOrder: swarm.number("out_of_order"),
-      // 0: nothing was measured.
-      p50Ms: latency.numberOrNull("p50") || undefined,
-      p99Ms: latency.numberOrNull("p99") || undefined,
+      p50Ms: measured(latency, "p50"),
+      p99Ms: measured(latency, "p99"),
     },
   };
+}
+
+/** 0 says that nothing was measured. */
+function measured(latency: Fields, name: string): number | undefined {
+  const ms = latency.numberOrNull(name);
+  return ms === 0 ? undefined : ms;
 }

@@ -61,6 +61,8 @@ describe("the server's answers", () => {
     assert.equal(state.server.directDataBytes, 5);
     assert.equal(state.swarm.p50Ms, 3.1);
     assert.equal(state.swarm.p99Ms, undefined);
+    const quiet = { ...STATE, swarm: { ...STATE.swarm, latency_ms: { p50: 0, p99: 0 } } };
+    assert.equal(parseDemoState(quiet).swarm.p50Ms, undefined);
   });
 
   test("without a field name the field", () => {

@@ -1,9 +1,12 @@
 /** Families of messages: msgpack maps whose field `type` names the message. */
 import { DecodeError, UnknownMessageError, tooLarge } from "./error.js";
 import { CONTROL_BYTES_MAX, CONTROL_DEPTH_MAX } from "./limits.js";
-import { MsgpackError, MsgpackReader, type MsgpackValue } from "./msgpack-reader.js";
-import { MsgpackWriter } from "./msgpack-writer.js";
+import { MsgpackError, TrailingBytesError, readMsgpack, writeMsgpack } from "./msgpack.js";
 import { type Field, FieldError, mapOf, text, u53 } from "./schema.js";
+
+/** No message comes near this. Strangers send messages, and three bytes are enough to claim a list's memory. */
+const LIST_LENGTH_MAX = 256;
+const LIMITS = { depth: CONTROL_DEPTH_MAX, arrayLength: LIST_LENGTH_MAX };
 
 /** Writes and reads the messages of a family. */
 export interface MessageFamily<T> {
@@ -15,15 +18,11 @@ export interface MessageFamily<T> {
 /** The family of messages whose values of `type` are `types`. */
 export function messageFamily<T>(schema: Field<T>, types: readonly string[]): MessageFamily<T> {
   return {
-    encode(message) {
-      const writer = new MsgpackWriter();
-      schema.write(writer, message);
-      return writer.finish();
-    },
+    encode: (message) => writeMsgpack(schema.write(message)),
     decode(bytes) {
       if (bytes.length > CONTROL_BYTES_MAX) throw tooLarge("message", bytes.length, CONTROL_BYTES_MAX);
       try {
-        const value = readWhole(bytes);
+        const value = readMsgpack(bytes, LIMITS);
         const map = mapOf(value);
         const type = text.read(map.get("type") ?? null);
         const id = map.get("id") ?? null;
@@ -31,6 +30,7 @@ export function messageFamily<T>(schema: Field<T>, types: readonly string[]): Me
         if (!types.includes(type)) throw new UnknownMessageError(type.slice(0, 64), requestId);
         return schema.read(value);
       } catch (error) {
+        if (error instanceof TrailingBytesError) throw new DecodeError("trailing_bytes", error.message);
         if (error instanceof FieldError || error instanceof MsgpackError) {
           throw new DecodeError("bad_message", `bad message: ${error.message}`);
         }
@@ -38,11 +38,4 @@ export function messageFamily<T>(schema: Field<T>, types: readonly string[]): Me
       }
     },
   };
-}
-
-function readWhole(bytes: Uint8Array): MsgpackValue {
-  const reader = new MsgpackReader(bytes, CONTROL_DEPTH_MAX);
-  const value = reader.value();
-  if (!reader.isAtEnd) throw new DecodeError("trailing_bytes", "bytes after the end of the message");
-  return value;
 }

@@ -7,7 +7,7 @@
 import { DecodeError } from "./error.js";
 import type { Event, HeaderTable, HeaderValue } from "./event.js";
 import { HEADER_DEPTH_MAX } from "./limits.js";
-import { MsgpackError, MsgpackFloat, MsgpackReader, type MsgpackValue } from "./msgpack-reader.js";
+import { MsgpackError, type MsgpackValue, readMsgpack } from "./msgpack.js";
 
 /** The part of a frame's header that its events must agree with. */
 export interface EventRange {
@@ -27,8 +27,11 @@ export function decodeEvents(payload: Uint8Array, range: EventRange): Event[] {
     throw bad(`${events.length} events, the header says ${range.eventCount}`);
   }
   let previous = range.after;
+  let start = headerBytes(payload, 0);
   return events.map((value) => {
-    const event = readEvent(value, range.after);
+    const [event, end] = readEvent(value, range.after);
+    if (isFloat(payload, start + headerBytes(payload, start))) throw bad("an offset is not an integer");
+    start = end - payload.byteOffset;
     if (event.offset <= previous || event.offset > range.last) {
       throw bad("offsets do not ascend within the frame's range");
     }
@@ -38,20 +41,30 @@ export function decodeEvents(payload: Uint8Array, range: EventRange): Event[] {
 }
 
 function readArray(payload: Uint8Array): readonly MsgpackValue[] {
-  const reader = new MsgpackReader(payload, HEADER_DEPTH_MAX + DEPTH_OF_HEADERS);
-  let value: MsgpackValue;
   try {
-    value = reader.value();
+    const value = readMsgpack(payload, { depth: HEADER_DEPTH_MAX + DEPTH_OF_HEADERS, arrayLength: Infinity });
+    if (isArray(value)) return value;
   } catch (error) {
     if (error instanceof MsgpackError) throw bad(error.message);
     throw error;
   }
-  if (!reader.isAtEnd) throw bad("bytes after the last event");
-  if (!isArray(value)) throw bad("not an array");
-  return value;
+  throw bad("not an array");
 }
 
-function readEvent(value: MsgpackValue, after: number): Event {
+/** The length of the header of the array at `at`. */
+function headerBytes(payload: Uint8Array, at: number): number {
+  const marker = payload[at];
+  return marker === 0xdc ? 3 : marker === 0xdd ? 5 : 1;
+}
+
+/** Whether the number at `at` is a float. The library does not tell 2.0 from 2. */
+function isFloat(payload: Uint8Array, at: number): boolean {
+  const marker = payload[at];
+  return marker === 0xca || marker === 0xcb;
+}
+
+/** Reads an event and says where it ends in the payload's memory: with its body. */
+function readEvent(value: MsgpackValue, after: number): [event: Event, end: number] {
   if (!isArray(value) || value.length !== 8) throw bad("an event is not an array of eight");
   const [ahead, routingKey, exchange, contentType, messageId, timestamp, headers, body] = value;
   if (typeof ahead !== "number" && typeof ahead !== "bigint") throw bad("an offset is not an integer");
@@ -68,7 +81,7 @@ function readEvent(value: MsgpackValue, after: number): Event {
     headers: headerTable(headers),
     body: body.slice(),
   };
-  return event;
+  return [event, body.byteOffset + body.length];
 }
 
 function optionalText(value: MsgpackValue | undefined): string | undefined {
@@ -79,7 +92,7 @@ function optionalText(value: MsgpackValue | undefined): string | undefined {
 
 function optionalTime(value: MsgpackValue | undefined): number | bigint | undefined {
   if (value === null) return undefined;
-  const isInteger = typeof value === "bigint" || typeof value === "number";
+  const isInteger = typeof value === "bigint" || (typeof value === "number" && Number.isSafeInteger(value));
   if (!isInteger || value < 0) throw bad("a timestamp is not a time");
   return value;
 }
@@ -93,7 +106,6 @@ function headerTable(map: ReadonlyMap<string, MsgpackValue>): HeaderTable {
 
 function headerValue(value: MsgpackValue): HeaderValue {
   if (value instanceof Uint8Array) return value.slice();
-  if (value instanceof MsgpackFloat) return value.value;
   if (isArray(value)) return value.map(headerValue);
   if (value instanceof Map) return headerTable(value as ReadonlyMap<string, MsgpackValue>);
   if (typeof value === "bigint" && value > INT64_MAX) throw bad("integer above 2^63 - 1");

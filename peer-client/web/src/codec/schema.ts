@@ -4,14 +4,14 @@
  * A message is written in the order in which its fields are declared, as the server writes it. Fields that
  * a schema does not name are ignored when reading, so that fields can be added.
  */
-import type { MsgpackValue } from "./msgpack-reader.js";
-import type { MsgpackWriter } from "./msgpack-writer.js";
+import type { MsgpackValue } from "./msgpack.js";
 
 /** A field's type on the wire and in the program. */
 export interface Field<T> {
   /** Throws {@link FieldError}. */
   read(value: MsgpackValue): T;
-  write(writer: MsgpackWriter, value: T): void;
+  /** What is to be encoded for a value. */
+  write(value: T): unknown;
   /** Whether the field may be absent. */
   readonly isOptional?: boolean;
   /** What it means if it is absent. */
@@ -52,8 +52,9 @@ export function integer(min: number, max: number): Field<number> {
       }
       return value;
     },
-    write: (writer, value) => {
-      writer.integer(value);
+    write(value) {
+      if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not an integer below 2^53`);
+      return value;
     },
   };
 }
@@ -68,9 +69,7 @@ export const boolean: Field<boolean> = {
     if (typeof value !== "boolean") throw new FieldError("expected true or false");
     return value;
   },
-  write: (writer, value) => {
-    writer.boolean(value);
-  },
+  write: (value) => value,
 };
 
 export const text: Field<string> = {
@@ -78,9 +77,7 @@ export const text: Field<string> = {
     if (typeof value !== "string") throw new FieldError("expected text");
     return value;
   },
-  write: (writer, value) => {
-    writer.text(value);
-  },
+  write: (value) => value,
 };
 
 /** Text that stands for something; `parse` throws on any other. */
@@ -94,9 +91,7 @@ export function parsedText<T>(parse: (text: string) => T, format: (value: T) => 
         throw new FieldError(String(error));
       }
     },
-    write: (writer, value) => {
-      writer.text(format(value));
-    },
+    write: format,
   };
 }
 
@@ -119,9 +114,7 @@ export function fixedBytes(length: number): Field<Uint8Array> {
       }
       return value.slice();
     },
-    write: (writer, value) => {
-      writer.bytes(value);
-    },
+    write: (value) => value,
   };
 }
 
@@ -131,10 +124,7 @@ export function list<T>(item: Field<T>): Field<readonly T[]> {
       if (!Array.isArray(value)) throw new FieldError("expected a list");
       return (value as readonly MsgpackValue[]).map((entry) => item.read(entry));
     },
-    write: (writer, values) => {
-      writer.array(values.length);
-      for (const value of values) item.write(writer, value);
-    },
+    write: (values) => values.map((value) => item.write(value)),
   };
 }
 
@@ -151,9 +141,7 @@ export function withDefault<T>(field: Field<T>, value: T): Field<T> {
 export function struct<const F extends Fields>(fields: F): Field<Struct<F>> {
   return {
     read: (value) => readFields(fields, mapOf(value), {}) as Struct<F>,
-    write: (writer, value) => {
-      writeFields(writer, fields, value, []);
-    },
+    write: (value) => writeFields(fields, value, {}),
   };
 }
 
@@ -173,9 +161,9 @@ export function tagged<const Tag extends string, const V extends Readonly<Record
       const name = readField(text, tag, map.get(tag));
       return readFields(fieldsOf(name), map, { [tag]: name }) as Tagged<Tag, V>;
     },
-    write: (writer, value) => {
+    write(value) {
       const name = value[tag] as string;
-      writeFields(writer, fieldsOf(name), value, [[tag, name]]);
+      return writeFields(fieldsOf(name), value, { [tag]: name });
     },
   };
 }
@@ -209,19 +197,13 @@ function readField<T>(field: Field<T>, name: string, value: MsgpackValue | undef
 }
 
 function writeFields(
-  writer: MsgpackWriter,
   fields: Fields,
   values: Readonly<Record<string, unknown>>,
-  tags: readonly (readonly [string, string])[],
-): void {
-  const present = Object.entries(fields).filter(([name]) => values[name] !== undefined);
-  writer.map(tags.length + present.length);
-  for (const [name, value] of tags) {
-    writer.text(name);
-    writer.text(value);
+  into: Record<string, unknown>,
+): Record<string, unknown> {
+  for (const [name, field] of Object.entries(fields)) {
+    const value = values[name];
+    if (value !== undefined) into[name] = field.write(value);
   }
-  for (const [name, field] of present) {
-    writer.text(name);
-    field.write(writer, values[name]);
-  }
+  return into;
 }

@@ -10,7 +10,7 @@ import {
   SIGNATURE_BYTES,
   channelId,
 } from "../codec/index.js";
-import { MsgpackWriter } from "../codec/msgpack-writer.js";
+import { writeMsgpack } from "../codec/msgpack.js";
 
 hashes.sha512 = sha512;
 
@@ -64,16 +64,9 @@ export class Sealer {
 }
 
 function encodeEvents(after: number, events: readonly TestEvent[]): Uint8Array {
-  const writer = new MsgpackWriter();
-  writer.array(events.length);
-  for (const { offset, routingKey = "", body = new Uint8Array(0) } of events) {
-    writer.array(8);
-    writer.integer(offset - after);
-    writer.text(routingKey);
-    writer.text("");
-    for (let field = 0; field < 3; field++) writer.nil();
-    writer.map(0);
-    writer.bytes(body);
-  }
-  return writer.finish();
+  return writeMsgpack(
+    events.map(({ offset, routingKey = "", body = new Uint8Array(0) }) => {
+      return [offset - after, routingKey, "", null, null, null, {}, body];
+    }),
+  );
 }

@@ -1,0 +1,84 @@
+//! A native peer that writes down everything it gets.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tiercast_peer_client::{Client, ClientOptions, Notification, Since, Standing, SubscribeOptions};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+
+/// Longest time for anything to happen: generous, since machines that run tests are busy.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A peer and what it got.
+pub struct Listener {
+    client: Client,
+    got: Arc<Mutex<Vec<Notification>>>,
+    count: watch::Receiver<usize>,
+    reader: JoinHandle<()>,
+}
+
+impl Listener {
+    /// Connects and subscribes, from the earliest event on.
+    pub async fn start(url: &str, channel: &str, options: ClientOptions) -> Result<Self> {
+        let client = Client::connect(url, options);
+        let subscribe = SubscribeOptions { since: Since::Earliest, ..SubscribeOptions::default() };
+        let mut subscription = client.subscribe(channel, subscribe).await?;
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let (counted, count) = watch::channel(0);
+        let kept = got.clone();
+        let reader = tokio::spawn(async move {
+            while let Some(notification) = subscription.next().await {
+                let is_event = matches!(notification, Notification::Event { .. });
+                kept.lock().unwrap().push(notification);
+                counted.send_modify(|count| *count += usize::from(is_event));
+            }
+        });
+        Ok(Self { client, got, count, reader })
+    }
+
+    /// Waits until so many events have come.
+    pub async fn wait_for(&self, events: usize) -> Result<()> {
+        let mut count = self.count.clone();
+        match timeout(PATIENCE, count.wait_for(|count| *count >= events)).await {
+            Ok(reached) => reached.map(|_| ()).context("the peer has ended"),
+            Err(_) => bail!("{} of {events} events came", self.events().len()),
+        }
+    }
+
+    /// Waits until the peer stands like this.
+    pub async fn wait_until(&self, what: &str, is_so: impl FnMut(&Standing) -> bool) -> Result<Standing> {
+        let mut standing = self.client.standing();
+        let waited =
+            timeout(PATIENCE, standing.wait_for(is_so)).await.with_context(|| format!("not yet: {what}"))?;
+        Ok(waited.context("the peer has ended")?.clone())
+    }
+
+    /// Where the peer stands.
+    pub fn standing(&self) -> Standing {
+        self.client.standing().borrow().clone()
+    }
+
+    /// The offsets and bodies that came, in order.
+    pub fn events(&self) -> Vec<(i64, Vec<u8>)> {
+        let event = |notification: &Notification| match notification {
+            Notification::Event { event, .. } => Some((event.offset, event.message.body.to_vec())),
+            _ => None,
+        };
+        self.got.lock().unwrap().iter().filter_map(event).collect()
+    }
+
+    /// The gaps that came.
+    pub fn gaps(&self) -> Vec<Notification> {
+        let is_gap = |notification: &&Notification| matches!(notification, Notification::Gap { .. });
+        self.got.lock().unwrap().iter().filter(is_gap).cloned().collect()
+    }
+
+    /// Ends without a word to anybody.
+    pub fn kill(self) {
+        self.reader.abort();
+        self.client.kill();
+    }
+}
