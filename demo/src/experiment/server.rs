@@ -1,10 +1,10 @@
 //! The experiment's server process; with the embedded source it publishes as well.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use tiercast_mesh::hub::Tier1;
+use tiercast_mesh::hub::{SourceState, Tier1};
 use tiercast_signaling_server::{
     Config, EmbeddedPublisher, Server,
     source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig},
@@ -13,6 +13,9 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{ExperimentOptions, Role, Task, process::words};
 use crate::ci_events::ci_event;
+
+/// A source that is not open by then never will be.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Says where the server is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +39,7 @@ pub(super) struct ServerReport {
 pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
     let task = Task::of(&role)?;
     let server = Server::start(config(&task)?).await?;
+    wait_for_source(&server).await?;
     say(&Ready { url: format!("ws://{}/v1/ws", server.addr()) })?;
     let mut publishing = JoinSet::new();
     let mut words = words();
@@ -51,6 +55,23 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
     publishing.shutdown().await;
     server.shutdown().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until events can arrive: before that nobody can subscribe, and there is nothing to measure.
+async fn wait_for_source(server: &Server) -> anyhow::Result<()> {
+    let mut often = tokio::time::interval(Duration::from_millis(20));
+    let opening = async {
+        loop {
+            often.tick().await;
+            let snapshot = server.handle().snapshot().await?;
+            if snapshot.channels.iter().all(|channel| channel.source == SourceState::Open) {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(SOURCE_PATIENCE, opening)
+        .await
+        .context("the source did not open; see the log above")?
 }
 
 fn say(line: &impl Serialize) -> anyhow::Result<()> {

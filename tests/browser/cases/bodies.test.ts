@@ -29,7 +29,7 @@ scenario("bodies from nothing to a mebibyte pass through a browser byte for byte
 
   await stream.expectAt(root, relay, leaf, page);
   assert.ok((await relay.stats()).relayedBytes > 10 * MIB, "the browser relayed it");
-  assert.deepEqual([...root.linkCodes, ...relay.linkCodes, ...leaf.linkCodes, ...page.linkCodes], []);
+  assert.deepEqual([...root.faults, ...relay.faults, ...leaf.faults, ...page.faults], []);
 });
 
 scenario("a burst of more than a browser keeps costs its children nothing", {}, async (stage) => {

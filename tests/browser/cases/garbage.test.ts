@@ -57,7 +57,7 @@ scenario("garbage from a page is answered with a close code, and nobody else is 
   await stream.expectAt(root, relay, leaf);
   for (const peer of [root, relay, leaf]) {
     assert.ok(!peer.news.some(({ kind }) => kind === "disconnected"), `${peer.name} stayed connected`);
-    assert.deepEqual(peer.linkCodes, []);
+    assert.deepEqual(peer.faults, []);
   }
 });
 

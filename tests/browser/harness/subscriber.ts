@@ -70,6 +70,11 @@ export abstract class Subscriber extends Changing {
     return this.news.filter((news) => news.kind === "link_lost").map(({ code }) => code);
   }
 
+  /** Codes of links that were lost because somebody did what is not allowed. A busy machine loses others now and then. */
+  get faults(): number[] {
+    return this.linkCodes.filter((code) => code >= 3500);
+  }
+
   async subscribed(times = 1): Promise<void> {
     await this.untilNews("is subscribed", () => this.news.filter(({ kind }) => kind === "subscribed").length >= times);
   }

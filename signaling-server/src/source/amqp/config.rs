@@ -34,7 +34,7 @@ pub struct AmqpConfig {
     #[serde(default = "default_timeout_ms")]
     pub rpc_timeout_ms: u64,
     /// AMQP heartbeat in seconds, 1 to 60. A frozen broker is noticed after about twice as long. Default 5
-    /// (measured facts, "RabbitMQ streams").
+    /// (`docs/measurements.md`).
     #[serde(default = "default_heartbeat_s")]
     pub heartbeat_s: u16,
     /// Largest body of an event in bytes, 1 to 134,217,728 (RabbitMQ's own limit). A larger one is left out, with

@@ -147,7 +147,7 @@ impl Keeper {
 
     async fn connect(&self) -> Result<(Broker, BoxStream<'static, Event>), Arc<str>> {
         let uri = self.uri.clone()?;
-        // No auto-recovery: it replays from the original offset or hangs (measured facts, "RabbitMQ streams").
+        // No auto-recovery: it replays from the original offset or hangs (`docs/measurements.md`).
         let properties =
             ConnectionProperties::default().with_connection_name("tiercast-signaling-server".into());
         let connection = match timeout(self.connect_timeout, Connection::connect_uri(uri, properties)).await {

@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{connection::Broker, error::AmqpError};
 
-/// Deliveries that may be unacknowledged, which is what bounds lapin's buffer (measured facts, "RabbitMQ streams").
+/// Deliveries that may be unacknowledged, which is what bounds lapin's buffer (`docs/measurements.md`).
 const PREFETCH: u16 = 1000;
 
-/// Deliveries per acknowledgement (measured facts: single ones cost eight times as much).
+/// Deliveries per acknowledgement (`docs/measurements.md`: single ones cost eight times as much).
 const ACK_EVERY: usize = 100;
 
 /// Longest time that a delivery which has been handed over stays unacknowledged. The broker closes a channel

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{connection::Broker, consumption::consume, error::AmqpError, message::stream_offset};
 
-/// How long to wait for a message. A peek costs 4 ms (measured facts); where there is nothing, the broker says
+/// How long to wait for a message. A peek costs 4 ms (`docs/measurements.md`); where there is nothing, the broker says
 /// nothing, so this is the time that an empty stream costs.
 const PEEK_WITHIN: Duration = Duration::from_millis(500);
 
