@@ -40,7 +40,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
-    let default = if arguments.command.is_some() { "warn" } else { "info,webrtc=warn,rtc=warn" };
+    let default = if arguments.command.is_some() { "warn,lapin=off" } else { "info,webrtc=warn,rtc=warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match arguments.command {

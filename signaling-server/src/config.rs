@@ -46,7 +46,7 @@ pub struct Config {
     pub hub: HubConfig,
     /// The driver's limits.
     pub limits: Limits,
-    /// What the binary logs, in the syntax of `tracing`'s env filter. Default `info`.
+    /// What the binary logs, in the syntax of `tracing`'s env filter. Default `info,lapin=off`.
     pub log: String,
 }
 
@@ -102,7 +102,7 @@ impl Default for Config {
             amqp: None,
             hub: HubConfig::default(),
             limits: Limits::default(),
-            log: "info".to_owned(),
+            log: "info,lapin=off".to_owned(),
         }
     }
 }

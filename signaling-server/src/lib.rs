@@ -29,7 +29,6 @@ pub mod epoch;
 mod http;
 mod listener;
 mod metrics;
-pub mod reconnect;
 mod server;
 mod session;
 pub mod source;

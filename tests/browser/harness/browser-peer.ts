@@ -4,8 +4,12 @@ import type { ClientStats } from "tiercast-peer";
 import type { PageMessage, PageOptions } from "../page/messages.js";
 import { Chromium } from "./chromium.js";
 import type { PageServer } from "./page-server.js";
+import { sinceStart } from "./program.js";
 import type { Server } from "./server.js";
 import { Subscriber } from "./subscriber.js";
+
+/** Lines kept for the report of a failure. */
+const TAIL_LINES = 60;
 
 export interface BrowserOptions {
   readonly name?: string;
@@ -23,6 +27,7 @@ export class BrowserPeer extends Subscriber {
   readonly page: Page;
   /** What went wrong in the page. */
   readonly errors: string[] = [];
+  readonly #tail: string[] = [];
 
   private constructor(name: string, chromium: Chromium, page: Page) {
     super(name);
@@ -82,12 +87,12 @@ export class BrowserPeer extends Subscriber {
   }
 
   override describe(): string {
-    const news = this.news.slice(-20).map((item) => `    ${JSON.stringify(item)}`);
     const state = `    ${this.events.length} events, gaps ${JSON.stringify(this.gaps)}`;
-    return [`--- ${this.name} (browser)`, ...news, ...this.errors, state].join("\n");
+    return [`--- ${this.name} (browser)`, ...this.#tail.slice(-TAIL_LINES), ...this.errors, state].join("\n");
   }
 
   #take(message: PageMessage): void {
+    if (message.kind !== "event") this.#tail.push(`${sinceStart()} ${JSON.stringify(message)}`);
     switch (message.kind) {
       case "event": {
         const { contentType, messageId, timestamp, body, ...rest } = message;

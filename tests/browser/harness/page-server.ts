@@ -3,14 +3,13 @@ import { type Server as HttpServer, createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { ROOT } from "./program.js";
 
 const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>peer</title><link rel="icon" href="data:,">
 <script type="importmap">{"imports":{"tiercast-peer":"/peer/tiercast-peer.js"}}</script>
 <script type="module" src="/page.js"></script>`;
 
-const PEER_DIST = join(ROOT, "peer-client", "web", "dist");
-const PAGE_SCRIPT = process.env["TIERCAST_TEST_PAGE"] ?? "";
+/** Where `scripts/test.mjs` has put the bundled page, and the built peer as `peer/`. */
+const FOLDER = process.env["TIERCAST_TEST_PAGES"] ?? "";
 
 export class PageServer {
   readonly url: string;
@@ -45,8 +44,8 @@ export class PageServer {
 
 /** Undefined: the page itself. */
 function fileOf(url: string): string | undefined {
-  if (url === "/page.js") return PAGE_SCRIPT;
+  if (url === "/page.js") return join(FOLDER, "page.js");
   const [, name] = /^\/peer\/([\w.-]+\.js)$/.exec(url) ?? [];
-  if (name !== undefined) return join(PEER_DIST, name);
+  if (name !== undefined) return join(FOLDER, "peer", name);
   return undefined;
 }

@@ -22,6 +22,11 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
+/** Seconds since the tests began, for reports. */
+export function sinceStart(): string {
+  return (performance.now() / 1000).toFixed(3).padStart(8);
+}
+
 /** Where the binaries are: TIERCAST_BIN, or what cargo has built last for release, or for debugging. */
 export function binary(name: string): string {
   const given = process.env["TIERCAST_BIN"];
@@ -45,6 +50,7 @@ export class Program extends Changing {
   readonly stderr: string[] = [];
   readonly stdout: string[] = [];
   readonly #child: ChildProcess;
+  readonly #tail: string[] = [];
   #end: string | undefined;
 
   constructor({ name, command, args, env = {}, onStdout, onStderr }: ProgramOptions) {
@@ -106,13 +112,14 @@ export class Program extends Changing {
   /** What it wrote last, for people. */
   tail(): string {
     const state = this.#end === undefined ? "running" : `ended with ${this.#end}`;
-    return [`--- ${this.name} (${state})`, ...this.stderr.slice(-TAIL_LINES)].join("\n");
+    return [`--- ${this.name} (${state})`, ...this.#tail.slice(-TAIL_LINES)].join("\n");
   }
 
   #read(stream: NodeJS.ReadableStream | null, into: string[], on: ((line: string) => void) | undefined): void {
     if (stream === null) return;
     createInterface({ input: stream, crlfDelay: Infinity }).on("line", (line) => {
       into.push(line);
+      if (into === this.stderr) this.#tail.push(`${sinceStart()} ${line}`);
       on?.(line);
       this.changed();
     });

@@ -2,7 +2,7 @@
 // Arguments choose files by a part of their path: `npm test -- relay`. TIERCAST_BIN names the folder with the
 // binaries, CHROMIUM the browser.
 import { spawnSync } from "node:child_process";
-import { readdirSync, rmSync } from "node:fs";
+import { cpSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -17,6 +17,8 @@ const sources = readdirSync(join(root, "cases"))
   .sort();
 if (sources.length === 0) throw new Error(`no test file matches ${wanted.join(" ")}`);
 
+// What is built anew meanwhile is for the next run.
+cpSync(join(root, "..", "..", "peer-client", "web", "dist"), join(outdir, "peer"), { recursive: true });
 const common = { absWorkingDir: root, bundle: true, format: "esm", logLevel: "warning", sourcemap: "inline" };
 await build({
   ...common,
@@ -40,7 +42,7 @@ const options = ["--enable-source-maps", "--test", "--test-concurrency=1", "--te
 const { status } = spawnSync(process.execPath, [...options, ...files], {
   cwd: root,
   stdio: "inherit",
-  env: { ...process.env, TIERCAST_ROOT: join(root, "..", ".."), TIERCAST_TEST_PAGE: join(outdir, "page.js") },
+  env: { ...process.env, TIERCAST_ROOT: join(root, "..", ".."), TIERCAST_TEST_PAGES: outdir },
 });
 rmSync(outdir, { recursive: true, force: true });
 process.exitCode = status ?? 1;

@@ -18,6 +18,8 @@ export interface Connection {
 export class ConnectionView {
   readonly #pill = byId("pill", HTMLElement);
   readonly #pillText = byId("pill-text", HTMLElement);
+  /** Apart, so that seconds are not read aloud one by one. */
+  readonly #pillCount = byId("pill-count", HTMLElement);
   readonly #overlay = byId("overlay", HTMLElement);
   readonly #title = byId("overlay-title", HTMLElement);
   readonly #text = byId("overlay-text", HTMLElement);
@@ -35,8 +37,11 @@ export class ConnectionView {
 
   show(connection: Connection): void {
     const [tone, text] = pillOf(connection);
+    const { own, link, nowMs } = connection;
+    const retryAtMs = link.kind !== "gone" && own.state.kind === "reconnecting" ? own.state.retryAtMs : undefined;
     this.#pill.dataset["tone"] = tone;
     setText(this.#pillText, text);
+    setText(this.#pillCount, retryAtMs === undefined ? "" : ` ${inSeconds(retryAtMs, nowMs)}`);
     this.#showOverlay(connection);
   }
 
@@ -65,15 +70,13 @@ export class ConnectionView {
   }
 }
 
-function pillOf({ link, own, nowMs, relays, canLink }: Connection): [PillTone, string] {
+function pillOf({ link, own, relays, canLink }: Connection): [PillTone, string] {
   if (link.kind === "gone") return ["bad", "Server gone"];
   switch (own.state.kind) {
     case "connecting":
       return ["wait", "Connecting…"];
-    case "reconnecting": {
-      const { retryAtMs } = own.state;
-      return ["warn", retryAtMs === undefined ? "Rejoining…" : `Rejoining ${inSeconds(retryAtMs, nowMs)}`];
-    }
+    case "reconnecting":
+      return ["warn", own.state.retryAtMs === undefined ? "Rejoining…" : "Rejoining"];
     case "ended":
       return ["bad", "Not connected"];
     case "connected":

@@ -15,7 +15,7 @@ use super::{
     queue::{self, QueueState},
     stream::{self, StreamState},
 };
-use crate::reconnect::{Reconnect, STABLE};
+use tiercast_driver::{Reconnect, STABLE};
 
 /// Feeds one channel until the hub takes nothing more. May be dropped at any time.
 pub(super) async fn run(
