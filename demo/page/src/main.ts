@@ -16,8 +16,9 @@ import { byId, setText } from "./view/dom.js";
 import { EventList } from "./view/event-list.js";
 import { Legend } from "./view/legend.js";
 import { OffloadView } from "./view/offload-view.js";
+import type { NodeKey } from "./view/sprite.js";
 import { Tip } from "./view/tip.js";
-import { type NodeKey, TreeView } from "./view/tree-view.js";
+import { TreeView } from "./view/tree-view.js";
 import { YouView } from "./view/you-view.js";
 
 /** The demo's channel, until the server names its own. */

@@ -75,6 +75,7 @@ export function scenario(name: string, options: ServerOptions, body: (stage: Sta
       await body(stage);
       const errors = stage.pageErrors;
       if (errors.length > 0) throw new Error(`errors in pages: ${errors.join("\n")}`);
+      if (process.env["VERBOSE"] !== undefined) console.log(`${name}\n${stage.describe()}`);
     } catch (error) {
       console.log(`${name}\n${stage.describe()}`);
       throw error;

@@ -4,7 +4,7 @@ import { plural } from "../model/format.js";
 import type { PeerInfo } from "../model/topology.js";
 import { byId, html } from "./dom.js";
 import { feederText, kindText, placeText } from "./peer-text.js";
-import type { NodeKey } from "./tree-view.js";
+import type { NodeKey } from "./sprite.js";
 
 /** Children named one by one. */
 const NAMED_MAX = 8;

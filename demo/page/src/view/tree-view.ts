@@ -5,44 +5,17 @@
 import { arrange, descendants, pathToServer } from "../model/arrange.js";
 import { type Layout, type Point, type Size, type Spot, layOut, linkCurve, pointOn } from "../model/layout.js";
 import type { PeerInfo } from "../model/topology.js";
-import { byId, setText, svg, wantsLittleMotion } from "./dom.js";
+import { byId, svg, wantsLittleMotion } from "./dom.js";
 import { describePeer } from "./peer-text.js";
+import { type NodeKey, type Pose, type Sprite, drawNode, ease, isClose, lerp, makeServer, mix } from "./sprite.js";
 
 const GLIDE_MS = 650;
 const LEAVE_MS = 420;
 const PULSE_MS = 900;
 /** No more than one pulse in this time, whatever the rate. */
 const PULSE_EVERY_MS = 700;
-/** Half the width of the name below our own node. */
-const YOU_HALF = 18;
 /** Tiers beyond this one share its colour. */
 const TIER_COLOURS = 5;
-
-/** A node on the screen: the number of a peer, or the server. */
-export type NodeKey = number | "server";
-
-interface Sprite {
-  readonly group: SVGGElement;
-  readonly link: SVGPathElement;
-  mark: SVGElement;
-  info: PeerInfo;
-  where: "fan" | "stage";
-  /** Where it is drawn now. */
-  now: Pose;
-  from: Pose;
-  to: Pose;
-  startMs: number;
-  forMs: number;
-  /** The feeder whose end of the link it is, and where that end was when the feeder changed. */
-  feeder: NodeKey;
-  oldEnd: Point | undefined;
-  isLeaving: boolean;
-}
-
-interface Pose extends Point {
-  readonly radius: number;
-  readonly scale: number;
-}
 
 export interface TreeHandlers {
   /** A node is pointed at, or not any more. `isPinned`: it was clicked or chosen by key. */
@@ -448,38 +421,6 @@ export class TreeView {
   }
 }
 
-function makeServer(): SVGGElement {
-  const group = svg("g", { class: "server", role: "treeitem", tabindex: 0, "aria-level": 1, "aria-label": "The server" });
-  const text = svg("text", { "text-anchor": "middle", y: 4 });
-  setText(text, "server");
-  group.append(svg("rect", { x: -31, y: -12, width: 62, height: 24, rx: 12 }), text);
-  return group;
-}
-
-function drawNode({ group, mark, now, info }: Sprite, width: number): void {
-  group.setAttribute("transform", `translate(${now.x.toFixed(1)} ${now.y.toFixed(1)}) scale(${now.scale.toFixed(3)})`);
-  const { radius } = now;
-  if (info.node === "browser") {
-    // A square as large to the eye as the circle.
-    const side = radius * 1.8;
-    setAll(mark, { x: -side / 2, y: -side / 2, width: side, height: side, rx: side * 0.22 });
-  } else {
-    setAll(mark, { r: radius });
-  }
-  const ring = group.querySelector("circle.you-ring");
-  if (ring !== null) setAll(ring, { r: radius + 4.5 });
-  // The name stays inside of the frame.
-  const aside = Math.max(YOU_HALF - now.x, Math.min(0, width - YOU_HALF - now.x));
-  group.querySelector("g.you-mark")?.setAttribute("transform", `translate(${aside.toFixed(1)} ${(radius + 8).toFixed(1)})`);
-}
-
-function setAll(element: Element, attributes: Readonly<Record<string, number>>): void {
-  for (const [key, value] of Object.entries(attributes)) {
-    const text = value.toFixed(2);
-    if (element.getAttribute(key) !== text) element.setAttribute(key, text);
-  }
-}
-
 /** Whether nothing comes over a peer's link any more. */
 function isCut({ info, feeder }: Spot, sprites: ReadonlyMap<number, Sprite>): boolean {
   if (info === undefined || info.place === "orphan") return true;
@@ -491,28 +432,4 @@ function keyOf(target: EventTarget | null): NodeKey | undefined {
   if (group === null) return undefined;
   const peer = group.getAttribute("data-peer");
   return peer === null ? "server" : Number(peer);
-}
-
-function isClose(a: Pose, b: Pose): boolean {
-  return (
-    Math.abs(a.x - b.x) < 0.5 && Math.abs(a.y - b.y) < 0.5 && Math.abs(a.radius - b.radius) < 0.2 && a.scale === b.scale
-  );
-}
-
-function mix(a: Pose, b: Pose, share: number): Pose {
-  return {
-    x: lerp(a.x, b.x, share),
-    y: lerp(a.y, b.y, share),
-    radius: lerp(a.radius, b.radius, share),
-    scale: lerp(a.scale, b.scale, share),
-  };
-}
-
-function lerp(a: number, b: number, share: number): number {
-  return a + (b - a) * share;
-}
-
-/** Slow, fast, slow. */
-function ease(t: number): number {
-  return t < 0.5 ? 4 * t * t * t : 1 - (-2 * t + 2) ** 3 / 2;
 }

@@ -1,0 +1,38 @@
+/** What a peer can tell about itself. */
+/** A neighbour that a channel is relayed to. */
+export interface Child {
+    /** What it is called in the tree. */
+    readonly peer: number;
+    /** Bytes of frames handed to it. */
+    readonly bytes: number;
+}
+/** What a peer counts since it was made. */
+export interface PeerStats {
+    /** Frames taken: verified and kept. */
+    frames: number;
+    /** Bytes of the frames taken that the server sent. */
+    serverBytes: number;
+    /** Bytes of the frames taken that a parent sent. */
+    parentBytes: number;
+    /** Frames that were there already. */
+    duplicates: number;
+    /** Frames not taken because something before them was missing, or the application was too slow. */
+    notTaken: number;
+    /** Events given to the application. */
+    delivered: number;
+    /** Gaps that the application was told of. */
+    gaps: number;
+    /** Bytes of frames handed to children. */
+    relayedBytes: number;
+    /** Frames handed to children. */
+    relayedFrames: number;
+    /** Frames and heads whose signature was not the server's. */
+    badSignatures: number;
+    /** Messages that could not be decoded. */
+    malformed: number;
+    /** Times that the server was asked to feed again. */
+    feeds: number;
+    /** Times that the application was so slow that the peer stopped taking frames. */
+    stalls: number;
+}
+export declare function noStats(): PeerStats;

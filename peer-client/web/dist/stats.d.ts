@@ -1,0 +1,24 @@
+/** What a client can tell about itself. */
+import type { Position } from "./codec/position.js";
+import type { Child, PeerStats } from "./core/stats.js";
+export interface ClientStats extends Readonly<PeerStats> {
+    /** What the server calls the page; undefined while there is no connection to it. */
+    readonly peer: number | undefined;
+    /** Times that the connection to the server was made again. */
+    readonly reconnects: number;
+    /** The server's clock minus the page's, in microseconds; good to half a round trip. */
+    readonly clockOffsetUs: number | undefined;
+    /** Every subscription. */
+    readonly channels: readonly ChannelStats[];
+}
+export interface ChannelStats {
+    readonly channel: string;
+    /** What the page has. */
+    readonly position: Position | undefined;
+    /** 1 is fed by the server for good, n by a peer of n - 1, 0 has no place in the tree. */
+    readonly tier: number;
+    /** The peer that feeds the page; undefined: the server. */
+    readonly parent: number | undefined;
+    /** The peers that the page feeds, and the bytes handed to each. */
+    readonly children: readonly Child[];
+}
