@@ -28,7 +28,7 @@ use requests::Refusal;
 use session::{Session, peer_of, session_of};
 pub use stats::{ChannelStats, HubStats};
 use tree::{Action, Context};
-pub use tree::{Place, TreeNode};
+pub use tree::{LINK_SIGNALS_MAX, Place, TreeNode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {

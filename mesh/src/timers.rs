@@ -6,7 +6,7 @@
 //! | hub | `Head` | a second without a frame | signs a head |
 //! | hub | `Heartbeat` | every `heartbeat` | pings a quiet session, closes a silent one |
 //! | hub | `LinkSetup` | `link_setup` after `assign` | gives up the link |
-//! | hub | `Retry` | backoff after three failed links, or a second without a free slot | looks for a parent again |
+//! | hub | `Retry` | backoff after three failed links, or when a refused parent may be tried again | looks for a parent |
 //! | peer | `SessionSilent` | every heartbeat | closes a silent session |
 //! | peer | `Subscribe` | what the server asked for | asks again for a channel that was not ready |
 //! | peer | `LinkSetup` | `link_setup` after `assign` or `expect` | gives up the link |

@@ -378,3 +378,102 @@ fn an_event_that_no_frame_can_hold_is_a_gap_and_those_around_it_arrive() {
     }
     assert_eq!(net.hub.channel_stats(&channel()).unwrap().unfit, 2);
 }
+
+/// A root whose application does not read, so that it takes no more frames.
+fn stalled_root() -> Net {
+    let mut root = relay(4);
+    root.log = LogLimits { bytes: 4_000, entries: 1_000 };
+    let mut net = Net::new(6, roots(1), CALM);
+    net.join(PARENT, root, Since::Earliest);
+    net.run_until("the root is placed", |net| net.is_settled(PARENT));
+    net.nodes.get_mut(&PARENT).unwrap().reads = false;
+    for body in bodies(60) {
+        net.publish([body]);
+        net.run_for(Duration::from_millis(10));
+    }
+    assert_eq!(net.nodes[&PARENT].peer.stats().stalls, 1);
+    net
+}
+
+fn wake(net: &mut Net, node: u64) {
+    net.nodes.get_mut(&node).unwrap().reads = true;
+    net.drain_peer(node);
+}
+
+#[test]
+fn regression_a_peer_whose_application_is_too_slow_gets_no_children_until_it_has_caught_up() {
+    let mut net = stalled_root();
+    net.join(CHILD, relay(0), Since::Earliest);
+    net.publish(bodies(10));
+    net.run_until("the child has everything", |net| net.offsets(CHILD) == sequence(70));
+    assert_eq!(net.parent(CHILD), None);
+    wake(&mut net, PARENT);
+    net.run_until("caught up", Net::is_caught_up);
+    net.run_until("a child after all", |net| net.parent(CHILD) == Some(PARENT));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    for node in [PARENT, CHILD] {
+        assert_eq!(net.offsets(node), sequence(80));
+    }
+}
+
+#[test]
+fn regression_a_gap_does_not_swallow_what_a_slow_peer_has_not_taken() {
+    let mut net = stalled_root();
+    net.source(SourceUpdate::Opened(Position::new(8, -1)));
+    net.publish(bodies(3));
+    net.run_for(Duration::from_secs(1));
+    wake(&mut net, PARENT);
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(PARENT), [sequence(60), sequence(3)].concat());
+    assert_eq!(net.gaps(PARENT).len(), 1, "the one between the numberings");
+}
+
+#[test]
+fn regression_a_link_that_outlives_its_session_makes_no_request_before_the_subscription() {
+    let mut net = pair();
+    net.publish(bodies(5));
+    net.run_until("caught up", Net::is_caught_up);
+    // The server goes and comes back, and with it both sessions; the link between the two stays.
+    for node in [PARENT, CHILD] {
+        net.nodes.get_mut(&node).unwrap().session = None;
+        net.peer(node, tiercast_mesh::peer::Input::SessionClosed);
+    }
+    net.connect(CHILD);
+    net.connect(PARENT);
+    net.publish(bodies(5));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(10));
+    let refused = net.nodes[&CHILD].statuses.iter().any(|status| matches!(status, Status::Refused { .. }));
+    assert!(!refused, "the server had nothing to refuse");
+}
+
+#[test]
+fn a_peer_that_was_accused_leaves_its_tier_1_place_to_another() {
+    const THIRD: u64 = 3;
+    let mut net = pair_with(roots(1), relay(1), relay(4));
+    net.join(THIRD, relay(4), Since::Earliest);
+    net.run_until("a chain of three", |net| net.parent(THIRD) == Some(CHILD));
+    let mut spoilt = false;
+    net.tamper = Some(Box::new(move |from, to, bytes| {
+        let mut changed = bytes.to_vec();
+        if (from, to) == (PARENT, CHILD) && !std::mem::replace(&mut spoilt, true) {
+            let middle = changed.len() / 2;
+            changed[middle] ^= 1;
+        }
+        Some(changed.into())
+    }));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    net.run_until("another root", |net| {
+        net.nodes
+            .keys()
+            .any(|node| *node != PARENT && net.place(*node).is_some_and(|entry| entry.place == Place::Root))
+    });
+    assert_eq!(net.place(PARENT).unwrap().place, Place::Direct);
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    for node in [PARENT, CHILD, THIRD] {
+        assert_eq!(net.offsets(node), sequence(20));
+    }
+}

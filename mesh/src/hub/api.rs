@@ -16,14 +16,14 @@ pub enum Input<'a> {
     SessionClosed(SessionId),
     /// A source has news of its channel.
     Source(&'a ChannelName, SourceUpdate),
-    /// The time of [`Hub::poll_timeout`] has come.
+    /// The time of [`Hub::poll_timeout`](super::Hub::poll_timeout) has come.
     Timeout,
 }
 
 /// What the hub wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// There is something for this session: call [`Hub::poll_transmit`] whenever it is writable, until that
+    /// There is something for this session: call [`Hub::poll_transmit`](super::Hub::poll_transmit) whenever it is writable, until that
     /// gives nothing. Said once; the driver remembers.
     Transmit(SessionId),
     /// Close the connection. The hub has forgotten it already.

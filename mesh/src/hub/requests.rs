@@ -154,9 +154,9 @@ impl Hub {
 
     pub(super) fn on_signal(&mut self, session: SessionId, message: SignalMessage) {
         let link = message.link;
-        let tree = self.links.get(&link).and_then(|id| self.channels.get(id)).map(|channel| &channel.tree);
+        let channel = self.links.get(&link).and_then(|id| self.channels.get_mut(id));
         // A signal for a link that is no more crossed its `lost` on the way.
-        if let Some(other) = tree.and_then(|tree| tree.other_end(link, peer_of(session))) {
+        if let Some(other) = channel.and_then(|channel| channel.tree.signals_to(link, peer_of(session))) {
             self.send(session_of(other), ToPeer::Signal(message));
         }
     }

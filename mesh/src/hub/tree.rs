@@ -12,6 +12,10 @@ use tiercast_codec::{Code, LinkId, PeerId, Relay, Token};
 use super::HubConfig;
 use crate::{Time, timers::Timers};
 
+/// Most signals that are passed on for one link, both ways together. A negotiation takes two, and one more for each
+/// late candidate; the rest is dropped, so that nobody can flood a neighbour through the hub.
+pub const LINK_SIGNALS_MAX: u32 = 256;
+
 /// The tree of one channel.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
@@ -84,12 +88,16 @@ struct Node {
     failures: u32,
     /// A child said that it sent what the server never signed: it gets no more children.
     accused: bool,
+    /// Its application is too slow: it gets no children until it says that this is over.
+    is_lagging: bool,
 }
 
 #[derive(Debug)]
 struct Link {
     parent: PeerId,
     child: PeerId,
+    /// How many signals were passed on.
+    signals: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +125,7 @@ impl Tree {
             refused: BTreeMap::new(),
             failures: 0,
             accused: false,
+            is_lagging: false,
         };
         self.nodes.insert(peer, node);
         if relay.is_some() {
@@ -173,11 +182,16 @@ impl Tree {
         code: Code,
         context: &mut Context<'_>,
     ) {
-        if let Some(Link { parent, child }) = link.and_then(|link| self.links.get(&link))
+        if let Some(Link { parent, child, .. }) = link.and_then(|link| self.links.get(&link))
             && *child == peer
         {
             let parent = *parent;
             self.blame(now, peer, parent, code, context.config);
+        }
+        if link.is_none() && code == Code::LAGGING && self.nodes.contains_key(&peer) {
+            self.node(peer).is_lagging = false;
+            self.refresh(peer);
+            self.fill(now, context);
         }
         match self.nodes.get(&peer).map(|node| node.place) {
             Some(Place::Child(_) | Place::Linking(_)) => self.detach(peer, Code::REPLACED),
@@ -198,19 +212,24 @@ impl Tree {
         code: Code,
         context: &mut Context<'_>,
     ) {
-        let Some(Link { parent, child }) = self.links.get(&link) else { return };
+        let Some(Link { parent, child, .. }) = self.links.get(&link) else { return };
         let (parent, child) = (*parent, *child);
         if reporter == parent {
-            if code == Code::MALFORMED
-                && let Some(node) = self.nodes.get_mut(&child)
-            {
-                node.accused = true;
-                self.refresh(child);
+            match code {
+                Code::MALFORMED => self.accuse(child),
+                Code::LAGGING => {
+                    self.node(parent).is_lagging = true;
+                    self.refresh(parent);
+                }
+                _ => {}
             }
             // A child that is fed by this link has to say where it is before it can be fed again.
             self.fail(now, link, code, context);
         } else if reporter == child {
-            self.blame(now, child, parent, code, context.config);
+            // A child that is too slow itself has nothing to say against its parent.
+            if code != Code::LAGGING {
+                self.blame(now, child, parent, code, context.config);
+            }
             self.fail(now, link, code, context);
         }
     }
@@ -238,9 +257,14 @@ impl Tree {
         std::mem::take(&mut self.actions)
     }
 
-    /// The other end of a link, if `peer` is one of its ends.
-    pub(crate) fn other_end(&self, link: LinkId, peer: PeerId) -> Option<PeerId> {
-        let Link { parent, child } = self.links.get(&link)?;
+    /// To whom a signal of `peer` for a link goes: the other end, if `peer` is one of its ends and has not signaled
+    /// too often.
+    pub(crate) fn signals_to(&mut self, link: LinkId, peer: PeerId) -> Option<PeerId> {
+        let Link { parent, child, signals } = self.links.get_mut(&link)?;
+        *signals += 1;
+        if *signals > LINK_SIGNALS_MAX {
+            return None;
+        }
         [(*parent, *child), (*child, *parent)]
             .into_iter()
             .find(|(end, _)| *end == peer)
@@ -318,7 +342,7 @@ impl Tree {
         let link = LinkId(*context.next_link);
         let mut token = Token::default();
         context.rng.fill_bytes(&mut token.0);
-        self.links.insert(link, Link { parent, child });
+        self.links.insert(link, Link { parent, child, signals: 0 });
         self.node(child).place = Place::Linking(link);
         self.node(parent).children.insert(link);
         self.refresh(parent);
@@ -328,7 +352,7 @@ impl Tree {
 
     /// A link did not come up, or broke: both ends are told, and the child goes on some other way.
     fn fail(&mut self, now: Time, link: LinkId, code: Code, context: &mut Context<'_>) {
-        let Some(Link { parent, child }) = self.links.get(&link) else { return };
+        let Some(Link { parent, child, .. }) = self.links.get(&link) else { return };
         let (parent, child) = (*parent, *child);
         let was_linking = self.nodes[&child].place == Place::Linking(link);
         self.actions.push(Action::Lost { peer: parent, link, code });
@@ -338,8 +362,10 @@ impl Tree {
         }
         let config = context.config;
         let node = self.node(child);
+        node.refused.retain(|_, until| *until > now);
         node.refused.insert(parent, now + config.parent_refused);
-        node.failures += 1;
+        // A parent that is too slow says nothing about whether the child can be reached.
+        node.failures += u32::from(code != Code::LAGGING);
         if node.failures >= config.link_tries || node.accused {
             let doublings = (node.failures - config.link_tries.min(node.failures)).min(5);
             node.place = Place::Direct;
@@ -355,11 +381,23 @@ impl Tree {
         if matches!(code, Code::LOST | Code::DEPARTED | Code::REPLACED) {
             return;
         }
-        self.node(child).refused.insert(parent, now + config.parent_refused);
+        let refused = &mut self.node(child).refused;
+        refused.retain(|_, until| *until > now);
+        refused.insert(parent, now + config.parent_refused);
         if matches!(code, Code::BAD_SIGNATURE | Code::MALFORMED) {
-            self.node(parent).accused = true;
-            self.refresh(parent);
+            self.accuse(parent);
         }
+    }
+
+    /// A peer that sends what the server never signed gets no more children, and no place in tier 1.
+    fn accuse(&mut self, peer: PeerId) {
+        self.node(peer).accused = true;
+        if self.node(peer).place == Place::Root {
+            self.unroot(peer);
+            self.node(peer).place = Place::Direct;
+            self.actions.push(Action::Placed { peer, tier: 0 });
+        }
+        self.refresh(peer);
     }
 
     /// Takes a peer away from its parent, which is told.
@@ -447,6 +485,6 @@ impl Node {
     }
 
     fn may_have_children(&self) -> bool {
-        self.children_max() > 0 && !self.accused
+        self.children_max() > 0 && !self.accused && !self.is_lagging
     }
 }

@@ -31,7 +31,7 @@ pub enum Input {
     },
     /// The application wants a channel no longer.
     Unsubscribe(ChannelName),
-    /// The time of [`Peer::poll_timeout`] has come.
+    /// The time of [`Peer::poll_timeout`](super::Peer::poll_timeout) has come.
     Timeout,
 }
 
@@ -47,10 +47,10 @@ pub enum Target {
 /// What the peer wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// There is something for this target: call [`Peer::poll_transmit`] whenever it is writable, until that
+    /// There is something for this target: call [`Peer::poll_transmit`](super::Peer::poll_transmit) whenever it is writable, until that
     /// gives nothing. Said once; the driver remembers.
     Transmit(Target),
-    /// Close the connection to the server; reconnect if the code allows it.
+    /// Close the connection to the server; and reconnect after a while.
     CloseSession {
         /// The WebSocket close code.
         code: Code,

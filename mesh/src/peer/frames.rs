@@ -16,16 +16,15 @@ impl Peer {
                 self.stats.duplicates += 1;
                 return Ok(());
             }
+            // The server says `gap` before it begins a new numbering: then this was not ours to take yet.
+            Relation::NewEpoch | Relation::Ahead if from == Target::Session => {
+                self.stats.not_taken += 1;
+                self.ask_again(id);
+                return Ok(());
+            }
             Relation::Ahead => {
                 self.stats.not_taken += 1;
-                if from != Target::Session {
-                    return Err(Code::UNAVAILABLE);
-                }
-                // The server may not have heard yet where we are; it is told once.
-                if !subscription.has_asked && !subscription.is_stalled {
-                    self.ask_feed(id, None, Code::UNAVAILABLE);
-                }
-                return Ok(());
+                return Err(Code::UNAVAILABLE);
             }
             Relation::Next | Relation::NewEpoch => {}
         }
@@ -52,7 +51,7 @@ impl Peer {
         Ok(())
     }
 
-    pub(super) fn on_head(&mut self, head: Head, _from: Target) -> Result<(), Code> {
+    pub(super) fn on_head(&mut self, head: Head) -> Result<(), Code> {
         let Some(subscription) = self.subscriptions.get_mut(&head.channel) else { return Ok(()) };
         if subscription.head.as_ref().is_some_and(|known| known.time_us >= head.time_us) {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tiercast_codec::{
-    At, ChannelId, Code, DecodeError, Fed, Frame, Item, Join, Joined, LinkId, LinkMessage, Ping, Pong,
+    At, ChannelId, Code, DecodeError, Fed, Frame, Head, Item, Join, Joined, LinkId, LinkMessage, Ping, Pong,
     Report, ToHub, WireMessage,
 };
 
@@ -59,7 +59,7 @@ impl Peer {
                 },
                 _ if !follows => return Err(Code::UNEXPECTED),
                 Item::Frame(frame) => self.on_link_frame(link, frame)?,
-                Item::Head(head) => self.on_head(head, Target::Link(link))?,
+                Item::Head(head) => self.on_link_head(link, head)?,
                 Item::Chunk { is_last, part } => {
                     if let Some(frame) = state.assemble(&part, is_last).map_err(|_| Code::MALFORMED)? {
                         self.on_link_frame(link, frame)?;
@@ -68,6 +68,13 @@ impl Peer {
             }
         }
         Ok(())
+    }
+
+    fn on_link_head(&mut self, link: LinkId, head: Head) -> Result<(), Code> {
+        if self.links.get(&link).is_some_and(|state| state.channel != head.channel) {
+            return Err(Code::UNEXPECTED);
+        }
+        self.on_head(head)
     }
 
     pub(super) fn on_link_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), Code> {
@@ -124,6 +131,15 @@ impl Peer {
         let Some(position) = subscription.and_then(Subscription::position) else {
             return Err(Code::UNAVAILABLE);
         };
+        if subscription.is_some_and(|subscription| subscription.is_stalled) {
+            return Err(Code::LAGGING);
+        }
+        if subscription
+            .and_then(|subscription| subscription.serves_from)
+            .is_some_and(|from| join.position < from)
+        {
+            return Err(Code::UNAVAILABLE);
+        }
         self.timers.clear(Timer::LinkSetup(link));
         state.end = End::Serves(Service::new(join.position));
         let (channel, count) =
@@ -229,7 +245,10 @@ impl Peer {
             subscription.parent = None;
             let channel = subscription.channel.clone();
             self.outputs.push_back(Output::Status(Status::Parent { channel, parent: None }));
-            return self.ask_feed(id, Some(link), code);
+            // While the application is too slow nothing is asked for: the end of that asks.
+            if !subscription.is_stalled {
+                return self.ask_feed(id, Some(link), code);
+            }
         }
         if subscription.joining == Some(link) {
             subscription.joining = None;

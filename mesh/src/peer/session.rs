@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use tiercast_codec::{
     Assign, ChannelId, Code, DecodeError, ErrorMessage, Expect, Feed, Gap, Hello, Item, LinkId,
-    PROTOCOL_VERSION, Ping, Pong, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer, Welcome, WireMessage,
+    PROTOCOL_VERSION, Ping, Pong, PublicKey, Report, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
+    Welcome, WireMessage,
 };
 
 use super::{
@@ -63,7 +64,7 @@ impl Peer {
         for item in items {
             match item {
                 Item::Frame(frame) => self.on_frame(frame, Target::Session).map_err(Refusal::because)?,
-                Item::Head(head) => self.on_head(head, Target::Session).map_err(Refusal::because)?,
+                Item::Head(head) => self.on_head(head).map_err(Refusal::because)?,
                 Item::Chunk { .. } => return Err(Refusal::because(Code::UNEXPECTED)),
                 Item::Control(bytes) => match ToPeer::decode(&bytes) {
                     Ok(message) => self.on_message(message)?,
@@ -112,19 +113,30 @@ impl Peer {
         if self.session == Session::Open {
             return;
         }
-        self.session = Session::Open;
-        self.keys = welcome.keys.iter().map(|key| key.0).collect();
-        self.heartbeat = std::time::Duration::from_millis(welcome.heartbeat_ms.into());
-        self.timers.set(Timer::SessionSilent, self.now + self.heartbeat);
-        let Welcome { peer, server_time_us, ice_servers, .. } = welcome;
-        self.outputs.push_back(Output::Status(Status::Welcome { peer, server_time_us, ice_servers }));
         // The hub knows nothing of the links of an earlier session.
         for link in self.links.keys().copied().collect::<Vec<_>>() {
             self.outputs.push_back(Output::CloseLink { link, bye: Some(bye(Code::DEPARTED)) });
             self.drop_link(link, Code::DEPARTED, HubKnows::Yes);
         }
+        self.session = Session::Open;
+        self.learn_keys(welcome.keys.iter().map(|key| key.0).collect());
+        self.heartbeat = std::time::Duration::from_millis(welcome.heartbeat_ms.into());
+        self.timers.set(Timer::SessionSilent, self.now + self.heartbeat);
+        let Welcome { peer, server_time_us, ice_servers, .. } = welcome;
+        self.outputs.push_back(Output::Status(Status::Welcome { peer, server_time_us, ice_servers }));
         for id in self.subscriptions.keys().copied().collect::<Vec<_>>() {
             self.ask_for(id);
+        }
+    }
+
+    /// Takes the server's keys. What was signed with earlier ones is good for us, but not for children who know
+    /// only the new ones.
+    fn learn_keys(&mut self, keys: Vec<PublicKey>) {
+        if self.keys != keys {
+            for subscription in self.subscriptions.values_mut() {
+                subscription.serves_from = subscription.position();
+            }
+            self.keys = keys;
         }
     }
 
@@ -159,15 +171,17 @@ impl Peer {
 
     pub(super) fn on_gap(&mut self, gap: &Gap) {
         let id = gap.channel.id();
-        if let Some(Taken { log, .. }) =
-            self.subscriptions.get_mut(&id).and_then(|subscription| subscription.taken.as_mut())
-        {
-            let reached = log.head();
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        let Some(Taken { log, .. }) = &mut subscription.taken else { return };
+        let reached = log.head();
+        if subscription.is_stalled || reached < gap.from {
+            // Between what we have and the gap lies what the server sent and we did not take.
+            self.ask_again(id);
+        } else if gap.to.epoch != reached.epoch || gap.to.offset > reached.offset {
             // What we have got meanwhile from a parent is not gone.
-            if gap.to.epoch != reached.epoch || gap.to.offset > reached.offset {
-                log.jump(gap.to, gap.reason);
-                self.announce_children(id);
-            }
+            log.jump(gap.to, gap.reason);
+            subscription.has_asked = false;
+            self.announce_children(id);
         }
     }
 
@@ -202,6 +216,9 @@ impl Peer {
     pub(super) fn on_expect(&mut self, expect: Expect) {
         let id = expect.channel.id();
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        if subscription.is_stalled {
+            return self.tell_hub(ToHub::Report(Report { link: expect.link, code: Code::LAGGING }));
+        }
         subscription.children.insert(expect.link);
         let link = Link::new(self.now, id, expect.child, expect.token, End::AwaitsChild);
         self.open_link(expect.link, link, expect.offers);
@@ -210,12 +227,22 @@ impl Peer {
     /// Asks the server to feed a subscription from where we are.
     pub(super) fn ask_feed(&mut self, id: ChannelId, link: Option<LinkId>, code: Code) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        // A request under way says where we are, too.
-        if let Some(position) = subscription.position().filter(|_| subscription.request.is_none()) {
+        // A request under way says where we are, too, and so does the first one of the next session.
+        let may_ask = subscription.request.is_none() && self.session == Session::Open;
+        if let Some(position) = subscription.position().filter(|_| may_ask) {
             subscription.has_asked = true;
             let channel = subscription.channel.clone();
             self.stats.feeds += 1;
             self.tell_hub(ToHub::Feed(Feed { channel, position, link, code }));
+        }
+    }
+
+    /// Asks the server to feed a subscription that did not take what it sent. Asks once until something is taken,
+    /// and not while the application is too slow: the end of that asks.
+    pub(super) fn ask_again(&mut self, id: ChannelId) {
+        let is_due = |subscription: &Subscription| !subscription.has_asked && !subscription.is_stalled;
+        if self.subscriptions.get(&id).is_some_and(is_due) {
+            self.ask_feed(id, None, Code::UNAVAILABLE);
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Subscription {
     pub(super) request: Option<u64>,
     /// Whether the server was asked to feed and nothing was taken since.
     pub(super) has_asked: bool,
+    /// Children are served from here on only: what is older was signed with keys that they do not know.
+    pub(super) serves_from: Option<Position>,
     /// Whether frames are refused until the application has read some.
     pub(super) is_stalled: bool,
     since: Since,
@@ -62,6 +64,7 @@ impl Subscription {
             tier: 0,
             request: None,
             has_asked: false,
+            serves_from: None,
             is_stalled: false,
             since,
             patterns,
