@@ -20,6 +20,9 @@ use server::ServerReport;
 /// The experiment ends without success when nothing more has been delivered for this long.
 const STALLED: Duration = Duration::from_secs(60);
 
+/// Reports without news before the experiment ends; there are two a second.
+const QUIET_REPORTS: u32 = 3;
+
 /// What to measure.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct ExperimentOptions {
@@ -165,11 +168,16 @@ async fn measure(options: ExperimentOptions, broker: Option<&mut Broker>) -> any
 async fn watch(swarm: &mut Child, options: &ExperimentOptions) -> anyhow::Result<()> {
     let expected = options.peers * options.events;
     let mut progress = (0, Instant::now());
+    // Once everything is there, a few reports more: a repeated event would come late.
+    let mut quiet = 0;
     loop {
         let line: swarm::Line = swarm.line().await.context("the swarm ended early")?;
         let delivered = line.report.delivered;
         show(&line.report, options, expected);
         if delivered >= expected {
+            quiet += 1;
+        }
+        if quiet == QUIET_REPORTS {
             return Ok(());
         }
         if delivered > progress.0 {

@@ -121,7 +121,6 @@ impl Hub {
     pub fn poll_transmit(&mut self, session: SessionId) -> Option<Bytes> {
         let state = self.sessions.get_mut(&session)?;
         if let Some(bytes) = state.pop() {
-            self.stats.control_bytes += bytes.len() as u64;
             state.last_sent = self.now;
             return Some(bytes);
         }
@@ -286,18 +285,18 @@ impl Hub {
                 self.count(id, |stats| stats.links += 1);
                 // The child wants the link, so it makes the offer.
                 let expect = Expect { channel: channel.clone(), link, child, token, offers: false };
-                self.send(session_of(parent), ToPeer::Expect(expect));
+                self.send_on(id, session_of(parent), ToPeer::Expect(expect));
                 let assign = Assign { channel, link, parent, token, offers: true };
-                self.send(session_of(child), ToPeer::Assign(assign));
+                self.send_on(id, session_of(child), ToPeer::Assign(assign));
             }
             Action::Lost { peer, link, code } => {
                 if self.links.remove(&link).is_some() {
                     self.count(id, |stats| stats.links_lost += 1);
                 }
-                self.send(session_of(peer), ToPeer::Lost(Lost { link, code }));
+                self.send_on(id, session_of(peer), ToPeer::Lost(Lost { link, code }));
             }
             Action::Placed { peer, tier } => {
-                self.send(session_of(peer), ToPeer::Place(PlaceMessage { channel, tier }));
+                self.send_on(id, session_of(peer), ToPeer::Place(PlaceMessage { channel, tier }));
             }
         }
     }
@@ -308,15 +307,28 @@ impl Hub {
         }
     }
 
+    /// Says something about a channel.
+    fn send_on(&mut self, id: ChannelId, session: SessionId, message: ToPeer) {
+        let bytes = self.queue(session, &message);
+        self.count(id, |stats| stats.control_bytes += bytes);
+    }
+
+    /// Says something about no channel.
     fn send(&mut self, session: SessionId, message: ToPeer) {
+        let bytes = self.queue(session, &message);
+        self.stats.control_bytes += bytes;
+    }
+
+    /// Queues a message; says how large it is.
+    fn queue(&mut self, session: SessionId, message: &ToPeer) -> u64 {
         // A peer that has just left may still be named by an action of the tree.
-        let Some(state) = self.sessions.get_mut(&session) else { return };
-        if state.push(&message).is_ok() {
-            announce(&mut self.sessions, &mut self.outputs, session);
-        } else {
-            let reason = "control messages are not being read".to_owned();
-            self.close(self.now, session, Code::SLOW, reason);
-        }
+        let Some(state) = self.sessions.get_mut(&session) else { return 0 };
+        let Ok(bytes) = state.push(message) else {
+            self.close(self.now, session, Code::SLOW, "control messages are not being read".to_owned());
+            return 0;
+        };
+        announce(&mut self.sessions, &mut self.outputs, session);
+        bytes as u64
     }
 
     fn close(&mut self, now: Time, session: SessionId, code: Code, reason: String) {

@@ -270,7 +270,8 @@ impl Client {
         }
     }
 
-    /// Ends at once, without a word to anybody, as if the process had been killed.
+    /// Ends at once, without a goodbye in the protocol. Connections are closed by the system, so neighbours and
+    /// server see it sooner than the death of a whole machine.
     pub fn kill(self) {
         self.task.abort();
     }

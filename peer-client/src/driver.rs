@@ -199,8 +199,7 @@ impl Driver {
                 });
                 if retry_in.is_none() {
                     for (_, subscriber) in std::mem::take(&mut self.subscribers) {
-                        let _ =
-                            subscriber.try_send(Notification::Refused { code: None, reason: reason.clone() });
+                        refuse(subscriber, None, reason.clone());
                     }
                     self.is_closing = true;
                 }
@@ -285,7 +284,7 @@ impl Driver {
             }
             Status::Refused { channel: Some(channel), code, reason } => {
                 if let Some(subscriber) = self.subscribers.remove(&channel) {
-                    let _ = subscriber.try_send(Notification::Refused { code: Some(code), reason });
+                    refuse(subscriber, Some(code), reason);
                 }
             }
             Status::Refused { channel: None, code, reason } => {
@@ -422,6 +421,14 @@ impl From<Delivery> for Notification {
             Delivery::Gap { from, to, reason, .. } => Self::Gap { from, to, reason },
         }
     }
+}
+
+/// Ends a subscription with the reason, as soon as the application has room for it.
+fn refuse(subscriber: mpsc::Sender<Notification>, code: Option<Code>, reason: String) {
+    tokio::spawn(async move {
+        // An application that has gone needs no reason.
+        let _ = subscriber.send(Notification::Refused { code, reason }).await;
+    });
 }
 
 /// Handles what else has arrived, as far as that is little.

@@ -12,7 +12,7 @@ use tokio_tungstenite::{
     tungstenite::{
         Error, Message,
         client::IntoClientRequest,
-        http::HeaderValue,
+        http::{HeaderValue, StatusCode},
         protocol::{CloseFrame, WebSocketConfig},
     },
 };
@@ -106,7 +106,7 @@ fn connect_error(error: &Error) -> Ended {
         Error::Url(_) | Error::HttpFormat(_) => {
             Ended { reason: format!("{error}: expected ws://HOST:PORT/v1/ws"), may_retry: false }
         }
-        Error::Http(response) if response.status().is_client_error() => {
+        Error::Http(response) if is_final(response.status()) => {
             let text = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             Ended {
                 reason: format!("the server answered {}: {}", response.status(), text.trim()),
@@ -115,6 +115,11 @@ fn connect_error(error: &Error) -> Ended {
         }
         _ => Ended::retry(error.to_string()),
     }
+}
+
+/// Whether the same request would be refused again: not if the server only asks for patience.
+fn is_final(status: StatusCode) -> bool {
+    status.is_client_error() && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
 async fn carry(

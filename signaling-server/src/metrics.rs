@@ -76,7 +76,7 @@ impl Scrape {
         )?;
         let help = "Messages of peers that could not be decoded; each closed its session";
         page.counter("messages_malformed", help, None, malformed)?;
-        let help = "Bytes of control messages handed to sessions, without heads and gaps";
+        let help = "Bytes of control messages that are about no channel";
         page.counter("session_control", help, Some(Unit::Bytes), hub.control_bytes)?;
         let help = "Events of a broker that no frame can hold; a gap took the place of each";
         page.counter("events_oversized", help, None, unfit)
@@ -89,9 +89,12 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         ("events", "Events taken from the source", None, |channel| channel.stats.events),
         ("frames", "Frames sealed", None, |channel| channel.stats.frames),
         ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),
-        ("control", "Bytes of heads and gaps handed to sessions", Some(Unit::Bytes), |channel| {
-            channel.stats.control_bytes
-        }),
+        (
+            "control",
+            "Bytes of heads, gaps, tree and signaling messages handed to sessions",
+            Some(Unit::Bytes),
+            |channel| channel.stats.control_bytes,
+        ),
         ("direct_data", "Bytes of frames if the server fed every subscriber", Some(Unit::Bytes), |channel| {
             channel.stats.direct_data_bytes
         }),

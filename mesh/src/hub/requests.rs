@@ -41,7 +41,7 @@ impl Hub {
                 let id = unsubscribe.channel.id();
                 if self.leave(now, session, id) {
                     let answer = Unsubscribed { id: unsubscribe.id, channel: unsubscribe.channel };
-                    self.send(session, ToPeer::Unsubscribed(answer));
+                    self.send_on(id, session, ToPeer::Unsubscribed(answer));
                 } else {
                     self.fail_not_subscribed(session, Some(unsubscribe.id), &unsubscribe.channel);
                 }
@@ -131,7 +131,7 @@ impl Hub {
             head: channel.head().map_or(BEFORE_FIRST, |head| head.offset),
             recovered,
         };
-        self.send(session, ToPeer::Subscribed(answer));
+        self.send_on(id, session, ToPeer::Subscribed(answer));
         self.with_tree(id, |tree, context| tree.join(now, peer, subscribe.relay, context));
     }
 
@@ -154,10 +154,11 @@ impl Hub {
 
     pub(super) fn on_signal(&mut self, session: SessionId, message: SignalMessage) {
         let link = message.link;
-        let channel = self.links.get(&link).and_then(|id| self.channels.get_mut(id));
+        let Some(id) = self.links.get(&link).copied() else { return };
+        let channel = self.channels.get_mut(&id);
         // A signal for a link that is no more crossed its `lost` on the way.
         if let Some(other) = channel.and_then(|channel| channel.tree.signals_to(link, peer_of(session))) {
-            self.send(session_of(other), ToPeer::Signal(message));
+            self.send_on(id, session_of(other), ToPeer::Signal(message));
         }
     }
 

@@ -33,8 +33,12 @@ impl Session {
         }
     }
 
-    pub(super) fn push(&mut self, message: &ToPeer) -> Result<(), Full> {
-        self.outbox.push(message.encode())
+    /// Queues a message; says how large it is.
+    pub(super) fn push(&mut self, message: &ToPeer) -> Result<usize, Full> {
+        let bytes = message.encode();
+        let length = bytes.len();
+        self.outbox.push(bytes)?;
+        Ok(length)
     }
 
     pub(super) fn pop(&mut self) -> Option<bytes::Bytes> {

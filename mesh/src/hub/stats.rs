@@ -11,7 +11,7 @@ pub struct ChannelStats {
     pub frames: u64,
     /// Bytes of frames handed to sessions.
     pub data_bytes: u64,
-    /// Bytes of heads and gap messages handed to sessions.
+    /// Bytes of everything else about the channel handed to sessions: heads, gaps, the tree, signaling.
     pub control_bytes: u64,
     /// Bytes of the same frames if every subscriber had been fed by the server.
     pub direct_data_bytes: u64,
@@ -36,6 +36,6 @@ pub struct HubStats {
     pub sessions_closed_by_hub: u64,
     /// Messages that could not be decoded.
     pub malformed: u64,
-    /// Bytes of control messages handed to sessions, beside what channels count.
+    /// Bytes of control messages that are about no channel.
     pub control_bytes: u64,
 }

@@ -74,7 +74,8 @@ fn print(line: &Value) -> anyhow::Result<()> {
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("cannot write to stdout")
 }
 
-/// An event for machines. A body that is JSON or text stands as it is, any other in hexadecimal.
+/// An event for machines. A body that is JSON is printed as JSON (spaces may differ), text as text,
+/// any other in hexadecimal.
 fn event_json(epoch: Epoch, event: &Event) -> Value {
     let message = &event.message;
     let mut line = json!({

@@ -8,11 +8,6 @@ import type { DriverSettings } from "./io/driver.js";
 /** Options of {@link connect}. */
 export interface ConnectOptions {
   /**
-   * Shown to the server with each connection, as `?token=` in its address; a function is asked for a fresh one each
-   * time. Default: none.
-   */
-  readonly token?: string | (() => string | Promise<string>);
-  /**
    * Whether to take part in the mesh: to be fed by other peers and to feed others. Peers that are linked learn each
    * other's addresses; with `false` nobody but the server does, and the server feeds the page for good. Default:
    * true where the browser has WebRTC.
@@ -51,7 +46,7 @@ const CLIENT = "tiercast-peer-web/0.1.0";
 
 /** @internal */
 export function driverSettings(url: string | URL, options: ConnectOptions, hasWebRtc: boolean): DriverSettings {
-  const { token, iceServers = [], iceTransportPolicy = "all", client = CLIENT } = options;
+  const { iceServers = [], iceTransportPolicy = "all", client = CLIENT } = options;
   const childrenMax = within("maxChildren", options.maxChildren ?? 4, 0, 64);
   const logBytes = within("logBytes", options.logBytes ?? DEFAULT_CONFIG.log.bytes, 64 << 10, 256 << 20);
   const relays = (options.relay ?? true) && hasWebRtc;
@@ -61,15 +56,7 @@ export function driverSettings(url: string | URL, options: ConnectOptions, hasWe
     relay: relays ? { node: "browser", children_max: childrenMax } : undefined,
     log: { ...DEFAULT_CONFIG.log, bytes: logBytes },
   };
-  const address = sessionUrl(url);
-  const withToken = async (): Promise<string> => {
-    const text = typeof token === "function" ? await token() : token;
-    if (text === undefined) return address.href;
-    const complete = new URL(address);
-    complete.searchParams.set("token", text);
-    return complete.href;
-  };
-  return { url: withToken, config, iceServers, iceTransportPolicy };
+  return { url: sessionUrl(url).href, config, iceServers, iceTransportPolicy };
 }
 
 /** The WebSocket's address: `/v1/ws` unless another path is given, `ws` for `http`, relative to the page. @internal */

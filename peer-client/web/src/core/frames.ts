@@ -14,23 +14,23 @@ export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boo
     state.stats.duplicates++;
     return "done";
   }
-  if (relation === "ahead") {
+  // The server says `gap` before it begins a new numbering: then this was not ours to take yet.
+  if (from === "session" && relation !== "next") {
     state.stats.notTaken++;
-    if (from !== "session") throw new Refusal(Code.unavailable);
-    // The server may not have heard yet where we are; it is told once.
-    if (!subscription.hasAsked && !subscription.isStalled) {
-      state.askFeed(frame.header.channel, undefined, Code.unavailable);
-    }
+    state.askAgain(frame.header.channel);
     return "done";
   }
-  if (subscription.isStalled || taken.isFull(bytes)) {
+  if (relation === "ahead") {
+    state.stats.notTaken++;
+    throw new Refusal(Code.unavailable);
+  }
+  if (subscription.isStalled || !taken.hasRoom(bytes)) {
     state.stats.notTaken++;
     stall(state, frame.header.channel);
     return "done";
   }
   if (!isGenuine) return { item: { kind: "frame", frame }, signed: frame.signed(subscription.channel) };
   if (relation === "new_epoch") taken.log.jump(frame.positionBefore, "epoch");
-  taken.reader.bytesAhead += bytes;
   taken.log.push(frame);
   subscription.hasAsked = false;
   state.stats.frames++;
@@ -70,7 +70,7 @@ export function endStall(state: State, id: number): void {
   const subscription = state.subscriptions.get(id);
   const taken = subscription?.taken;
   if (subscription?.isStalled !== true || taken === undefined) return;
-  if (taken.reader.bytesAhead > taken.log.limits.bytes / 2) return;
+  if (taken.unreadBytes > taken.log.limits.bytes / 2) return;
   subscription.isStalled = false;
   state.askFeed(id, undefined, Code.lagging);
 }

@@ -51,6 +51,7 @@ export function onLinkItem(state: State, id: number, link: Link, item: Item, isG
     case "frame":
       return onLinkFrame(state, id, link, item.frame, isGenuine);
     case "head":
+      if (link.channel !== item.head.channel) throw new Refusal(Code.unexpected);
       return onHead(state, item.head, isGenuine);
     case "chunk": {
       const frame = link.assemble(item.part, item.isLast);
@@ -113,6 +114,9 @@ function onJoin(state: State, id: number, link: Link, join: Message<"join">): vo
   const subscription = state.subscriptions.get(link.channel);
   const position = subscription?.position;
   if (subscription === undefined || position === undefined) throw new Refusal(Code.unavailable);
+  if (subscription.isStalled) throw new Refusal(Code.lagging);
+  const { servesFrom } = subscription;
+  if (servesFrom !== undefined && comparePositions(join.position, servesFrom) < 0) throw new Refusal(Code.unavailable);
   state.timers.clear({ kind: "link_setup", link: id });
   link.end = { kind: "serves", service: new Service(join.position) };
   state.say({ kind: "children", channel: subscription.channel, count: state.countChildren(link.channel) });
@@ -191,6 +195,6 @@ function positionOf(state: State, link: Link): Position | undefined {
   return state.subscriptions.get(link.channel)?.position;
 }
 
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+export function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

@@ -97,7 +97,20 @@ export class FrameLog {
 
   /** Bytes of the frames that a reader at `cursor` has not had. */
   bytesAfter(cursor: Position): number {
-    return this.#entries.slice(this.#indexAfter(cursor)).reduce((sum, entry) => sum + entry.bytes, 0);
+    let bytes = 0;
+    for (let index = this.#indexAfter(cursor); index < this.#entries.length; index++) bytes += this.#at(index).bytes;
+    return bytes;
+  }
+
+  /** Whether a reader at `cursor` would still find everything after a frame of so many bytes came. */
+  hasRoom(cursor: Position, bytes: number): boolean {
+    const fits = (kept: number, entries: number): boolean =>
+      kept + bytes <= this.limits.bytes && entries < this.limits.entries;
+    const unread = this.#entries.length - this.#indexAfter(cursor);
+    // The newest entry stays, however large: one who has read everything loses nothing.
+    return (
+      unread === 0 || fits(this.#bytes, this.#entries.length - this.#start) || fits(this.bytesAfter(cursor), unread)
+    );
   }
 
   #at(index: number): Entry {

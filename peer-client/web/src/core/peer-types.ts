@@ -45,7 +45,7 @@ export type Output =
       readonly keys: readonly Uint8Array[];
       readonly signed: SignedMessage;
     }
-  /** Close the connection to the server; reconnect if the code allows it. */
+  /** Close the connection to the server; and reconnect after a while, whatever the code. */
   | { readonly type: "closeSession"; readonly code: Code; readonly reason: string }
   /** Set up a link. `offers`: this end makes the offer. */
   | { readonly type: "openLink"; readonly link: number; readonly offers: boolean }

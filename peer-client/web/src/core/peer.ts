@@ -213,8 +213,9 @@ export class Peer {
   /** What the server sent too fast was dropped; it is asked for again, now that the rest is done with. */
   #onOverrun(inbox: Inbox): void {
     inbox.isOverrun = false;
-    for (const [id, { parent }] of this.#state.subscriptionsInOrder()) {
-      if (parent === undefined) this.#state.askFeed(id, undefined, Code.lagging);
+    for (const [id, { parent, isStalled }] of this.#state.subscriptionsInOrder()) {
+      // The end of a stall asks by itself.
+      if (parent === undefined && !isStalled) this.#state.askFeed(id, undefined, Code.lagging);
     }
   }
 
@@ -269,10 +270,10 @@ export class Peer {
     const { stats } = this.#state;
     const code = error instanceof Refusal ? error.code : Code.malformed;
     if (code === Code.malformed) stats.malformed++;
+    if (code === Code.bad_signature) stats.badSignatures++;
     if (from === "session") {
       this.#state.closeSession(code, error.message);
     } else {
-      if (code === Code.bad_signature) stats.badSignatures++;
       this.#state.closeLink(from, code);
     }
   }

@@ -25,8 +25,6 @@ export type Delivery =
 
 /** Reads a log for the application, event by event. */
 export class Reader {
-  /** Bytes of frames in the log that lie ahead. */
-  bytesAhead = 0;
   #position: Position;
   readonly #patterns: readonly Pattern[];
   /** The events of the frame before `position` that have not been given yet, the next one last. */
@@ -36,6 +34,11 @@ export class Reader {
   constructor(position: Position, patterns: readonly Pattern[]) {
     this.#position = position;
     this.#patterns = patterns;
+  }
+
+  /** What the application has been given, or will be next. */
+  get position(): Position {
+    return this.#position;
   }
 
   /** The next delivery. */
@@ -56,7 +59,6 @@ export class Reader {
       const { frame } = read;
       this.#position = frame.position;
       this.#sealedUs = frame.header.timeUs;
-      this.bytesAhead = Math.max(0, this.bytesAhead - frame.bytes.length);
       try {
         this.#keep(frame.events(), from.offset);
       } catch (error) {

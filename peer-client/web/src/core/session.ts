@@ -10,7 +10,7 @@ import {
 } from "../codec/index.js";
 import { onFrame, onHead } from "./frames.js";
 import { Link, bye } from "./link.js";
-import { openLink } from "./links.js";
+import { isEqual, openLink } from "./links.js";
 import { Outbox } from "./outbox.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
@@ -96,18 +96,32 @@ function onMessage(state: State, message: ToPeer): void {
 
 function onWelcome(state: State, welcome: Message<"welcome">): void {
   if (state.session === "open") return;
-  state.session = "open";
-  state.keys = welcome.keys;
-  state.heartbeatUs = welcome.heartbeat_ms * 1000;
-  state.timers.set({ kind: "session_silent" }, state.now + state.heartbeatUs);
-  const { peer, server_time_us: serverTimeUs, ice_servers: iceServers } = welcome;
-  state.say({ kind: "welcome", peer, serverTimeUs, iceServers });
   // The hub knows nothing of the links of an earlier session.
   for (const link of [...state.links.keys()].sort((a, b) => a - b)) {
     state.outputs.push({ type: "closeLink", link, bye: bye(Code.departed) });
     state.dropLink(link, Code.departed, "hub_knows");
   }
+  state.session = "open";
+  learnKeys(state, welcome.keys);
+  state.heartbeatUs = welcome.heartbeat_ms * 1000;
+  state.timers.set({ kind: "session_silent" }, state.now + state.heartbeatUs);
+  const { peer, server_time_us: serverTimeUs, ice_servers: iceServers } = welcome;
+  state.say({ kind: "welcome", peer, serverTimeUs, iceServers });
   for (const [id] of state.subscriptionsInOrder()) askFor(state, id);
+}
+
+/**
+ * Takes the server's keys. What was signed with earlier ones is good for us, but not for children who know only the
+ * new ones.
+ */
+function learnKeys(state: State, keys: readonly Uint8Array[]): void {
+  const areSame = keys.length === state.keys.length && keys.every((key, index) => isEqual(key, state.keys[index] ?? key));
+  if (areSame) return;
+  state.keys = keys;
+  for (const subscription of state.subscriptions.values()) {
+    subscription.servesFrom = subscription.position;
+    subscription.head = undefined;
+  }
 }
 
 /** Asks the server for a channel, from where we are. */
@@ -144,16 +158,21 @@ function onLost(state: State, { link, code }: Message<"lost">): void {
   state.dropLink(link, code, "hub_knows");
 }
 
-function onGap(state: State, { channel, to, reason }: Message<"gap">): void {
-  const subscription = state.subscriptions.get(channelId(channel));
+function onGap(state: State, { channel, from, to, reason }: Message<"gap">): void {
+  const id = channelId(channel);
+  const subscription = state.subscriptions.get(id);
   const taken = subscription?.taken;
   if (subscription === undefined || taken === undefined) return;
   const reached = taken.log.head;
+  if (subscription.isStalled || comparePositions(reached, from) < 0) {
+    // Between what we have and the gap lies what the server sent and we did not take.
+    state.askAgain(id);
+    return;
+  }
   // What we have got meanwhile from a parent is not gone.
   if (to.epoch === reached.epoch && to.offset <= reached.offset) return;
-  // A log that begins anew holds nothing that the application has not read.
-  if (comparePositions(to, reached) < 0) taken.reader.bytesAhead = 0;
   taken.log.jump(to, reason);
+  subscription.hasAsked = false;
   state.announceChildren(subscription);
 }
 
@@ -186,6 +205,10 @@ function onExpect(state: State, { channel, link, child, token, offers }: Message
   const id = channelId(channel);
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
+  if (subscription.isStalled) {
+    state.tellHub({ type: "report", link, code: Code.lagging });
+    return;
+  }
   subscription.children.add(link);
   openLink(state, link, new Link(state.now, id, child, token, { kind: "awaits_child" }), offers);
 }

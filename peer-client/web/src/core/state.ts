@@ -106,12 +106,22 @@ export class State {
   askFeed(id: number, link: number | undefined, code: Code): void {
     const subscription = this.subscriptions.get(id);
     const position = subscription?.position;
-    // A request under way says where we are, too.
-    if (subscription === undefined || position === undefined || subscription.request !== undefined) return;
+    // A request under way says where we are, too, and so does the first one of the next session.
+    const mayAsk = subscription?.request === undefined && this.session === "open";
+    if (subscription === undefined || position === undefined || !mayAsk) return;
     subscription.hasAsked = true;
     this.stats.feeds++;
     const failed = link === undefined ? {} : { link };
     this.tellHub({ type: "feed", channel: subscription.channel, position, ...failed, code });
+  }
+
+  /**
+   * Asks the server to feed a subscription that did not take what it sent. Asks once until something is taken, and
+   * not while the application is too slow: the end of that asks.
+   */
+  askAgain(id: number): void {
+    const subscription = this.subscriptions.get(id);
+    if (subscription?.hasAsked === false && !subscription.isStalled) this.askFeed(id, undefined, Codes.unavailable);
   }
 
   /** Says something to the other end of a link. */
@@ -162,8 +172,11 @@ export class State {
     if (subscription.parent === link) {
       subscription.parent = undefined;
       this.say({ kind: "parent", channel, parent: undefined });
-      this.askFeed(state.channel, link, code);
-      return;
+      // While the application is too slow nothing is asked for: the end of that asks.
+      if (!subscription.isStalled) {
+        this.askFeed(state.channel, link, code);
+        return;
+      }
     }
     if (subscription.joining === link) {
       subscription.joining = undefined;

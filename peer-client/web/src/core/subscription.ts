@@ -25,6 +25,8 @@ export class Subscription {
   request: number | undefined;
   /** Whether the server was asked to feed and nothing was taken since. */
   hasAsked = false;
+  /** Children are served from here on only: what is older was signed with keys that they do not know. */
+  servesFrom: Position | undefined;
   /** Whether frames are refused until the application has read some. */
   isStalled = false;
   /** Exists once the server has said where the subscription starts. */
@@ -82,9 +84,13 @@ export class Taken {
     return comparePositions(frame.position, position) <= 0 ? "duplicate" : "ahead";
   }
 
-  /** Whether `bytes` more would push frames out of the log that the application has not read. */
-  isFull(bytes: number): boolean {
-    const ahead = this.reader.bytesAhead;
-    return ahead > 0 && ahead + bytes > this.log.limits.bytes;
+  /** Whether the log holds all that the application has not read, and has room for `bytes` more. */
+  hasRoom(bytes: number): boolean {
+    return this.log.hasRoom(this.reader.position, bytes);
+  }
+
+  /** Bytes of frames that the application has not read. */
+  get unreadBytes(): number {
+    return this.log.bytesAfter(this.reader.position);
   }
 }

@@ -12,8 +12,7 @@ const LATE_US = 1_000_000;
 const LATE_WAIT_MS = 250;
 
 export interface DriverSettings {
-  /** Asked for before each attempt to connect. */
-  readonly url: () => Promise<string>;
+  readonly url: string;
   readonly config: PeerConfig;
   /** STUN and TURN servers besides those that the server names. */
   readonly iceServers: readonly RTCIceServer[];

@@ -1,5 +1,5 @@
 /** The connection to the server, made again whenever it is lost, until the server or the application ends it. */
-import { Code, mayReconnect } from "../codec/index.js";
+import { type Code, mayReconnect } from "../codec/index.js";
 import { Backoff } from "./backoff.js";
 import type { Platform } from "./platform.js";
 import { Socket } from "./socket.js";
@@ -15,7 +15,7 @@ export interface SessionEvents {
 
 export class Session {
   readonly #platform: Platform;
-  readonly #url: () => Promise<string>;
+  readonly #url: string;
   readonly #events: SessionEvents;
   readonly #backoff: Backoff;
   #socket: Socket | undefined;
@@ -23,9 +23,10 @@ export class Session {
   #openedUs: number | undefined;
   #retryAfterMs = 0;
   #isPaused = true;
+  /** The connection was closed by us. */
+  #isLeft = false;
 
-  /** `url` is asked for before each attempt, so that a token in it can be a fresh one. */
-  constructor(platform: Platform, url: () => Promise<string>, events: SessionEvents) {
+  constructor(platform: Platform, url: string, events: SessionEvents) {
     this.#platform = platform;
     this.#url = url;
     this.#events = events;
@@ -48,8 +49,9 @@ export class Session {
     this.#connect();
   }
 
-  /** Closes the connection; it is made again if the code allows that. */
+  /** Closes the connection; it is made again, whatever the code: only the server can forbid that. */
   close(code: Code, reason: string): void {
+    this.#isLeft = true;
     this.#socket?.close(code, reason);
   }
 
@@ -71,19 +73,8 @@ export class Session {
     this.#events.connecting();
     this.#openedUs = undefined;
     this.#retryAfterMs = 0;
-    this.#url().then(
-      (url) => {
-        if (this.#isPaused) return;
-        this.#socket = this.#open(url);
-      },
-      (error: unknown) => {
-        if (!this.#isPaused) this.#onClosed(Code.lost, String(error));
-      },
-    );
-  }
-
-  #open(url: string): Socket {
-    return new Socket(this.#platform.openSocket, url, {
+    this.#isLeft = false;
+    this.#socket = new Socket(this.#platform.openSocket, this.#url, {
       opened: () => {
         this.#openedUs = this.#platform.now();
         this.#events.opened();
@@ -102,7 +93,7 @@ export class Session {
   }
 
   #onClosed(code: Code, reason: string): void {
-    if (this.#isPaused || !mayReconnect(code)) {
+    if (this.#isPaused || !(this.#isLeft || mayReconnect(code))) {
       this.#isPaused = true;
       this.#events.closed(code, reason, undefined);
       return;
