@@ -135,6 +135,7 @@ impl Peer {
         if self.keys != keys {
             for subscription in self.subscriptions.values_mut() {
                 subscription.serves_from = subscription.position();
+                subscription.head = None;
             }
             self.keys = keys;
         }

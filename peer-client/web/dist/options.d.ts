@@ -2,11 +2,6 @@ import { type Position } from "./codec/position.js";
 /** Options of {@link connect}. */
 export interface ConnectOptions {
     /**
-     * Shown to the server with each connection, as `?token=` in its address; a function is asked for a fresh one each
-     * time. Default: none.
-     */
-    readonly token?: string | (() => string | Promise<string>);
-    /**
      * Whether to take part in the mesh: to be fed by other peers and to feed others. Peers that are linked learn each
      * other's addresses; with `false` nobody but the server does, and the server feeds the page for good. Default:
      * true where the browser has WebRTC.

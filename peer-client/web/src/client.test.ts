@@ -7,6 +7,7 @@ import type { ConnectOptions } from "./options.js";
 import { type Notification, SubscriptionError } from "./subscription.js";
 import { FakeHub } from "./testing/fake-hub.js";
 import { FakeSocket } from "./testing/fake-socket.js";
+import { Sealer } from "./testing/seal.js";
 
 const CHANNEL = "builds";
 
@@ -168,13 +169,28 @@ inFakeTime("the client comes back no earlier than the server asked for", async (
   page.client.close();
 });
 
-inFakeTime("each connection has a fresh token", async () => {
-  let count = 0;
-  const page = new Page({ token: () => `secret ${++count}` });
+inFakeTime("each connection is to the address that was given", async () => {
+  const page = new Page();
   await pass();
   page.drop(1006);
   await pass(500);
-  assert.deepEqual(page.urls, ["ws://localhost:1/v1/ws?token=secret+1", "ws://localhost:1/v1/ws?token=secret+2"]);
+  assert.deepEqual(page.urls, ["ws://localhost:1/v1/ws", "ws://localhost:1/v1/ws"]);
+  page.client.close();
+});
+
+inFakeTime("a server that the client left for what it sent is come back to", async () => {
+  const page = new Page();
+  const got: string[] = [];
+  page.hub.keys = [new Sealer(CHANNEL, 8).publicKey];
+  page.client.subscribe(CHANNEL, { since: "earliest" }).on("event", (event) => got.push(text(event)));
+  await pass();
+  page.hub.publish("a");
+  await pass();
+  assert.deepEqual(page.kinds, ["connected", "disconnected"]);
+  assert.equal(page.client.stats().badSignatures, 1);
+  page.hub.keys = [page.hub.sealer.publicKey];
+  await pass(500);
+  assert.deepEqual(got, ["a"]);
   page.client.close();
 });
 

@@ -64,3 +64,11 @@ test("memory is bounded by bytes, however long it runs", () => {
   assert.deepEqual(log.base, at(1, 489));
   assert.equal(log.bytesAfter(at(1, 497)), 2 * frame.bytes.length);
 });
+
+test("there is room as long as nothing unread has to go", () => {
+  const log = logOf([1, -1, 0], [1, 0, 1], [1, 1, 2], [1, 2, 3]);
+  assert.ok(!log.hasRoom(at(1, -1), 10), "four entries are all it keeps");
+  assert.ok(log.hasRoom(at(1, 0), 10));
+  assert.ok(!log.hasRoom(at(1, 0), 2 << 20), "too large beside what is unread");
+  assert.ok(log.hasRoom(at(1, 3), 2 << 20), "nothing is unread");
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Code, FRAME_HEADER_BYTES, LinkMessage, readItems } from "../codec/index.js";
+import { Code, FRAME_HEADER_BYTES, LinkMessage, channelId, readItems } from "../codec/index.js";
+import { Sealer } from "../testing/seal.js";
 import { type TestPeer, World } from "../testing/world.js";
 import { CommandError } from "./index.js";
 
@@ -322,6 +323,139 @@ test("an application that does not read stops the peer, which goes on when it re
   }
   assert.deepEqual(peer.bodies.map((body) => Number.parseInt(body)), Array.from({ length: 50 }, (_, index) => index));
   assert.deepEqual(peer.gaps, []);
+});
+
+test("what an application that does not read leaves unread is never pushed out by entries either", () => {
+  const world = new World();
+  const peer = world.join({ log: { bytes: 1 << 20, entries: 4 } });
+  peer.isReading = false;
+  const bodies = publish(world, 10);
+  assert.equal(peer.peer.stats().stalls, 1);
+  peer.isReading = true;
+  for (let round = 0; round < 10; round++) {
+    peer.drain();
+    world.run();
+  }
+  assert.deepEqual(peer.bodies, bodies);
+  assert.deepEqual(peer.gaps, []);
+});
+
+test("a peer that is stalled has no neighbours, and asks to be fed only when that ends", () => {
+  const world = new World();
+  const [parent, child, late] = [world.join(), world.join(), world.join()];
+  const peer = world.join({ log: { bytes: 20_000, entries: 1_000 } });
+  const [up, down] = [world.hub.assign(peer.id, parent.id), world.hub.assign(child.id, peer.id)];
+  world.run();
+  peer.isReading = false;
+  publish(world, 50, "z".repeat(1_000));
+  const next = world.hub.assign(late.id, peer.id);
+  world.run();
+  assert.deepEqual(peer.peer.children("builds"), []);
+  const said = world.hub.heard.filter(({ session }) => session === peer.id).map(({ message }) => message);
+  const report = (link: number): unknown => ({ type: "report", link, code: Code.lagging });
+  assert.deepEqual(said.slice(3), [report(down), report(up), report(next)]);
+  const { notTaken, feeds } = peer.peer.stats();
+  assert.equal(feeds, 0);
+  const from = { epoch: 1, offset: 40 };
+  world.hub.say(peer.id, { type: "gap", channel: "builds", from, to: { epoch: 1, offset: 45 }, reason: "source" });
+  world.run();
+  assert.equal(peer.peer.stats().feeds, 0, "the end of the stall asks");
+  assert.ok(notTaken > 0);
+  peer.isReading = true;
+  for (let round = 0; round < 10; round++) {
+    peer.drain();
+    world.run();
+  }
+  const feed = world.hub.heard.find(({ session, message }) => session === peer.id && message.type === "feed");
+  assert.ok(feed?.message.type === "feed" && feed.message.link === undefined && feed.message.code === Code.lagging);
+  assert.equal(peer.bodies.length, 50);
+  assert.equal(child.bodies.length, 50);
+  assert.deepEqual([...peer.gaps, ...child.gaps], []);
+});
+
+test("a gap that begins beyond what a peer has is not taken, but asked about once", () => {
+  const world = new World();
+  const peer = world.join();
+  publish(world, 2);
+  const gap = { type: "gap", channel: "builds", reason: "source" } as const;
+  for (const offset of [5, 7]) {
+    world.hub.say(peer.id, { ...gap, from: { epoch: 1, offset }, to: { epoch: 1, offset: offset + 1 } });
+  }
+  world.run();
+  assert.deepEqual(heardFrom(world, peer), ["hello", "subscribe", "feed"]);
+  assert.deepEqual(world.hub.heard.at(-1)?.message, {
+    type: "feed",
+    channel: "builds",
+    position: { epoch: 1, offset: 1 },
+    code: Code.unavailable,
+  });
+  assert.deepEqual(peer.gaps, []);
+  world.hub.say(peer.id, { ...gap, from: { epoch: 1, offset: 0 }, to: { epoch: 1, offset: 8 } });
+  world.run();
+  assert.deepEqual(peer.peer.position("builds"), { epoch: 1, offset: 8 });
+});
+
+test("a newer numbering that the server has not announced is not taken from it", () => {
+  const world = new World();
+  const peer = world.join();
+  publish(world, 2);
+  const { bytes } = world.hub.sealer.seal({ epoch: 2, offset: -1 }, 0, 0, []);
+  peer.handle({ type: "sessionData", bytes });
+  world.run();
+  assert.deepEqual(heardFrom(world, peer), ["hello", "subscribe", "feed"]);
+  assert.deepEqual(peer.peer.position("builds"), { epoch: 1, offset: 1 });
+});
+
+test("links of an earlier session are closed, and the first thing asked for is the subscription", () => {
+  const { world, child } = family();
+  child.disconnect();
+  child.connect();
+  world.run();
+  assert.deepEqual(heardFrom(world, child), ["hello", "subscribe"]);
+  assert.ok(child.statuses.some((status) => status.kind === "link_lost" && status.code === Code.departed));
+  assert.equal(child.peer.stats().feeds, 0);
+});
+
+test("what was signed with earlier keys is not served to children", () => {
+  const world = new World();
+  const parent = world.join();
+  world.hub.publish("old");
+  world.hub.sendHead();
+  world.run();
+  parent.disconnect();
+  world.hub.keys = [world.hub.sealer.publicKey, new Sealer("builds", 8).publicKey];
+  parent.connect();
+  world.run();
+  const child = world.join();
+  const [behind, token] = [99, new Uint8Array(16)];
+  world.hub.say(parent.id, { type: "expect", channel: "builds", link: behind, child: 9, token, offers: false });
+  world.run();
+  parent.handle({ type: "linkOpened", link: behind });
+  const position = { epoch: 1, offset: -1 };
+  const join = LinkMessage.encode({ type: "join", token, channel: channelId("builds"), position });
+  parent.handle({ type: "linkData", link: behind, bytes: join });
+  assert.ok(parent.statuses.some((status) => status.kind === "link_lost" && status.code === Code.unavailable));
+  const link = world.hub.assign(child.id, parent.id);
+  world.run();
+  assert.equal(child.peer.parent("builds"), parent.id, "it has what is old");
+  assert.deepEqual(kinds(world.sent.get(link)), ["join", "joined"], "no head either");
+  const bodies = publish(world, 3);
+  assert.deepEqual(child.bodies, ["old", ...bodies]);
+});
+
+test("a head of another channel on a link closes it", () => {
+  const { world, child, link } = family();
+  child.handle({ type: "linkData", link, bytes: new Sealer("other", 7).head(world.hub.head, 1).bytes });
+  assert.ok(child.statuses.some((status) => status.kind === "link_lost" && status.code === Code.unexpected));
+});
+
+test("a server that sends what it did not sign is left, and that is counted", () => {
+  const world = new World();
+  const peer = world.join();
+  const { bytes } = new Sealer("builds", 8).seal(world.hub.head, 0, 0, []);
+  peer.handle({ type: "sessionData", bytes });
+  assert.deepEqual(peer.closed.map(({ code }) => code), [Code.bad_signature]);
+  assert.equal(peer.peer.stats().badSignatures, 1);
 });
 
 test("heads go down the tree", () => {

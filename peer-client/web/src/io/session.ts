@@ -23,8 +23,6 @@ export class Session {
   #openedUs: number | undefined;
   #retryAfterMs = 0;
   #isPaused = true;
-  /** The connection was closed by us. */
-  #isLeft = false;
 
   constructor(platform: Platform, url: string, events: SessionEvents) {
     this.#platform = platform;
@@ -51,7 +49,6 @@ export class Session {
 
   /** Closes the connection; it is made again, whatever the code: only the server can forbid that. */
   close(code: Code, reason: string): void {
-    this.#isLeft = true;
     this.#socket?.close(code, reason);
   }
 
@@ -73,7 +70,6 @@ export class Session {
     this.#events.connecting();
     this.#openedUs = undefined;
     this.#retryAfterMs = 0;
-    this.#isLeft = false;
     this.#socket = new Socket(this.#platform.openSocket, this.#url, {
       opened: () => {
         this.#openedUs = this.#platform.now();
@@ -85,15 +81,15 @@ export class Session {
       writable: () => {
         this.#events.writable();
       },
-      closed: (code, reason) => {
+      closed: (code, reason, isServers) => {
         this.#socket = undefined;
-        this.#onClosed(code, reason);
+        this.#onClosed(code, reason, isServers);
       },
     });
   }
 
-  #onClosed(code: Code, reason: string): void {
-    if (this.#isPaused || !(this.#isLeft || mayReconnect(code))) {
+  #onClosed(code: Code, reason: string, isServers: boolean): void {
+    if (this.#isPaused || (isServers && !mayReconnect(code))) {
       this.#isPaused = true;
       this.#events.closed(code, reason, undefined);
       return;

@@ -17,8 +17,8 @@ export interface SocketEvents {
   data(bytes: Uint8Array): void;
   /** There is room again, after `trySend` refused. */
   writable(): void;
-  /** `code`: the close code, the server's or ours. */
-  closed(code: number, reason: string): void;
+  /** `code`: the close code, the server's or ours. `isServers`: the server's. */
+  closed(code: number, reason: string, isServers: boolean): void;
 }
 
 export class Socket {
@@ -44,7 +44,7 @@ export class Socket {
       events.data(data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(0));
     };
     this.#socket.onclose = ({ code, reason }) => {
-      this.#end(code, reason);
+      this.#end(code, reason, true);
     };
   }
 
@@ -76,7 +76,7 @@ export class Socket {
     else this.#end(3502, `the server does not speak ${PROTOCOL}`);
   }
 
-  #end(code: number, reason: string): void {
+  #end(code: number, reason: string, isServers = false): void {
     if (this.#isDone) return;
     this.#isDone = true;
     clearTimeout(this.#timeout);
@@ -85,7 +85,7 @@ export class Socket {
     // Browsers take 1000 and 3000 to 4999.
     const isAllowed = code === 1000 || (code >= 3000 && code < 5000);
     this.#socket.close(isAllowed ? code : 1000, shortened(reason));
-    this.#events.closed(code, reason);
+    this.#events.closed(code, reason, isServers);
   }
 }
 

@@ -10,6 +10,8 @@ interface Session {
 
 export class FakeHub {
   readonly sealer: Sealer;
+  /** What it says that it signs with. */
+  keys: readonly Uint8Array[];
   /** Everything that peers said, but for signals and pongs. */
   readonly heard: { readonly session: number; readonly message: ToHub }[] = [];
   readonly #sessions = new Map<number, Session>();
@@ -24,6 +26,7 @@ export class FakeHub {
 
   constructor(channel: string, now: () => number, seed = 7) {
     this.sealer = new Sealer(channel, seed);
+    this.keys = [this.sealer.publicKey];
     this.now = now;
     this.#head = { epoch: 1, offset: -1 };
   }
@@ -56,7 +59,7 @@ export class FakeHub {
           session: id,
           peer: id,
           server_time_us: this.now(),
-          keys: [this.sealer.publicKey],
+          keys: this.keys,
           heartbeat_ms: 15_000,
           ice_servers: [],
         });
@@ -159,6 +162,12 @@ export class FakeHub {
   #feed(session: Session): void {
     for (const frame of this.#frames) {
       if (session.fedTo === undefined || comparePositions(frame.position, session.fedTo) <= 0) continue;
+      const { epoch } = frame.position;
+      if (epoch !== session.fedTo.epoch) {
+        const { channel } = this.sealer;
+        const to = { epoch, offset: -1 };
+        session.send(ToPeer.encode({ type: "gap", channel, from: session.fedTo, to, reason: "epoch" }));
+      }
       session.send(frame.bytes);
       session.fedTo = frame.position;
     }
