@@ -57,7 +57,7 @@ pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
 
 async fn unknown_route(uri: Uri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
-        .fix("GET /v1/channels lists the channels; docs/configuration.md lists the routes")
+        .fix("GET /v1/channels lists the channels; docs/protocol.md lists the routes")
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {

@@ -54,6 +54,9 @@ impl SwarmCommand {
             eprintln!();
         }
         swarm.close().await;
+        if self.peers > 0 && report.peers == 0 {
+            anyhow::bail!("every peer was refused: check the channel's name and the address");
+        }
         let is_clean = report.missing + report.duplicates + report.out_of_order == 0;
         Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
