@@ -38,6 +38,8 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
         peers.length === everybody.length &&
         peers.every(({ place, node }) => place === (node === null ? "direct" : place === "root" ? "root" : "child")),
     );
+    // The new server has another key: nobody may take what the old one signed for a forgery of an honest parent.
+    for (const peer of everybody) assert.deepEqual(peer.faults, [], `${peer.name} accuses nobody`);
     if (signal === "SIGTERM") {
       for (const peer of everybody) {
         const reasons = peer.news.flatMap((news) => (news.kind === "disconnected" ? [news.reason] : []));
