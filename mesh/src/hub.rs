@@ -28,7 +28,7 @@ use requests::Refusal;
 use session::{Session, peer_of, session_of};
 pub use stats::{ChannelStats, HubStats};
 use tree::{Action, Context};
-pub use tree::{LINK_SIGNALS_MAX, Place, TreeNode};
+pub use tree::{Place, TreeNode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -51,6 +51,8 @@ pub struct Hub {
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
     stats: HubStats,
+    /// Sessions whose outbox is full. They are closed when the input at hand is done with.
+    overflowed: Vec<SessionId>,
     /// The time of the last input: what a transmit is dated with.
     now: Time,
 }
@@ -70,6 +72,7 @@ impl Hub {
             timers: Timers::default(),
             outputs: VecDeque::new(),
             stats: HubStats::default(),
+            overflowed: Vec::new(),
             now: Time::default(),
         }
     }
@@ -88,6 +91,14 @@ impl Hub {
     /// Takes an input. An error is the caller's misuse; what a remote says is answered to the remote.
     pub fn handle(&mut self, now: Time, input: Input<'_>) -> Result<(), CommandError> {
         self.now = now;
+        let result = self.take(now, input);
+        while let Some(session) = self.overflowed.pop() {
+            self.close(now, session, Code::SLOW, "control messages are not being read".to_owned());
+        }
+        result
+    }
+
+    fn take(&mut self, now: Time, input: Input<'_>) -> Result<(), CommandError> {
         match input {
             Input::SessionOpened(session) => self.on_opened(now, session),
             Input::SessionData(session, bytes) => {
@@ -163,8 +174,8 @@ impl Hub {
     }
 
     /// The hub's counters.
-    pub fn stats(&self) -> HubStats {
-        self.stats
+    pub fn stats(&self) -> &HubStats {
+        &self.stats
     }
 
     /// A channel's counters.
@@ -188,11 +199,10 @@ impl Hub {
         self.stats.sessions_opened += 1;
         if self.sessions.len() >= self.config.sessions_max {
             let reason = format!("the server has all {} sessions that it takes", self.config.sessions_max);
-            self.stats.sessions_closed_by_hub += 1;
-            self.outputs.push_back(Output::Close { session, code: Code::FULL, reason });
+            self.say_close(session, Code::FULL, reason);
             return Ok(());
         }
-        self.sessions.insert(session, Session::new(now));
+        self.sessions.insert(session, Session::new(now, self.config.outbox_bytes));
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
         Ok(())
     }
@@ -298,6 +308,7 @@ impl Hub {
             Action::Placed { peer, tier } => {
                 self.send_on(id, session_of(peer), ToPeer::Place(PlaceMessage { channel, tier }));
             }
+            Action::Suspended => self.count(id, |stats| stats.suspensions += 1),
         }
     }
 
@@ -324,7 +335,7 @@ impl Hub {
         // A peer that has just left may still be named by an action of the tree.
         let Some(state) = self.sessions.get_mut(&session) else { return 0 };
         let Ok(bytes) = state.push(message) else {
-            self.close(self.now, session, Code::SLOW, "control messages are not being read".to_owned());
+            self.overflowed.push(session);
             return 0;
         };
         announce(&mut self.sessions, &mut self.outputs, session);
@@ -332,9 +343,15 @@ impl Hub {
     }
 
     fn close(&mut self, now: Time, session: SessionId, code: Code, reason: String) {
-        self.stats.sessions_closed_by_hub += 1;
+        if self.sessions.contains_key(&session) {
+            self.say_close(session, code, reason);
+            self.forget(now, session);
+        }
+    }
+
+    fn say_close(&mut self, session: SessionId, code: Code, reason: String) {
+        *self.stats.closed.entry(code).or_default() += 1;
         self.outputs.push_back(Output::Close { session, code, reason });
-        self.forget(now, session);
     }
 
     fn forget(&mut self, now: Time, session: SessionId) {

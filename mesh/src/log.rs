@@ -20,11 +20,19 @@ pub struct LogLimits {
 /// A channel's recent past.
 #[derive(Debug)]
 pub struct FrameLog {
-    entries: VecDeque<Entry>,
-    bytes: usize,
+    entries: VecDeque<Recorded>,
+    /// Bytes of all frames that were ever added.
+    added: u64,
     limits: LogLimits,
     /// Where the first entry begins.
     base: Position,
+}
+
+/// An entry, and how many bytes of frames were added before it: so what lies between two entries needs no sum.
+#[derive(Debug)]
+struct Recorded {
+    entry: Entry,
+    before: u64,
 }
 
 #[derive(Debug)]
@@ -70,7 +78,7 @@ impl Entry {
 impl FrameLog {
     /// An empty log that begins at `base`.
     pub fn new(limits: LogLimits, base: Position) -> Self {
-        Self { entries: VecDeque::new(), bytes: 0, limits, base }
+        Self { entries: VecDeque::new(), added: 0, limits, base }
     }
 
     /// Where the log begins: the oldest position that can be served.
@@ -80,17 +88,21 @@ impl FrameLog {
 
     /// Where the log ends.
     pub fn head(&self) -> Position {
-        self.entries.back().map_or(self.base, Entry::end)
+        self.entries.back().map_or(self.base, |last| last.entry.end())
     }
 
     /// Bytes of frames kept.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.added_since(0)
     }
 
     /// Adds a frame that covers the head: one that begins at or before it and ends after it.
+    ///
+    /// # Panics
+    ///
+    /// For any other frame: [`covers`] tells beforehand.
     pub fn push(&mut self, frame: Frame) {
-        debug_assert!(covers(&frame, self.head()), "a frame that does not continue the log");
+        assert!(covers(&frame, self.head()), "a frame that does not continue the log");
         self.append(Entry::Frame(frame));
     }
 
@@ -115,7 +127,7 @@ impl FrameLog {
         if cursor.epoch > self.head().epoch {
             return Read::Gap { to: self.base, reason: GapReason::Epoch, recorded: false };
         }
-        match self.entries.get(self.index_after(cursor)) {
+        match self.entries.get(self.index_after(cursor)).map(|next| &next.entry) {
             None => Read::UpToDate,
             Some(Entry::Frame(frame)) => Read::Frame(frame),
             Some(Entry::Gap { from, to, reason }) => {
@@ -126,34 +138,42 @@ impl FrameLog {
 
     /// Bytes of the frames that a reader at `cursor` has not had.
     pub fn bytes_after(&self, cursor: Position) -> usize {
-        self.entries.range(self.index_after(cursor)..).map(Entry::bytes).sum()
+        self.added_since(self.index_after(cursor))
     }
 
-    /// Whether a reader at `cursor` would still find everything after a frame of so many bytes came.
-    pub fn has_room(&self, cursor: Position, bytes: usize) -> bool {
-        let fits =
-            |kept: usize, entries: usize| kept + bytes <= self.limits.bytes && entries < self.limits.entries;
-        let unread = self.index_after(cursor);
+    /// Whether a reader at `cursor` would still find everything after so many entries with so many bytes came.
+    pub fn has_room(&self, cursor: Position, entries: usize, bytes: usize) -> bool {
+        let LogLimits { bytes: bytes_max, entries: entries_max } = self.limits;
+        let unread = self.entries.len() - self.index_after(cursor);
         // The newest entry stays, however large: one who has read everything loses nothing.
-        unread == self.entries.len()
-            || fits(self.bytes, self.entries.len())
-            || fits(self.bytes_after(cursor), self.entries.len() - unread)
+        unread == 0 || (unread + entries <= entries_max && self.bytes_after(cursor) + bytes <= bytes_max)
+    }
+
+    /// Whether what a reader at `cursor` has not had would fill half of the log at most.
+    pub fn is_half_read(&self, cursor: Position) -> bool {
+        let unread = self.entries.len() - self.index_after(cursor);
+        unread <= self.limits.entries / 2 && self.bytes_after(cursor) <= self.limits.bytes / 2
     }
 
     fn index_after(&self, cursor: Position) -> usize {
-        self.entries.partition_point(|entry| entry.end() <= cursor)
+        self.entries.partition_point(|recorded| recorded.entry.end() <= cursor)
+    }
+
+    /// Bytes of the entries from `index` on.
+    fn added_since(&self, index: usize) -> usize {
+        self.entries.get(index).map_or(0, |first| (self.added - first.before) as usize)
     }
 
     fn append(&mut self, entry: Entry) {
-        self.bytes += entry.bytes();
-        self.entries.push_back(entry);
+        let before = self.added;
+        self.added += entry.bytes() as u64;
+        self.entries.push_back(Recorded { entry, before });
         // The newest entry stays, however large.
         while self.entries.len() > 1
-            && (self.bytes > self.limits.bytes || self.entries.len() > self.limits.entries)
+            && (self.bytes() > self.limits.bytes || self.entries.len() > self.limits.entries)
         {
             if let Some(oldest) = self.entries.pop_front() {
-                self.bytes -= oldest.bytes();
-                self.base = oldest.end();
+                self.base = oldest.entry.end();
             }
         }
     }
@@ -264,9 +284,21 @@ mod tests {
     #[test]
     fn there_is_room_as_long_as_nothing_unread_has_to_go() {
         let log = log_of(&[(1, -1, 0), (1, 0, 1), (1, 1, 2), (1, 2, 3)]);
-        assert!(!log.has_room(at(1, -1), 10), "four entries are all it keeps");
-        assert!(log.has_room(at(1, 0), 10));
-        assert!(!log.has_room(at(1, 0), 2 << 20), "too large beside what is unread");
-        assert!(log.has_room(at(1, 3), 2 << 20), "nothing is unread");
+        assert!(!log.has_room(at(1, -1), 1, 10), "four entries are all it keeps");
+        assert!(log.has_room(at(1, 0), 1, 10));
+        assert!(!log.has_room(at(1, 0), 2, 10), "a gap and a frame are two");
+        assert!(!log.has_room(at(1, 0), 1, 2 << 20), "too large beside what is unread");
+        assert!(log.has_room(at(1, 3), 1, 2 << 20), "nothing is unread");
+    }
+
+    #[test]
+    fn half_is_read_when_half_of_the_entries_and_of_the_bytes_are() {
+        let mut log = log_of(&[(1, -1, 0), (1, 0, 1), (1, 1, 2), (1, 2, 3)]);
+        assert!(!log.is_half_read(at(1, 0)));
+        assert!(log.is_half_read(at(1, 1)));
+        log.limits.bytes = log.bytes();
+        assert!(log.is_half_read(at(1, 1)));
+        log.limits.bytes -= 2;
+        assert!(!log.is_half_read(at(1, 1)), "more than half of the bytes");
     }
 }

@@ -29,7 +29,7 @@ use links::HubKnows;
 pub use reader::Delivery;
 use session::Refusal;
 pub use stats::PeerStats;
-use subscription::Subscription;
+use subscription::{Subscription, Taken};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -70,10 +70,10 @@ impl Peer {
     pub fn new(config: PeerConfig, verifier: Box<dyn Verifier>) -> Self {
         Self {
             heartbeat: config.welcome_timeout,
+            outbox: Outbox::new(config.outbox_bytes),
             config,
             verifier,
             session: Session::Closed,
-            outbox: Outbox::default(),
             is_announced: false,
             last_received: Time::default(),
             keys: Vec::new(),
@@ -235,8 +235,7 @@ impl Peer {
         else {
             return;
         };
-        let half = self.config.log.bytes / 2;
-        if subscription.taken.as_ref().is_some_and(|taken| taken.unread_bytes() <= half) {
+        if subscription.taken.as_ref().is_some_and(Taken::is_half_read) {
             subscription.is_stalled = false;
             self.ask_feed(id, None, Code::LAGGING);
         }

@@ -64,8 +64,8 @@ impl Scrape {
         let malformed = hub.malformed + counters.violations().value();
         page.gauge("sessions", "Open sessions", *sessions as i64)?;
         page.counter("sessions_opened", "Sessions opened", None, hub.sessions_opened)?;
-        let help = "Sessions that the hub closed: silent, malformed, refused";
-        page.counter("sessions_closed_by_hub", help, None, hub.sessions_closed_by_hub)?;
+        let closed = hub.closed.iter().map(|(code, count)| ([("code", code.0.to_string())], *count));
+        page.counters("sessions_closed", "Sessions that the hub closed, by close code", None, closed)?;
         let help = "Sessions closed because their connection took no byte for limits.write_stall_ms";
         page.counter("sessions_stalled", help, None, counters.stalled().value())?;
         page.counter(
@@ -85,7 +85,7 @@ impl Scrape {
 
 fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Result {
     type Count = fn(&ChannelSnapshot) -> u64;
-    let counters: [(&str, &str, Option<Unit>, Count); 10] = [
+    let counters: [(&str, &str, Option<Unit>, Count); 13] = [
         ("events", "Events taken from the source", None, |channel| channel.stats.events),
         ("frames", "Frames sealed", None, |channel| channel.stats.frames),
         ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),
@@ -103,6 +103,15 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         ("links_lost", "Links that were given up or broke", None, |channel| channel.stats.links_lost),
         ("accusations", "Links closed by a peer for a bad signature or malformed data", None, |channel| {
             channel.stats.accusations
+        }),
+        ("suspensions", "Relays that were taken out of service after an accusation", None, |channel| {
+            channel.stats.suspensions
+        }),
+        ("signals", "Signals passed on from one end of a link to the other", None, |channel| {
+            channel.stats.signals
+        }),
+        ("signals_dropped", "Signals that were not passed on: too many for one link", None, |channel| {
+            channel.stats.signals_dropped
         }),
         ("orphans_fed", "Times that a peer had to be fed by the server again", None, |channel| {
             channel.stats.orphans

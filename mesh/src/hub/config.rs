@@ -24,12 +24,27 @@ pub struct HubConfig {
     pub link_setup: Duration,
     /// After this many failed links a peer stays with the server for a while. Default 3.
     pub link_tries: u32,
+    /// A link that breaks sooner than this counts as one that failed. Default 10 s.
+    pub link_proven: Duration,
     /// The first such while; it doubles each time, to at most 32 times this. Default 30 s.
     pub link_retry: Duration,
     /// A parent that failed a child is not given to it again for this long. Default 60 s.
     pub parent_refused: Duration,
+    /// Most signals that are passed on for one link, both ways together; the rest is dropped, so that nobody can
+    /// flood a neighbour through the hub. Default 256: a negotiation takes two, and one for each late candidate.
+    pub link_signals_max: u32,
+    /// Most children of one peer, whatever it offers. Default 64.
+    pub children_max: u16,
+    /// A relay that is accused of sending what the server never signed gets no children for this long; it doubles
+    /// each time, to at most 32 times this. Default 10 min.
+    pub suspension: Duration,
+    /// Accusations of one peer that are believed. Default 3, so that a liar cannot empty the tree.
+    pub accusations_max: u32,
     /// Most sessions; the next one is refused. Default 65,536.
     pub sessions_max: usize,
+    /// Bytes of control messages that wait for one session; one that lets them pile up is closed. Default 256 KiB:
+    /// room for the negotiations of 64 children.
+    pub outbox_bytes: usize,
     /// Most subscriptions of one session. Default 16.
     pub subscriptions_max: usize,
     /// STUN and TURN servers that peers are told of. Default none.
@@ -55,9 +70,15 @@ impl Default for HubConfig {
             head_interval: Duration::from_secs(1),
             link_setup: Duration::from_secs(10),
             link_tries: 3,
+            link_proven: Duration::from_secs(10),
             link_retry: Duration::from_secs(30),
             parent_refused: Duration::from_secs(60),
+            link_signals_max: 256,
+            children_max: 64,
+            suspension: Duration::from_secs(600),
+            accusations_max: 3,
             sessions_max: 65_536,
+            outbox_bytes: 256 << 10,
             subscriptions_max: 16,
             ice_servers: Vec::new(),
         }

@@ -154,11 +154,16 @@ impl Hub {
 
     pub(super) fn on_signal(&mut self, session: SessionId, message: SignalMessage) {
         let link = message.link;
-        let Some(id) = self.links.get(&link).copied() else { return };
-        let channel = self.channels.get_mut(&id);
         // A signal for a link that is no more crossed its `lost` on the way.
-        if let Some(other) = channel.and_then(|channel| channel.tree.signals_to(link, peer_of(session))) {
-            self.send_on(id, session_of(other), ToPeer::Signal(message));
+        let Some(id) = self.links.get(&link).copied() else { return };
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let to = channel.tree.signals_to(link, peer_of(session), &self.config);
+        match to {
+            None => channel.stats.signals_dropped += 1,
+            Some(other) => {
+                channel.stats.signals += 1;
+                self.send_on(id, session_of(other), ToPeer::Signal(message));
+            }
         }
     }
 

@@ -22,14 +22,14 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(now: Time, outbox_bytes: usize) -> Self {
         Self {
             is_welcome: false,
             channels: Vec::new(),
             last_received: now,
             last_sent: now,
             is_announced: false,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(outbox_bytes),
         }
     }
 

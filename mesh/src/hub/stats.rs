@@ -1,5 +1,9 @@
 //! What the hub counts.
 
+use std::collections::BTreeMap;
+
+use tiercast_codec::Code;
+
 /// Counters of one channel, since the hub was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChannelStats {
@@ -23,17 +27,23 @@ pub struct ChannelStats {
     pub links_lost: u64,
     /// Links that a peer closed because of a bad signature or malformed data.
     pub accusations: u64,
+    /// Relays that were taken out of service after that; not every accusation is believed.
+    pub suspensions: u64,
+    /// Signals that were passed on from one end of a link to the other.
+    pub signals: u64,
+    /// Signals that were not: too many for one link, or by one who is not an end of it.
+    pub signals_dropped: u64,
     /// Times that a peer had to be fed by the server again.
     pub orphans: u64,
 }
 
 /// Counters of the hub as a whole.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HubStats {
     /// Sessions opened.
     pub sessions_opened: u64,
-    /// Sessions that the hub closed, for whatever reason.
-    pub sessions_closed_by_hub: u64,
+    /// Sessions that the hub closed, by code.
+    pub closed: BTreeMap<Code, u64>,
     /// Messages that could not be decoded.
     pub malformed: u64,
     /// Bytes of control messages that are about no channel.

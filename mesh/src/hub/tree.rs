@@ -12,9 +12,9 @@ use tiercast_codec::{Code, LinkId, PeerId, Relay, Token};
 use super::HubConfig;
 use crate::{Time, timers::Timers};
 
-/// Most signals that are passed on for one link, both ways together. A negotiation takes two, and one more for each
-/// late candidate; the rest is dropped, so that nobody can flood a neighbour through the hub.
-pub const LINK_SIGNALS_MAX: u32 = 256;
+mod record;
+
+use record::Record;
 
 /// The tree of one channel.
 #[derive(Debug, Default)]
@@ -39,6 +39,8 @@ pub(crate) enum Action {
     Lost { peer: PeerId, link: LinkId, code: Code },
     /// `peer` has found its place.
     Placed { peer: PeerId, tier: u32 },
+    /// A peer was taken out of service.
+    Suspended,
 }
 
 /// Where a peer stands in the tree.
@@ -83,11 +85,9 @@ struct Node {
     children: BTreeSet<LinkId>,
     /// Its key in `open`, if it is there.
     open_as: Option<(u32, usize)>,
-    /// Parents that failed it, until when they are not given to it again.
-    refused: BTreeMap<PeerId, Time>,
-    failures: u32,
-    /// A child said that it sent what the server never signed: it gets no more children.
-    accused: bool,
+    record: Record,
+    /// A neighbour said that it sent what cannot be right: it gets no children for a while.
+    is_suspended: bool,
     /// Its application is too slow: it gets no children until it says that this is over.
     is_lagging: bool,
 }
@@ -96,7 +96,9 @@ struct Node {
 struct Link {
     parent: PeerId,
     child: PeerId,
-    /// How many signals were passed on.
+    /// Since when it feeds the child.
+    fed_since: Option<Time>,
+    /// How many signals there were to pass on.
     signals: u32,
 }
 
@@ -104,6 +106,7 @@ struct Link {
 enum Timer {
     LinkSetup(LinkId),
     Retry(PeerId),
+    Pardon(PeerId),
 }
 
 /// What the tree needs from the hub to decide.
@@ -116,15 +119,16 @@ pub(crate) struct Context<'a> {
 impl Tree {
     /// A peer subscribes; the server feeds it for now.
     pub(crate) fn join(&mut self, now: Time, peer: PeerId, relay: Option<Relay>, context: &mut Context<'_>) {
+        let children_max = context.config.children_max;
+        let relay = relay.map(|relay| Relay { children_max: relay.children_max.min(children_max), ..relay });
         let node = Node {
             relay,
             place: if relay.is_some() { Place::Waiting } else { Place::Direct },
             tier: 0,
             children: BTreeSet::new(),
             open_as: None,
-            refused: BTreeMap::new(),
-            failures: 0,
-            accused: false,
+            record: Record::default(),
+            is_suspended: false,
             is_lagging: false,
         };
         self.nodes.insert(peer, node);
@@ -148,6 +152,7 @@ impl Tree {
         self.unroot(peer);
         self.waiting.remove(&peer);
         self.timers.clear(Timer::Retry(peer));
+        self.timers.clear(Timer::Pardon(peer));
         if let Some(node) = self.nodes.remove(&peer) {
             self.relays -= usize::from(node.relay.is_some());
             if let Some((tier, load)) = node.open_as {
@@ -164,9 +169,10 @@ impl Tree {
             return false;
         }
         node.place = Place::Child(link);
-        node.failures = 0;
         self.timers.clear(Timer::LinkSetup(link));
-        let parent = self.links[&link].parent;
+        let state = self.links.get_mut(&link).expect("a place names a link that exists");
+        state.fed_since = Some(now);
+        let parent = state.parent;
         let tier = self.nodes[&parent].tier + 1;
         self.settle(child, tier);
         self.fill(now, context);
@@ -182,11 +188,10 @@ impl Tree {
         code: Code,
         context: &mut Context<'_>,
     ) {
-        if let Some(Link { parent, child, .. }) = link.and_then(|link| self.links.get(&link))
-            && *child == peer
+        if let Some(link) = link
+            && self.links.get(&link).is_some_and(|link| link.child == peer)
         {
-            let parent = *parent;
-            self.blame(now, peer, parent, code, context.config);
+            self.judge(now, link, peer, code, context.config);
         }
         if link.is_none() && code == Code::LAGGING && self.nodes.contains_key(&peer) {
             self.node(peer).is_lagging = false;
@@ -200,6 +205,7 @@ impl Tree {
             Some(Place::Root | Place::Direct | Place::Waiting) | None => return,
         }
         self.wait(peer);
+        self.retreat_if_due(now, peer, context.config);
         self.fill(now, context);
     }
 
@@ -214,35 +220,34 @@ impl Tree {
     ) {
         let Some(Link { parent, child, .. }) = self.links.get(&link) else { return };
         let (parent, child) = (*parent, *child);
-        if reporter == parent {
-            match code {
-                Code::MALFORMED => self.accuse(child),
-                Code::LAGGING => {
-                    self.node(parent).is_lagging = true;
-                    self.refresh(parent);
-                }
-                _ => {}
-            }
-            // A child that is fed by this link has to say where it is before it can be fed again.
-            self.fail(now, link, code, context);
-        } else if reporter == child {
-            // A child that is too slow itself has nothing to say against its parent.
-            if code != Code::LAGGING {
-                self.blame(now, child, parent, code, context.config);
-            }
-            self.fail(now, link, code, context);
+        if ![parent, child].contains(&reporter) {
+            return;
         }
+        if reporter == parent && code == Code::LAGGING {
+            self.node(parent).is_lagging = true;
+            self.refresh(parent);
+        }
+        self.judge(now, link, reporter, code, context.config);
+        self.end(now, link, code, context);
     }
 
     /// Handles every deadline that has come.
     pub(crate) fn handle_timeout(&mut self, now: Time, context: &mut Context<'_>) {
         while let Some(timer) = self.timers.expired(now) {
             match timer {
-                Timer::LinkSetup(link) => self.fail(now, link, Code::LINK_FAILED, context),
+                Timer::LinkSetup(link) => {
+                    self.note_end(now, link, Code::LINK_FAILED, context.config);
+                    self.end(now, link, Code::LINK_FAILED, context);
+                }
                 Timer::Retry(peer) => {
                     if self.nodes.get(&peer).is_some_and(|node| node.place == Place::Direct) {
                         self.wait(peer);
                     }
+                    self.fill(now, context);
+                }
+                Timer::Pardon(peer) => {
+                    self.node(peer).is_suspended = false;
+                    self.refresh(peer);
                     self.fill(now, context);
                 }
             }
@@ -259,16 +264,11 @@ impl Tree {
 
     /// To whom a signal of `peer` for a link goes: the other end, if `peer` is one of its ends and has not signaled
     /// too often.
-    pub(crate) fn signals_to(&mut self, link: LinkId, peer: PeerId) -> Option<PeerId> {
-        let Link { parent, child, signals } = self.links.get_mut(&link)?;
-        *signals += 1;
-        if *signals > LINK_SIGNALS_MAX {
-            return None;
-        }
-        [(*parent, *child), (*child, *parent)]
-            .into_iter()
-            .find(|(end, _)| *end == peer)
-            .map(|(_, other)| other)
+    pub(crate) fn signals_to(&mut self, link: LinkId, peer: PeerId, config: &HubConfig) -> Option<PeerId> {
+        let state = self.links.get_mut(&link)?;
+        let other = state.other_end(peer)?;
+        state.signals = state.signals.saturating_add(1);
+        (state.signals <= config.link_signals_max).then_some(other)
     }
 
     /// Whether a peer takes part in the mesh.
@@ -298,34 +298,39 @@ impl Tree {
 
     /// Finds places for those who wait, for as long as there are any.
     fn fill(&mut self, now: Time, context: &mut Context<'_>) {
-        let target = context.config.tier1.of(self.relays);
+        self.fill_tier_1(context.config);
         for peer in self.waiting.iter().copied().collect::<Vec<_>>() {
-            let can_root = self.nodes[&peer].may_have_children();
-            if can_root && self.roots < target {
-                self.waiting.remove(&peer);
-                self.roots += 1;
-                self.node(peer).place = Place::Root;
-                self.settle(peer, 1);
-            } else if self.open.is_empty() {
-                if self.roots >= target {
-                    return;
-                }
-            } else if let Some(parent) = self.parent_for(now, peer) {
+            if self.open.is_empty() {
+                return;
+            }
+            if let Some(parent) = self.parent_for(now, peer) {
                 self.waiting.remove(&peer);
                 self.link(now, parent, peer, context);
-            } else if let Some(until) = self.nodes[&peer].refused.values().filter(|until| **until > now).min()
-            {
-                self.timers.set(Timer::Retry(peer), *until);
+            } else if let Some(until) = self.nodes[&peer].record.next_pardon(now) {
+                self.timers.set(Timer::Retry(peer), until);
             }
+        }
+    }
+
+    /// Gives the free places in tier 1 to those who wait, the oldest first.
+    fn fill_tier_1(&mut self, config: &HubConfig) {
+        let free = config.tier1.of(self.relays).saturating_sub(self.roots);
+        let can_root = |peer: &PeerId| self.nodes[peer].may_have_children();
+        for peer in self.waiting.iter().copied().filter(can_root).take(free).collect::<Vec<_>>() {
+            self.waiting.remove(&peer);
+            self.roots += 1;
+            self.node(peer).place = Place::Root;
+            self.settle(peer, 1);
         }
     }
 
     /// The best parent for a peer: the first open one that is not below it and has not failed it lately.
     fn parent_for(&self, now: Time, peer: PeerId) -> Option<PeerId> {
-        let refused = &self.nodes[&peer].refused;
-        self.open.iter().map(|(_, _, candidate)| *candidate).find(|candidate| {
-            refused.get(candidate).is_none_or(|until| *until <= now) && !self.is_below(*candidate, peer)
-        })
+        let record = &self.nodes[&peer].record;
+        self.open
+            .iter()
+            .map(|(_, _, candidate)| *candidate)
+            .find(|candidate| !record.refuses(now, *candidate) && !self.is_below(*candidate, peer))
     }
 
     /// Whether `peer` is `root` or stands below it.
@@ -342,7 +347,7 @@ impl Tree {
         let link = LinkId(*context.next_link);
         let mut token = Token::default();
         context.rng.fill_bytes(&mut token.0);
-        self.links.insert(link, Link { parent, child, signals: 0 });
+        self.links.insert(link, Link { parent, child, fed_since: None, signals: 0 });
         self.node(child).place = Place::Linking(link);
         self.node(parent).children.insert(link);
         self.refresh(parent);
@@ -350,54 +355,89 @@ impl Tree {
         self.actions.push(Action::Link { link, parent, child, token });
     }
 
-    /// A link did not come up, or broke: both ends are told, and the child goes on some other way.
-    fn fail(&mut self, now: Time, link: LinkId, code: Code, context: &mut Context<'_>) {
+    /// A link did not come up, or broke: both ends are told, and the child goes on some other way. One that was fed
+    /// by this link has to say where it is before it can be fed again.
+    fn end(&mut self, now: Time, link: LinkId, code: Code, context: &mut Context<'_>) {
         let Some(Link { parent, child, .. }) = self.links.get(&link) else { return };
         let (parent, child) = (*parent, *child);
-        let was_linking = self.nodes[&child].place == Place::Linking(link);
         self.actions.push(Action::Lost { peer: parent, link, code });
         self.abandon(link, code);
-        if !was_linking {
-            return;
-        }
-        let config = context.config;
-        let node = self.node(child);
-        node.refused.retain(|_, until| *until > now);
-        node.refused.insert(parent, now + config.parent_refused);
-        // A parent that is too slow says nothing about whether the child can be reached.
-        node.failures += u32::from(code != Code::LAGGING);
-        if node.failures >= config.link_tries || node.accused {
-            let doublings = (node.failures - config.link_tries.min(node.failures)).min(5);
-            node.place = Place::Direct;
-            self.waiting.remove(&child);
-            self.timers.set(Timer::Retry(child), now + config.link_retry * 2u32.pow(doublings));
-            self.actions.push(Action::Placed { peer: child, tier: 0 });
-        }
+        self.retreat_if_due(now, child, context.config);
         self.fill(now, context);
     }
 
-    /// Remembers what a child says of its parent.
-    fn blame(&mut self, now: Time, child: PeerId, parent: PeerId, code: Code, config: &HubConfig) {
-        if matches!(code, Code::LOST | Code::DEPARTED | Code::REPLACED) {
-            return;
-        }
-        let refused = &mut self.node(child).refused;
-        refused.retain(|_, until| *until > now);
-        refused.insert(parent, now + config.parent_refused);
-        if matches!(code, Code::BAD_SIGNATURE | Code::MALFORMED) {
-            self.accuse(parent);
+    /// A peer that waits for a parent stays with the server for a while if too many links failed it.
+    fn retreat_if_due(&mut self, now: Time, peer: PeerId, config: &HubConfig) {
+        let node = self.node(peer);
+        if node.place == Place::Waiting
+            && let Some(wait) = node.record.retreat(config)
+        {
+            node.place = Place::Direct;
+            self.waiting.remove(&peer);
+            self.timers.set(Timer::Retry(peer), now + wait);
+            self.actions.push(Action::Placed { peer, tier: 0 });
         }
     }
 
-    /// A peer that sends what the server never signed gets no more children, and no place in tier 1.
-    fn accuse(&mut self, peer: PeerId) {
-        self.node(peer).accused = true;
-        if self.node(peer).place == Place::Root {
-            self.unroot(peer);
-            self.node(peer).place = Place::Direct;
-            self.actions.push(Action::Placed { peer, tier: 0 });
+    /// One end of a link says what became of it, and with that something about the other end.
+    fn judge(&mut self, now: Time, link: LinkId, reporter: PeerId, code: Code, config: &HubConfig) {
+        self.note_end(now, link, code, config);
+        let state = &self.links[&link];
+        let accuses = match code {
+            Code::MALFORMED => true,
+            // Only a parent sends what the server has signed.
+            Code::BAD_SIGNATURE => reporter == state.child,
+            _ => false,
+        };
+        if accuses && let Some(other) = state.other_end(reporter) {
+            self.accuse(now, reporter, other, config);
         }
-        self.refresh(peer);
+    }
+
+    /// Remembers for the child how a link ended.
+    fn note_end(&mut self, now: Time, link: LinkId, code: Code, config: &HubConfig) {
+        let Some(Link { parent, child, fed_since, .. }) = self.links.get(&link) else { return };
+        let (parent, child, fed) = (*parent, *child, fed_since.is_some());
+        let lasted = fed_since.is_some_and(|since| now.since(since) >= config.link_proven);
+        let record = &mut self.node(child).record;
+        if lasted {
+            record.link_lasted();
+        }
+        let is_nobodys_fault = match code {
+            Code::DEPARTED | Code::REPLACED => true,
+            // A parent that died, or either end's application is too slow.
+            Code::LOST => lasted,
+            Code::LAGGING => fed,
+            _ => false,
+        };
+        if is_nobodys_fault {
+            return;
+        }
+        record.refuse(now, parent, config);
+        // A parent that is too slow says nothing about whether the child can be reached.
+        if !lasted && code != Code::LAGGING {
+            record.link_failed();
+        }
+    }
+
+    /// A peer that sends what cannot be right gets no children and no place in tier 1 for a while: if its accuser
+    /// is to be believed.
+    fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, config: &HubConfig) {
+        let is_believed = self.node(accuser).record.accuse(config);
+        let node = self.node(culprit);
+        if !is_believed || std::mem::replace(&mut node.is_suspended, true) {
+            return;
+        }
+        let until = now + node.record.suspend(config);
+        let was_root = node.place == Place::Root;
+        self.timers.set(Timer::Pardon(culprit), until);
+        self.actions.push(Action::Suspended);
+        if was_root {
+            self.unroot(culprit);
+            self.wait(culprit);
+            self.actions.push(Action::Placed { peer: culprit, tier: 0 });
+        }
+        self.refresh(culprit);
     }
 
     /// Takes a peer away from its parent, which is told.
@@ -485,6 +525,17 @@ impl Node {
     }
 
     fn may_have_children(&self) -> bool {
-        self.children_max() > 0 && !self.accused && !self.is_lagging
+        self.children_max() > 0 && !self.is_suspended && !self.is_lagging
+    }
+}
+
+impl Link {
+    /// The peer at the other end than `peer`, if that is an end of it.
+    fn other_end(&self, peer: PeerId) -> Option<PeerId> {
+        match peer {
+            _ if peer == self.parent => Some(self.child),
+            _ if peer == self.child => Some(self.parent),
+            _ => None,
+        }
     }
 }

@@ -21,6 +21,9 @@ pub struct PeerConfig {
     pub window_bytes: usize,
     /// A child acknowledges after this many bytes. Default a quarter of the window.
     pub ack_bytes: usize,
+    /// Bytes of control messages that wait for the server, and again for each link; whoever lets them pile up is
+    /// closed. Default 256 KiB.
+    pub outbox_bytes: usize,
     /// A quiet link is pinged this often and closed after three times as long without a word. Default 2 s.
     pub link_heartbeat: Duration,
     /// A link that is not up after this long is given up. Default 10 s.
@@ -37,6 +40,7 @@ impl Default for PeerConfig {
             log: LogLimits { bytes: 8 << 20, entries: 16_384 },
             window_bytes: 256 << 10,
             ack_bytes: 64 << 10,
+            outbox_bytes: 256 << 10,
             link_heartbeat: Duration::from_secs(2),
             link_setup: Duration::from_secs(10),
             welcome_timeout: Duration::from_secs(10),

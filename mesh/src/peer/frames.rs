@@ -28,7 +28,9 @@ impl Peer {
             }
             Relation::Next | Relation::NewEpoch => {}
         }
-        if subscription.is_stalled || !taken.has_room(bytes) {
+        // A new numbering takes a gap as well.
+        let entries = if relation == Relation::NewEpoch { 2 } else { 1 };
+        if subscription.is_stalled || !taken.has_room(entries, bytes) {
             self.stats.not_taken += 1;
             self.stall(id);
             return Ok(());

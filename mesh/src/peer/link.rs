@@ -71,7 +71,14 @@ pub(super) enum Serve {
 }
 
 impl Link {
-    pub(super) fn new(now: Time, channel: ChannelId, other: PeerId, token: Token, end: End) -> Self {
+    pub(super) fn new(
+        now: Time,
+        channel: ChannelId,
+        other: PeerId,
+        token: Token,
+        end: End,
+        outbox_bytes: usize,
+    ) -> Self {
         Self {
             channel,
             other,
@@ -80,7 +87,7 @@ impl Link {
             last_received: now,
             last_sent: now,
             is_announced: false,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(outbox_bytes),
             assembly: BytesMut::new(),
         }
     }

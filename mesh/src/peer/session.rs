@@ -10,9 +10,8 @@ use tiercast_codec::{
 use super::{
     HubKnows, Output, Peer, Session, Status, Target, Timer,
     link::{End, Link, bye},
-    subscription::{Subscription, Taken},
+    subscription::Subscription,
 };
-use crate::outbox::Outbox;
 
 /// Why a session is closed: the code, and a text for people.
 pub(super) struct Refusal(pub(super) Code, pub(super) String);
@@ -30,7 +29,7 @@ impl Refusal {
 impl Peer {
     pub(super) fn on_session_opened(&mut self) {
         self.session = Session::Greeting;
-        self.outbox = Outbox::default();
+        self.outbox.clear();
         self.is_announced = false;
         self.last_received = self.now;
         self.heartbeat = self.config.welcome_timeout;
@@ -42,7 +41,7 @@ impl Peer {
 
     pub(super) fn on_session_closed(&mut self) {
         self.session = Session::Closed;
-        self.outbox = Outbox::default();
+        self.outbox.clear();
         self.timers.clear(Timer::SessionSilent);
         for (id, subscription) in &mut self.subscriptions {
             subscription.request = None;
@@ -173,14 +172,17 @@ impl Peer {
     pub(super) fn on_gap(&mut self, gap: &Gap) {
         let id = gap.channel.id();
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        let Some(Taken { log, .. }) = &mut subscription.taken else { return };
-        let reached = log.head();
+        let Some(taken) = &mut subscription.taken else { return };
+        let reached = taken.log.head();
         if subscription.is_stalled || reached < gap.from {
             // Between what we have and the gap lies what the server sent and we did not take.
             self.ask_again(id);
         } else if gap.to.epoch != reached.epoch || gap.to.offset > reached.offset {
             // What we have got meanwhile from a parent is not gone.
-            log.jump(gap.to, gap.reason);
+            if !taken.has_room(1, 0) {
+                return self.stall(id);
+            }
+            taken.log.jump(gap.to, gap.reason);
             subscription.has_asked = false;
             self.announce_children(id);
         }
@@ -210,7 +212,8 @@ impl Peer {
         if let Some(earlier) = subscription.joining.replace(assign.link) {
             self.close_link(earlier, Code::REPLACED);
         }
-        let link = Link::new(self.now, id, assign.parent, assign.token, End::AwaitsParent);
+        let link =
+            Link::new(self.now, id, assign.parent, assign.token, End::AwaitsParent, self.config.outbox_bytes);
         self.open_link(assign.link, link, assign.offers);
     }
 
@@ -221,7 +224,8 @@ impl Peer {
             return self.tell_hub(ToHub::Report(Report { link: expect.link, code: Code::LAGGING }));
         }
         subscription.children.insert(expect.link);
-        let link = Link::new(self.now, id, expect.child, expect.token, End::AwaitsChild);
+        let link =
+            Link::new(self.now, id, expect.child, expect.token, End::AwaitsChild, self.config.outbox_bytes);
         self.open_link(expect.link, link, expect.offers);
     }
 

@@ -112,13 +112,13 @@ impl Taken {
         }
     }
 
-    /// Whether the log holds all that the application has not read, and has room for `bytes` more.
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.log.has_room(self.reader.position, bytes)
+    /// Whether the log holds all that the application has not read, and has room for so much more.
+    pub(super) fn has_room(&self, entries: usize, bytes: usize) -> bool {
+        self.log.has_room(self.reader.position, entries, bytes)
     }
 
-    /// Bytes of frames that the application has not read.
-    pub(super) fn unread_bytes(&self) -> usize {
-        self.log.bytes_after(self.reader.position)
+    /// Whether what the application has not read fills half of the log at most.
+    pub(super) fn is_half_read(&self) -> bool {
+        self.log.is_half_read(self.reader.position)
     }
 }

@@ -14,8 +14,8 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 use tiercast_codec::{
-    ChannelName, LinkId, Message, Position, PublicKey, Relay, SessionId, Signal, Signature, Signer, Since,
-    Verifier,
+    ChannelName, Event, LinkId, Message, Position, PublicKey, Relay, SessionId, Signal, Signature, Signer,
+    Since, Verifier,
 };
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate, Time,
@@ -27,6 +27,9 @@ use tiercast_mesh::{
 pub fn channel() -> ChannelName {
     "test".parse().unwrap()
 }
+
+/// The numbering that a source begins with.
+pub const FIRST_EPOCH: u64 = 7;
 
 /// Signs by a checksum: fast, and any changed bit still shows.
 pub struct FakeSigner;
@@ -87,8 +90,7 @@ pub struct Node {
     pub deliveries: Vec<Delivery>,
     pub statuses: Vec<Status>,
     pub closed_with: Option<tiercast_codec::Code>,
-    /// Whether the application reads.
-    pub reads: bool,
+    reads: bool,
 }
 
 /// What happens to a message between two nodes.
@@ -121,6 +123,8 @@ pub struct Net {
     session_node: BTreeMap<u64, u64>,
     next_session: u64,
     pub position: Position,
+    /// What was published in the present numbering.
+    history: Vec<Event>,
 }
 
 impl Net {
@@ -132,7 +136,7 @@ impl Net {
         let now = Time(1_790_000_000_000_000);
         let mut hub = Hub::new(config, signer, [seed as u8; 32]);
         hub.add_channel(now, &channel()).unwrap();
-        let position = Position::new(7, -1);
+        let position = Position::new(FIRST_EPOCH, -1);
         hub.handle(now, hub::Input::Source(&channel(), SourceUpdate::Opened(position))).unwrap();
         Self {
             now,
@@ -152,6 +156,7 @@ impl Net {
             session_node: BTreeMap::new(),
             next_session: 0,
             position,
+            history: Vec::new(),
         }
     }
 
@@ -213,14 +218,59 @@ impl Net {
     pub fn publish(&mut self, bodies: impl IntoIterator<Item = Vec<u8>>) {
         let message =
             |body: Vec<u8>| Message { routing_key: "key".into(), body: body.into(), ..Message::default() };
-        let messages = bodies.into_iter().map(message).collect();
+        let messages: Vec<_> = bodies.into_iter().map(message).collect();
+        let offsets = self.position.offset + 1..;
+        let events =
+            offsets.zip(&messages).map(|(offset, message)| Event { offset, message: message.clone() });
+        self.history.extend(events);
         self.source(SourceUpdate::Messages(messages));
-        self.position = self.hub.position(&channel()).unwrap();
     }
 
     pub fn source(&mut self, update: SourceUpdate) {
         self.hub.handle(self.now, hub::Input::Source(&channel(), update)).unwrap();
+        self.position = self.hub.position(&channel()).unwrap();
         self.drain_hub();
+    }
+
+    /// The source begins a new numbering.
+    pub fn renumber(&mut self) {
+        self.history.clear();
+        self.source(SourceUpdate::Opened(Position::new(self.position.epoch + 1, -1)));
+    }
+
+    /// The server goes, and comes back with another key, and with all that the source has if that is a stream; else
+    /// with a new numbering.
+    pub fn restart(&mut self, config: HubConfig, signer: Box<dyn Signer>, source_is_stream: bool) {
+        for node in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.disconnect(node);
+        }
+        // The next server counts links from one again, and knows none of these.
+        for link in self.ends.keys().copied().collect::<Vec<_>>() {
+            self.close_ends(link, u64::MAX);
+        }
+        self.run_for(Duration::from_secs(1));
+        self.hub = Hub::new(config, signer, [self.below(256) as u8; 32]);
+        self.hub.add_channel(self.now, &channel()).unwrap();
+        if source_is_stream {
+            self.source(SourceUpdate::Opened(Position::new(self.position.epoch, -1)));
+            self.source(SourceUpdate::Events(self.history.clone()));
+        } else {
+            self.renumber();
+        }
+        for node in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.connect(node);
+        }
+    }
+
+    /// An application stops reading, or goes on.
+    pub fn set_reads(&mut self, node: u64, reads: bool) {
+        if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == node) {
+            recorder.reads(reads);
+        }
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.reads = reads;
+        }
+        self.drain_peer(node);
     }
 
     /// Lets time pass.
@@ -483,6 +533,14 @@ impl Net {
         self.hub.topology(&channel())?.into_iter().find(|entry| entry.peer.0 == session)
     }
 
+    /// The link that feeds a node, if it is not the server.
+    pub fn link(&self, node: u64) -> Option<LinkId> {
+        match self.place(node)?.place {
+            Place::Child(link) => Some(link),
+            _ => None,
+        }
+    }
+
     /// The node that feeds another, if it is not the server.
     pub fn parent(&self, node: u64) -> Option<u64> {
         self.session_node.get(&self.place(node)?.parent?.0).copied()
@@ -544,3 +602,33 @@ pub const ROUGH: Weather = Weather {
     latency: (Duration::from_millis(5), Duration::from_millis(120)),
     sending: Duration::from_millis(1),
 };
+
+/// The first peer of a pair.
+pub const PARENT: u64 = 1;
+/// The second.
+pub const CHILD: u64 = 2;
+
+/// Bodies that tell their number.
+pub fn bodies(count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|number| format!("body {number}").into_bytes()).collect()
+}
+
+/// A parent that is fed by the server, and a child that is fed by it.
+pub fn pair() -> Net {
+    pair_with(roots(1), relay(4), relay(0))
+}
+
+/// The same with other settings.
+pub fn pair_with(hub: HubConfig, parent: PeerConfig, child: PeerConfig) -> Net {
+    let mut net = Net::new(1, hub, CALM);
+    net.join(PARENT, parent, Since::Earliest);
+    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
+    net.join(CHILD, child, Since::Earliest);
+    net.run_until("the child is fed by the parent", |net| net.parent(CHILD) == Some(PARENT));
+    net
+}
+
+/// The first so many offsets.
+pub fn sequence(count: i64) -> Vec<i64> {
+    (0..count).collect()
+}

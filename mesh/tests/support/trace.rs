@@ -23,6 +23,10 @@ impl Recorder {
         self.steps.push(json!({ "now": now.0, "input": input_json(input), "outputs": [], "deliveries": [] }));
     }
 
+    pub fn reads(&mut self, reads: bool) {
+        self.steps.push(json!({ "reads": reads, "outputs": [], "deliveries": [] }));
+    }
+
     pub fn transmit(&mut self, target: Target, bytes: Option<&Bytes>) {
         let bytes = bytes.map(|bytes| hex(bytes));
         self.steps.push(
@@ -52,6 +56,7 @@ pub fn config_json(config: &PeerConfig) -> Value {
         "log_entries": config.log.entries,
         "window_bytes": config.window_bytes,
         "ack_bytes": config.ack_bytes,
+        "outbox_bytes": config.outbox_bytes,
         "link_heartbeat_ms": config.link_heartbeat.as_millis() as u64,
         "link_setup_ms": config.link_setup.as_millis() as u64,
         "welcome_timeout_ms": config.welcome_timeout.as_millis() as u64,
@@ -70,6 +75,7 @@ pub fn config_from(value: &Value) -> PeerConfig {
         },
         window_bytes: number("window_bytes") as usize,
         ack_bytes: number("ack_bytes") as usize,
+        outbox_bytes: number("outbox_bytes") as usize,
         link_heartbeat: ms("link_heartbeat_ms"),
         link_setup: ms("link_setup_ms"),
         welcome_timeout: ms("welcome_timeout_ms"),

@@ -71,7 +71,7 @@ impl Snapshot {
             time: clock.now(),
             uptime: clock.uptime(),
             sessions: hub.sessions(),
-            hub: hub.stats(),
+            hub: hub.stats().clone(),
             channels: kinds.iter().filter_map(channel).collect(),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use axum::{Router, routing::get};
-use tiercast_codec::{NodeKind, Relay, Since, Subscribe, ToHub, ToPeer};
+use tiercast_codec::{Code, Hello, NodeKind, PROTOCOL_VERSION, Relay, Since, Subscribe, ToHub, ToPeer};
 use tiercast_signaling_server::{Server, config::KEYS, config::Kind};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -138,13 +138,16 @@ async fn metrics_tell_everything_under_the_documented_names() -> anyhow::Result<
     let mut client = Client::subscribed(server.addr(), Since::Now).await?;
     server.publisher("events")?.publish(message("x")).await?;
     client.events(1).await?;
+    let mut rude = Client::connect(server.addr()).await?;
+    rude.send(ToHub::Hello(Hello { id: 2, protocol: PROTOCOL_VERSION, client: "again".into() })).await?;
+    ensure!(rude.closed().await?.0 == Code::UNEXPECTED);
     let page = http_client::get(server.addr(), "/metrics", &[]).await?;
     ensure!(page.status == 200 && page.head.contains("application/openmetrics-text"), "{page:?}");
     let has = |line: &str| page.body.lines().any(|other| other == line);
     for line in [
         "tiercast_sessions 1",
-        "tiercast_sessions_opened_total 1",
-        "tiercast_sessions_closed_by_hub_total 0",
+        "tiercast_sessions_opened_total 2",
+        "tiercast_sessions_closed_total{code=\"3503\"} 1",
         "tiercast_sessions_stalled_total 0",
         "tiercast_messages_malformed_total 0",
         "tiercast_events_oversized_total 0",
@@ -154,6 +157,9 @@ async fn metrics_tell_everything_under_the_documented_names() -> anyhow::Result<
         "tiercast_channel_links_total{channel=\"events\"} 0",
         "tiercast_channel_links_lost_total{channel=\"events\"} 0",
         "tiercast_channel_accusations_total{channel=\"events\"} 0",
+        "tiercast_channel_suspensions_total{channel=\"events\"} 0",
+        "tiercast_channel_signals_total{channel=\"events\"} 0",
+        "tiercast_channel_signals_dropped_total{channel=\"events\"} 0",
         "tiercast_channel_orphans_fed_total{channel=\"events\"} 0",
         "tiercast_channel_source_open{channel=\"events\",kind=\"embedded\"} 1",
         "tiercast_channel_offset{channel=\"events\"} 0",

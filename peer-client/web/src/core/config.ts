@@ -20,6 +20,8 @@ export interface PeerConfig {
   readonly windowBytes: number;
   /** A child acknowledges after this many bytes. */
   readonly ackBytes: number;
+  /** Bytes of control messages that wait for the server, and again for each link; one that lets them pile up is closed. */
+  readonly outboxBytes: number;
   /** A quiet link is pinged this often and closed after three times as long without a word. */
   readonly linkHeartbeatUs: number;
   /** A link that is not up after this long is given up. */
@@ -35,6 +37,7 @@ export const DEFAULT_CONFIG: PeerConfig = {
   log: { bytes: 4 << 20, entries: 16_384 },
   windowBytes: 256 << 10,
   ackBytes: 64 << 10,
+  outboxBytes: 256 << 10,
   linkHeartbeatUs: 2_000_000,
   linkSetupUs: 10_000_000,
   welcomeTimeoutUs: 10_000_000,

@@ -24,7 +24,9 @@ export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boo
     state.stats.notTaken++;
     throw new Refusal(Code.unavailable);
   }
-  if (subscription.isStalled || !taken.hasRoom(bytes)) {
+  // A new numbering takes a gap as well.
+  const entries = relation === "new_epoch" ? 2 : 1;
+  if (subscription.isStalled || !taken.hasRoom(entries, bytes)) {
     state.stats.notTaken++;
     stall(state, frame.header.channel);
     return "done";
@@ -57,7 +59,7 @@ export function onHead(state: State, head: Head, isGenuine: boolean): Outcome {
 }
 
 /** The application is too slow to take more: the children have to go elsewhere, and so does our parent. */
-function stall(state: State, id: number): void {
+export function stall(state: State, id: number): void {
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined || subscription.isStalled) return;
   subscription.isStalled = true;
@@ -69,8 +71,7 @@ function stall(state: State, id: number): void {
 export function endStall(state: State, id: number): void {
   const subscription = state.subscriptions.get(id);
   const taken = subscription?.taken;
-  if (subscription?.isStalled !== true || taken === undefined) return;
-  if (taken.unreadBytes > taken.log.limits.bytes / 2) return;
+  if (subscription?.isStalled !== true || taken?.isHalfRead !== true) return;
   subscription.isStalled = false;
   state.askFeed(id, undefined, Code.lagging);
 }

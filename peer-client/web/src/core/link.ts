@@ -35,7 +35,7 @@ export type End =
 
 /** A connection to another peer, under way or up. */
 export class Link {
-  readonly outbox = new Outbox();
+  readonly outbox: Outbox;
   readonly inbox = new Inbox();
   readonly channel: number;
   /** The peer at the other end. */
@@ -51,10 +51,11 @@ export class Link {
   #parts: Uint8Array[] = [];
   #partsBytes = 0;
 
-  constructor(now: number, channel: number, other: number, token: Uint8Array, end: End) {
+  constructor(now: number, channel: number, other: number, token: Uint8Array, end: End, outboxBytes: number) {
     this.channel = channel;
     this.other = other;
     this.token = token;
+    this.outbox = new Outbox(outboxBytes);
     this.end = end;
     this.lastReceived = now;
     this.lastSent = now;

@@ -67,8 +67,22 @@ test("memory is bounded by bytes, however long it runs", () => {
 
 test("there is room as long as nothing unread has to go", () => {
   const log = logOf([1, -1, 0], [1, 0, 1], [1, 1, 2], [1, 2, 3]);
-  assert.ok(!log.hasRoom(at(1, -1), 10), "four entries are all it keeps");
-  assert.ok(log.hasRoom(at(1, 0), 10));
-  assert.ok(!log.hasRoom(at(1, 0), 2 << 20), "too large beside what is unread");
-  assert.ok(log.hasRoom(at(1, 3), 2 << 20), "nothing is unread");
+  assert.ok(!log.hasRoom(at(1, -1), 1, 10), "four entries are all it keeps");
+  assert.ok(log.hasRoom(at(1, 0), 1, 10));
+  assert.ok(!log.hasRoom(at(1, 0), 2, 10), "a gap and a frame are two");
+  assert.ok(!log.hasRoom(at(1, 0), 1, 2 << 20), "too large beside what is unread");
+  assert.ok(log.hasRoom(at(1, 3), 1, 2 << 20), "nothing is unread");
+});
+
+test("half is read when half of the entries and of the bytes are", () => {
+  const frames = [0, 1, 2, 3].map((offset) => sealer.seal(at(1, offset - 1), offset, 0, [{ offset }]));
+  const size = frames[0]?.bytes.length ?? 0;
+  const logOfBytes = (bytes: number): FrameLog => {
+    const log = new FrameLog({ bytes, entries: 4 }, at(1, -1));
+    for (const frame of frames) log.push(frame);
+    return log;
+  };
+  assert.ok(!logOfBytes(4 * size).isHalfRead(at(1, 0)));
+  assert.ok(logOfBytes(4 * size).isHalfRead(at(1, 1)));
+  assert.ok(!logOfBytes(3 * size).isHalfRead(at(1, 1)), "more than half of the bytes");
 });

@@ -8,15 +8,11 @@
 import { type Frame, type GapReason, type Position, comparePositions } from "../codec/index.js";
 import type { LogLimits } from "./config.js";
 
-type Entry =
-  | { readonly kind: "frame"; readonly frame: Frame; readonly end: Position; readonly bytes: number }
-  | {
-      readonly kind: "gap";
-      readonly from: Position;
-      readonly end: Position;
-      readonly bytes: 0;
-      readonly reason: GapReason;
-    };
+/** `before`: bytes of frames that were added before it, so that what lies between two entries needs no sum. */
+type Entry = { readonly end: Position; readonly before: number } & (
+  | { readonly kind: "frame"; readonly frame: Frame }
+  | { readonly kind: "gap"; readonly from: Position; readonly reason: GapReason }
+);
 
 /** What comes next for a reader. */
 export type Read =
@@ -36,7 +32,8 @@ export class FrameLog {
   #entries: Entry[] = [];
   /** Entries before this index are gone; the array is cut when half of it is. */
   #start = 0;
-  #bytes = 0;
+  /** Bytes of all frames that were ever added. */
+  #added = 0;
   #base: Position;
 
   /** An empty log that begins at `base`. */
@@ -57,12 +54,13 @@ export class FrameLog {
 
   /** Bytes of frames kept. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#addedSince(this.#start);
   }
 
-  /** Adds a frame that covers the head: one that begins at or before it and ends after it. */
+  /** Adds a frame that covers the head: one that begins at or before it and ends after it. Throws for any other. */
   push(frame: Frame): void {
-    this.#append({ kind: "frame", frame, end: frame.position, bytes: frame.bytes.length });
+    if (!covers(frame, this.head)) throw new RangeError("a frame that does not continue the log");
+    this.#append({ kind: "frame", frame, end: frame.position, before: this.#added }, frame.bytes.length);
   }
 
   /** Records that events are gone and the channel goes on at `to`. */
@@ -70,12 +68,11 @@ export class FrameLog {
     const from = this.head;
     const order = comparePositions(to, from);
     if (order > 0) {
-      this.#append({ kind: "gap", from, end: to, bytes: 0, reason });
+      this.#append({ kind: "gap", from, end: to, before: this.#added, reason }, 0);
     } else if (order < 0) {
       // A numbering that sorts before the one we had: nothing of the old one can be ordered with it.
       this.#entries = [];
       this.#start = 0;
-      this.#bytes = 0;
       this.#base = to;
     }
   }
@@ -97,20 +94,21 @@ export class FrameLog {
 
   /** Bytes of the frames that a reader at `cursor` has not had. */
   bytesAfter(cursor: Position): number {
-    let bytes = 0;
-    for (let index = this.#indexAfter(cursor); index < this.#entries.length; index++) bytes += this.#at(index).bytes;
-    return bytes;
+    return this.#addedSince(this.#indexAfter(cursor));
   }
 
-  /** Whether a reader at `cursor` would still find everything after a frame of so many bytes came. */
-  hasRoom(cursor: Position, bytes: number): boolean {
-    const fits = (kept: number, entries: number): boolean =>
-      kept + bytes <= this.limits.bytes && entries < this.limits.entries;
+  /** Whether a reader at `cursor` would still find everything after so many entries with so many bytes came. */
+  hasRoom(cursor: Position, entries: number, bytes: number): boolean {
     const unread = this.#entries.length - this.#indexAfter(cursor);
     // The newest entry stays, however large: one who has read everything loses nothing.
-    return (
-      unread === 0 || fits(this.#bytes, this.#entries.length - this.#start) || fits(this.bytesAfter(cursor), unread)
-    );
+    if (unread === 0) return true;
+    return unread + entries <= this.limits.entries && this.bytesAfter(cursor) + bytes <= this.limits.bytes;
+  }
+
+  /** Whether what a reader at `cursor` has not had would fill half of the log at most. */
+  isHalfRead(cursor: Position): boolean {
+    const unread = this.#entries.length - this.#indexAfter(cursor);
+    return unread <= this.limits.entries / 2 && this.bytesAfter(cursor) <= this.limits.bytes / 2;
   }
 
   #at(index: number): Entry {
@@ -131,12 +129,18 @@ export class FrameLog {
     return low;
   }
 
-  #append(entry: Entry): void {
-    this.#bytes += entry.bytes;
+  /** Bytes of the entries from `index` on. */
+  #addedSince(index: number): number {
+    const first = this.#entries[index];
+    return first === undefined ? 0 : this.#added - first.before;
+  }
+
+  #append(entry: Entry, bytes: number): void {
+    this.#added += bytes;
     this.#entries.push(entry);
     const count = (): number => this.#entries.length - this.#start;
     // The newest entry stays, however large.
-    while (count() > 1 && (this.#bytes > this.limits.bytes || count() > this.limits.entries)) this.#dropOldest();
+    while (count() > 1 && (this.bytes > this.limits.bytes || count() > this.limits.entries)) this.#dropOldest();
     if (this.#start > 64 && this.#start * 2 > this.#entries.length) {
       this.#entries.splice(0, this.#start);
       this.#start = 0;
@@ -145,10 +149,9 @@ export class FrameLog {
 
   #dropOldest(): void {
     const oldest = this.#at(this.#start);
-    this.#bytes -= oldest.bytes;
     this.#base = oldest.end;
     // The place stays until the array is cut, but must not keep the frame alive.
-    this.#entries[this.#start++] = { kind: "gap", from: oldest.end, end: oldest.end, bytes: 0, reason: "retention" };
+    this.#entries[this.#start++] = { kind: "gap", from: oldest.end, end: oldest.end, before: 0, reason: "retention" };
   }
 }
 

@@ -8,10 +8,9 @@ import {
   channelId,
   comparePositions,
 } from "../codec/index.js";
-import { onFrame, onHead } from "./frames.js";
+import { onFrame, onHead, stall } from "./frames.js";
 import { Link, bye } from "./link.js";
 import { isEqual, openLink } from "./links.js";
-import { Outbox } from "./outbox.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
 type Message<T extends ToPeer["type"]> = Extract<ToPeer, { type: T }>;
@@ -19,7 +18,7 @@ type Message<T extends ToPeer["type"]> = Extract<ToPeer, { type: T }>;
 export function onSessionOpened(state: State): void {
   state.session = "greeting";
   state.sessionInbox.clear();
-  state.outbox = new Outbox();
+  state.outbox.clear();
   state.isAnnounced = false;
   state.lastReceived = state.now;
   state.heartbeatUs = state.config.welcomeTimeoutUs;
@@ -171,6 +170,10 @@ function onGap(state: State, { channel, from, to, reason }: Message<"gap">): voi
   }
   // What we have got meanwhile from a parent is not gone.
   if (to.epoch === reached.epoch && to.offset <= reached.offset) return;
+  if (!taken.hasRoom(1, 0)) {
+    stall(state, id);
+    return;
+  }
   taken.log.jump(to, reason);
   subscription.hasAsked = false;
   state.announceChildren(subscription);
@@ -198,7 +201,8 @@ function onAssign(state: State, { channel, link, parent, token, offers }: Messag
   const earlier = subscription.joining;
   subscription.joining = link;
   if (earlier !== undefined) state.closeLink(earlier, Code.replaced);
-  openLink(state, link, new Link(state.now, id, parent, token, { kind: "awaits_parent" }), offers);
+  const end = { kind: "awaits_parent" } as const;
+  openLink(state, link, new Link(state.now, id, parent, token, end, state.config.outboxBytes), offers);
 }
 
 function onExpect(state: State, { channel, link, child, token, offers }: Message<"expect">): void {
@@ -210,7 +214,8 @@ function onExpect(state: State, { channel, link, child, token, offers }: Message
     return;
   }
   subscription.children.add(link);
-  openLink(state, link, new Link(state.now, id, child, token, { kind: "awaits_child" }), offers);
+  const end = { kind: "awaits_child" } as const;
+  openLink(state, link, new Link(state.now, id, child, token, end, state.config.outboxBytes), offers);
 }
 
 export function onSessionSilent(state: State): void {

@@ -35,7 +35,7 @@ export class State {
   readonly config: PeerConfig;
   session: "closed" | "greeting" | "open" = "closed";
   readonly sessionInbox = new Inbox();
-  outbox = new Outbox();
+  readonly outbox: Outbox;
   /** Whether the driver was told that there is something for the session. */
   isAnnounced = false;
   lastReceived = 0;
@@ -52,6 +52,7 @@ export class State {
 
   constructor(config: PeerConfig) {
     this.config = config;
+    this.outbox = new Outbox(config.outboxBytes);
     this.heartbeatUs = config.welcomeTimeoutUs;
   }
 
@@ -94,7 +95,7 @@ export class State {
   forgetSession(): void {
     this.session = "closed";
     this.sessionInbox.clear();
-    this.outbox = new Outbox();
+    this.outbox.clear();
     this.timers.clear({ kind: "session_silent" });
     for (const [channel, subscription] of this.subscriptions) {
       subscription.request = undefined;

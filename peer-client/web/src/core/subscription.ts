@@ -84,13 +84,13 @@ export class Taken {
     return comparePositions(frame.position, position) <= 0 ? "duplicate" : "ahead";
   }
 
-  /** Whether the log holds all that the application has not read, and has room for `bytes` more. */
-  hasRoom(bytes: number): boolean {
-    return this.log.hasRoom(this.reader.position, bytes);
+  /** Whether the log holds all that the application has not read, and has room for so much more. */
+  hasRoom(entries: number, bytes: number): boolean {
+    return this.log.hasRoom(this.reader.position, entries, bytes);
   }
 
-  /** Bytes of frames that the application has not read. */
-  get unreadBytes(): number {
-    return this.log.bytesAfter(this.reader.position);
+  /** Whether what the application has not read fills half of the log at most. */
+  get isHalfRead(): boolean {
+    return this.log.isHalfRead(this.reader.position);
   }
 }

@@ -1,0 +1,111 @@
+//! What the hub remembers of a peer: the parents that failed it, the links that did not last, and who accused whom.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tiercast_codec::PeerId;
+
+use crate::{Time, hub::HubConfig};
+
+/// Waiting times double so often at most.
+const DOUBLINGS_MAX: u32 = 5;
+
+/// A peer's record.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// Parents that failed it, until when they are not given to it again.
+    refused: BTreeMap<PeerId, Time>,
+    /// Links in a row that never came up, or broke soon.
+    failures: u32,
+    /// How often it accused its parents.
+    accusations: u32,
+    /// How often it was taken out of service.
+    suspensions: u32,
+}
+
+impl Record {
+    /// A parent failed it.
+    pub(super) fn refuse(&mut self, now: Time, parent: PeerId, config: &HubConfig) {
+        self.refused.retain(|_, until| *until > now);
+        self.refused.insert(parent, now + config.parent_refused);
+    }
+
+    /// Whether a parent failed it lately.
+    pub(super) fn refuses(&self, now: Time, parent: PeerId) -> bool {
+        self.refused.get(&parent).is_some_and(|until| *until > now)
+    }
+
+    /// When the first of the parents that failed it may be tried again.
+    pub(super) fn next_pardon(&self, now: Time) -> Option<Time> {
+        self.refused.values().copied().filter(|until| *until > now).min()
+    }
+
+    pub(super) fn link_failed(&mut self) {
+        self.failures += 1;
+    }
+
+    pub(super) fn link_lasted(&mut self) {
+        self.failures = 0;
+    }
+
+    /// How long it stays with the server, if too many links failed.
+    pub(super) fn retreat(&self, config: &HubConfig) -> Option<Duration> {
+        let more = self.failures.checked_sub(config.link_tries)?;
+        Some(doubled(config.link_retry, more))
+    }
+
+    /// It accuses another. False if it has done so too often to be believed.
+    pub(super) fn accuse(&mut self, config: &HubConfig) -> bool {
+        self.accusations = self.accusations.saturating_add(1);
+        self.accusations <= config.accusations_max
+    }
+
+    /// It is taken out of service; says for how long.
+    pub(super) fn suspend(&mut self, config: &HubConfig) -> Duration {
+        self.suspensions += 1;
+        doubled(config.suspension, self.suspensions - 1)
+    }
+}
+
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(DOUBLINGS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_that_failed_is_refused_for_a_while() {
+        let (config, now, parent) = (HubConfig::default(), Time(0), PeerId(1));
+        let mut record = Record::default();
+        record.refuse(now, parent, &config);
+        let until = now + config.parent_refused;
+        assert_eq!(record.next_pardon(now), Some(until));
+        assert!(record.refuses(now, parent) && !record.refuses(now, PeerId(2)));
+        assert!(!record.refuses(until, parent));
+        assert_eq!(record.next_pardon(until), None);
+    }
+
+    #[test]
+    fn after_three_failures_in_a_row_it_stays_with_the_server_for_twice_as_long_each_time() {
+        let config = HubConfig::default();
+        let mut record = Record::default();
+        let mut seconds = Vec::new();
+        for _ in 0..10 {
+            record.link_failed();
+            seconds.push(record.retreat(&config).map(|wait| wait.as_secs()));
+        }
+        let waits = [30, 60, 120, 240, 480, 960, 960, 960].map(Some);
+        assert_eq!(seconds, [vec![None, None], waits.into()].concat());
+        record.link_lasted();
+        assert_eq!(record.retreat(&config), None);
+    }
+
+    #[test]
+    fn the_fourth_accusation_is_not_believed_and_each_suspension_is_longer() {
+        let config = HubConfig::default();
+        let mut record = Record::default();
+        assert_eq!([(); 5].map(|()| record.accuse(&config)), [true, true, true, false, false]);
+        assert_eq!([(); 3].map(|()| record.suspend(&config).as_secs()), [600, 1_200, 2_400]);
+    }
+}

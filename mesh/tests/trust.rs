@@ -1,0 +1,185 @@
+//! Peers that are not to be relied on: relays that change what they pass on, children that lie about their parents,
+//! links that never last, neighbours that flood.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{CALM, CHILD, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence};
+use tiercast_codec::{Code, LinkId, Ping, SessionId, Signal, Since, ToHub, WireMessage};
+use tiercast_mesh::{
+    hub::{self, ChannelStats, HubConfig, Place},
+    peer,
+};
+
+const THIRD: u64 = 3;
+
+fn stats(net: &Net) -> ChannelStats {
+    net.hub.channel_stats(&channel()).unwrap()
+}
+
+fn place(net: &Net, node: u64) -> Place {
+    net.place(node).unwrap().place
+}
+
+/// Changes a bit in everything that goes from one node to another.
+fn spoil(net: &mut Net, concerns: impl Fn(u64, u64) -> bool + 'static) {
+    net.tamper = Some(Box::new(move |from, to, bytes| {
+        let mut bytes = bytes.to_vec();
+        if concerns(from, to) {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        }
+        Some(bytes.into())
+    }));
+}
+
+#[test]
+fn a_peer_that_was_accused_leaves_its_tier_1_place_to_another_and_may_relay_again_after_its_suspension() {
+    let config = HubConfig { suspension: Duration::from_secs(300), ..roots(1) };
+    let mut net = pair_with(config, relay(1), relay(4));
+    net.join(THIRD, relay(0), Since::Earliest);
+    net.run_until("a chain of three", |net| net.parent(THIRD) == Some(CHILD));
+    spoil(&mut net, |from, to| (from, to) == (PARENT, CHILD));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    net.run_until("the child took over", |net| place(net, CHILD) == Place::Root);
+    net.tamper = None;
+    net.run_until("as a leaf it may stay", |net| net.parent(PARENT) == Some(CHILD));
+    assert_eq!((stats(&net).accusations, stats(&net).suspensions), (1, 1));
+
+    // Now the one who took over goes, and for as long as the suspension lasts nobody else can relay.
+    net.kill(CHILD);
+    net.publish(bodies(10));
+    net.run_for(Duration::from_secs(120));
+    assert!(net.is_caught_up(), "the server feeds both");
+    assert_ne!(place(&net, PARENT), Place::Root);
+    assert_eq!(net.parent(THIRD), None);
+    net.run_until("it is a root again", |net| place(net, PARENT) == Place::Root);
+    net.run_until("with a child", |net| net.parent(THIRD) == Some(PARENT));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    for node in [PARENT, THIRD] {
+        assert_eq!(net.offsets(node), sequence(30));
+    }
+}
+
+#[test]
+fn one_who_accuses_everybody_is_soon_believed_no_more_and_stays_with_the_server() {
+    const LIAR: u64 = 99;
+    let config = HubConfig { parent_refused: Duration::ZERO, ..roots(1) };
+    let mut net = Net::new(7, config, CALM);
+    for node in 1..=20 {
+        net.join(node, relay(4), Since::Earliest);
+    }
+    net.run_until("all are placed", |net| (1..=20).all(|node| net.is_settled(node)));
+    net.join(LIAR, relay(0), Since::Earliest);
+    // Whatever it is sent arrives changed: to the hub that looks like lies about one honest parent after the other.
+    spoil(&mut net, |_, to| to == LIAR);
+    for body in bodies(600) {
+        net.publish([body]);
+        net.run_for(Duration::from_secs(1));
+    }
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(LIAR), sequence(600), "the server fed it");
+    assert_eq!(net.parent(LIAR), None);
+    let ChannelStats { accusations, suspensions, .. } = stats(&net);
+    assert_eq!(suspensions, 3, "of {accusations} accusations");
+    // Three tries, then one after 30 s, 60 s, 120 s, 240 s.
+    assert!((5..=8).contains(&accusations), "{accusations} accusations in 10 minutes");
+    let in_service = (1..=20).filter(|node| net.parent(*node).is_some() || place(&net, *node) == Place::Root);
+    assert_eq!(in_service.count(), 20, "no honest peer lost its place for good");
+}
+
+#[test]
+fn a_child_whose_links_soon_break_is_left_with_the_server_for_longer_and_longer() {
+    let config = HubConfig { parent_refused: Duration::ZERO, ..roots(1) };
+    let mut net = pair_with(config, relay(4), relay(0));
+    let before = stats(&net).links;
+    for second in 0..600 {
+        if let Some(link) = net.link(CHILD) {
+            net.close_ends(link, 0);
+        }
+        net.publish([format!("body {second}").into_bytes()]);
+        net.run_for(Duration::from_secs(1));
+    }
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(600));
+    let tried = stats(&net).links - before;
+    assert!((5..=8).contains(&tried), "{tried} links in 10 minutes");
+    net.run_until("it is tried again", |net| net.parent(CHILD) == Some(PARENT));
+    net.run_for(Duration::from_secs(20));
+    let link = net.link(CHILD).expect("its link holds now");
+    net.close_ends(link, 0);
+    let broken = net.now;
+    net.run_until("another link", |net| net.link(CHILD).is_some_and(|other| other != link));
+    assert!(net.now.since(broken) < Duration::from_secs(5), "a link that lasted makes up for the others");
+}
+
+#[test]
+fn nobody_gets_more_children_than_the_hub_allows_whatever_it_offers() {
+    let mut net = Net::new(8, HubConfig { children_max: 3, ..roots(1) }, CALM);
+    net.join(PARENT, relay(60_000), Since::Earliest);
+    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
+    for node in 2..=8 {
+        net.join(node, relay(0), Since::Earliest);
+    }
+    net.run_for(Duration::from_secs(30));
+    assert_eq!(net.place(PARENT).unwrap().children, 3);
+}
+
+#[test]
+fn a_neighbour_cannot_be_flooded_with_signals_through_the_hub() {
+    let mut net = pair_with(HubConfig { link_signals_max: 10, ..roots(1) }, relay(4), relay(0));
+    let link = net.link(CHILD).expect("the child has a parent");
+    let before = stats(&net).signals;
+    let candidate = || Signal::Candidate { candidate: "candidate".into(), mid: "0".into() };
+    for _ in 0..50 {
+        net.peer(CHILD, peer::Input::LocalSignal(link, candidate()));
+        net.run_for(Duration::from_millis(1));
+    }
+    net.run_for(Duration::from_secs(1));
+    assert_eq!((before, stats(&net).signals, stats(&net).signals_dropped), (2, 10, 42));
+}
+
+#[test]
+fn a_stranger_to_a_link_can_neither_signal_nor_report_on_it() {
+    let mut net = pair();
+    net.join(THIRD, relay(0), Since::Earliest);
+    net.run_until("the third is placed", |net| net.is_settled(THIRD));
+    let link = net.link(CHILD).expect("the child has a parent");
+    let session = SessionId(net.nodes[&THIRD].session.unwrap());
+    let before = stats(&net);
+    let signal = Signal::Offer { sdp: "let me in".into() };
+    let lies = [
+        ToHub::Signal(tiercast_codec::SignalMessage { link, signal }),
+        ToHub::Report(tiercast_codec::Report { link, code: Code::BAD_SIGNATURE }),
+        ToHub::Report(tiercast_codec::Report { link: LinkId(link.0 + 1_000), code: Code::MALFORMED }),
+    ];
+    for lie in lies {
+        net.hub.handle(net.now, hub::Input::SessionData(session, lie.encode())).unwrap();
+    }
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.parent(CHILD), Some(PARENT));
+    assert_eq!(stats(&net).signals, before.signals);
+    assert_eq!(stats(&net).suspensions, 0);
+}
+
+#[test]
+fn a_session_that_does_not_read_its_control_messages_is_closed_and_the_others_notice_nothing() {
+    let mut net = pair_with(HubConfig { outbox_bytes: 4_096, ..roots(1) }, relay(4), relay(0));
+    let deaf = SessionId(1_000);
+    let say = |net: &mut Net, message: ToHub| {
+        net.hub.handle(net.now, hub::Input::SessionData(deaf, message.encode())).unwrap();
+    };
+    net.hub.handle(net.now, hub::Input::SessionOpened(deaf)).unwrap();
+    say(&mut net, ToHub::Hello(tiercast_codec::Hello { id: 1, protocol: 1, client: "deaf".into() }));
+    for _ in 0..100 {
+        say(&mut net, ToHub::Ping(Ping { time_us: 0 }));
+    }
+    assert_eq!(net.hub.stats().closed.get(&Code::SLOW), Some(&1));
+    assert_eq!(net.hub.sessions(), 2);
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(10));
+}
