@@ -23,11 +23,7 @@ use crate::{
     driver::{Command, Driver, Handle},
     http::{self, App},
     listener::Connections,
-    source::{
-        Source,
-        amqp::{AmqpSource, ConfigError as AmqpConfigError},
-        embedded,
-    },
+    source::{Source, amqp::AmqpSource, embedded},
 };
 
 /// Updates of sources that wait for the hub; a source that finds the queue full waits.
@@ -62,9 +58,6 @@ pub enum StartError {
     /// The configuration is not valid.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// The broker's part of the configuration is not valid.
-    #[error(transparent)]
-    Amqp(#[from] AmqpConfigError),
     /// There is no signing key.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),

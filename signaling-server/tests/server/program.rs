@@ -97,7 +97,8 @@ async fn checking_a_configuration_says_ok_or_everything_that_is_wrong() -> anyho
     ensure!(!text.contains("a-secret-key"));
 
     std::fs::write(&path, "lisen = \"127.0.0.1:9000\"\n[hub]\nheartbeat_ms = 1\n")?;
-    let bad = run(&["--config", file, "--check-config"], &[]).await?;
+    let flags = ["--config", file, "--check-config", "--listen", "nowhere", "--set", "hub.link_tries=0"];
+    let bad = run(&flags, &[("TIERCAST_LOG", "loud=very")]).await?;
     let text = String::from_utf8(bad.stderr)?;
     ensure!(bad.status.code() == Some(2), "{text}");
     ensure!(text.contains("lisen: unknown key; the nearest known key is `listen`"), "{text}");
@@ -105,6 +106,9 @@ async fn checking_a_configuration_says_ok_or_everything_that_is_wrong() -> anyho
         text.contains("hub.heartbeat_ms: 1 is out of bounds") && text.contains("tiercast.toml"),
         "{text}"
     );
+    for other in ["listen: `nowhere`", "--set: hub.link_tries: 0", "log: `loud=very`"] {
+        ensure!(text.contains(other), "{other} is not in\n{text}");
+    }
 
     let bad = run(&["--check-config"], &[("TIERCAST_HUB__HEARTBEAT_MS", "soon")]).await?;
     let text = String::from_utf8(bad.stderr)?;
