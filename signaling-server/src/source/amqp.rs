@@ -15,6 +15,7 @@ mod queue;
 mod stats;
 mod stream;
 mod topology;
+mod unreachable;
 mod url;
 mod worker;
 

@@ -59,18 +59,24 @@ impl Program {
         let addr = timeout(PATIENCE, started).await??;
         Ok(Self { addr, child, log })
     }
+
+    /// The next line of its log that has these words.
+    pub async fn line_with(&mut self, words: &str) -> anyhow::Result<String> {
+        loop {
+            let line = timeout(PATIENCE, self.log.next_line()).await??.context("the program ended")?;
+            if line.contains(words) {
+                return Ok(line);
+            }
+        }
+    }
 }
 
 #[tokio::test]
 async fn without_any_configuration_it_prints_how_to_publish_and_ends_well() -> anyhow::Result<()> {
     let mut program = Program::start(&[]).await?;
-    let mut key = None;
-    while key.is_none() {
-        let line = timeout(PATIENCE, program.log.next_line()).await??.context("no key was printed")?;
-        let after = line.split_once("Bearer ").and_then(|(_, rest)| rest.split_once('\''));
-        key = after.map(|(key, _)| key.to_owned());
-    }
-    let authorization = format!("Bearer {}", key.context("just found")?);
+    let line = program.line_with("Bearer ").await?;
+    let after = line.split_once("Bearer ").and_then(|(_, rest)| rest.split_once('\''));
+    let authorization = format!("Bearer {}", after.context("no key was printed")?.0);
     let mut client = Client::subscribed(program.addr, Since::Now).await?;
     let headers = [("authorization", authorization.as_str())];
     let answer = http_client::request(program.addr, "POST", "/v1/publish/events", &headers, b"hello").await?;
