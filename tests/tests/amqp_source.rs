@@ -753,6 +753,20 @@ async fn a_wrong_password_is_reported_without_being_told() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_virtual_host_that_is_not_there_is_named() -> Result<()> {
+    let scene = Scene::set("vhost").await?;
+    let mut config = scene.config();
+    config.url = format!("amqp://guest:guest@{}/nowhere", address_of(&scene.broker)?).into();
+    let mut fed = Fed::start(config)?;
+    let reason = fed.lost().await?;
+    assert!(
+        reason.contains("virtual host `nowhere`") && reason.contains("check the virtual host"),
+        "{reason}"
+    );
+    fed.stop().await
+}
+
+#[tokio::test]
 async fn a_missing_exchange_is_named_and_retried_while_other_channels_go_on() -> Result<()> {
     for mode in [Mode::Stream, Mode::Queue] {
         let mut scene = Scene::set("present").await?;
