@@ -23,6 +23,45 @@ const STALLED: Duration = Duration::from_secs(60);
 /// Reports without news before the experiment ends; there are two a second.
 const QUIET_REPORTS: u32 = 3;
 
+/// What `experiment --help` says after the options.
+pub(crate) const HELP: &str = "\
+Output:
+  stderr       progress while it runs, a line twice a second, and what went wrong
+  stdout       the figures when it ends, and nothing else: one JSON object, with --json on one line
+
+Exit code:
+  0            every peer got every event, once and in order
+  1            something was missing, repeated or out of order; the figures are printed all the same
+  2            it could not be run
+
+Figures:
+  source, peers, events       what was asked for
+  tier1, peers_by_tier        peers that the server fed at the end; and how many peers stood in each tier
+  frames                      frames that the server made: events are packed together, compressed and signed
+  delivered                   events that applications got, over all peers: peers * events if all is well
+  missing, duplicates, out_of_order
+                              events that did not come, came again, or came after a later one
+  gaps                        times that a peer was told that events are gone for good
+  latency_ms                  from publishing an event to a peer's application: median, 99th percentile, largest
+  join_ms                     from starting a peer to its first event: the same three
+  server_data_bytes           bytes of frames that the server sent
+  server_control_bytes        bytes of everything else that it sent: heads, places in the tree, signaling
+  direct_data_bytes           bytes of frames that it would have sent if it fed every peer
+  offload                     1 - server_data_bytes / direct_data_bytes: the share that the peers carried
+  links, links_lost           links between peers that were asked for, and those that were given up or broke
+  elapsed_s                   from the start of the peers to the end, a second and a half of silence included
+  cpu_s                       CPU time of the server's and of the peers' process, where the system tells it
+
+Examples:
+  cargo run --release -- experiment
+      40 peers, 4 of them fed by the server, 2,000 events.
+  cargo run --release -- experiment --peers 200 --tier1 16 --events 1500 --rate 50 --json | jq .offload
+      One figure of a larger audience.
+  cargo run --release -- experiment --no-relay
+      The server feeds everybody: what it costs without the mesh.
+  cargo run --release -- experiment --source amqp://guest:guest@127.0.0.1:5672/%2f
+      The events come from RabbitMQ.";
+
 /// What to measure.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct ExperimentOptions {
@@ -50,7 +89,7 @@ pub(crate) struct ExperimentOptions {
     /// Take no part in the mesh: the server feeds everybody, for comparison.
     #[arg(long)]
     no_relay: bool,
-    /// Print the result as one line of JSON; otherwise it is laid out for people.
+    /// Print the figures as one JSON object on one line; otherwise the same object is indented over many.
     #[arg(long)]
     json: bool,
 }

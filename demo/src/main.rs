@@ -27,7 +27,8 @@ Examples:
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure the fan-out: server and swarm as separate processes; ends with one JSON object on stdout.
+    /// Measure the fan-out: server and swarm as separate processes; progress on stderr, figures on stdout.
+    #[command(after_help = experiment::HELP)]
     Experiment(experiment::ExperimentOptions),
     /// The experiment's server process.
     #[command(hide = true)]
@@ -42,7 +43,11 @@ async fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     let default = if arguments.command.is_some() { "warn,lapin=off" } else { "info,webrtc=warn,rtc=warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(tiercast_driver::stderr_has_colours())
+        .init();
     let result = match arguments.command {
         None => page::run(arguments.page).await,
         Some(Command::Experiment(options)) => experiment::run(options).await,

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::RangedU64ValueParser};
 use tiercast_peer_client::{
-    ClientOptions, Since,
+    ClientOptions, ServerUrl, Since,
     link::{CandidatePolicy, LinkSettings},
 };
 
+mod status;
 mod subscribe;
 mod swarm;
 
@@ -40,7 +41,7 @@ enum Command {
 #[derive(Args)]
 struct Taking {
     /// The server: ws://HOST:PORT/v1/ws; `http` and a missing path are mended.
-    url: String,
+    url: ServerUrl,
     /// The channel.
     channel: String,
     /// Take no part in the mesh: the server feeds this peer, and no other peer learns its address.
@@ -49,12 +50,29 @@ struct Taking {
     /// Most children to serve; 0: have a parent, but relay nothing.
     #[arg(long, default_value_t = 8, value_name = "N")]
     max_children: u16,
+    /// Bytes of events to keep for children, and for a reader of the output that is slow [least: 65536].
+    #[arg(long, default_value_t = default_bytes().0, value_name = "BYTES", value_parser = bytes())]
+    log_bytes: u64,
+    /// Bytes to run ahead of what a child has acknowledged: round trip times bandwidth [least: 65536].
+    #[arg(long, default_value_t = default_bytes().1, value_name = "BYTES", value_parser = bytes())]
+    window_bytes: u64,
     /// Where to start: `now`, `earliest`, or a position such as 7331243921334-41.
     #[arg(long, default_value = "now", value_name = "POSITION")]
     since: Since,
     /// Connect to other peers through TURN relays only, so that they never learn this host's address.
     #[arg(long)]
     turn_only: bool,
+}
+
+/// Children acknowledge after 64 KiB, so less than that helps nobody.
+fn bytes() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(64 << 10..=1 << 40)
+}
+
+/// Of the log and of the window.
+fn default_bytes() -> (u64, u64) {
+    let ClientOptions { log_bytes, window_bytes, .. } = ClientOptions::default();
+    (log_bytes as u64, window_bytes as u64)
 }
 
 impl Arguments {
@@ -72,18 +90,11 @@ impl Taking {
         ClientOptions {
             children_max: self.max_children,
             relay: !self.no_relay,
+            log_bytes: self.log_bytes as usize,
+            window_bytes: self.window_bytes as usize,
             links: LinkSettings { candidates, ..LinkSettings::default() },
             ..ClientOptions::default()
         }
-    }
-
-    /// The address with what people leave out.
-    fn url(&self) -> String {
-        let url = self.url.replacen("http", "ws", usize::from(self.url.starts_with("http")));
-        let url = if url.contains("://") { url } else { format!("ws://{url}") };
-        let has_path =
-            url.split_once("://").is_some_and(|(_, rest)| rest.trim_end_matches('/').contains('/'));
-        if has_path { url } else { format!("{}/v1/ws", url.trim_end_matches('/')) }
     }
 }
 
@@ -91,15 +102,28 @@ impl Taking {
 mod tests {
     use super::*;
 
-    #[test]
-    fn addresses_are_mended() {
-        let url = |text: &str| match Arguments::parse_from(["peer-client", "subscribe", text, "c"]).command {
-            Command::Subscribe(subscribe) => subscribe.taking.url(),
+    fn taking(arguments: &[&str]) -> Result<Taking, clap::Error> {
+        let given = ["peer-client", "subscribe", "h:1", "c"].into_iter().chain(arguments.iter().copied());
+        match Arguments::try_parse_from(given)?.command {
+            Command::Subscribe(subscribe) => Ok(subscribe.taking),
             Command::Swarm(_) => unreachable!("asked for subscribe"),
-        };
-        for given in ["ws://h:1/v1/ws", "http://h:1/v1/ws", "http://h:1", "http://h:1/", "h:1"] {
-            assert_eq!(url(given), "ws://h:1/v1/ws", "{given}");
         }
-        assert_eq!(url("https://h/other"), "wss://h/other");
+    }
+
+    #[test]
+    fn the_limits_of_the_command_line_reach_the_options() -> Result<(), clap::Error> {
+        let options = taking(&["--log-bytes", "1000000", "--window-bytes", "500000"])?.options();
+        assert_eq!((options.log_bytes, options.window_bytes), (1_000_000, 500_000));
+        let (options, default) = (taking(&[])?.options(), ClientOptions::default());
+        assert_eq!((options.log_bytes, options.window_bytes), (default.log_bytes, default.window_bytes));
+        Ok(())
+    }
+
+    #[test]
+    fn limits_below_what_a_child_needs_are_refused() {
+        for flag in ["--log-bytes", "--window-bytes"] {
+            let error = taking(&[flag, "65535"]).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(flag) && error.contains("65536"), "{error}");
+        }
     }
 }

@@ -12,7 +12,7 @@
 //!         Notification::Event { event, .. } => println!("{} {:?}", event.offset, event.message.routing_key),
 //!         Notification::Gap { from, to, .. } => println!("gone for good: what lies between {from} and {to}"),
 //!         Notification::Subscribed { position, .. } => println!("listening from {position}"),
-//!         Notification::Refused { reason, .. } => println!("refused: {reason}"),
+//!         Notification::Refused { reason, .. } => println!("the end: {reason}"),
 //!     }
 //! }
 //! # Ok(())
@@ -26,10 +26,12 @@
 mod client;
 mod driver;
 pub mod link;
+mod server_url;
 mod session;
 pub mod swarm;
 
 pub use client::{
     Client, ClientError, ClientOptions, News, Notification, Standing, SubscribeOptions, Subscription,
 };
+pub use server_url::{ServerUrl, ServerUrlError};
 pub use tiercast_codec::{Event, Message, Pattern, Position, Since};

@@ -1,6 +1,6 @@
 //! The connection to the server: one task that connects, carries messages both ways, and connects again.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -16,6 +16,8 @@ use tokio_tungstenite::{
         protocol::{CloseFrame, WebSocketConfig},
     },
 };
+
+use crate::ServerUrl;
 
 /// The WebSocket subprotocol of peers.
 const SUBPROTOCOL: &str = "tiercast.v1";
@@ -50,6 +52,14 @@ struct Ended {
 
 /// Keeps a connection to `url` for as long as somebody listens to `events`, or until the server forbids it.
 pub(crate) async fn run(url: String, events: mpsc::Sender<SessionEvent>) {
+    let url: ServerUrl = match url.parse() {
+        Ok(url) => url,
+        Err(error) => {
+            // Whoever does not listen any more needs no reason.
+            let _ = events.send(SessionEvent::Closed { reason: error.to_string(), retry_in: None }).await;
+            return;
+        }
+    };
     let mut reconnect = Reconnect::new();
     loop {
         let started = Instant::now();
@@ -72,12 +82,15 @@ pub(crate) async fn run(url: String, events: mpsc::Sender<SessionEvent>) {
     }
 }
 
-async fn connect_and_carry(url: &str, events: &mpsc::Sender<SessionEvent>) -> Ended {
+async fn connect_and_carry(url: &ServerUrl, events: &mpsc::Sender<SessionEvent>) -> Ended {
     let socket = tokio::select! {
-        result = tokio::time::timeout(CONNECT_TIMEOUT, connect(url)) => match result {
+        result = tokio::time::timeout(CONNECT_TIMEOUT, connect(url.as_str())) => match result {
             Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => return connect_error(&error),
-            Err(_) => return Ended::retry(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
+            Ok(Err(error)) => return connect_error(url, &error),
+            Err(_) => {
+                let limit_s = CONNECT_TIMEOUT.as_secs();
+                return Ended::retry(format!("{url} does not answer within {limit_s} s: {NO_SERVER}"));
+            }
         },
         () = events.closed() => return Ended::retry("closed".into()),
     };
@@ -100,20 +113,27 @@ async fn connect(url: &str) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>
     tokio_tungstenite::connect_async_with_config(request, Some(config), true).await.map(|(socket, _)| socket)
 }
 
+/// What to do when something is there, but not what was looked for.
+const NO_SERVER: &str = "is it a signaling server? check host, port and path";
+
 /// An answer that the server will give again is no reason to ask again.
-fn connect_error(error: &Error) -> Ended {
+fn connect_error(url: &ServerUrl, error: &Error) -> Ended {
     match error {
-        Error::Url(_) | Error::HttpFormat(_) => {
-            Ended { reason: format!("{error}: expected ws://HOST:PORT/v1/ws"), may_retry: false }
-        }
-        Error::Http(response) if is_final(response.status()) => {
+        Error::Http(response) => {
             let text = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            let answer = format!("{} {text}", response.status());
             Ended {
-                reason: format!("the server answered {}: {}", response.status(), text.trim()),
-                may_retry: false,
+                reason: format!("{url} answers {}: {NO_SERVER}", answer.trim()),
+                may_retry: !is_final(response.status()),
             }
         }
-        _ => Ended::retry(error.to_string()),
+        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Ended::retry(format!("cannot reach {url}: {error}: is the signaling server running there?"))
+        }
+        Error::Io(error) => {
+            Ended::retry(format!("cannot reach {url}: {error}: check host and port, and the network"))
+        }
+        other => Ended::retry(format!("cannot talk to {url}: {other}: {NO_SERVER}")),
     }
 }
 

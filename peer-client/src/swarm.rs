@@ -118,8 +118,9 @@ impl Swarm {
             // The guard takes back what this peer has missed when it goes, since nobody waits for it any more.
             let mut member = MemberTotals { totals, checker: Checker::default(), is_ready: false };
             while let Some(notification) = subscription.next().await {
-                if let Notification::Refused { reason, .. } = &notification {
-                    tracing::error!(reason, "refused by the server");
+                if let Notification::Refused { code, reason } = &notification {
+                    let code = code.map(tracing::field::display);
+                    tracing::error!(code, reason, "a peer cannot go on");
                 }
                 member.take(&notification, started);
             }

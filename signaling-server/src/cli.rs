@@ -53,18 +53,18 @@ impl Cli {
     ) -> Result<Configuration, ConfigErrors> {
         let mut layers = Layers::default();
         if let Some(path) = &self.config {
-            layers = layers.with_file(path)?;
+            layers = layers.with_file(path);
         }
-        layers = layers.with_env(variables)?;
+        layers = layers.with_env(variables);
         for assignment in &self.set {
             let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
-            layers = layers.with_set("--set", key.trim(), value.trim())?;
+            layers = layers.with_set("--set", key.trim(), value.trim());
         }
         if let Some(listen) = &self.listen {
-            layers = layers.with_set("--listen", "listen", listen)?;
+            layers = layers.with_set("--listen", "listen", listen);
         }
         if let Some(log) = &self.log {
-            layers = layers.with_set("--log", "log", log)?;
+            layers = layers.with_set("--log", "log", log);
         }
         if !self.channel.is_empty() {
             layers = layers.with_channels(&self.channel);

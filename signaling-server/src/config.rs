@@ -10,6 +10,7 @@ use tiercast_mesh::hub::HubConfig;
 use crate::source::amqp::AmqpConfig;
 
 mod api_key;
+mod channels;
 mod error;
 mod keys;
 mod load;
@@ -110,7 +111,7 @@ impl Default for Config {
 impl Config {
     /// Reads the file `path`, and nothing else.
     pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
-        Layers::default().with_file(path)?.load()
+        Layers::default().with_file(path).load()
     }
 
     /// Every channel and the kind of its source.
@@ -119,24 +120,28 @@ impl Config {
         let amqp = self.amqp.iter().flat_map(|amqp| &amqp.channels);
         let amqp = amqp.map(|channel| (channel.name.as_str(), SourceKind::Amqp));
         let mut channels: BTreeMap<ChannelName, SourceKind> = BTreeMap::new();
+        let mut errors = ConfigErrors::default();
+        let mut wrong = |problem: String| errors.add(ConfigError::new("channels", problem));
         for (name, kind) in embedded.chain(amqp) {
-            let name: ChannelName =
-                name.parse().map_err(|error| ConfigError::new("channels", format!("{error}")))?;
+            let name: ChannelName = match name.parse() {
+                Ok(name) => name,
+                Err(error) => {
+                    wrong(format!("{error}"));
+                    continue;
+                }
+            };
             if channels.contains_key(&name) {
-                let problem = format!("two channels are called `{name}`: rename one");
-                return Err(ConfigError::new("channels", problem).into());
+                wrong(format!("two channels are called `{name}`: rename one"));
+            } else if let Some(other) = channels.keys().find(|other| other.id() == name.id()) {
+                wrong(format!("`{name}` and `{other}` have the same channel number: rename one"));
+            } else {
+                channels.insert(name, kind);
             }
-            if let Some(other) = channels.keys().find(|other| other.id() == name.id()) {
-                let problem = format!("`{name}` and `{other}` have the same channel number: rename one");
-                return Err(ConfigError::new("channels", problem).into());
-            }
-            channels.insert(name, kind);
         }
         if channels.is_empty() {
-            let problem = "there is none: add a [[channels]] section with a `name`";
-            return Err(ConfigError::new("channels", problem).into());
+            wrong("there is none: add a [[channels]] section with a `name`".to_owned());
         }
-        Ok(channels)
+        errors.into_result(channels)
     }
 
     /// Checks every bound and what values mean for each other. Names every key at fault, and what to write.
@@ -147,23 +152,22 @@ impl Config {
                 errors.note(number.check(path, value));
             }
         }
-        if self.hub.tier1.min > self.hub.tier1.max {
-            let problem = format!(
-                "{} is more than hub.tier1_max = {}: lower one or raise the other",
-                self.hub.tier1.min, self.hub.tier1.max
-            );
-            errors.add(ConfigError::new("hub.tier1_min", problem));
-        }
+        errors.note(self.check_tier1());
         errors.note(load::check_log(&self.log));
-        if let Some(amqp) = &self.amqp
-            && let Err(error) = amqp.validate()
-        {
-            errors.add(tables::amqp_error(&error.to_string(), &[]));
+        if let Some(amqp) = &self.amqp {
+            errors.note(amqp.validate());
         }
-        if let Err(more) = self.channels() {
-            errors.extend(more);
-        }
+        errors.note(self.channels().map(|_| ()));
         errors.into_result(())
+    }
+
+    fn check_tier1(&self) -> Result<(), ConfigError> {
+        let (min, max) = (self.hub.tier1.min, self.hub.tier1.max);
+        if min <= max {
+            return Ok(());
+        }
+        let problem = format!("{min} is more than hub.tier1_max = {max}: lower one or raise the other");
+        Err(ConfigError::new("hub.tier1_min", problem))
     }
 
     /// A short description for `--check-config` and the log. Holds no secrets.

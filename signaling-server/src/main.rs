@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(tiercast_driver::stderr_has_colours())
         .with_env_filter(EnvFilter::new(&configuration.config.log))
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

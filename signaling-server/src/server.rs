@@ -23,11 +23,7 @@ use crate::{
     driver::{Command, Driver, Handle},
     http::{self, App},
     listener::Connections,
-    source::{
-        Source,
-        amqp::{AmqpSource, ConfigError as AmqpConfigError},
-        embedded,
-    },
+    source::{Source, amqp::AmqpSource, embedded},
 };
 
 /// Updates of sources that wait for the hub; a source that finds the queue full waits.
@@ -60,24 +56,21 @@ pub enum Task {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The configuration is not valid.
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// The broker's part of the configuration is not valid.
-    #[error("{0}")]
-    Amqp(#[from] AmqpConfigError),
     /// There is no signing key.
-    #[error("{0}")]
+    #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
     /// The hub refused a channel.
-    #[error("{0}")]
+    #[error(transparent)]
     Channel(#[from] CommandError),
     /// The address cannot be listened on.
-    #[error("listen {addr}: {source}: stop what listens there, or choose another address")]
+    #[error("listen {addr}: {reason}: stop what listens there, or choose another address")]
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// Why.
-        source: io::Error,
+        /// Why. No `source`: whoever prints the chain of causes would say it twice.
+        reason: io::Error,
     },
 }
 
@@ -107,7 +100,7 @@ impl Server {
         let amqp = config.amqp.clone().map(AmqpSource::new).transpose()?;
         let amqp_stats = amqp.as_ref().map(AmqpSource::stats);
         let bound = TcpListener::bind(config.listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));
-        let (addr, listener) = bound.map_err(|source| StartError::Listen { addr: config.listen, source })?;
+        let (addr, listener) = bound.map_err(|reason| StartError::Listen { addr: config.listen, reason })?;
 
         let limits = Arc::new(config.limits.clone());
         let (commands, inputs) = mpsc::channel(limits.input_queue_messages);

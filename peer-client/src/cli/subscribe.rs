@@ -6,10 +6,10 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use tiercast_codec::{Epoch, Event, Position};
-use tiercast_peer_client::{Client, News, Notification, Pattern, SubscribeOptions};
+use tiercast_peer_client::{Client, Notification, Pattern, SubscribeOptions};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::Taking;
+use super::{Taking, status::Status};
 
 #[derive(Args)]
 pub(super) struct Subscribe {
@@ -28,18 +28,18 @@ pub(super) struct Subscribe {
 
 impl Subscribe {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = Client::connect(self.taking.url(), self.taking.options());
+        let client = Client::connect(self.taking.url.as_str(), self.taking.options());
         let mut news = client.news();
         let options = SubscribeOptions { since: self.taking.since, patterns: self.patterns };
         let mut subscription = client.subscribe(&self.taking.channel, options).await?;
-        let mut printed = 0;
+        let (mut printed, mut status) = (0, Status::default());
         while self.count.is_none_or(|count| printed < count) {
             tokio::select! {
                 notification = subscription.next() => match notification {
-                    Some(Notification::Refused { code, reason }) => {
-                        let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-                        anyhow::bail!("the server refuses `{}`{code}: {reason}", self.taking.channel);
+                    Some(Notification::Refused { code: Some(code), reason }) => {
+                        anyhow::bail!("the server refuses `{}` ({code}): {reason}", self.taking.channel);
                     }
+                    Some(Notification::Refused { code: None, reason }) => anyhow::bail!(reason),
                     Some(Notification::Subscribed { position, recovered }) => {
                         if !self.quiet {
                             let gap = if recovered { "" } else { "; not everything since then is there" };
@@ -57,7 +57,11 @@ impl Subscribe {
                     None => anyhow::bail!("the peer has ended"),
                 },
                 news = news.recv() => match news {
-                    Ok(news) if !self.quiet => status(&news),
+                    Ok(news) if !self.quiet => {
+                        if let Some(line) = status.line(&news) {
+                            eprintln!("{line}");
+                        }
+                    }
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => anyhow::bail!("the peer has ended"),
                 },
@@ -97,20 +101,4 @@ fn event_json(epoch: Epoch, event: &Event) -> Value {
     };
     line[key] = body;
     line
-}
-
-fn status(news: &News) {
-    match news {
-        News::Connected { peer } => eprintln!("connected as peer {peer}"),
-        News::Disconnected { reason, retry_in_ms: Some(ms) } => {
-            eprintln!("disconnected: {reason}; again in {ms} ms")
-        }
-        News::Disconnected { reason, retry_in_ms: None } => eprintln!("disconnected for good: {reason}"),
-        News::Placed { tier: 0, .. } => eprintln!("fed by the server, relaying nothing"),
-        News::Placed { tier, .. } => eprintln!("in tier {tier}"),
-        News::Parent { parent: Some(parent), .. } => eprintln!("fed by peer {parent}"),
-        News::Parent { parent: None, .. } => eprintln!("fed by the server"),
-        News::Children { count, .. } => eprintln!("relaying to {count}"),
-        News::LinkLost { other, code } => eprintln!("link to peer {other} closed: {code}"),
-    }
 }

@@ -26,7 +26,7 @@ pub(super) struct SwarmCommand {
 impl SwarmCommand {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut swarm = Swarm::new(SwarmOptions {
-            url: self.taking.url(),
+            url: self.taking.url.to_string(),
             channel: self.taking.channel.clone(),
             since: self.taking.since,
             client: self.taking.options(),

@@ -3,24 +3,47 @@
 use std::fmt;
 
 /// One wrong key or value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {problem}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    place: String,
+    /// Where the key was written, if that is known.
+    origin: Option<String>,
+    key: String,
     problem: String,
 }
 
 impl ConfigError {
-    pub(crate) fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { place: place.into(), problem: problem.into() }
+    pub(crate) fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { origin: None, key: key.into(), problem: problem.into() }
     }
 
-    /// Says where the key was written, if that is not clear from the key.
-    pub(crate) fn within(mut self, origin: &str) -> Self {
-        self.place = format!("{origin}: {}", self.place);
-        self
+    /// Says where the key was written.
+    pub(crate) fn within(self, origin: &str) -> Self {
+        Self { origin: Some(origin.to_owned()), ..self }
+    }
+
+    /// The same about the key under its other name.
+    pub(crate) fn renamed(self, rename: impl FnOnce(&str) -> String) -> Self {
+        Self { key: rename(&self.key), ..self }
+    }
+
+    /// Whether whoever reads this knows `other`, too.
+    fn says(&self, other: &Self) -> bool {
+        self.key == other.key
+            && self.problem == other.problem
+            && (other.origin.is_none() || self.origin == other.origin)
     }
 }
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(origin) = &self.origin {
+            write!(f, "{origin}: ")?;
+        }
+        write!(f, "{}: {}", self.key, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
 
 /// Everything that is wrong with a configuration. Nothing was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,19 +51,26 @@ pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
     pub(crate) fn add(&mut self, error: ConfigError) {
-        if !self.0.contains(&error) {
+        if !self.0.iter().any(|known| known.says(&error)) {
             self.0.push(error);
         }
     }
 
-    pub(crate) fn note(&mut self, result: Result<(), ConfigError>) {
-        if let Err(error) = result {
-            self.add(error);
+    /// Adds what is wrong in `result`, if something is.
+    pub(crate) fn note(&mut self, result: Result<(), impl Into<ConfigErrors>>) {
+        if let Err(errors) = result {
+            self.extend(errors.into());
         }
     }
 
     pub(crate) fn extend(&mut self, more: ConfigErrors) {
         more.0.into_iter().for_each(|error| self.add(error));
+    }
+
+    /// Whether something is wrong with this key, or with a part of this section.
+    pub(crate) fn concern(&self, key: &str) -> bool {
+        let is_part = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
+        self.0.iter().any(|error| error.key.strip_prefix(key).is_some_and(is_part))
     }
 
     pub(crate) fn into_result<T>(self, value: T) -> Result<T, ConfigErrors> {

@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     Config, KeySource,
+    api_key::ApiKeyError,
     error::{ConfigError, ConfigErrors},
     keys::{self, KEYS, Kind},
     nearest::nearest,
@@ -19,36 +20,45 @@ const ENV_PREFIX: &str = "TIERCAST_";
 /// The variable that names the file; it is no key.
 const ENV_FILE: &str = "TIERCAST_CONFIG";
 
-/// What was written about the configuration, checked but not yet put together.
+/// What was written about the configuration, layer over layer, and what is wrong with it. Nothing stops at the first
+/// mistake: `load` names them all.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
     merged: Table,
+    errors: ConfigErrors,
+    /// A file or a list could not be read: sections may be missing that were written.
+    lacks_sections: bool,
 }
 
 impl Layers {
     /// Adds a file.
-    pub fn with_file(mut self, path: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
+    pub fn with_file(mut self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let origin = path.display().to_string();
-        let text = fs::read_to_string(&path).map_err(|error| {
-            ConfigError::new(&*origin, format!("{error}: correct the path, or create it"))
-        })?;
-        self.add_toml(&origin, &text)?;
-        Ok(self)
+        match fs::read_to_string(&path) {
+            Ok(text) => return self.with_toml(&origin, &text),
+            Err(error) => {
+                let problem = format!("{error}: correct the path, or create it");
+                self.unreadable(ConfigError::new(origin, problem));
+            }
+        }
+        self
     }
 
     /// Adds a text in the file's format. `origin` says in errors where it came from.
-    pub fn with_toml(mut self, origin: &str, text: &str) -> Result<Self, ConfigErrors> {
-        self.add_toml(origin, text)?;
-        Ok(self)
+    pub fn with_toml(mut self, origin: &str, text: &str) -> Self {
+        match text.parse::<Table>() {
+            Ok(table) => self.add(origin, table),
+            Err(error) => {
+                let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+                self.unreadable(ConfigError::new(origin, format!("line {line}: {}", error.message())));
+            }
+        }
+        self
     }
 
     /// Adds every variable that begins with `TIERCAST_`: `TIERCAST_HUB__HEARTBEAT_MS` is `hub.heartbeat_ms`.
-    pub fn with_env(
-        mut self,
-        variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigErrors> {
-        let mut errors = ConfigErrors::default();
+    pub fn with_env(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         for (name, text) in variables {
             let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
             if name == ENV_FILE {
@@ -59,18 +69,18 @@ impl Layers {
                 let known: Vec<_> = names_of_one_value().map(env_name).collect();
                 let hint = nearest(&name, known.iter().map(String::as_str)).unwrap_or_default();
                 let problem = format!("unknown variable; the nearest known one is `{hint}`");
-                errors.add(ConfigError::new(&*name, problem));
-            } else if let Err(more) = self.set(&name, &path, &text) {
-                errors.extend(more);
+                self.errors.add(ConfigError::new(&*name, problem));
+            } else {
+                self.set(&name, &path, &text);
             }
         }
-        errors.into_result(self)
+        self
     }
 
     /// Sets one key, as `--set` does.
-    pub fn with_set(mut self, origin: &str, path: &str, text: &str) -> Result<Self, ConfigErrors> {
-        self.set(origin, path, text)?;
-        Ok(self)
+    pub fn with_set(mut self, origin: &str, path: &str, text: &str) -> Self {
+        self.set(origin, path, text);
+        self
     }
 
     /// Sets the embedded channels, as `--channel` does.
@@ -87,52 +97,61 @@ impl Layers {
         self.merged.contains_key(key)
     }
 
-    /// The configuration.
+    /// The configuration, or everything that is wrong with it.
     pub fn load(self) -> Result<Config, ConfigErrors> {
+        let Self { merged, mut errors, lacks_sections } = self;
         let mut config = Config::default();
-        let mut errors = values::check(&self.merged);
-        errors.note(general(&self.merged, &mut config));
-        if let Err(more) = tables::read(&self.merged, &mut config) {
-            errors.extend(more);
+        // Each layer has said this of its own; here it tells what is not to be blamed for what follows from it.
+        let mut found = values::check(&merged);
+        general(&merged, &mut config, &mut found);
+        // What belongs together may stand in different layers: it is compared only if all of it is there.
+        if !lacks_sections {
+            tables::read(&merged, &mut config, &mut found);
         }
         for (path, number) in keys::numbers() {
-            if let Some(value) = at(&self.merged, path).and_then(Value::as_integer) {
+            if let Some(value) = at(&merged, path).and_then(Value::as_integer) {
                 (number.write)(&mut config, u64::try_from(value).unwrap_or_default());
             }
         }
-        // What else is wrong may follow from these.
+        errors.extend(found);
+        // And only if it is right in itself: a default stands where a number is wrong, nothing where a channel is.
+        if !lacks_sections && !errors.concern("hub.tier1_min") && !errors.concern("hub.tier1_max") {
+            errors.note(config.check_tier1());
+        }
+        if !lacks_sections && !errors.concern("channels") {
+            errors.note(config.channels().map(|_| ()));
+        }
         let mut config = errors.into_result(config)?;
-        config.validate()?;
         config.hub.ice_servers.shrink_to_fit();
         Ok(config)
     }
 
-    fn add_toml(&mut self, origin: &str, text: &str) -> Result<(), ConfigErrors> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            ConfigError::new(origin, format!("line {line}: {}", error.message()))
-        })?;
-        self.add(origin, table)
+    fn unreadable(&mut self, error: ConfigError) {
+        self.errors.add(error);
+        self.lacks_sections = true;
     }
 
-    fn set(&mut self, origin: &str, path: &str, text: &str) -> Result<(), ConfigErrors> {
-        let value = parse(path, text).map_err(|error| error.within(origin))?;
+    fn set(&mut self, origin: &str, path: &str, text: &str) {
+        let value = match parse(path, text) {
+            Ok(value) => value,
+            Err(error) => {
+                self.lacks_sections |= values::is_list(path);
+                return self.errors.add(error.within(origin));
+            }
+        };
         let parts = path.split('.').rev();
         let nested =
             parts.fold(value, |value, part| Value::Table(Table::from_iter([(part.to_owned(), value)])));
-        match nested {
-            Value::Table(table) => self.add(origin, table),
-            _ => Ok(()),
+        if let Value::Table(table) = nested {
+            self.add(origin, table);
         }
     }
 
-    fn add(&mut self, origin: &str, table: Table) -> Result<(), ConfigErrors> {
-        let mut errors = ConfigErrors::default();
+    fn add(&mut self, origin: &str, table: Table) {
         for error in values::check(&table).iter() {
-            errors.add(error.clone().within(origin));
+            self.errors.add(error.clone().within(origin));
         }
         merge(&mut self.merged, table);
-        errors.into_result(())
     }
 }
 
@@ -192,37 +211,43 @@ fn parse(path: &str, text: &str) -> Result<Value, ConfigError> {
 }
 
 /// The keys outside of any section.
-fn general(table: &Table, config: &mut Config) -> Result<(), ConfigError> {
+fn general(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
     let text = |name: &str| table.get(name).and_then(Value::as_str);
     let flag = |name: &str| table.get(name).and_then(Value::as_bool);
     if let Some(listen) = text("listen") {
-        config.listen = listen.parse().map_err(|_| {
-            let problem =
-                format!("`{listen}`: write an address and a port, such as 127.0.0.1:8780 or [::]:8780");
-            ConfigError::new("listen", problem)
-        })?;
+        match listen.parse() {
+            Ok(address) => config.listen = address,
+            Err(_) => {
+                let problem =
+                    format!("`{listen}`: write an address and a port, such as 127.0.0.1:8780 or [::]:8780");
+                found.add(ConfigError::new("listen", problem));
+            }
+        }
     }
     if let Some(Value::Array(items)) = table.get("api_keys") {
-        let keys: Result<_, _> = items.iter().filter_map(Value::as_str).map(str::parse).collect();
-        config.api_keys = keys.map_err(|error| ConfigError::new("api_keys", format!("{error}")))?;
+        for (index, item) in items.iter().enumerate() {
+            match item.as_str().map(str::parse) {
+                Some(Ok(key)) => config.api_keys.push(key),
+                Some(Err(error)) => {
+                    let error: ApiKeyError = error;
+                    found.add(ConfigError::new(format!("api_keys[{index}]"), error.to_string()));
+                }
+                None => {}
+            }
+        }
     }
     config.open_topology = flag("open_topology").unwrap_or(config.open_topology);
     let create = flag("signing_key_create").unwrap_or(false);
-    match text("signing_key_file") {
-        Some(path) => config.signing_key = KeySource::File { path: path.into(), create },
-        None if create => {
-            return Err(ConfigError::new(
-                "signing_key_create",
-                "there is no signing_key_file to create: add one",
-            ));
-        }
-        None => {}
+    if let Some(path) = text("signing_key_file") {
+        config.signing_key = KeySource::File { path: path.into(), create };
+    } else if create && !table.contains_key("signing_key_file") {
+        let problem = "there is no signing_key_file to create: add one";
+        found.add(ConfigError::new("signing_key_create", problem));
     }
     if let Some(log) = text("log") {
-        check_log(log)?;
+        found.note(check_log(log));
         config.log = log.to_owned();
     }
-    Ok(())
 }
 
 pub(super) fn check_log(log: &str) -> Result<(), ConfigError> {

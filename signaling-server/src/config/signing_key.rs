@@ -30,12 +30,12 @@ pub enum KeySource {
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
     /// The file cannot be read or created.
-    #[error("signing_key_file {path}: {source}: correct the path, or set signing_key_create = true")]
+    #[error("signing_key_file {path}: {reason}: correct the path, or set signing_key_create = true")]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why. No `source`: whoever prints the chain of causes would say it twice.
+        reason: io::Error,
     },
     /// The file holds something else. What it holds is not shown.
     #[error(
@@ -76,7 +76,7 @@ impl fmt::Debug for KeySource {
 }
 
 fn read(path: &Path, create: bool) -> Result<[u8; 32], SigningKeyError> {
-    let failed = |source| SigningKeyError::Io { path: path.to_owned(), source };
+    let failed = |reason| SigningKeyError::Io { path: path.to_owned(), reason };
     if create && !path.exists() {
         // `create_new`: of two servers that start at once, one creates it and the other reads it.
         let mut options = fs::OpenOptions::new();

@@ -15,6 +15,7 @@ mod queue;
 mod stats;
 mod stream;
 mod topology;
+mod unreachable;
 mod url;
 mod worker;
 
@@ -22,11 +23,12 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use tokio::{sync::watch, task::JoinSet};
 
-pub use config::{AmqpChannelConfig, AmqpConfig, BindingConfig, ConfigError, Mode, RetentionConfig};
+pub use config::{AmqpChannelConfig, AmqpConfig, BindingConfig, Mode, RetentionConfig};
 pub use stats::AmqpStats;
 pub use url::BrokerUrl;
 
 use super::{Shutdown, Source, SourceSink};
+use crate::config::ConfigErrors;
 use connection::{Keeper, Link};
 use feed::Feed;
 
@@ -39,7 +41,7 @@ pub struct AmqpSource {
 
 impl AmqpSource {
     /// A source for a configuration, which is validated first.
-    pub fn new(config: AmqpConfig) -> Result<Self, ConfigError> {
+    pub fn new(config: AmqpConfig) -> Result<Self, ConfigErrors> {
         config.validate()?;
         Ok(Self { config, stats: Arc::default() })
     }

@@ -9,7 +9,7 @@ use tiercast_codec::{
     Subscribe, Subscribed, ToHub, ToPeer, Welcome, WireMessage,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
@@ -208,6 +208,33 @@ impl Client {
                 return Ok((code, reason));
             }
         }
+    }
+
+    /// Answers so many pings. An end before that is an error.
+    pub async fn answer_pings(&mut self, count: usize) -> anyhow::Result<()> {
+        let mut answered = 0;
+        while answered < count {
+            match self.item().await? {
+                Ok(Item::Control(bytes)) => {
+                    if let ToPeer::Ping(ping) = ToPeer::decode(&bytes)? {
+                        self.on_ping(ping).await?;
+                        answered += 1;
+                    }
+                }
+                Ok(_) => {}
+                Err((code, reason)) => bail!("closed after {answered} answers: {code} {reason}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves without a closing handshake, and waits until the server has noticed: it tells the hub before it ends
+    /// its side of the connection.
+    pub async fn vanish(self) -> anyhow::Result<()> {
+        let mut stream = self.socket.into_inner();
+        stream.shutdown().await?;
+        timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.context("not noticed")??;
+        Ok(())
     }
 
     async fn on_ping(&mut self, ping: tiercast_codec::Ping) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use tiercast_signaling_server::{Config, Layers};
 
 fn load(text: &str) -> Result<Config, String> {
-    Layers::default().with_toml("test.toml", text).and_then(Layers::load).map_err(|errors| errors.to_string())
+    Layers::default().with_toml("test.toml", text).load().map_err(|errors| errors.to_string())
 }
 
 fn problem(text: &str) -> anyhow::Result<String> {
@@ -71,9 +71,9 @@ fn variables_override_the_file_and_flags_override_both() -> anyhow::Result<()> {
     ];
     let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Layers::default()
-        .with_toml("test.toml", "[hub]\nheartbeat_ms = 1_000\nlink_tries = 1\nsessions_max = 9")?
-        .with_env(owned)?
-        .with_set("--set", "hub.heartbeat_ms", "3000")?
+        .with_toml("test.toml", "[hub]\nheartbeat_ms = 1_000\nlink_tries = 1\nsessions_max = 9")
+        .with_env(owned)
+        .with_set("--set", "hub.heartbeat_ms", "3000")
         .load()?;
     ensure!(config.hub.heartbeat == Duration::from_secs(3));
     ensure!(config.hub.link_tries == 7 && config.hub.sessions_max == 9 && config.api_keys.len() == 2);
@@ -101,7 +101,7 @@ fn an_unknown_key_anywhere_is_named_with_its_place_and_the_nearest_known_one() -
         ensure!(problem.contains(nearest), "{problem}");
     }
     let variable = [("TIERCAST_HUB__HARTBEAT_MS".to_owned(), "1".to_owned())];
-    let error = Layers::default().with_env(variable).err().context("accepted")?.to_string();
+    let error = Layers::default().with_env(variable).load().err().context("accepted")?.to_string();
     ensure!(error.contains("`TIERCAST_HUB__HEARTBEAT_MS`"), "{error}");
     Ok(())
 }
@@ -134,7 +134,7 @@ fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
         (amqp.to_owned(), "channels[0].source", "[amqp]"),
         (format!("{amqp}[amqp]\nheartbeat_s = 5"), "amqp.url", "amqp://"),
         (format!("{amqp}[amqp]\nurl = \"http://me:hunter2@x\""), "amqp.url", "amqp://USER"),
-        (format!("{amqp}mode = \"classic\"\n[amqp]\nurl = \"amqp://x\""), "channels[0]", "classic"),
+        (format!("{amqp}mode = \"classic\"\n[amqp]\nurl = \"amqp://x\""), "channels[0].mode", "classic"),
         (format!("{channel}[amqp]\nurl = \"amqp://x\""), "amqp", "source = \"amqp\""),
         (
             format!("[[channels]]\nname = \"b\"\n{amqp}history_s = -1\n[amqp]\nurl = \"amqp://x\""),
@@ -158,6 +158,140 @@ fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
         ensure!(problem.contains(key) && problem.contains(cure), "{text}\n=> {problem}");
         ensure!(!problem.contains("hunter2"), "{problem}");
     }
+    Ok(())
+}
+
+/// The keys at fault, each once.
+fn keys(problems: &str) -> Vec<&str> {
+    problems.lines().filter_map(|line| line.trim_start_matches("test.toml: ").split(": ").next()).collect()
+}
+
+#[test]
+fn every_mistake_of_a_file_is_named_at_once() -> anyhow::Result<()> {
+    let text = r##"
+        listen = "localhost"
+        api_keys = ["short", "long-enough", "with space"]
+        signing_key_create = true
+        log = "loud=very"
+        open_topology = "yes"
+        [hub]
+        heartbeat_ms = 1
+        tier1_min = 9
+        tier1_max = 3
+        [amqp]
+        url = "http://me:hunter2@x"
+        [[channels]]
+        name = "a/b"
+        mode = "stream"
+        history_s = 1
+        [[channels]]
+        name = "c/d"
+        source = "amqp"
+        mode = "classic"
+        history_s = -1
+        bindings = [{ exchange = "", patterns = ["a#", "*b"] }]
+        [[channels]]
+        source = "amqp"
+        bindings = [{ exchange = "x" }]
+        [[ice_servers]]
+        urls = ["http://x", "turn:x"]
+    "##;
+    let problems = problem(text)?;
+    let mut found = keys(&problems);
+    found.sort_unstable();
+    let expected = [
+        "amqp.url",
+        "api_keys[0]",
+        "api_keys[2]",
+        "channels[0].history_s",
+        "channels[0].mode",
+        "channels[0].name",
+        "channels[1].bindings[0].exchange",
+        "channels[1].bindings[0].patterns[0]",
+        "channels[1].bindings[0].patterns[1]",
+        "channels[1].history_s",
+        "channels[1].mode",
+        "channels[1].name",
+        "channels[2].bindings[0].patterns",
+        "channels[2].name",
+        "hub.heartbeat_ms",
+        "hub.tier1_min",
+        "ice_servers[0]",
+        "ice_servers[0].urls",
+        "listen",
+        "log",
+        "open_topology",
+        "signing_key_create",
+    ];
+    ensure!(found == expected, "{problems}");
+    ensure!(!problems.contains("hunter2"), "{problems}");
+    Ok(())
+}
+
+#[test]
+fn what_only_follows_from_a_mistake_is_not_named() -> anyhow::Result<()> {
+    let broker = "[amqp]\nurl = \"amqp://x\"\n";
+    let fed = "[[channels]]\nsource = \"amqp\"\n";
+    let cases = [
+        ("[hub]\ntier1_min = \"9\"\ntier1_max = 1".to_owned(), "hub.tier1_min"),
+        ("[[channels]]\nname = \"a/b\"".to_owned(), "channels[0].name"),
+        ("[[channels]]\nname = 5".to_owned(), "channels[0].name"),
+        ("channels = \"events\"".to_owned(), "channels"),
+        (
+            format!("amqp = 5\n{fed}name = \"a\"\nbindings = [{{ exchange = \"x\", patterns = [\"#\"] }}]"),
+            "amqp",
+        ),
+        (
+            format!("{broker}{fed}name = 5\nbindings = [{{ exchange = \"x\", patterns = [\"#\"] }}]"),
+            "channels[0].name",
+        ),
+        (format!("{broker}{fed}name = \"a\"\nbindings = [\"x\"]"), "channels[0].bindings[0]"),
+        (format!("{broker}[[channels]]\nname = \"a\"\nsource = 5\nmode = \"stream\""), "channels[0].source"),
+        ("signing_key_file = 5\nsigning_key_create = true".to_owned(), "signing_key_file"),
+        ("[[ice_servers]]\nurls = 5".to_owned(), "ice_servers[0].urls"),
+        ("[[channels]]\nname = \"a\"\n[[channels]]\nname = \"a\"".to_owned(), "channels"),
+    ];
+    for (text, key) in cases {
+        let problems = problem(&text)?;
+        ensure!(keys(&problems) == [key], "{text}\n=> {problems}");
+    }
+    Ok(())
+}
+
+#[test]
+fn mistakes_of_one_layer_do_not_hide_those_of_another() -> anyhow::Result<()> {
+    let variables = [("TIERCAST_HUB__LINK_TRIES", "many"), ("TIERCAST_LISTN", "x")];
+    let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    for (file, first) in [("lisen = \"x\"", "test.toml: lisen"), ("listen = ", "test.toml: line 1")] {
+        let problems = Layers::default()
+            .with_toml("test.toml", file)
+            .with_env(owned.clone())
+            .with_set("--set", "hub.heartbeat_ms", "1")
+            .with_set("--listen", "listen", "localhost")
+            .load()
+            .err()
+            .context("accepted")?
+            .to_string();
+        let others = [
+            "TIERCAST_HUB__LINK_TRIES: hub.link_tries",
+            "TIERCAST_LISTN",
+            "--set: hub.heartbeat_ms",
+            "listen: `localhost`",
+        ];
+        for expected in std::iter::once(first).chain(others) {
+            ensure!(problems.contains(expected), "{expected} is not in\n{problems}");
+        }
+        ensure!(problems.lines().count() == 5, "{problems}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_file_that_cannot_be_read_may_hold_is_not_missed() -> anyhow::Result<()> {
+    let variable = [("TIERCAST_AMQP__HEARTBEAT_S".to_owned(), "5".to_owned())];
+    let problems = Layers::default().with_file("/nowhere.toml").with_env(variable).load().err();
+    let problems = problems.context("accepted")?.to_string();
+    ensure!(problems.lines().count() == 1 && problems.contains("/nowhere.toml"), "{problems}");
     Ok(())
 }
 

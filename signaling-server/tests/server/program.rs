@@ -59,18 +59,24 @@ impl Program {
         let addr = timeout(PATIENCE, started).await??;
         Ok(Self { addr, child, log })
     }
+
+    /// The next line of its log that has these words.
+    pub async fn line_with(&mut self, words: &str) -> anyhow::Result<String> {
+        loop {
+            let line = timeout(PATIENCE, self.log.next_line()).await??.context("the program ended")?;
+            if line.contains(words) {
+                return Ok(line);
+            }
+        }
+    }
 }
 
 #[tokio::test]
 async fn without_any_configuration_it_prints_how_to_publish_and_ends_well() -> anyhow::Result<()> {
     let mut program = Program::start(&[]).await?;
-    let mut key = None;
-    while key.is_none() {
-        let line = timeout(PATIENCE, program.log.next_line()).await??.context("no key was printed")?;
-        let after = line.split_once("Bearer ").and_then(|(_, rest)| rest.split_once('\''));
-        key = after.map(|(key, _)| key.to_owned());
-    }
-    let authorization = format!("Bearer {}", key.context("just found")?);
+    let line = program.line_with("Bearer ").await?;
+    let after = line.split_once("Bearer ").and_then(|(_, rest)| rest.split_once('\''));
+    let authorization = format!("Bearer {}", after.context("no key was printed")?.0);
     let mut client = Client::subscribed(program.addr, Since::Now).await?;
     let headers = [("authorization", authorization.as_str())];
     let answer = http_client::request(program.addr, "POST", "/v1/publish/events", &headers, b"hello").await?;
@@ -97,7 +103,8 @@ async fn checking_a_configuration_says_ok_or_everything_that_is_wrong() -> anyho
     ensure!(!text.contains("a-secret-key"));
 
     std::fs::write(&path, "lisen = \"127.0.0.1:9000\"\n[hub]\nheartbeat_ms = 1\n")?;
-    let bad = run(&["--config", file, "--check-config"], &[]).await?;
+    let flags = ["--config", file, "--check-config", "--listen", "nowhere", "--set", "hub.link_tries=0"];
+    let bad = run(&flags, &[("TIERCAST_LOG", "loud=very")]).await?;
     let text = String::from_utf8(bad.stderr)?;
     ensure!(bad.status.code() == Some(2), "{text}");
     ensure!(text.contains("lisen: unknown key; the nearest known key is `listen`"), "{text}");
@@ -105,6 +112,9 @@ async fn checking_a_configuration_says_ok_or_everything_that_is_wrong() -> anyho
         text.contains("hub.heartbeat_ms: 1 is out of bounds") && text.contains("tiercast.toml"),
         "{text}"
     );
+    for other in ["listen: `nowhere`", "--set: hub.link_tries: 0", "log: `loud=very`"] {
+        ensure!(text.contains(other), "{other} is not in\n{text}");
+    }
 
     let bad = run(&["--check-config"], &[("TIERCAST_HUB__HEARTBEAT_MS", "soon")]).await?;
     let text = String::from_utf8(bad.stderr)?;
@@ -122,10 +132,20 @@ async fn help_shows_examples() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_said_so() -> anyhow::Result<()> {
+async fn an_address_in_use_is_said_once_with_the_remedy() -> anyhow::Result<()> {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let output = run(&["--listen", &taken.local_addr()?.to_string()], &[]).await?;
     let text = String::from_utf8(output.stderr)?;
     ensure!(output.status.code() == Some(1) && text.contains("stop what listens there"), "{text}");
+    ensure!(text.matches("in use").count() == 1, "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_key_file_is_said_once_with_the_remedy() -> anyhow::Result<()> {
+    let output = run(&["--listen", "127.0.0.1:0", "--set", "signing_key_file=/nowhere/key"], &[]).await?;
+    let text = String::from_utf8(output.stderr)?;
+    ensure!(output.status.code() == Some(1) && text.contains("signing_key_create = true"), "{text}");
+    ensure!(text.matches("No such file").count() == 1, "{text}");
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::url::{BrokerUrl, UrlError};
+use super::url::BrokerUrl;
+use crate::config::{ConfigError, ConfigErrors};
 
 /// Longest exchange name or routing pattern in AMQP 0-9-1, a "short string".
 const SHORT_STRING_BYTES_MAX: usize = 255;
@@ -111,20 +112,6 @@ impl Default for RetentionConfig {
     }
 }
 
-/// What is wrong with a configuration: the key, and what to write instead. Nothing was started.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("amqp.{key}: {problem}")]
-pub struct ConfigError {
-    key: String,
-    problem: String,
-}
-
-impl ConfigError {
-    fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { key: key.into(), problem: problem.into() }
-    }
-}
-
 impl AmqpConfig {
     /// A configuration with the defaults for everything that has one.
     pub fn new(url: impl Into<BrokerUrl>, channels: Vec<AmqpChannelConfig>) -> Self {
@@ -138,26 +125,36 @@ impl AmqpConfig {
         }
     }
 
-    /// Checks every bound. The error names the first key that breaks one, and what to write instead.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let uri = self.url.parse().map_err(|error: UrlError| ConfigError::new("url", error.to_string()))?;
-        within("connect_timeout_ms", self.connect_timeout_ms, 100, 60_000)?;
-        within("rpc_timeout_ms", self.rpc_timeout_ms, 100, 60_000)?;
-        within("heartbeat_s", self.heartbeat_s.into(), 1, 60)?;
-        within("max_event_bytes", self.max_event_bytes as u64, 1, 134_217_728)?;
+    /// Checks every bound. Names every key at fault, and what to write.
+    pub fn validate(&self) -> Result<(), ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        // Of a URL that cannot be read the names of the channels are checked without the virtual host's.
+        let vhost = match self.url.parse() {
+            Ok(uri) => uri.vhost,
+            Err(error) => {
+                errors.add(ConfigError::new("amqp.url", error.to_string()));
+                String::new()
+            }
+        };
+        errors.note(within("amqp.connect_timeout_ms", self.connect_timeout_ms, 100, 60_000));
+        errors.note(within("amqp.rpc_timeout_ms", self.rpc_timeout_ms, 100, 60_000));
+        errors.note(within("amqp.heartbeat_s", self.heartbeat_s.into(), 1, 60));
+        errors.note(within("amqp.max_event_bytes", self.max_event_bytes as u64, 1, 134_217_728));
         if self.channels.is_empty() {
-            return Err(ConfigError::new("channels", "there is none: add a [[amqp.channels]] section"));
+            let problem = "there is none: add a [[amqp.channels]] section";
+            errors.add(ConfigError::new("amqp.channels", problem));
         }
         let mut names = BTreeSet::new();
         for (index, channel) in self.channels.iter().enumerate() {
-            channel.validate(&format!("channels[{index}]"), &uri.vhost)?;
+            let key = format!("amqp.channels[{index}]");
+            channel.check(&key, &vhost, &mut errors);
             if !names.insert(&channel.name) {
                 let problem =
                     format!("`{}` is the name of an earlier channel: give it another", channel.name);
-                return Err(ConfigError::new(format!("channels[{index}].name"), problem));
+                errors.add(ConfigError::new(format!("{key}.name"), problem));
             }
         }
-        Ok(())
+        errors.into_result(())
     }
 }
 
@@ -173,33 +170,32 @@ impl AmqpChannelConfig {
         format!("{QUEUE_PREFIX}{}", self.name)
     }
 
-    fn validate(&self, key: &str, vhost: &str) -> Result<(), ConfigError> {
+    fn check(&self, key: &str, vhost: &str, errors: &mut ConfigErrors) {
+        errors.note(self.check_name(&format!("{key}.name"), vhost));
+        errors.note(within(&format!("{key}.history_s"), self.history_s, 0, 31_536_000));
+        let RetentionConfig { max_age_s, segment_bytes } = self.retention;
+        errors.note(within(&format!("{key}.retention.max_age_s"), max_age_s, 1, 31_536_000));
+        errors.note(within(&format!("{key}.retention.segment_bytes"), segment_bytes, 4_096, 3_000_000_000));
+        if self.bindings.is_empty() {
+            let problem = "there is none: add { exchange = \"NAME\", patterns = [\"#\"] }";
+            errors.add(ConfigError::new(format!("{key}.bindings"), problem));
+        }
+        for (index, binding) in self.bindings.iter().enumerate() {
+            binding.check(&format!("{key}.bindings[{index}]"), errors);
+        }
+    }
+
+    fn check_name(&self, key: &str, vhost: &str) -> Result<(), ConfigError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let name_key = format!("{key}.name");
         if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !self.name.chars().all(allowed) {
             let problem = format!("use 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`");
-            return Err(ConfigError::new(name_key, problem));
+            return Err(ConfigError::new(key, problem));
         }
         if self.mode == Mode::Stream && self.name.len() + vhost.len() > NAMES_BYTES_MAX {
             let problem = format!(
                 "name and virtual host are longer than {NAMES_BYTES_MAX} bytes together: shorten one, or use mode = \"queue\""
             );
-            return Err(ConfigError::new(name_key, problem));
-        }
-        within(&format!("{key}.history_s"), self.history_s, 0, 31_536_000)?;
-        within(&format!("{key}.retention.max_age_s"), self.retention.max_age_s, 1, 31_536_000)?;
-        within(
-            &format!("{key}.retention.segment_bytes"),
-            self.retention.segment_bytes,
-            4_096,
-            3_000_000_000,
-        )?;
-        if self.bindings.is_empty() {
-            let problem = "there is none: add { exchange = \"NAME\", patterns = [\"#\"] }";
-            return Err(ConfigError::new(format!("{key}.bindings"), problem));
-        }
-        for (index, binding) in self.bindings.iter().enumerate() {
-            binding.validate(&format!("{key}.bindings[{index}]"))?;
+            return Err(ConfigError::new(key, problem));
         }
         Ok(())
     }
@@ -211,27 +207,23 @@ impl BindingConfig {
         Self { exchange: exchange.into(), patterns: patterns.into_iter().map(Into::into).collect() }
     }
 
-    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+    fn check(&self, key: &str, errors: &mut ConfigErrors) {
         let exchange_key = format!("{key}.exchange");
         if self.exchange.is_empty() {
             let problem = "it is empty, and nothing can be bound to the default exchange: name another";
-            return Err(ConfigError::new(exchange_key, problem));
-        }
-        if self.exchange.len() > SHORT_STRING_BYTES_MAX {
-            return Err(ConfigError::new(exchange_key, "it is longer than AMQP's 255 bytes"));
+            errors.add(ConfigError::new(exchange_key, problem));
+        } else if self.exchange.len() > SHORT_STRING_BYTES_MAX {
+            errors.add(ConfigError::new(exchange_key, "it is longer than AMQP's 255 bytes: name another"));
         }
         if self.patterns.is_empty() {
-            return Err(ConfigError::new(
-                format!("{key}.patterns"),
-                "there is none: write [\"#\"] for every message",
-            ));
+            let problem = "there is none: write [\"#\"] for every message";
+            errors.add(ConfigError::new(format!("{key}.patterns"), problem));
         }
         for (index, pattern) in self.patterns.iter().enumerate() {
             if let Some(problem) = pattern_problem(pattern) {
-                return Err(ConfigError::new(format!("{key}.patterns[{index}]"), problem));
+                errors.add(ConfigError::new(format!("{key}.patterns[{index}]"), problem));
             }
         }
-        Ok(())
     }
 }
 
@@ -344,6 +336,29 @@ mod tests {
         assert!(empty.contains("amqp.channels[0].bindings[0].exchange"), "{empty}");
         let mixed = problem(|c| c.channels[0].bindings[0].patterns[1] = "a.b*".into());
         assert!(mixed.starts_with("amqp.channels[0].bindings[0].patterns[1]: `b*` mixes"), "{mixed}");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named_at_once() {
+        let all = problem(|c| {
+            c.url = "redis://x".into();
+            c.heartbeat_s = 0;
+            c.channels[0].name = "a/b".into();
+            c.channels[0].history_s = u64::MAX;
+            c.channels[0].bindings[0].exchange.clear();
+            c.channels[0].bindings[0].patterns = vec!["a.b*".into(), "c#".into()];
+        });
+        let keys: Vec<_> = all.lines().filter_map(|line| line.split(": ").next()).collect();
+        let expected = [
+            "amqp.url",
+            "amqp.heartbeat_s",
+            "amqp.channels[0].name",
+            "amqp.channels[0].history_s",
+            "amqp.channels[0].bindings[0].exchange",
+            "amqp.channels[0].bindings[0].patterns[0]",
+            "amqp.channels[0].bindings[0].patterns[1]",
+        ];
+        assert_eq!(keys, expected);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The one connection to the broker: made, watched, replaced when it breaks, and closed.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use lapin::{Channel, Connection, ConnectionProperties, Event, uri::AMQPUri};
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{config::AmqpConfig, error::AmqpError, stats::AmqpStats};
+use super::{config::AmqpConfig, error::AmqpError, stats::AmqpStats, unreachable};
 use tiercast_driver::{Reconnect, STABLE};
 
 /// Longest time to say goodbye to the broker at shutdown; unvalidated.
@@ -34,6 +34,7 @@ pub(super) enum Link {
 #[derive(Debug, Clone)]
 pub(super) struct Broker {
     connection: Arc<Connection>,
+    shown_url: Arc<str>,
     rpc_timeout: Duration,
     given_up: Arc<Notify>,
 }
@@ -53,8 +54,13 @@ impl Broker {
         match timeout(self.rpc_timeout, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(source)) => Err(AmqpError::Broker { what, source }),
-            Err(_) => Err(AmqpError::Timeout { what, limit: self.rpc_timeout }),
+            Err(_) => Err(self.silent(what)),
         }
+    }
+
+    /// The error for a request that was not answered in time.
+    pub(super) fn silent(&self, what: &'static str) -> AmqpError {
+        AmqpError::Timeout { what, broker: self.shown_url.clone(), limit: self.rpc_timeout }
     }
 
     /// The longest time that the broker may take to answer.
@@ -84,7 +90,7 @@ impl Broker {
 /// Keeps the connection up and tells the channels.
 pub(super) struct Keeper {
     uri: Result<AMQPUri, Arc<str>>,
-    shown_url: String,
+    shown_url: Arc<str>,
     connect_timeout: Duration,
     rpc_timeout: Duration,
     stats: Arc<AmqpStats>,
@@ -101,7 +107,7 @@ impl Keeper {
         });
         Self {
             uri,
-            shown_url: config.url.to_string(),
+            shown_url: config.url.to_string().into(),
             connect_timeout,
             rpc_timeout: Duration::from_millis(config.rpc_timeout_ms),
             stats,
@@ -131,7 +137,7 @@ impl Keeper {
                 Err(reason) => reason,
             };
             let delay = reconnect.next_delay();
-            warn!(broker = %self.shown_url, %reason, retry_in_ms = delay.as_millis(), "not connected to the broker");
+            warn!(%reason, retry_in_ms = delay.as_millis(), "not connected to the broker");
             self.link.send_replace(Link::Down(reason));
             sleep(delay).await;
         }
@@ -152,15 +158,13 @@ impl Keeper {
             ConnectionProperties::default().with_connection_name("tiercast-signaling-server".into());
         let connection = match timeout(self.connect_timeout, Connection::connect_uri(uri, properties)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(format!("connecting to the broker: {error}").into()),
-            Err(_) => {
-                let limit_ms = self.connect_timeout.as_millis();
-                return Err(format!("connecting to the broker: no answer within {limit_ms} ms").into());
-            }
+            Ok(Err(error)) => return Err(unreachable::refused(&self.shown_url, &error)),
+            Err(_) => return Err(unreachable::silent(&self.shown_url, self.connect_timeout)),
         };
         let events = connection.events_listener().boxed();
         let broker = Broker {
             connection: Arc::new(connection),
+            shown_url: self.shown_url.clone(),
             rpc_timeout: self.rpc_timeout,
             given_up: Arc::default(),
         };
@@ -172,17 +176,18 @@ impl Keeper {
         self.stats.set_connected(true);
         self.link.send_replace(Link::Up(broker.clone()));
         let mut look = interval(LOOK_EVERY);
+        let broken = |why: &dyn Display| unreachable::broken(&self.shown_url, why);
         let reason = loop {
             tokio::select! {
                 event = events.next() => match event {
                     // The errors of single AMQP channels come here, too.
-                    Some(Event::Error(error)) if !broker.is_alive() => break error.to_string().into(),
+                    Some(Event::Error(error)) if !broker.is_alive() => break broken(&error),
                     Some(_) => {}
-                    None => break "the connection ended".into(),
+                    None => break broken(&"the connection ended"),
                 },
                 _ = look.tick() => {
                     if !broker.is_alive() {
-                        break "the connection ended".into();
+                        break broken(&"the connection ended");
                     }
                 }
                 () = broker.given_up.notified() => break "the connection has no AMQP channels left".into(),

@@ -1,13 +1,16 @@
 //! What can end a session with the broker. Every one of these is retried.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Why a connection or a channel's session ended. Its text becomes the reason of `SourceUpdate::Lost`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AmqpError {
     /// The broker is frozen or, for a stream, has no quorum. The request may still take effect.
-    #[error("{what}: no answer from the broker within {} ms", limit.as_millis())]
-    Timeout { what: &'static str, limit: Duration },
+    #[error(
+        "{what}: no answer from the broker {broker} within {} ms: is it frozen, or a stream without quorum?",
+        limit.as_millis()
+    )]
+    Timeout { what: &'static str, broker: Arc<str>, limit: Duration },
     /// The broker refused, or the connection broke.
     #[error("{what}: {source}")]
     Broker { what: &'static str, source: lapin::Error },
@@ -27,7 +30,7 @@ pub(super) enum AmqpError {
     NoOffset,
     /// The connection that the session ran on was given up.
     #[error("{0}")]
-    Disconnected(std::sync::Arc<str>),
+    Disconnected(Arc<str>),
     /// The hub takes nothing more: the server is going down. Not retried.
     #[error("the hub has stopped")]
     SinkClosed,

@@ -176,8 +176,7 @@ impl Session<'_> {
             Start::At(_) => {
                 let limit = self.broker.rpc_timeout();
                 let batch = timeout(limit, self.consumption.next_batch()).await;
-                let batch =
-                    batch.map_err(|_| AmqpError::Timeout { what: "reading the history", limit })??;
+                let batch = batch.map_err(|_| self.broker.silent("reading the history"))??;
                 let first = message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)?;
                 self.open(first - 1).await?;
                 batch
@@ -202,10 +201,8 @@ impl Session<'_> {
         if next == reached + 1 {
             return Ok(batch);
         }
-        let what = "looking for the oldest event";
-        let limit = self.broker.rpc_timeout();
-        let first =
-            peek(self.broker, &self.queue, Place::First).await?.ok_or(AmqpError::Timeout { what, limit })?;
+        let first = peek(self.broker, &self.queue, Place::First).await?;
+        let first = first.ok_or_else(|| self.broker.silent("looking for the oldest event"))?;
         if first > reached + 1 {
             let (from, to) = (reached + 1, next - 1);
             warn!(queue = self.queue, from, to, "events are lost: the stream no longer retains them");

@@ -1,0 +1,57 @@
+//! What `subscribe` says on stderr about the peer. What is tried again and again in vain is said once.
+
+use tiercast_peer_client::News;
+
+/// Puts news into words.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    /// Why there is no connection, as it was said.
+    said: Option<String>,
+}
+
+impl Status {
+    /// The line for this, if it tells something new.
+    pub(super) fn line(&mut self, news: &News) -> Option<String> {
+        Some(match news {
+            News::Connected { peer } => {
+                self.said = None;
+                format!("connected as peer {peer}")
+            }
+            News::Disconnected { reason, retry_in_ms: Some(_) } => {
+                if self.said.as_ref() == Some(reason) {
+                    return None;
+                }
+                self.said = Some(reason.clone());
+                format!("not connected: {reason} (trying again until it works)")
+            }
+            // The subscription ends with the same reason.
+            News::Disconnected { retry_in_ms: None, .. } => return None,
+            News::Placed { tier: 0, .. } => "fed by the server, relaying nothing".to_owned(),
+            News::Placed { tier, .. } => format!("in tier {tier}"),
+            News::Parent { parent: Some(parent), .. } => format!("fed by peer {parent}"),
+            News::Parent { parent: None, .. } => "fed by the server".to_owned(),
+            News::Children { count, .. } => format!("relaying to {count}"),
+            News::LinkLost { other, code } => format!("link to peer {other} closed: {code}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disconnected(reason: &str) -> News {
+        News::Disconnected { reason: reason.to_owned(), retry_in_ms: Some(5) }
+    }
+
+    #[test]
+    fn a_reason_is_said_once_until_it_changes_or_the_peer_was_connected() {
+        let mut status = Status::default();
+        let line = status.line(&disconnected("refused")).expect("new");
+        assert!(line.contains("refused") && line.contains("trying again"), "{line}");
+        assert_eq!(status.line(&disconnected("refused")), None);
+        assert!(status.line(&disconnected("no answer")).is_some());
+        assert!(status.line(&News::Connected { peer: tiercast_codec::PeerId(7) }).is_some());
+        assert!(status.line(&disconnected("no answer")).is_some());
+    }
+}

@@ -1,0 +1,124 @@
+//! The server's address: what people leave out is added, and what cannot be one is told with an example.
+
+use std::{fmt, num::NonZeroU16, str::FromStr};
+
+use tokio_tungstenite::tungstenite::http::{Uri, uri::Authority};
+
+/// Where servers listen for peers.
+const PATH: &str = "/v1/ws";
+
+/// The address of a signaling server, `ws://HOST:PORT/v1/ws`. `http://`, a missing scheme and a missing path are
+/// mended when it is parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrl(String);
+
+/// Why a text is no address of a server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerUrlError {
+    /// Nothing can be connected to by it.
+    #[error("{0}: write an address such as ws://127.0.0.1:8780/v1/ws")]
+    Malformed(String),
+    /// It asks for TLS.
+    #[error(
+        "{0}:// is TLS, and this build speaks ws:// only: use the server's ws://HOST:PORT/v1/ws, or put a TLS proxy in \
+         front and use ws:// to it"
+    )]
+    Tls(String),
+}
+
+impl FromStr for ServerUrl {
+    type Err = ServerUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ServerUrlError> {
+        let malformed = |problem: String| Err(ServerUrlError::Malformed(problem));
+        let (scheme, rest) = text.split_once("://").unwrap_or(("ws", text));
+        match scheme {
+            "ws" | "http" => {}
+            "wss" | "https" => return Err(ServerUrlError::Tls(scheme.to_owned())),
+            other => return malformed(format!("`{other}://` is not how a signaling server is reached")),
+        }
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if authority.is_empty() {
+            return malformed("the host is missing".to_owned());
+        }
+        if authority.contains('@') {
+            return malformed("the server asks for no user or password: leave out all up to `@`".to_owned());
+        }
+        if let Err(error) = authority.parse::<Authority>() {
+            return malformed(format!("`{authority}` is no HOST:PORT ({error})"));
+        }
+        // The colons within brackets are those of an IPv6 address.
+        let port = authority.rsplit(']').next().and_then(|behind| behind.split_once(':'));
+        if let Some((_, port)) = port
+            && port.parse::<NonZeroU16>().is_err()
+        {
+            return malformed(format!("`{port}` is no port, which is a number from 1 to 65535"));
+        }
+        let path = if path.is_empty() || path == "/" { PATH } else { path };
+        if let Err(error) = path.parse::<Uri>() {
+            return malformed(format!("`{path}` is no path ({error})"));
+        }
+        Ok(Self(format!("ws://{authority}{path}")))
+    }
+}
+
+impl ServerUrl {
+    /// The address as a text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_leave_out_is_added() {
+        let given = ["ws://h:1/v1/ws", "http://h:1/v1/ws", "http://h:1", "http://h:1/", "h:1"];
+        for text in given {
+            assert_eq!(text.parse(), Ok(ServerUrl("ws://h:1/v1/ws".to_owned())), "{text}");
+        }
+        let other = |text: &str| text.parse::<ServerUrl>().map(|url| url.to_string());
+        assert_eq!(other("h/other?x=1").as_deref(), Ok("ws://h/other?x=1"));
+        assert_eq!(other("[::1]:8780").as_deref(), Ok("ws://[::1]:8780/v1/ws"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_address_is_named_with_an_example() {
+        for (text, problem) in [
+            ("", "the host is missing"),
+            ("ws://", "the host is missing"),
+            ("ftp://h/x", "`ftp://`"),
+            ("ht!tp://h", "`ht!tp://`"),
+            ("h:99999", "`99999` is no port"),
+            ("h:0", "`0` is no port"),
+            ("[::1]:x", "is no"),
+            ("http://a b", "`a b` is no HOST:PORT"),
+            ("ws://[::1:80/x", "`[::1:80` is no HOST:PORT"),
+            ("h:1/a b", "`/a b` is no path"),
+            ("me:hunter2@h:1", "no user or password"),
+        ] {
+            let error = text.parse::<ServerUrl>().expect_err(text).to_string();
+            assert!(
+                error.contains(problem) && error.contains("ws://127.0.0.1:8780/v1/ws"),
+                "{text}: {error}"
+            );
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_tls_says_what_this_build_speaks() {
+        for text in ["wss://h/v1/ws", "https://h"] {
+            let error = text.parse::<ServerUrl>().expect_err(text).to_string();
+            assert!(error.contains("speaks ws:// only") && error.contains("TLS proxy"), "{error}");
+        }
+    }
+}
