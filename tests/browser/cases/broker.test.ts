@@ -115,6 +115,8 @@ async function restartServer(
 /** Everybody has a place in one chain, and took nothing for a forgery that the server's former self had signed. */
 async function hasAPlace({ server }: Stage, everybody: readonly Subscriber[]): Promise<void> {
   const tiers = everybody.map((_, index) => index + 1).join();
-  await server.untilTree("everybody has a place again", (peers) => peers.map(({ tier }) => tier).sort().join() === tiers);
-  for (const peer of everybody) assert.deepEqual(peer.faults, [], `${peer.name} accuses nobody`);
+  await server.untilTree("everybody has a place again", (peers) => {
+    for (const peer of everybody) assert.deepEqual(peer.faults, [], `${peer.name} accuses nobody`);
+    return peers.map(({ tier }) => tier).sort().join() === tiers;
+  });
 }

@@ -31,14 +31,15 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     await stream.run(AFTER);
 
     for (const peer of everybody) await expectAcrossEpochs(peer, stream.published, BEFORE);
-    await server.untilTree(
-      "everybody has a place again",
-      (peers) =>
+    await server.untilTree("everybody has a place again", (peers) => {
+      // The new server has another key: nobody may take what the old one signed for a forgery of an honest parent,
+      // and refuse that parent for a minute.
+      for (const peer of everybody) assert.deepEqual(peer.faults, [], `${peer.name} accuses nobody`);
+      return (
         peers.length === everybody.length &&
-        peers.every(({ place, node }) => place === (node === null ? "direct" : place === "root" ? "root" : "child")),
-    );
-    // The new server has another key: nobody may take what the old one signed for a forgery of an honest parent.
-    for (const peer of everybody) assert.deepEqual(peer.faults, [], `${peer.name} accuses nobody`);
+        peers.every(({ place, node }) => place === (node === null ? "direct" : place === "root" ? "root" : "child"))
+      );
+    });
     if (signal === "SIGTERM") {
       for (const peer of everybody) {
         const reasons = peer.news.flatMap((news) => (news.kind === "disconnected" ? [news.reason] : []));
