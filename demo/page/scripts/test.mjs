@@ -1,37 +1,6 @@
-// Bundles every `*.test.ts` for Node and runs them with Node's own test runner.
-// Arguments choose files by a part of their path: `npm test -- codec/frame`.
-import { spawnSync } from "node:child_process";
-import { readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+// `npm test -- codec/frame` runs only the files whose paths hold one of these words.
 import { build } from "esbuild";
+import { fileURLToPath } from "node:url";
+import { runTests } from "../../../scripts/node-tests.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const outdir = join(root, "node_modules", ".cache", "tests");
-const wanted = process.argv.slice(2);
-const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
-  .filter((path) => path.endsWith(".test.ts"))
-  .filter((path) => wanted.length === 0 || wanted.some((part) => path.includes(part)))
-  .sort();
-if (sources.length === 0) throw new Error(`no test file matches ${wanted.join(" ")}`);
-
-rmSync(outdir, { recursive: true, force: true });
-await build({
-  absWorkingDir: root,
-  entryPoints: sources.map((path) => join("src", path)),
-  outbase: "src",
-  outdir,
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  sourcemap: "inline",
-  outExtension: { ".js": ".mjs" },
-  logLevel: "warning",
-});
-const files = sources.map((path) => join(outdir, path.replace(/\.ts$/, ".mjs")));
-const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], {
-  cwd: root,
-  stdio: "inherit",
-});
-process.exitCode = status ?? 1;
+await runTests(build, fileURLToPath(new URL("..", import.meta.url)));

@@ -163,6 +163,15 @@ demo("the page says that the demo is gone, and comes back with it", ["--peers", 
   await ask("events arrive again", async () => (await numberIn(page, "#own-received")) > before);
 });
 
+demo("a pulse has its place in the tree as soon as it is there", ["--peers", "6"], async (demo) => {
+  const page = await demo.open();
+  await joined(page);
+  const pulses = await page.evaluate(firstPulses, 3);
+  for (const { x, y, width, height } of pulses) {
+    assert.ok(x > 0 && x < width && y > 0 && y < height, `at ${x},${y} of ${width}x${height}`);
+  }
+});
+
 const DEVICES = {
   desktop: { viewport: { width: 1440, height: 900 } },
   phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
@@ -202,6 +211,25 @@ for (const [device, options] of Object.entries(DEVICES)) {
 function isDark(colour: string): boolean {
   const parts = colour.match(/\d+/g)?.slice(0, 3).map(Number) ?? [];
   return parts.every((part) => part < 64);
+}
+
+/** Runs in the page: where the next pulses are before they are drawn for the first time, and how large the tree is. */
+async function firstPulses(count: number): Promise<{ x: number; y: number; width: number; height: number }[]> {
+  const tree = document.querySelector("#tree");
+  if (tree === null) throw new Error("there is no tree");
+  const { clientWidth: width, clientHeight: height } = tree;
+  const found: { x: number; y: number; width: number; height: number }[] = [];
+  return new Promise((resolve) => {
+    new MutationObserver((changes, observer) => {
+      for (const node of changes.flatMap(({ addedNodes }) => [...addedNodes])) {
+        if (!(node instanceof SVGCircleElement) || !node.classList.contains("pulse")) continue;
+        found.push({ x: node.cx.baseVal.value, y: node.cy.baseVal.value, width, height });
+      }
+      if (found.length < count) return;
+      observer.disconnect();
+      resolve(found);
+    }).observe(tree, { childList: true, subtree: true });
+  });
 }
 
 /** Runs in the page: figures as they are after a day on a slow machine. */

@@ -68,9 +68,14 @@ export class Stage {
   }
 }
 
-export function scenario(name: string, options: ServerOptions, body: (stage: Stage) => Promise<void>): void {
+/** `options` may be asked for when the test begins. */
+export function scenario(
+  name: string,
+  options: ServerOptions | (() => Promise<ServerOptions>),
+  body: (stage: Stage) => Promise<void>,
+): void {
   test(name, { timeout: TEST_MS }, async () => {
-    const stage = await Stage.set(options);
+    const stage = await Stage.set(typeof options === "function" ? await options() : options);
     try {
       await body(stage);
       const errors = stage.pageErrors;

@@ -5,8 +5,17 @@ import type { Subscriber } from "./subscriber.js";
 
 const API_KEY = "a-key-for-the-tests";
 
+/** A channel whose events come from a broker, from the exchange of the same name. */
+export interface AmqpSource {
+  readonly url: string;
+  readonly channel: string;
+  readonly mode: "stream" | "queue";
+}
+
 export interface ServerOptions {
   readonly tier1?: number;
+  /** Without it the channel is the server's own, to be published to over HTTP. */
+  readonly amqp?: AmqpSource;
   /** Further settings, as `--set` takes them. */
   readonly set?: Readonly<Record<string, string | number>>;
 }
@@ -36,22 +45,25 @@ export interface TreeNode {
 }
 
 export class Server {
-  readonly channel = "builds";
+  readonly channel: string;
   readonly #args: readonly string[];
   #program: Program;
   #address: string;
 
-  private constructor(program: Program, address: string, args: readonly string[]) {
+  private constructor(program: Program, address: string, args: readonly string[], channel: string) {
+    this.channel = channel;
     this.#program = program;
     this.#address = address;
     this.#args = args;
   }
 
-  static async start({ tier1 = 1, set = {} }: ServerOptions): Promise<Server> {
-    const settings = { "hub.tier1_min": tier1, "hub.tier1_max": tier1, ...set };
+  static async start({ tier1 = 1, amqp, set = {} }: ServerOptions): Promise<Server> {
+    const channel = amqp?.channel ?? "builds";
+    const settings = { "hub.tier1_min": tier1, "hub.tier1_max": tier1, ...(amqp && settingsOf(amqp)), ...set };
     const args = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+    if (amqp === undefined) args.push("--channel", channel);
     const program = launch("127.0.0.1:0", args);
-    const server = new Server(program, await addressOf(program), args);
+    const server = new Server(program, await addressOf(program), args, channel);
     await server.#ready();
     return server;
   }
@@ -133,11 +145,19 @@ export class Server {
   }
 }
 
+function settingsOf({ url, channel, mode }: AmqpSource): Record<string, string> {
+  const bindings = `[{ exchange = "${channel}", patterns = ["#"] }]`;
+  return {
+    "amqp.url": url,
+    channels: `[{ name = "${channel}", source = "amqp", mode = "${mode}", bindings = ${bindings} }]`,
+  };
+}
+
 function launch(listen: string, args: readonly string[]): Program {
   return new Program({
     name: "signaling-server",
     command: binary("signaling-server"),
-    args: ["--listen", listen, "--channel", "builds", "--log", "info", ...args],
+    args: ["--listen", listen, "--log", "info,lapin=off", ...args],
     env: { TIERCAST_API_KEYS: API_KEY },
   });
 }

@@ -57,10 +57,14 @@ export class Stream {
 
 /** The same events in the same order, byte for byte. */
 export function expectSame(who: string, given: readonly EventItem[], published: readonly Published[]): void {
-  const positions = given.map(({ position }) => position);
-  const repeated = positions.filter((position, index) => positions.indexOf(position) !== index);
+  const seen = new Set<string>();
+  const repeated: string[] = [];
+  for (const { position } of given) {
+    if (seen.has(position)) repeated.push(position);
+    seen.add(position);
+  }
   assert.deepEqual(repeated, [], `${who} was given events twice`);
-  const missing = published.filter(({ position }) => !positions.includes(position)).map(({ position }) => position);
+  const missing = published.map(({ position }) => position).filter((position) => !seen.has(position));
   assert.deepEqual(missing, [], `${who} misses events`);
   for (const [index, expected] of published.entries()) {
     const event = given[index];
@@ -69,4 +73,23 @@ export function expectSame(who: string, given: readonly EventItem[], published: 
     assert.ok(event.body.equals(expected.body), `${who}: the body of event ${index} was changed`);
   }
   assert.equal(given.length, published.length, `${who} was given events that nobody published`);
+}
+
+/** Everything before, one gap of a new numbering, everything after. The gap comes after `before` events. */
+export async function expectAcrossEpochs(subscriber: Subscriber, published: readonly Published[], before: number): Promise<void> {
+  await subscriber.has(published.length);
+  expectSame(subscriber.name, subscriber.events, published);
+  const [gap, ...others] = subscriber.gaps;
+  assert.deepEqual(others, [], `${subscriber.name} has one gap`);
+  assert.ok(gap !== undefined, `${subscriber.name} was told of the new numbering`);
+  assert.equal(gap.reason, "epoch");
+  assert.equal(gap.from, published[before - 1]?.position);
+  assert.equal(epochOf({ position: gap.to }), epochOf(published[before]));
+  assert.equal(subscriber.items.indexOf(gap), before, `${subscriber.name} was told of the gap where it is`);
+}
+
+/** The numbering of a position: positions are EPOCH-OFFSET. */
+export function epochOf(at: { readonly position: string } | undefined): string {
+  if (at === undefined) throw new Error("there is no such event");
+  return at.position.slice(0, at.position.indexOf("-"));
 }

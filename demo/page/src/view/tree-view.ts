@@ -83,7 +83,6 @@ export class TreeView {
     if (path.length === 0) return;
     this.#lastPulseMs = nowMs;
     const dot = svg("circle", { class: "pulse", r: 3 });
-    this.#pulses.append(dot);
     const run = (): void => {
       const done = (performance.now() - nowMs) / PULSE_MS;
       const leg = Math.max(0, done) * path.length;
@@ -95,9 +94,11 @@ export class TreeView {
       const at = pointOn(this.#curveOf(sprite), leg % 1);
       dot.setAttribute("cx", at.x.toFixed(1));
       dot.setAttribute("cy", at.y.toFixed(1));
+      // Not before it has a place: it would lie in the corner for a frame.
+      if (!dot.isConnected) this.#pulses.append(dot);
       requestAnimationFrame(run);
     };
-    requestAnimationFrame(run);
+    run();
   }
 
   /** Lets go of a pinned node. */
