@@ -25,7 +25,7 @@ pub use api::{CommandError, Input, Output, Status, Target};
 pub use config::PeerConfig;
 pub use link::bye;
 use link::{End, Link};
-use links::HubKnows;
+use links::Tell;
 pub use reader::Delivery;
 use session::Refusal;
 pub use stats::PeerStats;
@@ -111,7 +111,7 @@ impl Peer {
                     .links
                     .get(&link)
                     .map_or(Code::LOST, |state| if state.is_open() { Code::LOST } else { Code::LINK_FAILED });
-                self.drop_link(link, code, HubKnows::No);
+                self.drop_link(link, code, Tell::Why);
             }
             Input::LocalSignal(link, signal) => {
                 if self.links.contains_key(&link) {

@@ -271,6 +271,26 @@ fn a_new_numbering_reaches_a_child_as_exactly_one_gap_after_the_last_event_of_th
 }
 
 #[test]
+fn a_parent_that_withholds_the_beginning_of_a_new_numbering_costs_its_child_nothing() {
+    let mut net = pair();
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    let is_first_frame = |bytes: &[u8]| bytes[0] == 1 && bytes[2] & 4 != 0;
+    net.tamper =
+        Some(Box::new(move |_, to, bytes| (to != CHILD || !is_first_frame(&bytes)).then_some(bytes)));
+    net.renumber();
+    for body in bodies(10) {
+        net.publish([body]);
+        net.run_for(Duration::from_millis(20));
+    }
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), [sequence(10), sequence(10)].concat());
+    assert_eq!(net.gaps(CHILD).len(), 1);
+    let lost = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::UNAVAILABLE };
+    assert!(net.nodes[&CHILD].statuses.contains(&lost), "the parent was left");
+}
+
+#[test]
 fn events_that_the_source_lost_are_one_explicit_gap() {
     let mut net = pair();
     net.publish(bodies(5));
@@ -416,4 +436,31 @@ fn regression_a_link_that_outlives_its_session_makes_no_request_before_the_subsc
     assert_eq!(net.offsets(CHILD), sequence(10));
     let refused = net.nodes[&CHILD].statuses.iter().any(|status| matches!(status, Status::Refused { .. }));
     assert!(!refused, "the server had nothing to refuse");
+}
+
+#[test]
+fn regression_a_peer_that_takes_no_frames_is_given_no_parent_until_it_does() {
+    let slow = PeerConfig { log: LogLimits { bytes: 4_000, entries: 1_000 }, ..relay(0) };
+    let mut net = pair_with(roots(1), relay(4), slow);
+    net.set_reads(CHILD, false);
+    for body in bodies(60) {
+        net.publish([body]);
+        net.run_for(Duration::from_millis(10));
+    }
+    net.disconnect(CHILD);
+    net.run_for(Duration::from_secs(1));
+    net.connect(CHILD);
+    net.run_for(Duration::from_secs(10));
+    let tried = net.hub.channel_stats(&channel()).unwrap().links;
+    net.renumber();
+    for body in bodies(60) {
+        net.publish([body]);
+        net.run_for(Duration::from_secs(5));
+    }
+    assert_eq!(net.hub.channel_stats(&channel()).unwrap().links, tried, "no link while it is stalled");
+    net.set_reads(CHILD, true);
+    net.run_until("a parent again", |net| net.parent(CHILD) == Some(PARENT));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), [sequence(60), sequence(60)].concat());
+    assert_eq!(net.gaps(CHILD).len(), 1, "the one between the numberings");
 }

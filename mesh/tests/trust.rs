@@ -166,6 +166,19 @@ fn a_stranger_to_a_link_can_neither_signal_nor_report_on_it() {
 }
 
 #[test]
+fn regression_what_a_child_says_when_it_closes_a_link_is_not_held_against_the_parent_or_the_child() {
+    for code in [Code::LAGGING, Code::MALFORMED, Code::BAD_SIGNATURE] {
+        let mut net = pair();
+        let link = net.link(CHILD).expect("the child has a parent");
+        // It comes before what the child tells the hub itself.
+        net.peer(PARENT, peer::Input::LinkData(link, peer::bye(code)));
+        net.run_until("another link", |net| net.link(CHILD).is_some_and(|other| other != link));
+        assert_eq!(net.parent(CHILD), Some(PARENT), "{code}");
+        assert_eq!((stats(&net).accusations, stats(&net).suspensions), (0, 0), "{code}");
+    }
+}
+
+#[test]
 fn a_session_that_does_not_read_its_control_messages_is_closed_and_the_others_notice_nothing() {
     let mut net = pair_with(HubConfig { outbox_bytes: 4_096, ..roots(1) }, relay(4), relay(0));
     let deaf = SessionId(1_000);

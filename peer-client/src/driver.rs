@@ -54,6 +54,9 @@ pub(crate) struct Driver {
     links: Links,
     link_events: mpsc::Receiver<LinkEvent>,
     handles: BTreeMap<LinkId, LinkHandle>,
+    /// How many links were opened: the number that the latest goes by below us. The hub's numbers begin anew with each
+    /// server, and a link that was closed speaks once more, later.
+    opened: u64,
     session: Option<mpsc::Sender<Outgoing>>,
     /// Targets that have something to send and are not known to be blocked.
     ready: BTreeSet<Target>,
@@ -82,6 +85,7 @@ impl Driver {
             links: Links::new(options.links, link_sender),
             link_events,
             handles: BTreeMap::new(),
+            opened: 0,
             session: None,
             ready: BTreeSet::new(),
             refused: BTreeMap::new(),
@@ -210,19 +214,26 @@ impl Driver {
     }
 
     fn on_link(&mut self, event: LinkEvent) {
+        // Of a link that we have closed nothing is heard any more.
+        let Some(link) = self.link_of(event.link()) else { return };
         match event {
-            LinkEvent::Signal { link, signal } => self.input(Input::LocalSignal(LinkId(link), signal)),
-            LinkEvent::Opened { link } => self.input(Input::LinkOpened(LinkId(link))),
-            LinkEvent::Data { link, bytes } => self.input(Input::LinkData(LinkId(link), bytes)),
-            LinkEvent::Writable { link } => {
-                self.ready.insert(Target::Link(LinkId(link)));
+            LinkEvent::Signal { signal, .. } => self.input(Input::LocalSignal(link, signal)),
+            LinkEvent::Opened { .. } => self.input(Input::LinkOpened(link)),
+            LinkEvent::Data { bytes, .. } => self.input(Input::LinkData(link, bytes)),
+            LinkEvent::Writable { .. } => {
+                self.ready.insert(Target::Link(link));
             }
-            LinkEvent::Closed { link, reason } => {
-                tracing::debug!(link, %reason, "link closed");
-                self.forget_link(LinkId(link));
-                self.input(Input::LinkClosed(LinkId(link)));
+            LinkEvent::Closed { reason, .. } => {
+                tracing::debug!(%link, %reason, "link closed");
+                self.forget_link(link);
+                self.input(Input::LinkClosed(link));
             }
         }
+    }
+
+    /// The hub's number of an open link.
+    fn link_of(&self, opened: u64) -> Option<LinkId> {
+        self.handles.iter().find(|(_, handle)| handle.id() == opened).map(|(link, _)| *link)
     }
 
     fn do_output(&mut self, output: Output) {
@@ -239,7 +250,8 @@ impl Driver {
             }
             Output::OpenLink { link, offers } => {
                 let role = if offers { Role::Offerer } else { Role::Answerer };
-                self.handles.insert(link, self.links.open(link.0, role));
+                self.opened += 1;
+                self.handles.insert(link, self.links.open(self.opened, role));
             }
             Output::RemoteSignal(link, signal) => {
                 if let Some(handle) = self.handles.get(&link) {
@@ -401,7 +413,9 @@ impl Driver {
         let all_closed = async {
             while !self.handles.is_empty() {
                 match self.link_events.recv().await {
-                    Some(LinkEvent::Closed { link, .. }) => drop(self.handles.remove(&LinkId(link))),
+                    Some(LinkEvent::Closed { link, .. }) => {
+                        self.handles.retain(|_, handle| handle.id() != link)
+                    }
                     Some(_) => {}
                     None => return,
                 }

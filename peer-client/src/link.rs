@@ -52,7 +52,7 @@ use tokio::sync::mpsc;
 use mailbox::Mailbox;
 use task::LinkTask;
 
-/// The hub's number for a link, the same on both of its ends.
+/// What its peer calls a link; never used twice, as a link that was closed speaks once more.
 pub type LinkId = u64;
 
 /// Largest message a link carries, in bytes; RFC 8841's default for `max-message-size`. The core
@@ -141,6 +141,19 @@ pub enum LinkEvent {
         /// Why.
         reason: LinkCloseReason,
     },
+}
+
+impl LinkEvent {
+    /// The link that speaks.
+    pub fn link(&self) -> LinkId {
+        match self {
+            Self::Signal { link, .. }
+            | Self::Opened { link }
+            | Self::Data { link, .. }
+            | Self::Writable { link }
+            | Self::Closed { link, .. } => *link,
+        }
+    }
 }
 
 /// Why a link closed.

@@ -88,7 +88,7 @@ struct Node {
     record: Record,
     /// A neighbour said that it sent what cannot be right: it gets no children for a while.
     is_suspended: bool,
-    /// Its application is too slow: it gets no children until it says that this is over.
+    /// Its application is too slow: it gets no children and no parent until it says that this is over.
     is_lagging: bool,
 }
 
@@ -223,9 +223,9 @@ impl Tree {
         if ![parent, child].contains(&reporter) {
             return;
         }
-        if reporter == parent && code == Code::LAGGING {
-            self.node(parent).is_lagging = true;
-            self.refresh(parent);
+        if code == Code::LAGGING {
+            self.node(reporter).is_lagging = true;
+            self.refresh(reporter);
         }
         self.judge(now, link, reporter, code, context.config);
         self.end(now, link, code, context);
@@ -302,6 +302,9 @@ impl Tree {
         for peer in self.waiting.iter().copied().collect::<Vec<_>>() {
             if self.open.is_empty() {
                 return;
+            }
+            if self.nodes[&peer].is_lagging {
+                continue;
             }
             if let Some(parent) = self.parent_for(now, peer) {
                 self.waiting.remove(&peer);
@@ -404,9 +407,10 @@ impl Tree {
             record.link_lasted();
         }
         let is_nobodys_fault = match code {
-            Code::DEPARTED | Code::REPLACED => true,
-            // A parent that died, or either end's application is too slow.
-            Code::LOST => lasted,
+            Code::REPLACED => true,
+            // The other end died, or wanted no more.
+            Code::LOST | Code::DEPARTED => lasted,
+            // Either end's application is too slow.
             Code::LAGGING => fed,
             _ => false,
         };

@@ -22,6 +22,11 @@ impl Peer {
                 self.ask_again(id);
                 return Ok(());
             }
+            // A parent that has no more of the new numbering than this, or pretends so: the server has the rest.
+            Relation::NewEpoch if !frame.header().first => {
+                self.stats.not_taken += 1;
+                return Err(Code::UNAVAILABLE);
+            }
             Relation::Ahead => {
                 self.stats.not_taken += 1;
                 return Err(Code::UNAVAILABLE);

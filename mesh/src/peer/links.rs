@@ -12,11 +12,16 @@ use super::{
     subscription::Subscription,
 };
 
-/// Whether the hub has to be told of the end of a link.
+/// What the hub is told of the end of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HubKnows {
-    Yes,
-    No,
+pub(super) enum Tell {
+    /// It knows.
+    Nothing,
+    /// What we saw ourselves.
+    Why,
+    /// That the other end closed the link, and said why. What it holds against us it tells the hub itself: said by
+    /// us, it would look as if we held it against the other.
+    OtherEnded,
 }
 
 impl Peer {
@@ -103,7 +108,7 @@ impl Peer {
             (LinkMessage::Pong(_), _) => {}
             (LinkMessage::Bye(bye), _) => {
                 self.outputs.push_back(Output::CloseLink { link, bye: None });
-                self.drop_link(link, bye.code, HubKnows::No);
+                self.drop_link(link, bye.code, Tell::OtherEnded);
             }
             (LinkMessage::Join(join), End::AwaitsJoin) => return self.on_join(link, join),
             (LinkMessage::At(At { position }), End::Serves(service)) => {
@@ -228,16 +233,22 @@ impl Peer {
     pub(super) fn close_link(&mut self, link: LinkId, code: Code) {
         if self.links.contains_key(&link) {
             self.outputs.push_back(Output::CloseLink { link, bye: Some(bye(code)) });
-            self.drop_link(link, code, HubKnows::No);
+            self.drop_link(link, code, Tell::Why);
         }
     }
 
     /// Forgets a link, and goes on without it.
-    pub(super) fn drop_link(&mut self, link: LinkId, code: Code, hub_knows: HubKnows) {
+    pub(super) fn drop_link(&mut self, link: LinkId, code: Code, tell: Tell) {
         let Some(state) = self.links.remove(&link) else { return };
         self.timers.clear(Timer::LinkSetup(link));
         self.timers.clear(Timer::LinkHeartbeat(link));
         self.outputs.push_back(Output::Status(Status::LinkLost { other: state.other, code }));
+        let code = match code {
+            Code::MALFORMED | Code::BAD_SIGNATURE | Code::LAGGING if tell == Tell::OtherEnded => {
+                Code::DEPARTED
+            }
+            _ => code,
+        };
         let id = state.channel;
         let count = self.serves(id);
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
@@ -256,7 +267,7 @@ impl Peer {
             let channel = subscription.channel.clone();
             self.outputs.push_back(Output::Status(Status::Children { channel, count }));
         }
-        if hub_knows == HubKnows::No {
+        if tell != Tell::Nothing {
             self.tell_hub(ToHub::Report(Report { link, code }));
         }
     }

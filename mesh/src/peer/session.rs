@@ -8,7 +8,7 @@ use tiercast_codec::{
 };
 
 use super::{
-    HubKnows, Output, Peer, Session, Status, Target, Timer,
+    Output, Peer, Session, Status, Target, Tell, Timer,
     link::{End, Link, bye},
     subscription::Subscription,
 };
@@ -98,7 +98,7 @@ impl Peer {
             ToPeer::Lost(lost) => {
                 if self.links.contains_key(&lost.link) {
                     self.outputs.push_back(Output::CloseLink { link: lost.link, bye: Some(bye(lost.code)) });
-                    self.drop_link(lost.link, lost.code, HubKnows::Yes);
+                    self.drop_link(lost.link, lost.code, Tell::Nothing);
                 }
             }
             ToPeer::Gap(gap) => self.on_gap(&gap),
@@ -115,7 +115,7 @@ impl Peer {
         // The hub knows nothing of the links of an earlier session.
         for link in self.links.keys().copied().collect::<Vec<_>>() {
             self.outputs.push_back(Output::CloseLink { link, bye: Some(bye(Code::DEPARTED)) });
-            self.drop_link(link, Code::DEPARTED, HubKnows::Yes);
+            self.drop_link(link, Code::DEPARTED, Tell::Nothing);
         }
         self.session = Session::Open;
         self.learn_keys(welcome.keys.iter().map(|key| key.0).collect());
@@ -209,6 +209,9 @@ impl Peer {
     pub(super) fn on_assign(&mut self, assign: Assign) {
         let id = assign.channel.id();
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        if subscription.is_stalled {
+            return self.tell_hub(ToHub::Report(Report { link: assign.link, code: Code::LAGGING }));
+        }
         if let Some(earlier) = subscription.joining.replace(assign.link) {
             self.close_link(earlier, Code::REPLACED);
         }

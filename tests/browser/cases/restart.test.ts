@@ -7,6 +7,8 @@ const BEFORE = 100;
 const WHILE_AWAY = 20;
 const AFTER = 100;
 
+const LINK_FAILED = 3102;
+
 for (const signal of ["SIGTERM", "SIGKILL"] as const) {
   scenario(`peers return by themselves to a server that ended with ${signal}`, {}, async (stage) => {
     const { server, stream } = stage;
@@ -40,6 +42,7 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
         peers.every(({ place, node }) => place === (node === null ? "direct" : place === "root" ? "root" : "child"))
       );
     });
+    for (const peer of everybody) assert.ok(!peer.linkCodes.includes(LINK_FAILED), `${peer.name} could set up its links`);
     if (signal === "SIGTERM") {
       for (const peer of everybody) {
         const reasons = peer.news.flatMap((news) => (news.kind === "disconnected" ? [news.reason] : []));

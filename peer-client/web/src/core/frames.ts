@@ -20,7 +20,8 @@ export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boo
     state.askAgain(frame.header.channel);
     return "done";
   }
-  if (relation === "ahead") {
+  // Or a parent that has no more of the new numbering than this, or pretends so: the server has the rest.
+  if (relation === "ahead" || (relation === "new_epoch" && !frame.header.first)) {
     state.stats.notTaken++;
     throw new Refusal(Code.unavailable);
   }

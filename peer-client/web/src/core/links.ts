@@ -91,7 +91,7 @@ function onMessage(state: State, id: number, link: Link, message: LinkMessage): 
       break;
     case "bye":
       state.outputs.push({ type: "closeLink", link: id, bye: undefined });
-      state.dropLink(id, message.code, "tell_hub");
+      state.dropLink(id, message.code, "other_ended");
       break;
     case "join":
       onJoin(state, id, link, message);

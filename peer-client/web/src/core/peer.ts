@@ -261,7 +261,7 @@ export class Peer {
   #onLinkClosed(from: Target): void {
     const link = from === "session" ? undefined : this.#state.links.get(from);
     if (from === "session" || link === undefined) return;
-    this.#state.dropLink(from, link.isOpen ? Code.lost : Code.link_failed, "tell_hub");
+    this.#state.dropLink(from, link.isOpen ? Code.lost : Code.link_failed, "why");
   }
 
   /** Ends the session or link over which something came that must not come. */

@@ -98,7 +98,7 @@ function onWelcome(state: State, welcome: Message<"welcome">): void {
   // The hub knows nothing of the links of an earlier session.
   for (const link of [...state.links.keys()].sort((a, b) => a - b)) {
     state.outputs.push({ type: "closeLink", link, bye: bye(Code.departed) });
-    state.dropLink(link, Code.departed, "hub_knows");
+    state.dropLink(link, Code.departed, "nothing");
   }
   state.session = "open";
   learnKeys(state, welcome.keys);
@@ -154,7 +154,7 @@ function onPlace(state: State, { channel, tier }: Message<"place">): void {
 function onLost(state: State, { link, code }: Message<"lost">): void {
   if (!state.links.has(link)) return;
   state.outputs.push({ type: "closeLink", link, bye: bye(code) });
-  state.dropLink(link, code, "hub_knows");
+  state.dropLink(link, code, "nothing");
 }
 
 function onGap(state: State, { channel, from, to, reason }: Message<"gap">): void {
@@ -198,6 +198,10 @@ function onAssign(state: State, { channel, link, parent, token, offers }: Messag
   const id = channelId(channel);
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
+  if (subscription.isStalled) {
+    state.tellHub({ type: "report", link, code: Code.lagging });
+    return;
+  }
   const earlier = subscription.joining;
   subscription.joining = link;
   if (earlier !== undefined) state.closeLink(earlier, Code.replaced);

@@ -28,6 +28,15 @@ export class Refusal extends Error {
   }
 }
 
+/**
+ * What the hub is told of the end of a link: nothing, as it knows; what we saw ourselves; or that the other end closed
+ * the link and said why. What it holds against us it tells the hub itself: said by us, it would look as if we held it
+ * against the other.
+ */
+export type Tell = "nothing" | "why" | "other_ended";
+
+const HEARSAY: readonly Code[] = [Codes.malformed, Codes.bad_signature, Codes.lagging];
+
 /** What became of an item: it is done with, or can go on only when its signature has been checked. */
 export type Outcome = "done" | { readonly item: Item; readonly signed: SignedMessage };
 
@@ -156,17 +165,18 @@ export class State {
   closeLink(link: number, code: Code): void {
     if (!this.links.has(link)) return;
     this.outputs.push({ type: "closeLink", link, bye: bye(code) });
-    this.dropLink(link, code, "tell_hub");
+    this.dropLink(link, code, "why");
   }
 
   /** Forgets a link, and goes on without it. */
-  dropLink(link: number, code: Code, hub: "tell_hub" | "hub_knows"): void {
+  dropLink(link: number, why: Code, tell: Tell): void {
     const state = this.links.get(link);
     if (state === undefined) return;
     this.links.delete(link);
     this.timers.clear({ kind: "link_setup", link });
     this.timers.clear({ kind: "link_heartbeat", link });
-    this.say({ kind: "link_lost", other: state.other, code });
+    this.say({ kind: "link_lost", other: state.other, code: why });
+    const code = tell === "other_ended" && HEARSAY.includes(why) ? Codes.departed : why;
     const subscription = this.subscriptions.get(state.channel);
     if (subscription === undefined) return;
     const { channel } = subscription;
@@ -184,7 +194,7 @@ export class State {
     } else if (subscription.children.delete(link) && state.end.kind === "serves") {
       this.say({ kind: "children", channel, count: this.countChildren(state.channel) });
     }
-    if (hub === "tell_hub") this.tellHub({ type: "report", link, code });
+    if (tell !== "nothing") this.tellHub({ type: "report", link, code });
   }
 
   forgetSubscription(id: number, code: Code): void {
