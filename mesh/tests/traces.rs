@@ -274,6 +274,8 @@ fn restart(net: &mut Net, config: PeerConfig) {
     join_subject(net, config);
     net.run_until("placed", |net| net.is_settled(SUBJECT));
     publish(net, bodies(5, 100));
+    // Long enough for a head, which the next server's peers could not verify.
+    net.run_for(Duration::from_secs(3));
     net.restart(roots(1), Box::new(SigningKey::from_seed(&[6; 32])), true);
     net.run_until("placed", |net| net.is_settled(SUBJECT));
     // A newcomer knows the new key only: what is older it cannot get from us.
@@ -281,6 +283,8 @@ fn restart(net: &mut Net, config: PeerConfig) {
     net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
     publish(net, bodies(5, 100));
     assert_eq!(net.offsets(CHILD), (0..10).collect::<Vec<_>>());
+    let accusations = net.hub.channel_stats(&channel()).unwrap().accusations;
+    assert_eq!(accusations, 0, "nothing that was signed with the old key is passed on");
     net.kill(CHILD);
     net.restart(roots(1), Box::new(SigningKey::from_seed(&[7; 32])), false);
     net.run_until("placed", |net| net.is_settled(SUBJECT));

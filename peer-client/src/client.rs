@@ -174,6 +174,8 @@ pub struct Standing {
     pub peer: Option<PeerId>,
     /// Whether it is connected to the server.
     pub is_connected: bool,
+    /// Why it is not, if it was tried.
+    pub trouble: Option<String>,
     /// How often it has lost the server.
     pub disconnects: u64,
     /// The newest tier it was given.

@@ -200,6 +200,7 @@ impl Driver {
                 self.standing.send_modify(|standing| {
                     standing.disconnects += u64::from(standing.is_connected);
                     standing.is_connected = false;
+                    standing.trouble = Some(reason.clone());
                 });
                 if retry_in.is_none() {
                     for (_, subscriber) in std::mem::take(&mut self.subscribers) {
@@ -285,6 +286,7 @@ impl Driver {
                 self.standing.send_modify(|standing| {
                     standing.peer = Some(peer);
                     standing.is_connected = true;
+                    standing.trouble = None;
                 });
                 self.tell(News::Connected { peer });
             }

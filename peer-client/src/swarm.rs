@@ -171,6 +171,13 @@ impl Swarm {
         }
     }
 
+    /// How many peers are not connected although they try, and what one of them says about it.
+    pub fn trouble(&self) -> Option<(usize, String)> {
+        let why = |member: &Member| member.standing.borrow().trouble.clone();
+        let reasons: Vec<_> = self.members.iter().filter_map(why).collect();
+        Some((reasons.len(), reasons.into_iter().next()?))
+    }
+
     /// How many peers stand in each tier.
     pub fn tiers(&self) -> std::collections::BTreeMap<u32, usize> {
         let mut tiers = std::collections::BTreeMap::new();

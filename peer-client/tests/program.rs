@@ -114,3 +114,18 @@ async fn a_log_that_goes_into_a_pipe_has_no_colours() -> Result<()> {
         }
     }
 }
+
+#[tokio::test]
+async fn a_swarm_says_why_nobody_is_connected() -> Result<()> {
+    let address = closed_port().await?.to_string();
+    let mut swarm = command(&["swarm", &address, "builds", "--peers", "3"]);
+    let mut child = swarm.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut stderr = BufReader::new(child.stderr.take().context("stderr is piped")?).lines();
+    loop {
+        let line = timeout(PATIENCE, stderr.next_line()).await??.context("it ended")?;
+        if line.contains("3 not connected: ") {
+            ensure!(line.contains(&address), "{line}");
+            return Ok(());
+        }
+    }
+}

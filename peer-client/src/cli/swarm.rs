@@ -69,8 +69,12 @@ impl SwarmCommand {
             return;
         }
         let tiers: Vec<_> = swarm.tiers().iter().map(|(tier, count)| format!("{tier}:{count}")).collect();
+        let trouble = match swarm.trouble() {
+            Some((count, reason)) => format!(" | {count} not connected: {reason}"),
+            None => String::new(),
+        };
         let line = format!(
-            "{} peers, {} ready, tiers {} | {} delivered, {per_second}/s | p50 {:.1} ms, p99 {:.1} ms | missing {}, twice {}, late {}",
+            "{} peers, {} ready, tiers {} | {} delivered, {per_second}/s | p50 {:.1} ms, p99 {:.1} ms | missing {}, twice {}, late {}{trouble}",
             report.peers,
             report.ready,
             tiers.join(" "),

@@ -63,6 +63,11 @@ impl Broker {
         AmqpError::Timeout { what, broker: self.shown_url.clone(), limit: self.rpc_timeout }
     }
 
+    /// What is said of this connection when it has ended.
+    pub(super) fn broken(&self, why: &dyn Display) -> Arc<str> {
+        unreachable::broken(&self.shown_url, why)
+    }
+
     /// The longest time that the broker may take to answer.
     pub(super) fn rpc_timeout(&self) -> Duration {
         self.rpc_timeout
@@ -176,18 +181,17 @@ impl Keeper {
         self.stats.set_connected(true);
         self.link.send_replace(Link::Up(broker.clone()));
         let mut look = interval(LOOK_EVERY);
-        let broken = |why: &dyn Display| unreachable::broken(&self.shown_url, why);
         let reason = loop {
             tokio::select! {
                 event = events.next() => match event {
                     // The errors of single AMQP channels come here, too.
-                    Some(Event::Error(error)) if !broker.is_alive() => break broken(&error),
+                    Some(Event::Error(error)) if !broker.is_alive() => break broker.broken(&error),
                     Some(_) => {}
-                    None => break broken(&"the connection ended"),
+                    None => break broker.broken(&"the connection ended"),
                 },
                 _ = look.tick() => {
                     if !broker.is_alive() {
-                        break broken(&"the connection ended");
+                        break broker.broken(&"the connection ended");
                     }
                 }
                 () = broker.given_up.notified() => break "the connection has no AMQP channels left".into(),

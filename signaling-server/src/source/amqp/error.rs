@@ -42,6 +42,14 @@ impl AmqpError {
     pub(super) fn needs_new_connection(&self) -> bool {
         matches!(self, Self::Broker { source, .. } if matches!(source.kind(), lapin::ErrorKind::ChannelsLimitReached))
     }
+
+    /// Whether it is the connection that broke.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        use lapin::ErrorKind::{IOError, InvalidConnectionState, MissingHeartbeatError};
+        let is_of_it =
+            |kind: &_| matches!(kind, IOError(_) | InvalidConnectionState(_) | MissingHeartbeatError);
+        matches!(self, Self::Broker { source, .. } if is_of_it(source.kind()))
+    }
 }
 
 /// The broker's reply code in an error, such as 404 or 406, if it was the broker's.

@@ -44,7 +44,11 @@ impl Worker {
             let Ok(broker) = self.wait_until_up(&mut link).await else { return };
             let started = Instant::now();
             let error = tokio::select! {
-                error = self.session(&broker) => error,
+                // A connection that breaks shows in its channels, too, and there sometimes first.
+                error = self.session(&broker) => match error.is_of_the_connection() {
+                    true => AmqpError::Disconnected(broker.broken(&error)),
+                    false => error,
+                },
                 reason = broken(&mut link, &broker) => AmqpError::Disconnected(reason),
             };
             if started.elapsed() >= STABLE {
