@@ -6,7 +6,7 @@
 //! |---:|---:|---|
 //! | 0 | 1 | kind, `0x01` |
 //! | 1 | 1 | version, 1 |
-//! | 2 | 1 | flags: 1 = payload is zlib, 2 = filtered for its receiver, 4 = first of its epoch |
+//! | 2 | 1 | flags: 1 = payload is zlib, 2 = filtered for its receiver |
 //! | 3 | 1 | preset dictionary, 0 = none |
 //! | 4 | 4 | channel id |
 //! | 8 | 8 | epoch |
@@ -39,7 +39,6 @@ pub const FRAME_HEADER_BYTES: usize = 52;
 const CONTEXT: &str = "tiercast/1 frame";
 const FLAG_DEFLATED: u8 = 1;
 const FLAG_FILTERED: u8 = 2;
-const FLAG_FIRST: u8 = 4;
 
 /// What a frame's header says. Readable without inflating, and without trust until the frame is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +47,6 @@ pub struct FrameHeader {
     pub deflated: bool,
     /// Whether events in the range were left out because its receiver did not ask for them.
     pub filtered: bool,
-    /// Whether its epoch begins with it: nothing of that numbering comes before it.
-    pub first: bool,
     /// The channel's number.
     pub channel: ChannelId,
     /// The numbering that the offsets belong to.
@@ -133,13 +130,6 @@ impl Frame {
     }
 }
 
-/// What a frame covers.
-struct Range {
-    before: Position,
-    last: Offset,
-    first: bool,
-}
-
 /// Seals events into frames: encodes, compresses and signs each batch once.
 #[derive(Debug, Default)]
 pub struct Sealer {
@@ -157,30 +147,6 @@ impl Sealer {
         events: &[Event],
         signer: &dyn Signer,
     ) -> Result<Frame, EncodeError> {
-        self.seal_range(channel, Range { before, last, first: false }, time_us, events, signer)
-    }
-
-    /// Seals the same as the first frame of its epoch: nothing of that numbering comes before it.
-    pub fn seal_first(
-        &mut self,
-        channel: &ChannelName,
-        before: Position,
-        last: Offset,
-        time_us: u64,
-        events: &[Event],
-        signer: &dyn Signer,
-    ) -> Result<Frame, EncodeError> {
-        self.seal_range(channel, Range { before, last, first: true }, time_us, events, signer)
-    }
-
-    fn seal_range(
-        &mut self,
-        channel: &ChannelName,
-        Range { before, last, first }: Range,
-        time_us: u64,
-        events: &[Event],
-        signer: &dyn Signer,
-    ) -> Result<Frame, EncodeError> {
         check_range(before, last, time_us, events)?;
         within("event count", events.len(), FRAME_EVENTS_MAX)?;
         let encoded = encode_events(before.offset, events);
@@ -190,7 +156,6 @@ impl Sealer {
         let header = FrameHeader {
             deflated: deflated.is_some(),
             filtered: false,
-            first,
             channel: channel.id(),
             epoch: before.epoch,
             after: before.offset,
@@ -236,12 +201,7 @@ fn put_header(bytes: &mut BytesMut, header: &FrameHeader) {
     bytes.put_u8(FRAME_KIND);
     bytes.put_u8(FORMAT_VERSION);
     let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-    let flags = [
-        flag(header.deflated, FLAG_DEFLATED),
-        flag(header.filtered, FLAG_FILTERED),
-        flag(header.first, FLAG_FIRST),
-    ];
-    bytes.put_u8(flags.into_iter().sum());
+    bytes.put_u8(flag(header.deflated, FLAG_DEFLATED) | flag(header.filtered, FLAG_FILTERED));
     bytes.put_u8(0);
     bytes.put_u32(header.channel.0);
     bytes.put_u64(header.epoch);
@@ -255,7 +215,7 @@ fn put_header(bytes: &mut BytesMut, header: &FrameHeader) {
 
 fn parse_header(head: &[u8; FRAME_HEADER_BYTES]) -> Result<FrameHeader, DecodeError> {
     check_version(head[1])?;
-    if head[2] & !(FLAG_DEFLATED | FLAG_FILTERED | FLAG_FIRST) != 0 {
+    if head[2] & !(FLAG_DEFLATED | FLAG_FILTERED) != 0 {
         return Err(DecodeError::UnknownFlags(head[2]));
     }
     if head[3] != 0 {
@@ -271,7 +231,6 @@ fn parse_header(head: &[u8; FRAME_HEADER_BYTES]) -> Result<FrameHeader, DecodeEr
     Ok(FrameHeader {
         deflated: head[2] & FLAG_DEFLATED != 0,
         filtered: head[2] & FLAG_FILTERED != 0,
-        first: head[2] & FLAG_FIRST != 0,
         channel: ChannelId(read_u32(head, 4)),
         epoch,
         after,

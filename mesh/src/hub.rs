@@ -300,14 +300,13 @@ impl Hub {
                 self.send_on(id, session_of(child), ToPeer::Assign(assign));
             }
             Action::Lost { peer, link, code } => {
-                if self.links.remove(&link).is_some() {
-                    self.count(id, |stats| stats.links_lost += 1);
-                }
                 self.send_on(id, session_of(peer), ToPeer::Lost(Lost { link, code }));
             }
             Action::Placed { peer, tier } => {
                 self.send_on(id, session_of(peer), ToPeer::Place(PlaceMessage { channel, tier }));
             }
+            Action::Ended => self.count(id, |stats| stats.links_lost += 1),
+            Action::Forgotten(link) => drop(self.links.remove(&link)),
             Action::Suspended => self.count(id, |stats| stats.suspensions += 1),
         }
     }

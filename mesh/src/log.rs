@@ -117,14 +117,6 @@ impl FrameLog {
         }
     }
 
-    /// Whether what is added next begins a numbering: nothing before it could ever be had.
-    pub fn begins_numbering(&self) -> bool {
-        match self.entries.back().map(|last| &last.entry) {
-            None | Some(Entry::Gap { reason: GapReason::Epoch, .. }) => true,
-            Some(_) => false,
-        }
-    }
-
     /// What comes next for a reader who has everything up to `cursor`.
     pub fn read(&self, cursor: Position) -> Read<'_> {
         if cursor < self.base {

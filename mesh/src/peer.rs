@@ -137,13 +137,15 @@ impl Peer {
     /// is room.
     pub fn poll_delivery(&mut self, channel: &ChannelName) -> Option<Delivery> {
         let id = channel.id();
-        let delivery = self.subscriptions.get_mut(&id)?.next_delivery()?;
+        let delivery = self.subscriptions.get_mut(&id)?.next_delivery();
         match &delivery {
-            Delivery::Event { .. } => self.stats.delivered += 1,
-            Delivery::Gap { .. } => self.stats.gaps += 1,
+            Some(Delivery::Event { .. }) => self.stats.delivered += 1,
+            Some(Delivery::Gap { .. }) => self.stats.gaps += 1,
+            None => {}
         }
+        // What was read may all have been something that the application did not ask for.
         self.end_stall(id);
-        Some(delivery)
+        delivery
     }
 
     /// The next message for a target, to be asked for when it is writable.

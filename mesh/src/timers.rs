@@ -6,8 +6,9 @@
 //! | hub | `Head` | a second without a frame | signs a head |
 //! | hub | `Heartbeat` | every `heartbeat` | pings a quiet session, closes a silent one |
 //! | hub | `LinkSetup` | `link_setup` after `assign` | gives up the link |
+//! | hub | `LinkProven` | `link_proven` after it began to feed | the child's failures are forgotten |
 //! | hub | `Retry` | backoff after `link_tries` failed links, or when a refused parent may be tried again | looks for a parent |
-//! | hub | `Pardon` | `suspension` after an accusation, twice as long each time | a relay may have children again |
+//! | hub | `Pardon` | after `suspension` or, for one that cannot be reached, `link_retry`, twice as long each time | may have children again |
 //! | peer | `SessionSilent` | every heartbeat | closes a silent session |
 //! | peer | `Subscribe` | what the server asked for | asks again for a channel that was not ready |
 //! | peer | `LinkSetup` | `link_setup` after `assign` or `expect` | gives up the link |

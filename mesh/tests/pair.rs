@@ -5,10 +5,12 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use support::{CALM, CHILD, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence};
-use tiercast_codec::{Code, GapReason, Message, Position, Since};
+use support::{
+    CALM, CHILD, FakeVerifier, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence,
+};
+use tiercast_codec::{Code, Gap, GapReason, Message, Position, Since, ToPeer, WireMessage};
 use tiercast_mesh::{
-    LogLimits, SourceUpdate,
+    LogLimits, Peer, SourceUpdate,
     hub::Place,
     peer::{Delivery, PeerConfig, Status},
 };
@@ -275,7 +277,7 @@ fn a_parent_that_withholds_the_beginning_of_a_new_numbering_costs_its_child_noth
     let mut net = pair();
     net.publish(bodies(10));
     net.run_until("caught up", Net::is_caught_up);
-    let is_first_frame = |bytes: &[u8]| bytes[0] == 1 && bytes[2] & 4 != 0;
+    let is_first_frame = |bytes: &[u8]| bytes[0] == 1 && bytes[16..24] == (-1_i64).to_be_bytes();
     net.tamper =
         Some(Box::new(move |_, to, bytes| (to != CHILD || !is_first_frame(&bytes)).then_some(bytes)));
     net.renumber();
@@ -467,4 +469,44 @@ fn regression_a_peer_that_takes_no_frames_takes_no_parent_until_it_does() {
     net.run_until("caught up", Net::is_caught_up);
     assert_eq!(net.offsets(CHILD), [sequence(60), sequence(60)].concat());
     assert_eq!(net.gaps(CHILD).len(), 1, "the one between the numberings");
+}
+
+#[test]
+fn regression_a_slow_application_that_wants_nothing_of_what_is_left_gets_what_comes_after() {
+    let mut net = Net::new(8, roots(1), CALM);
+    let config = PeerConfig { log: LogLimits { bytes: 4_000, entries: 1_000 }, ..PeerConfig::default() };
+    let peer = Peer::new(config, Box::new(FakeVerifier));
+    net.subscribe(CHILD, peer, Since::Now, vec!["wanted".parse().unwrap()]);
+    net.run_until("placed", |net| net.is_settled(CHILD));
+    net.set_reads(CHILD, false);
+    for body in bodies(60) {
+        net.publish([body]);
+        net.run_for(Duration::from_millis(10));
+    }
+    assert_eq!(net.nodes[&CHILD].peer.stats().stalls, 1);
+    net.set_reads(CHILD, true);
+    net.publish_to("wanted", bodies(3));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), [60, 61, 62]);
+}
+
+#[test]
+fn regression_a_gap_that_comes_late_does_not_throw_a_peer_back() {
+    let mut net = pair();
+    net.publish(bodies(3));
+    net.renumber();
+    net.publish(bodies(3));
+    net.run_until("caught up", Net::is_caught_up);
+    // What the server had said before the parent took over was still under way.
+    let gap = Gap {
+        channel: channel(),
+        from: Position::new(7, 0),
+        to: Position::new(7, 2),
+        reason: GapReason::Retention,
+    };
+    net.peer(CHILD, tiercast_mesh::peer::Input::SessionData(ToPeer::Gap(gap).encode()));
+    net.publish(bodies(3));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), [0, 1, 2, 0, 1, 2, 3, 4, 5]);
+    assert_eq!(net.gaps(CHILD).len(), 1);
 }

@@ -5,10 +5,10 @@
 
 mod support;
 
-use std::{ops::Range, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use support::{FIRST_EPOCH, FakeSigner, Net, Node, ROUGH, channel, relay};
-use tiercast_codec::Since;
+use tiercast_codec::{Position, Since};
 use tiercast_mesh::{
     LogLimits,
     hub::{HubConfig, Tier1},
@@ -100,6 +100,7 @@ fn run(seed: u64) -> Run {
     }
     let mut sum = Run::default();
     let (mut joined, mut published, mut turned) = (0, 0, None);
+    let mut had = BTreeMap::new();
     while published < EVENTS || joined < PEERS || turned.is_none() {
         match net.below(12) {
             0..=2 if joined < PEERS => {
@@ -129,6 +130,7 @@ fn run(seed: u64) -> Run {
                 turned = Some(published);
                 count_hub(&net, &mut sum);
                 turn_over(&mut net, turn, &hub);
+                had = positions(&net);
             }
             _ => {
                 // Something comes after the turn.
@@ -150,7 +152,7 @@ fn run(seed: u64) -> Run {
     net.check_tree();
     for (id, node) in &net.nodes {
         sum.stalls += node.peer.stats().stalls;
-        check(*id, node, turn, turned.expect("it turned over"));
+        check(*id, node, turn, turned.expect("it turned over"), had.get(id).copied());
     }
     count_hub(&net, &mut sum);
     sum
@@ -179,8 +181,8 @@ fn turn_over(net: &mut Net, turn: Turn, hub: &HubConfig) {
     match turn {
         Turn::Nothing => {}
         Turn::Renumbered => net.renumber(),
-        Turn::Restarted => net.restart(hub.clone(), Box::new(FakeSigner), true),
-        Turn::RestartedEmpty => net.restart(hub.clone(), Box::new(FakeSigner), false),
+        Turn::Restarted => net.restart(hub.clone(), Box::new(FakeSigner(10)), true),
+        Turn::RestartedEmpty => net.restart(hub.clone(), Box::new(FakeSigner(10)), false),
     }
 }
 
@@ -192,8 +194,13 @@ fn count_hub(net: &Net, sum: &mut Run) {
     sum.suspensions += stats.suspensions;
 }
 
-/// Checks what one application got. Before the turn `turned` events were published.
-fn check(id: u64, node: &Node, turn: Turn, turned: usize) {
+/// What each peer has of the events so far.
+fn positions(net: &Net) -> BTreeMap<u64, Position> {
+    net.nodes.iter().filter_map(|(id, node)| Some((*id, node.peer.position(&channel())?))).collect()
+}
+
+/// Checks what one application got. Before the turn `turned` events were published; `had` is what the peer had then.
+fn check(id: u64, node: &Node, turn: Turn, turned: usize, had: Option<Position>) {
     let start = node.statuses.iter().find_map(|status| match status {
         Status::Subscribed { position, .. } => Some(*position),
         _ => None,
@@ -208,11 +215,8 @@ fn check(id: u64, node: &Node, turn: Turn, turned: usize) {
         }
         Turn::RestartedEmpty if was_there => {
             // What the old server had and a peer had not is gone, and the gap says so.
-            let had = match seen.first() {
-                Some(Told::Events { last, .. }) => last + 1,
-                _ => first,
-            };
-            [events(first..had), vec![Told::Gap], events(turned..EVENTS)].concat()
+            let had = had.expect("it was there").offset + 1;
+            [events(first..had as usize), vec![Told::Gap], events(turned..EVENTS)].concat()
         }
         _ => events(first..EVENTS),
     };

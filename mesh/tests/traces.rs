@@ -12,7 +12,9 @@ use support::{
     CALM, Net, channel, relay, roots,
     trace::{Recorder, config_from, config_json, input_from, target_from},
 };
-use tiercast_codec::{Ed25519, LinkMessage, Ping, Position, SigningKey, Since, ToPeer, WireMessage};
+use tiercast_codec::{
+    Ed25519, Gap, GapReason, LinkMessage, Ping, Position, SigningKey, Since, ToPeer, WireMessage,
+};
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate, Time,
     peer::{Input, PeerConfig, Target},
@@ -75,6 +77,12 @@ fn scenarios() -> Vec<Scenario> {
             "an application that stops reading for a while, with a parent and a child",
             PeerConfig { log: LogLimits { bytes: 6_000, entries: 64 }, ..small() },
             slow,
+        ),
+        scenario(
+            "picky",
+            "an application that wants some events only, and stops reading for a while",
+            PeerConfig { log: LogLimits { bytes: 4_000, entries: 64 }, ..PeerConfig::default() },
+            picky,
         ),
         scenario(
             "restart",
@@ -184,6 +192,13 @@ fn relay_between(net: &mut Net, config: PeerConfig) {
     publish(net, bodies(3, 100));
     net.source(SourceUpdate::Opened(Position::new(9, -1)));
     publish(net, bodies(3, 100));
+    // What the server had said before the parent took over, and comes late.
+    for (from, to) in [((7, 0), (7, 1)), ((7, 2), (8, -1)), ((9, 0), (9, 1))] {
+        let (from, to) = (Position::new(from.0, from.1), Position::new(to.0, to.1));
+        let gap = Gap { channel: channel(), from, to, reason: GapReason::Retention };
+        net.peer(SUBJECT, Input::SessionData(ToPeer::Gap(gap).encode()));
+    }
+    publish(net, bodies(3, 100));
     net.run_for(Duration::from_secs(3));
 }
 
@@ -268,6 +283,24 @@ fn slow(net: &mut Net, config: PeerConfig) {
     publish(net, bodies(3, 100));
     net.run_until("linked again", |net| net.parent(SUBJECT) == Some(PARENT));
     publish(net, bodies(3, 100));
+}
+
+fn picky(net: &mut Net, config: PeerConfig) {
+    let peer = Peer::new(config, Box::new(Ed25519));
+    net.subscribe(SUBJECT, peer, Since::Earliest, vec!["build.*.done".parse().unwrap()]);
+    net.run_until("placed", |net| net.is_settled(SUBJECT));
+    net.publish_to("build.linux.done", bodies(2, 100));
+    net.publish_to("build.linux.started", bodies(2, 100));
+    net.run_for(ms(50));
+    net.set_reads(SUBJECT, false);
+    for body in bodies(20, 300) {
+        net.publish_to("build.linux.started", [body]);
+        net.run_for(ms(20));
+    }
+    net.set_reads(SUBJECT, true);
+    net.publish_to("build.macos.done", bodies(2, 100));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(SUBJECT), [0, 1, 24, 25]);
 }
 
 fn restart(net: &mut Net, config: PeerConfig) {

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use support::{CALM, CHILD, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence};
-use tiercast_codec::{Code, LinkId, Ping, SessionId, Signal, Since, ToHub, WireMessage};
+use tiercast_codec::{Code, Feed, LinkId, Ping, Report, SessionId, Signal, Since, ToHub, WireMessage};
 use tiercast_mesh::{
     hub::{self, ChannelStats, HubConfig, Place},
     peer,
@@ -139,7 +139,7 @@ fn a_neighbour_cannot_be_flooded_with_signals_through_the_hub() {
         net.run_for(Duration::from_millis(1));
     }
     net.run_for(Duration::from_secs(1));
-    assert_eq!((before, stats(&net).signals, stats(&net).signals_dropped), (2, 10, 42));
+    assert_eq!((before, stats(&net).signals, stats(&net).signals_dropped), (2, 11, 41));
 }
 
 #[test]
@@ -153,8 +153,8 @@ fn a_stranger_to_a_link_can_neither_signal_nor_report_on_it() {
     let signal = Signal::Offer { sdp: "let me in".into() };
     let lies = [
         ToHub::Signal(tiercast_codec::SignalMessage { link, signal }),
-        ToHub::Report(tiercast_codec::Report { link, code: Code::BAD_SIGNATURE }),
-        ToHub::Report(tiercast_codec::Report { link: LinkId(link.0 + 1_000), code: Code::MALFORMED }),
+        ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }),
+        ToHub::Report(Report { link: LinkId(link.0 + 1_000), code: Code::MALFORMED }),
     ];
     for lie in lies {
         net.hub.handle(net.now, hub::Input::SessionData(session, lie.encode())).unwrap();
@@ -176,6 +176,81 @@ fn regression_what_a_child_says_when_it_closes_a_link_is_not_held_against_the_pa
         assert_eq!(net.parent(CHILD), Some(PARENT), "{code}");
         assert_eq!((stats(&net).accusations, stats(&net).suspensions), (0, 0), "{code}");
     }
+}
+
+/// What a peer says to the hub, at once.
+fn say(net: &mut Net, node: u64, message: &ToHub) {
+    let session = SessionId(net.nodes[&node].session.unwrap());
+    net.hub.handle(net.now, hub::Input::SessionData(session, message.encode())).unwrap();
+}
+
+#[test]
+fn regression_a_relay_does_not_escape_by_reporting_the_link_first() {
+    let mut net = pair();
+    let link = net.link(CHILD).expect("the child has a parent");
+    let position = net.nodes[&CHILD].peer.position(&channel()).unwrap();
+    say(&mut net, PARENT, &ToHub::Report(Report { link, code: Code::DEPARTED }));
+    let feed = Feed { channel: channel(), position, link: Some(link), code: Code::BAD_SIGNATURE };
+    say(&mut net, CHILD, &ToHub::Feed(feed.clone()));
+    assert_eq!(stats(&net).suspensions, 1);
+    assert_ne!(place(&net, PARENT), Place::Root);
+    say(&mut net, CHILD, &ToHub::Feed(feed));
+    assert_eq!(stats(&net).suspensions, 1, "it is heard once");
+}
+
+#[test]
+fn a_parent_that_nobody_can_reach_leaves_tier_1_to_others_for_a_while() {
+    let mut net = Net::new(9, roots(1), CALM);
+    for other in 2..=8 {
+        net.blocked.insert((PARENT, other));
+    }
+    net.join(PARENT, relay(8), Since::Earliest);
+    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
+    for node in 2..=8 {
+        net.join(node, relay(8), Since::Earliest);
+    }
+    let is_root = |net: &Net, node| net.place(node).is_some_and(|entry| entry.place == Place::Root);
+    net.run_until("another root", |net| (2..=8).any(|node| is_root(net, node)));
+    net.run_until("children", |net| (2..=8).filter(|node| net.parent(*node).is_some()).count() == 6);
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    assert!((1..=8).all(|node| net.offsets(node) == sequence(10)));
+    assert_eq!(stats(&net).suspensions, 0, "nobody is accused of anything");
+}
+
+#[test]
+fn regression_a_link_that_lasted_makes_up_for_earlier_failures_also_when_its_parent_leaves() {
+    let config = HubConfig { parent_refused: Duration::ZERO, ..roots(1) };
+    let mut net = pair_with(config, relay(4), relay(0));
+    net.join(THIRD, relay(4), Since::Earliest);
+    for _ in 0..3 {
+        net.run_until("a link", |net| net.link(CHILD).is_some());
+        let link = net.link(CHILD).unwrap();
+        net.close_ends(link, 0);
+        net.run_until("it broke", |net| net.link(CHILD) != Some(link));
+    }
+    net.run_until("a link", |net| net.link(CHILD).is_some());
+    net.run_for(Duration::from_secs(60));
+    let parent = net.parent(CHILD).expect("its link holds now");
+    net.kill(parent);
+    let killed = net.now;
+    net.run_until("another parent", |net| net.parent(CHILD).is_some_and(|other| other != parent));
+    assert!(net.now.since(killed) < Duration::from_secs(10), "{:?}", net.now.since(killed));
+}
+
+#[test]
+fn regression_asking_for_frames_does_not_end_the_link_that_is_being_set_up() {
+    let mut net = Net::new(10, roots(1), CALM);
+    net.join(PARENT, relay(4), Since::Earliest);
+    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
+    net.join(CHILD, relay(0), Since::Earliest);
+    net.run_until("a link under way", |net| {
+        net.place(CHILD).is_some_and(|entry| matches!(entry.place, Place::Linking(_)))
+    });
+    let before = place(&net, CHILD);
+    let feed = Feed { channel: channel(), position: net.position, link: None, code: Code::UNAVAILABLE };
+    say(&mut net, CHILD, &ToHub::Feed(feed));
+    assert_eq!(place(&net, CHILD), before);
 }
 
 #[test]

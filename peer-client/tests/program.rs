@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     process::Command,
     time::timeout,
 };
@@ -29,9 +29,12 @@ async fn run(arguments: &[&str]) -> Result<(Output, String)> {
     Ok((output, stderr))
 }
 
-/// An address at which nobody listens.
-async fn closed_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
+/// An address at which nobody listens, and nobody else can as long as the socket is kept.
+fn closed_port() -> Result<(TcpSocket, SocketAddr)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
 }
 
 /// Answers the next request with this status line and nothing more.
@@ -65,7 +68,7 @@ async fn an_address_that_cannot_be_one_is_not_blamed_on_the_server() -> Result<(
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_with_the_remedy() -> Result<()> {
-    let address = closed_port().await?;
+    let (_socket, address) = closed_port()?;
     let mut child = command(&["subscribe", &address.to_string(), "builds"]).stderr(Stdio::piped()).spawn()?;
     let mut stderr = BufReader::new(child.stderr.take().context("stderr is piped")?).lines();
     let line = timeout(PATIENCE, stderr.next_line()).await??.context("it ended")?;
@@ -117,7 +120,8 @@ async fn a_log_that_goes_into_a_pipe_has_no_colours() -> Result<()> {
 
 #[tokio::test]
 async fn a_swarm_says_why_nobody_is_connected() -> Result<()> {
-    let address = closed_port().await?.to_string();
+    let (_socket, address) = closed_port()?;
+    let address = address.to_string();
     let mut swarm = command(&["swarm", &address, "builds", "--peers", "3"]);
     let mut child = swarm.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let mut stderr = BufReader::new(child.stderr.take().context("stderr is piped")?).lines();

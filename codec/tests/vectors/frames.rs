@@ -53,9 +53,7 @@ fn sealing_what_a_vector_says_gives_its_bytes() {
         let header = golden.header();
         let events = events_from_json(&case["events"]);
         let before = golden.position_before();
-        let seal = if header.first { Sealer::seal_first } else { Sealer::seal };
-        let frame =
-            seal(&mut sealer, &channel, before, header.last, header.time_us, &events, &key()).unwrap();
+        let frame = sealer.seal(&channel, before, header.last, header.time_us, &events, &key()).unwrap();
         if header.deflated {
             assert!(frame.header().deflated, "{}", case["name"]);
             assert_eq!(frame.header().inflated_bytes, header.inflated_bytes, "{}", case["name"]);
@@ -101,8 +99,6 @@ fn sealed() -> Vec<Value> {
         seal("smallest", CHANNEL, Position::new(1, BEFORE_FIRST), 0, &[event(0, Message::default())]),
         seal("stored", CHANNEL, at(41), 42, &[event(42, plain())]),
         seal("deflated", CHANNEL, at(41), 42, &[event(42, Message { body: text.into(), ..plain() })]),
-        seal_first("first_of_its_epoch", CHANNEL, at(BEFORE_FIRST), 0, &[event(0, plain())]),
-        seal_first("first_of_an_epoch_that_begins_late", CHANNEL, at(41), 42, &[event(42, plain())]),
         seal("several_events", CHANNEL, at(999), 1019, &many),
         seal("holes_in_offsets", CHANNEL, at(40), 52, &holes),
         seal("no_events", CHANNEL, at(52), 60, &[]),
@@ -177,12 +173,6 @@ fn event_with_body(body: &[u8]) -> Vec<u8> {
     raw::array(&[raw::event_with(7, &body)])
 }
 
-fn seal_first(name: &str, channel: &str, before: Position, last: i64, events: &[Event]) -> Value {
-    let channel: ChannelName = channel.parse().unwrap();
-    let frame = Sealer::default().seal_first(&channel, before, last, TIME_US, events, &key()).unwrap();
-    case(name, &channel, &frame, events, true)
-}
-
 fn seal(name: &str, channel: &str, before: Position, last: i64, events: &[Event]) -> Value {
     let channel: ChannelName = channel.parse().unwrap();
     let time_us = if last == MAX { NUMBER_MAX } else { TIME_US };
@@ -214,7 +204,6 @@ fn header_to_json(frame: &Frame) -> Value {
     json!({
         "deflated": header.deflated,
         "filtered": header.filtered,
-        "first": header.first,
         "channel_id": header.channel,
         "epoch": header.epoch,
         "after": header.after,

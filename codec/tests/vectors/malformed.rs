@@ -101,7 +101,7 @@ fn items() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         ("frame_version_0", with(|frame| frame.version = 0), "unknown_version"),
         ("frame_version_2", with(|frame| frame.version = 2), "unknown_version"),
-        ("frame_flag_8", with(|frame| frame.flags = 8), "unknown_flags"),
+        ("frame_flag_4", with(|frame| frame.flags = 4), "unknown_flags"),
         ("frame_flag_128", with(|frame| frame.flags = 0x80), "unknown_flags"),
         ("frame_dictionary_1", with(|frame| frame.dictionary = 1), "unknown_dictionary"),
         ("frame_epoch_beyond_range", with(|frame| frame.epoch = NUMBER_MAX + 1), "out_of_range"),

@@ -14,13 +14,12 @@ use crate::{
 /// Field, byte, bit, and what must come of flipping it.
 type Flip = (&'static str, usize, u8, &'static str);
 
-const FRAME_FLIPS: [Flip; 25] = [
+const FRAME_FLIPS: [Flip; 24] = [
     ("kind", 0, 0x10, "unknown_kind"),
     ("version", 1, 0x02, "unknown_version"),
     ("flag_filtered", 2, 0x02, "bad_signature"),
     ("flag_deflated", 2, 0x01, "bad_signature"),
-    ("flag_first", 2, 0x04, "bad_signature"),
-    ("flag_unknown", 2, 0x08, "unknown_flags"),
+    ("flag_unknown", 2, 0x04, "unknown_flags"),
     ("dictionary", 3, 0x01, "unknown_dictionary"),
     ("channel_id_first", 4, 0x80, "bad_signature"),
     ("channel_id_last", 7, 0x01, "bad_signature"),

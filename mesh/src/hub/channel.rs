@@ -172,8 +172,9 @@ impl Channel {
         let (Some(log), Some(last)) = (&mut self.log, events.last().map(|event| event.offset)) else {
             return;
         };
-        let seal = if log.begins_numbering() { Sealer::seal_first } else { Sealer::seal };
-        let frame = seal(press.sealer, &self.name, log.head(), last, now.0, &events, press.signer)
+        let frame = press
+            .sealer
+            .seal(&self.name, log.head(), last, now.0, &events, press.signer)
             .expect("events are checked for size and order before they are batched");
         self.stats.frames += 1;
         self.stats.direct_data_bytes += (frame.bytes().len() * self.tree.len()) as u64;

@@ -22,7 +22,8 @@ pub struct HubConfig {
     /// A link that is not up after this long is given up. Default 10 s: connecting takes 10 ms to 400 ms
     /// on an idle machine.
     pub link_setup: Duration,
-    /// After this many failed links a peer stays with the server for a while. Default 3.
+    /// After this many failed links a peer stays with the server for a while, and a parent that so many children in a
+    /// row could not reach is spared for a while. Default 3.
     pub link_tries: u32,
     /// A link that breaks sooner than this counts as one that failed. Default 10 s.
     pub link_proven: Duration,
@@ -30,13 +31,13 @@ pub struct HubConfig {
     pub link_retry: Duration,
     /// A parent that failed a child is not given to it again for this long. Default 60 s.
     pub parent_refused: Duration,
-    /// Most signals that are passed on for one link, both ways together; the rest is dropped, so that nobody can
-    /// flood a neighbour through the hub. Default 256: a negotiation takes two, and one for each late candidate.
+    /// Most signals that are passed on from each end of a link; the rest is dropped, so that nobody can flood a
+    /// neighbour through the hub. Default 256: a negotiation takes two, and one for each late candidate.
     pub link_signals_max: u32,
     /// Most children of one peer, whatever it offers. Default 64.
     pub children_max: u16,
-    /// A relay that is accused of sending what the server never signed gets no children for this long; it doubles
-    /// each time, to at most 32 times this. Default 10 min.
+    /// A peer that is accused of sending what is malformed or not signed by the server gets no children and no place
+    /// in tier 1 for this long; it doubles each time, to at most 32 times this. Default 10 min.
     pub suspension: Duration,
     /// Accusations of one peer that are believed. Default 3, so that a liar cannot empty the tree.
     pub accusations_max: u32,

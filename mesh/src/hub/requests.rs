@@ -156,7 +156,9 @@ impl Hub {
         let link = message.link;
         // A signal for a link that is no more crossed its `lost` on the way.
         let Some(id) = self.links.get(&link).copied() else { return };
-        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.tree.has_link(link)) else {
+            return;
+        };
         let to = channel.tree.signals_to(link, peer_of(session), &self.config);
         match to {
             None => channel.stats.signals_dropped += 1,

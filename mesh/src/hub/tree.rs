@@ -16,11 +16,16 @@ mod record;
 
 use record::Record;
 
+/// So many links that ended are remembered for what is still to be said about them.
+const ENDED_MAX: usize = 4_096;
+
 /// The tree of one channel.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     nodes: BTreeMap<PeerId, Node>,
     links: BTreeMap<LinkId, Link>,
+    /// The last links that ended: both ends have something to say about that, and not at the same time.
+    ended: BTreeMap<LinkId, Link>,
     /// Peers that can take a child, best first: smallest tier, then fewest children, then oldest.
     open: BTreeSet<(u32, usize, PeerId)>,
     waiting: BTreeSet<PeerId>,
@@ -39,6 +44,10 @@ pub(crate) enum Action {
     Lost { peer: PeerId, link: LinkId, code: Code },
     /// `peer` has found its place.
     Placed { peer: PeerId, tier: u32 },
+    /// A link has ended.
+    Ended,
+    /// Nothing more can be said about a link.
+    Forgotten(LinkId),
     /// A peer was taken out of service.
     Suspended,
 }
@@ -96,15 +105,29 @@ struct Node {
 struct Link {
     parent: PeerId,
     child: PeerId,
-    /// Since when it feeds the child.
-    fed_since: Option<Time>,
-    /// How many signals there were to pass on.
-    signals: u32,
+    age: Age,
+    /// Whether its end was noted for the child.
+    is_noted: bool,
+    /// Which of parent and child have said what became of it.
+    heard: [bool; 2],
+    /// How many signals there were to pass on from the parent, and from the child.
+    signals: [u32; 2],
+}
+
+/// How far a link has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// It has not fed the child yet.
+    New,
+    Fed,
+    /// It has done so for long enough.
+    Proven,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     LinkSetup(LinkId),
+    LinkProven(LinkId),
     Retry(PeerId),
     Pardon(PeerId),
 }
@@ -141,14 +164,15 @@ impl Tree {
         }
     }
 
-    /// A peer is gone; its children are told at once.
+    /// A peer is gone; its children are told at once. That is no fault of the links.
     pub(crate) fn leave(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
-        self.detach(peer, Code::LOST);
         let children: Vec<_> =
             self.nodes.get(&peer).map(|node| node.children.iter().copied().collect()).unwrap_or_default();
         for link in children {
+            self.links.entry(link).and_modify(|state| state.is_noted = true);
             self.abandon(link, Code::LOST);
         }
+        self.detach(peer, Code::LOST);
         self.unroot(peer);
         self.waiting.remove(&peer);
         self.timers.clear(Timer::Retry(peer));
@@ -170,9 +194,11 @@ impl Tree {
         }
         node.place = Place::Child(link);
         self.timers.clear(Timer::LinkSetup(link));
+        self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
         let state = self.links.get_mut(&link).expect("a place names a link that exists");
-        state.fed_since = Some(now);
+        state.age = Age::Fed;
         let parent = state.parent;
+        self.node(parent).record.reached();
         let tier = self.nodes[&parent].tier + 1;
         self.settle(child, tier);
         self.fill(now, context);
@@ -188,10 +214,9 @@ impl Tree {
         code: Code,
         context: &mut Context<'_>,
     ) {
-        if let Some(link) = link
-            && self.links.get(&link).is_some_and(|link| link.child == peer)
-        {
+        if let Some(link) = link {
             self.judge(now, link, peer, code, context.config);
+            self.fill(now, context);
         }
         if link.is_none() && code == Code::LAGGING && self.nodes.contains_key(&peer) {
             self.node(peer).is_lagging = false;
@@ -199,10 +224,11 @@ impl Tree {
             self.fill(now, context);
         }
         match self.nodes.get(&peer).map(|node| node.place) {
-            Some(Place::Child(_) | Place::Linking(_)) => self.detach(peer, Code::REPLACED),
+            Some(Place::Child(_)) => self.detach(peer, Code::REPLACED),
+            Some(Place::Linking(linking)) if link == Some(linking) => self.detach(peer, Code::REPLACED),
             Some(Place::Orphan) => {}
             // Fed by the server already.
-            Some(Place::Root | Place::Direct | Place::Waiting) | None => return,
+            Some(Place::Root | Place::Direct | Place::Waiting | Place::Linking(_)) | None => return,
         }
         self.wait(peer);
         self.retreat_if_due(now, peer, context.config);
@@ -218,17 +244,10 @@ impl Tree {
         code: Code,
         context: &mut Context<'_>,
     ) {
-        let Some(Link { parent, child, .. }) = self.links.get(&link) else { return };
-        let (parent, child) = (*parent, *child);
-        if ![parent, child].contains(&reporter) {
-            return;
+        if self.judge(now, link, reporter, code, context.config) {
+            self.end(now, link, code, context);
+            self.fill(now, context);
         }
-        if code == Code::LAGGING {
-            self.node(reporter).is_lagging = true;
-            self.refresh(reporter);
-        }
-        self.judge(now, link, reporter, code, context.config);
-        self.end(now, link, code, context);
     }
 
     /// Handles every deadline that has come.
@@ -238,6 +257,13 @@ impl Tree {
                 Timer::LinkSetup(link) => {
                     self.note_end(now, link, Code::LINK_FAILED, context.config);
                     self.end(now, link, Code::LINK_FAILED, context);
+                }
+                Timer::LinkProven(link) => {
+                    if let Some(state) = self.links.get_mut(&link) {
+                        state.age = Age::Proven;
+                        let child = state.child;
+                        self.node(child).record.link_lasted();
+                    }
                 }
                 Timer::Retry(peer) => {
                     if self.nodes.get(&peer).is_some_and(|node| node.place == Place::Direct) {
@@ -266,9 +292,15 @@ impl Tree {
     /// too often.
     pub(crate) fn signals_to(&mut self, link: LinkId, peer: PeerId, config: &HubConfig) -> Option<PeerId> {
         let state = self.links.get_mut(&link)?;
-        let other = state.other_end(peer)?;
-        state.signals = state.signals.saturating_add(1);
-        (state.signals <= config.link_signals_max).then_some(other)
+        let (end, other) = state.end_of(peer)?;
+        let count = &mut state.signals[end];
+        *count = count.saturating_add(1);
+        (*count <= config.link_signals_max).then_some(other)
+    }
+
+    /// Whether a link is under way or up.
+    pub(crate) fn has_link(&self, link: LinkId) -> bool {
+        self.links.contains_key(&link)
     }
 
     /// Whether a peer takes part in the mesh.
@@ -299,6 +331,9 @@ impl Tree {
     /// Finds places for those who wait, for as long as there are any.
     fn fill(&mut self, now: Time, context: &mut Context<'_>) {
         self.fill_tier_1(context.config);
+        if self.open.is_empty() {
+            return;
+        }
         for peer in self.waiting.iter().copied().collect::<Vec<_>>() {
             if self.open.is_empty() {
                 return;
@@ -309,7 +344,7 @@ impl Tree {
             if let Some(parent) = self.parent_for(now, peer) {
                 self.waiting.remove(&peer);
                 self.link(now, parent, peer, context);
-            } else if let Some(until) = self.nodes[&peer].record.next_pardon(now) {
+            } else if let Some(until) = self.nodes[&peer].record.next_retry(now) {
                 self.timers.set(Timer::Retry(peer), until);
             }
         }
@@ -350,7 +385,7 @@ impl Tree {
         let link = LinkId(*context.next_link);
         let mut token = Token::default();
         context.rng.fill_bytes(&mut token.0);
-        self.links.insert(link, Link { parent, child, fed_since: None, signals: 0 });
+        self.links.insert(link, Link::new(parent, child));
         self.node(child).place = Place::Linking(link);
         self.node(parent).children.insert(link);
         self.refresh(parent);
@@ -382,66 +417,105 @@ impl Tree {
         }
     }
 
-    /// One end of a link says what became of it, and with that something about the other end.
-    fn judge(&mut self, now: Time, link: LinkId, reporter: PeerId, code: Code, config: &HubConfig) {
-        self.note_end(now, link, code, config);
-        let state = &self.links[&link];
-        let accuses = match code {
-            Code::MALFORMED => true,
-            // Only a parent sends what the server has signed.
-            Code::BAD_SIGNATURE => reporter == state.child,
-            _ => false,
-        };
-        if accuses && let Some(other) = state.other_end(reporter) {
-            self.accuse(now, reporter, other, config);
+    /// One end of a link says what became of it, and with that something about the other end. It is heard once, even
+    /// if the link has ended meanwhile. False if there is nothing to be said.
+    fn judge(&mut self, now: Time, link: LinkId, reporter: PeerId, code: Code, config: &HubConfig) -> bool {
+        let Some(state) = self.state_of(link) else { return false };
+        let Some((end, other)) = state.end_of(reporter) else { return false };
+        if std::mem::replace(&mut state.heard[end], true) {
+            return true;
         }
+        let is_child = state.child == reporter;
+        self.note_end(now, link, code, config);
+        match code {
+            // It speaks of itself.
+            Code::LAGGING => self.lag(reporter),
+            Code::MALFORMED => self.accuse(now, reporter, other, config),
+            // Only a parent sends what the server has signed.
+            Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, config),
+            _ => {}
+        }
+        true
     }
 
     /// Remembers for the child how a link ended.
     fn note_end(&mut self, now: Time, link: LinkId, code: Code, config: &HubConfig) {
-        let Some(Link { parent, child, fed_since, .. }) = self.links.get(&link) else { return };
-        let (parent, child, fed) = (*parent, *child, fed_since.is_some());
-        let lasted = fed_since.is_some_and(|since| now.since(since) >= config.link_proven);
-        let record = &mut self.node(child).record;
-        if lasted {
-            record.link_lasted();
+        let Some(state) = self.state_of(link) else { return };
+        if std::mem::replace(&mut state.is_noted, true) {
+            return;
         }
+        let Link { parent, child, age, .. } = *state;
         let is_nobodys_fault = match code {
             Code::REPLACED => true,
             // The other end died, or wanted no more.
-            Code::LOST | Code::DEPARTED => lasted,
+            Code::LOST | Code::DEPARTED => age == Age::Proven,
             // Either end's application is too slow.
-            Code::LAGGING => fed,
+            Code::LAGGING => age != Age::New,
             _ => false,
         };
-        if is_nobodys_fault {
+        let Some(Node { record, .. }) = self.nodes.get_mut(&child).filter(|_| !is_nobodys_fault) else {
             return;
-        }
+        };
         record.refuse(now, parent, config);
         // A parent that is too slow says nothing about whether the child can be reached.
-        if !lasted && code != Code::LAGGING {
+        if age != Age::Proven && code != Code::LAGGING {
             record.link_failed();
+        }
+        if code == Code::LINK_FAILED {
+            self.doubt(now, parent, child, config);
         }
     }
 
     /// A peer that sends what cannot be right gets no children and no place in tier 1 for a while: if its accuser
     /// is to be believed.
     fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, config: &HubConfig) {
-        let is_believed = self.node(accuser).record.accuse(config);
-        let node = self.node(culprit);
-        if !is_believed || std::mem::replace(&mut node.is_suspended, true) {
+        if self.nodes.get(&culprit).is_none_or(|node| node.is_suspended) {
             return;
         }
-        let until = now + node.record.suspend(config);
-        let was_root = node.place == Place::Root;
-        self.timers.set(Timer::Pardon(culprit), until);
-        self.actions.push(Action::Suspended);
-        if was_root {
-            self.unroot(culprit);
-            self.wait(culprit);
-            self.actions.push(Action::Placed { peer: culprit, tier: 0 });
+        if !self.nodes.get_mut(&accuser).is_some_and(|node| node.record.accuse(config)) {
+            return;
         }
-        self.refresh(culprit);
+        let node = self.node(culprit);
+        let duration = node.record.suspend(config);
+        self.actions.push(Action::Suspended);
+        self.suspend(culprit, now + duration);
+    }
+
+    /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while.
+    fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
+        let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
+        if let Some(duration) = node.record.unreached(child, config) {
+            self.suspend(parent, now + duration);
+        }
+    }
+
+    fn suspend(&mut self, peer: PeerId, until: Time) {
+        self.node(peer).is_suspended = true;
+        self.timers.set(Timer::Pardon(peer), until);
+        self.demote(peer);
+    }
+
+    /// The application of a peer is too slow for it to be of use to others.
+    fn lag(&mut self, peer: PeerId) {
+        if let Some(node) = self.nodes.get_mut(&peer) {
+            node.is_lagging = true;
+            self.demote(peer);
+        }
+    }
+
+    /// A peer that may have no children now is not in tier 1 either.
+    fn demote(&mut self, peer: PeerId) {
+        if self.node(peer).place == Place::Root {
+            self.unroot(peer);
+            self.wait(peer);
+            self.actions.push(Action::Placed { peer, tier: 0 });
+        }
+        self.refresh(peer);
+    }
+
+    /// A link that is there, or has ended lately.
+    fn state_of(&mut self, link: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(&link).or_else(|| self.ended.get_mut(&link))
     }
 
     /// Takes a peer away from its parent, which is told.
@@ -470,9 +544,17 @@ impl Tree {
 
     fn unlink(&mut self, link: LinkId) {
         self.timers.clear(Timer::LinkSetup(link));
-        if let Some(Link { parent, .. }) = self.links.remove(&link) {
-            self.node(parent).children.remove(&link);
-            self.refresh(parent);
+        self.timers.clear(Timer::LinkProven(link));
+        let Some(state) = self.links.remove(&link) else { return };
+        let parent = state.parent;
+        self.node(parent).children.remove(&link);
+        self.refresh(parent);
+        self.actions.push(Action::Ended);
+        self.ended.insert(link, state);
+        if self.ended.len() > ENDED_MAX
+            && let Some((oldest, _)) = self.ended.pop_first()
+        {
+            self.actions.push(Action::Forgotten(oldest));
         }
     }
 
@@ -534,11 +616,15 @@ impl Node {
 }
 
 impl Link {
-    /// The peer at the other end than `peer`, if that is an end of it.
-    fn other_end(&self, peer: PeerId) -> Option<PeerId> {
+    fn new(parent: PeerId, child: PeerId) -> Self {
+        Self { parent, child, age: Age::New, is_noted: false, heard: [false; 2], signals: [0; 2] }
+    }
+
+    /// Which end `peer` is, 0 the parent or 1 the child, and who is at the other.
+    fn end_of(&self, peer: PeerId) -> Option<(usize, PeerId)> {
         match peer {
-            _ if peer == self.parent => Some(self.child),
-            _ if peer == self.child => Some(self.parent),
+            _ if peer == self.parent => Some((0, self.child)),
+            _ if peer == self.child => Some((1, self.parent)),
             _ => None,
         }
     }

@@ -22,27 +22,26 @@ impl Peer {
                 self.ask_again(id);
                 return Ok(());
             }
-            // A parent that has no more of the new numbering than this, or pretends so: the server has the rest.
-            Relation::NewEpoch if !frame.header().first => {
-                self.stats.not_taken += 1;
-                return Err(Code::UNAVAILABLE);
-            }
             Relation::Ahead => {
                 self.stats.not_taken += 1;
                 return Err(Code::UNAVAILABLE);
             }
             Relation::Next | Relation::NewEpoch => {}
         }
-        // A new numbering takes a gap as well.
-        let entries = if relation == Relation::NewEpoch { 2 } else { 1 };
-        if subscription.is_stalled || !taken.has_room(entries, bytes) {
+        if subscription.is_stalled {
             self.stats.not_taken += 1;
-            self.stall(id);
             return Ok(());
         }
         let is_genuine = |key| frame.verify(&subscription.channel, key, &*self.verifier);
         if !self.keys.iter().any(is_genuine) {
             return Err(Code::BAD_SIGNATURE);
+        }
+        // A new numbering takes a gap as well.
+        let entries = if relation == Relation::NewEpoch { 2 } else { 1 };
+        if !taken.has_room(entries, bytes) {
+            self.stats.not_taken += 1;
+            self.stall(id);
+            return Ok(());
         }
         if relation == Relation::NewEpoch {
             taken.log.jump(frame.position_before(), GapReason::Epoch);

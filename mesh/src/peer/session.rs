@@ -177,8 +177,9 @@ impl Peer {
         if subscription.is_stalled || reached < gap.from {
             // Between what we have and the gap lies what the server sent and we did not take.
             self.ask_again(id);
-        } else if gap.to.epoch != reached.epoch || gap.to.offset > reached.offset {
-            // What we have got meanwhile from a parent is not gone.
+        } else if gap.to > reached || gap.from == reached {
+            // What we have got meanwhile from a parent is not gone. A numbering that sorts before ours is meant for
+            // us only if it follows exactly what we have.
             if !taken.has_room(1, 0) {
                 return self.stall(id);
             }

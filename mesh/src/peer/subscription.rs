@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tiercast_codec::{ChannelName, Head, LinkId, Pattern, Position, Since};
+use tiercast_codec::{BEFORE_FIRST, ChannelName, Head, LinkId, Pattern, Position, Since};
 
 use super::reader::{Delivery, Reader};
 use crate::{FrameLog, LogLimits, covers};
@@ -45,7 +45,7 @@ pub(super) struct Taken {
 pub(super) enum Relation {
     /// It comes next.
     Next,
-    /// It begins a newer numbering.
+    /// It is the first of a newer numbering.
     NewEpoch,
     /// We have it.
     Duplicate,
@@ -103,10 +103,10 @@ impl Taken {
         let position = self.log.head();
         if covers(frame, position) {
             Relation::Next
-        } else if frame.header().epoch > position.epoch {
-            Relation::NewEpoch
         } else if frame.position() <= position {
             Relation::Duplicate
+        } else if frame.header().epoch > position.epoch && frame.header().after == BEFORE_FIRST {
+            Relation::NewEpoch
         } else {
             Relation::Ahead
         }

@@ -14,8 +14,8 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 use tiercast_codec::{
-    ChannelName, Event, LinkId, Message, Position, PublicKey, Relay, SessionId, Signal, Signature, Signer,
-    Since, Verifier,
+    ChannelName, Event, LinkId, Message, Pattern, Position, PublicKey, Relay, SessionId, Signal, Signature,
+    Signer, Since, Verifier,
 };
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate, Time,
@@ -32,7 +32,7 @@ pub fn channel() -> ChannelName {
 pub const FIRST_EPOCH: u64 = 7;
 
 /// Signs by a checksum: fast, and any changed bit still shows.
-pub struct FakeSigner;
+pub struct FakeSigner(pub u8);
 
 /// Verifies what [`FakeSigner`] signs.
 pub struct FakeVerifier;
@@ -40,7 +40,7 @@ pub struct FakeVerifier;
 impl Signer for FakeSigner {
     fn sign(&self, message: &[u8]) -> Signature {
         // FNV-1a
-        let hash = message.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        let hash = message.iter().chain([&self.0]).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let mut signature = [0; 64];
@@ -49,13 +49,13 @@ impl Signer for FakeSigner {
     }
 
     fn public_key(&self) -> PublicKey {
-        [9; 32]
+        [self.0; 32]
     }
 }
 
 impl Verifier for FakeVerifier {
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
-        *key == FakeSigner.public_key() && FakeSigner.sign(message) == *signature
+        FakeSigner(key[0]).sign(message) == *signature
     }
 }
 
@@ -129,7 +129,7 @@ pub struct Net {
 
 impl Net {
     pub fn new(seed: u64, config: HubConfig, weather: Weather) -> Self {
-        Self::with_signer(seed, config, weather, Box::new(FakeSigner))
+        Self::with_signer(seed, config, weather, Box::new(FakeSigner(9)))
     }
 
     pub fn with_signer(seed: u64, config: HubConfig, weather: Weather, signer: Box<dyn Signer>) -> Self {
@@ -170,7 +170,12 @@ impl Net {
     }
 
     pub fn join_with(&mut self, node: u64, peer: Peer, since: Since) {
-        let subscribe = peer::Input::Subscribe { channel: channel(), since, patterns: Vec::new() };
+        self.subscribe(node, peer, since, Vec::new());
+    }
+
+    /// Adds a peer that subscribes in its own way.
+    pub fn subscribe(&mut self, node: u64, peer: Peer, since: Since, patterns: Vec<Pattern>) {
+        let subscribe = peer::Input::Subscribe { channel: channel(), since, patterns };
         let (deliveries, statuses) = (Vec::new(), Vec::new());
         let state = Node { peer, session: None, deliveries, statuses, closed_with: None, reads: true };
         self.nodes.insert(node, state);
@@ -216,8 +221,13 @@ impl Net {
 
     /// Publishes messages with these bodies.
     pub fn publish(&mut self, bodies: impl IntoIterator<Item = Vec<u8>>) {
+        self.publish_to("key", bodies);
+    }
+
+    /// Publishes messages with this routing key.
+    pub fn publish_to(&mut self, key: &str, bodies: impl IntoIterator<Item = Vec<u8>>) {
         let message =
-            |body: Vec<u8>| Message { routing_key: "key".into(), body: body.into(), ..Message::default() };
+            |body: Vec<u8>| Message { routing_key: key.into(), body: body.into(), ..Message::default() };
         let messages: Vec<_> = bodies.into_iter().map(message).collect();
         let offsets = self.position.offset + 1..;
         let events =

@@ -9,6 +9,7 @@ use tiercast_signaling_server::source::{
     amqp::{AmqpChannelConfig, AmqpConfig, AmqpSource, BindingConfig},
 };
 use tokio::{
+    net::TcpSocket,
     sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
@@ -16,16 +17,19 @@ use tokio::{
 
 use crate::{client::PATIENCE, http_client, program::Program};
 
-/// An address at which nobody listens.
-fn closed_port() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+/// An address at which nobody listens, and nobody else can as long as the socket is kept.
+fn closed_port() -> anyhow::Result<(TcpSocket, String)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    let address = socket.local_addr()?.to_string();
+    Ok((socket, address))
 }
 
 /// Why a source at this address says that it is lost.
-async fn reason(address: &str) -> anyhow::Result<String> {
+async fn reason(address: &str, connect_timeout_ms: u64) -> anyhow::Result<String> {
     let channel = AmqpChannelConfig::new("builds", vec![BindingConfig::new("ci", ["#"])]);
     let mut config = AmqpConfig::new(format!("amqp://me:hunter2@{address}/%2f"), vec![channel]);
-    config.connect_timeout_ms = 500;
+    config.connect_timeout_ms = connect_timeout_ms;
     let (sink, mut updates) = mpsc::channel(1);
     let (_running, stop) = watch::channel(false);
     let mut source = JoinSet::new();
@@ -41,13 +45,14 @@ async fn reason(address: &str) -> anyhow::Result<String> {
 async fn a_broker_that_cannot_be_reached_is_named_with_a_remedy_and_without_its_password()
 -> anyhow::Result<()> {
     let frozen = TcpListener::bind("127.0.0.1:0")?;
+    let (_socket, closed) = closed_port()?;
     let cases = [
-        (closed_port()?, "is RabbitMQ running there? check host and port in amqp.url"),
-        ("nowhere.invalid:5672".to_owned(), "check host and port in amqp.url"),
-        (frozen.local_addr()?.to_string(), "is it frozen"),
+        (closed, 60_000, "is RabbitMQ running there? check host and port in amqp.url"),
+        ("nowhere.invalid:5672".to_owned(), 60_000, "check host and port in amqp.url"),
+        (frozen.local_addr()?.to_string(), 500, "is it frozen"),
     ];
-    for (address, remedy) in cases {
-        let reason = reason(&address).await?;
+    for (address, connect_timeout_ms, remedy) in cases {
+        let reason = reason(&address, connect_timeout_ms).await?;
         ensure!(reason.contains(&format!("amqp://me:***@{address}")), "{reason}");
         ensure!(reason.contains(remedy) && !reason.contains("hunter2"), "{reason}");
     }
@@ -56,7 +61,7 @@ async fn a_broker_that_cannot_be_reached_is_named_with_a_remedy_and_without_its_
 
 #[tokio::test]
 async fn the_log_and_readyz_name_the_broker_and_the_remedy() -> anyhow::Result<()> {
-    let address = closed_port()?;
+    let (_socket, address) = closed_port()?;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("tiercast.toml");
     let text = format!(
@@ -72,17 +77,8 @@ async fn the_log_and_readyz_name_the_broker_and_the_remedy() -> anyhow::Result<(
     };
     let line = program.line_with("not connected to the broker").await?;
     ensure!(is_whole(&line), "{line}");
-    // Until the source has said it to the hub.
-    let lost = async {
-        loop {
-            let ready = http_client::get(program.addr, "/readyz", &[]).await?;
-            ensure!(ready.status == 503, "{ready:?}");
-            if ready.body.contains("is lost") {
-                return Ok(ready.body);
-            }
-        }
-    };
-    let body = timeout(PATIENCE, lost).await??;
-    ensure!(is_whole(&body), "{body}");
+    program.line_with("source lost").await?;
+    let ready = http_client::get(program.addr, "/readyz", &[]).await?;
+    ensure!(ready.status == 503 && ready.body.contains("is lost") && is_whole(&ready.body), "{ready:?}");
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! What the hub remembers of a peer: the parents that failed it, the links that did not last, and who accused whom.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tiercast_codec::PeerId;
 
@@ -20,6 +23,10 @@ pub(super) struct Record {
     accusations: u32,
     /// How often it was taken out of service.
     suspensions: u32,
+    /// The children that could not reach it since one could.
+    unreached: BTreeSet<PeerId>,
+    /// How often it was spared for that.
+    spared: u32,
 }
 
 impl Record {
@@ -35,7 +42,7 @@ impl Record {
     }
 
     /// When the first of the parents that failed it may be tried again.
-    pub(super) fn next_pardon(&self, now: Time) -> Option<Time> {
+    pub(super) fn next_retry(&self, now: Time) -> Option<Time> {
         self.refused.values().copied().filter(|until| *until > now).min()
     }
 
@@ -59,6 +66,23 @@ impl Record {
         self.accusations <= config.accusations_max
     }
 
+    /// A child reached it.
+    pub(super) fn reached(&mut self) {
+        self.unreached.clear();
+        self.spared = 0;
+    }
+
+    /// A child could not reach it. Says for how long to spare it, if too many could not.
+    pub(super) fn unreached(&mut self, child: PeerId, config: &HubConfig) -> Option<Duration> {
+        self.unreached.insert(child);
+        if self.unreached.len() < config.link_tries as usize {
+            return None;
+        }
+        self.unreached.clear();
+        self.spared += 1;
+        Some(doubled(config.link_retry, self.spared - 1))
+    }
+
     /// It is taken out of service; says for how long.
     pub(super) fn suspend(&mut self, config: &HubConfig) -> Duration {
         self.suspensions += 1;
@@ -80,10 +104,10 @@ mod tests {
         let mut record = Record::default();
         record.refuse(now, parent, &config);
         let until = now + config.parent_refused;
-        assert_eq!(record.next_pardon(now), Some(until));
+        assert_eq!(record.next_retry(now), Some(until));
         assert!(record.refuses(now, parent) && !record.refuses(now, PeerId(2)));
         assert!(!record.refuses(until, parent));
-        assert_eq!(record.next_pardon(until), None);
+        assert_eq!(record.next_retry(until), None);
     }
 
     #[test]
@@ -99,6 +123,22 @@ mod tests {
         assert_eq!(seconds, [vec![None, None], waits.into()].concat());
         record.link_lasted();
         assert_eq!(record.retreat(&config), None);
+    }
+
+    #[test]
+    fn one_whom_three_different_children_cannot_reach_is_spared_for_twice_as_long_each_time() {
+        let config = HubConfig::default();
+        let mut record = Record::default();
+        let mut children = [1, 1, 2, 1, 3, 4, 5, 6].map(PeerId).into_iter();
+        let mut spared = |record: &mut Record, count: usize| {
+            let waits = children.by_ref().take(count).map(|child| record.unreached(child, &config));
+            waits.map(|wait| wait.map(|wait| wait.as_secs())).collect::<Vec<_>>()
+        };
+        assert_eq!(spared(&mut record, 5), [None, None, None, None, Some(30)]);
+        assert_eq!(spared(&mut record, 3), [None, None, Some(60)]);
+        record.unreached(PeerId(7), &config);
+        record.reached();
+        assert_eq!([8, 9].map(|child| record.unreached(PeerId(child), &config)), [None, None]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
  * |---:|---:|---|
  * | 0 | 1 | kind, `0x01` |
  * | 1 | 1 | version, 1 |
- * | 2 | 1 | flags: 1 = payload is zlib, 2 = filtered for its receiver, 4 = first of its epoch |
+ * | 2 | 1 | flags: 1 = payload is zlib, 2 = filtered for its receiver |
  * | 3 | 1 | preset dictionary, 0 = none |
  * | 4 | 4 | channel id |
  * | 8 | 8 | epoch |
@@ -37,7 +37,6 @@ export const FRAME_BYTES_MAX = FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX + SI
 const CONTEXT = "tiercast/1 frame";
 const FLAG_DEFLATED = 1;
 const FLAG_FILTERED = 2;
-const FLAG_FIRST = 4;
 
 /** What a frame's header says. Readable without inflating, and without trust until the frame is verified. */
 export interface FrameHeader {
@@ -45,8 +44,6 @@ export interface FrameHeader {
   readonly deflated: boolean;
   /** Whether events in the range were left out because its receiver did not ask for them. */
   readonly filtered: boolean;
-  /** Whether its epoch begins with it: nothing of that numbering comes before it. */
-  readonly first: boolean;
   /** The channel's number. */
   readonly channel: number;
   /** The numbering that the offsets belong to. */
@@ -114,7 +111,7 @@ function parseHeader(bytes: Uint8Array): FrameHeader {
   const view = viewOf(bytes);
   checkVersion(view.getUint8(1));
   const flags = view.getUint8(2);
-  checkZero(flags & ~(FLAG_DEFLATED | FLAG_FILTERED | FLAG_FIRST));
+  checkZero(flags & ~(FLAG_DEFLATED | FLAG_FILTERED));
   const dictionary = view.getUint8(3);
   if (dictionary !== 0) throw new DecodeError("unknown_dictionary", `unknown dictionary ${dictionary}`);
   const epoch = readNumber(view, 8, "epoch");
@@ -124,7 +121,6 @@ function parseHeader(bytes: Uint8Array): FrameHeader {
   return {
     deflated: (flags & FLAG_DEFLATED) !== 0,
     filtered: (flags & FLAG_FILTERED) !== 0,
-    first: (flags & FLAG_FIRST) !== 0,
     channel: view.getUint32(4),
     epoch,
     after,

@@ -20,19 +20,22 @@ export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boo
     state.askAgain(frame.header.channel);
     return "done";
   }
-  // Or a parent that has no more of the new numbering than this, or pretends so: the server has the rest.
-  if (relation === "ahead" || (relation === "new_epoch" && !frame.header.first)) {
+  if (relation === "ahead") {
     state.stats.notTaken++;
     throw new Refusal(Code.unavailable);
   }
+  if (subscription.isStalled) {
+    state.stats.notTaken++;
+    return "done";
+  }
+  if (!isGenuine) return { item: { kind: "frame", frame }, signed: frame.signed(subscription.channel) };
   // A new numbering takes a gap as well.
   const entries = relation === "new_epoch" ? 2 : 1;
-  if (subscription.isStalled || !taken.hasRoom(entries, bytes)) {
+  if (!taken.hasRoom(entries, bytes)) {
     state.stats.notTaken++;
     stall(state, frame.header.channel);
     return "done";
   }
-  if (!isGenuine) return { item: { kind: "frame", frame }, signed: frame.signed(subscription.channel) };
   if (relation === "new_epoch") taken.log.jump(frame.positionBefore, "epoch");
   taken.log.push(frame);
   subscription.hasAsked = false;

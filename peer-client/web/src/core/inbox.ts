@@ -11,6 +11,8 @@ import { FRAME_KIND, HEAD_KIND, type Item, readItems } from "../codec/index.js";
  * long past can send faster than signatures are checked: what does not fit is dropped and asked for again.
  */
 export const INBOX_BYTES_MAX = 8 << 20;
+/** What a waiting message weighs beside its bytes. */
+const MESSAGE_OVERHEAD_BYTES = 256;
 /** What control messages may take besides: they cannot be asked for again. */
 const CONTROL_BYTES_MAX = 1 << 20;
 
@@ -39,9 +41,10 @@ export class Inbox {
   /** False if it is full; nothing was kept then. */
   tryPush(message: Uint8Array): boolean {
     const max = isStreamed(message) ? INBOX_BYTES_MAX : INBOX_BYTES_MAX + CONTROL_BYTES_MAX;
-    if (this.#bytes + message.length > max) return false;
+    const bytes = this.#bytes + weight(message);
+    if (bytes > max) return false;
     this.#messages.push(message);
-    this.#bytes += message.length;
+    this.#bytes = bytes;
     return true;
   }
 
@@ -51,7 +54,7 @@ export class Inbox {
     if (item !== undefined) return item;
     const message = this.#messages.shift();
     if (message === undefined) return undefined;
-    this.#bytes -= message.length;
+    this.#bytes -= weight(message);
     this.#items = readItems(message);
     return this.#items.shift();
   }
@@ -65,6 +68,10 @@ export class Inbox {
     this.#bytes = 0;
     this.#items = [];
   }
+}
+
+function weight(message: Uint8Array): number {
+  return message.length + MESSAGE_OVERHEAD_BYTES;
 }
 
 /** Whether a message holds what can be asked for again. */

@@ -48,7 +48,8 @@ export class Link {
   isAnnounced = false;
   /** Bytes handed to the child, or taken from the parent. */
   frameBytes = 0;
-  #parts: Uint8Array[] = [];
+  /** The chunks so far, copied together: however small they are, they cost what they hold. */
+  #parts = new Uint8Array(0);
   #partsBytes = 0;
 
   constructor(now: number, channel: number, other: number, token: Uint8Array, end: End, outboxBytes: number) {
@@ -69,16 +70,16 @@ export class Link {
   assemble(part: Uint8Array, isLast: boolean): Frame | undefined {
     const bytes = this.#partsBytes + part.length;
     if (bytes > FRAME_BYTES_MAX) throw tooLarge("chunked frame", bytes, FRAME_BYTES_MAX);
-    this.#parts.push(part);
+    if (bytes > this.#parts.length) {
+      const larger = new Uint8Array(Math.max(bytes, 2 * this.#parts.length));
+      larger.set(this.#parts.subarray(0, this.#partsBytes));
+      this.#parts = larger;
+    }
+    this.#parts.set(part, this.#partsBytes);
     this.#partsBytes = bytes;
     if (!isLast) return undefined;
-    const whole = new Uint8Array(bytes);
-    let at = 0;
-    for (const piece of this.#parts) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
-    this.#parts = [];
+    const whole = this.#parts.subarray(0, bytes);
+    this.#parts = new Uint8Array(0);
     this.#partsBytes = 0;
     const [item, ...rest] = readItems(whole);
     if (item?.kind === "frame" && rest.length === 0) return item.frame;

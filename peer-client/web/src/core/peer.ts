@@ -97,10 +97,11 @@ export class Peer {
     for (const [id, subscription] of this.#state.subscriptionsInOrder()) {
       if (wanted !== undefined && id !== wanted) continue;
       const delivery = subscription.nextDelivery();
+      // What was read may all have been something that the application did not ask for.
+      endStall(this.#state, id);
       if (delivery === undefined) continue;
       if (delivery.kind === "event") this.#state.stats.delivered++;
       else this.#state.stats.gaps++;
-      endStall(this.#state, id);
       return delivery;
     }
     return undefined;
@@ -215,7 +216,7 @@ export class Peer {
     inbox.isOverrun = false;
     for (const [id, { parent, isStalled }] of this.#state.subscriptionsInOrder()) {
       // The end of a stall asks by itself.
-      if (parent === undefined && !isStalled) this.#state.askFeed(id, undefined, Code.lagging);
+      if (parent === undefined && !isStalled) this.#state.askFeed(id, undefined, Code.unavailable);
     }
   }
 

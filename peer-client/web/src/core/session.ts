@@ -168,8 +168,9 @@ function onGap(state: State, { channel, from, to, reason }: Message<"gap">): voi
     state.askAgain(id);
     return;
   }
-  // What we have got meanwhile from a parent is not gone.
-  if (to.epoch === reached.epoch && to.offset <= reached.offset) return;
+  // What we have got meanwhile from a parent is not gone. A numbering that sorts before ours is meant for us only if it
+  // follows exactly what we have.
+  if (comparePositions(to, reached) <= 0 && comparePositions(from, reached) !== 0) return;
   if (!taken.hasRoom(1, 0)) {
     stall(state, id);
     return;

@@ -1,11 +1,19 @@
 /** One subscription of a peer: its log, the application's cursor, and its place in the tree. */
-import { type Frame, type Head, type Pattern, type Position, type Since, comparePositions } from "../codec/index.js";
+import {
+  BEFORE_FIRST,
+  type Frame,
+  type Head,
+  type Pattern,
+  type Position,
+  type Since,
+  comparePositions,
+} from "../codec/index.js";
 import type { LogLimits } from "./config.js";
 import { FrameLog, covers } from "./log.js";
 import { type Delivery, Reader } from "./reader.js";
 
 /**
- * How a frame relates to what we have: it comes next; it begins a newer numbering; we have it; something before it
+ * How a frame relates to what we have: it comes next; it is the first of a newer numbering; we have it; something before it
  * is missing.
  */
 export type Relation = "next" | "new_epoch" | "duplicate" | "ahead";
@@ -80,8 +88,8 @@ export class Taken {
   relation(frame: Frame): Relation {
     const position = this.log.head;
     if (covers(frame, position)) return "next";
-    if (frame.header.epoch > position.epoch) return "new_epoch";
-    return comparePositions(frame.position, position) <= 0 ? "duplicate" : "ahead";
+    if (comparePositions(frame.position, position) <= 0) return "duplicate";
+    return frame.header.epoch > position.epoch && frame.header.after === BEFORE_FIRST ? "new_epoch" : "ahead";
   }
 
   /** Whether the log holds all that the application has not read, and has room for so much more. */

@@ -29,12 +29,11 @@ export class Sealer {
     this.publicKey = getPublicKey(this.#seed);
   }
 
-  /** The first frame of its epoch is the one after -1; an epoch that begins later is not needed here. */
   seal(before: Position, last: number, timeUs: number, events: readonly TestEvent[]): Frame {
     const payload = encodeEvents(before.offset, events);
     const bytes = new Uint8Array(FRAME_HEADER_BYTES + payload.length + SIGNATURE_BYTES);
     const view = new DataView(bytes.buffer);
-    bytes.set([0x01, 1, before.offset === -1 ? 4 : 0, 0]);
+    bytes.set([0x01, 1, 0, 0]);
     view.setUint32(4, channelId(this.channel));
     view.setBigUint64(8, BigInt(before.epoch));
     view.setBigInt64(16, BigInt(before.offset));
