@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, pin::Pin, time::Duration};
 use tiercast_codec::{ChannelName, Code, Message, Position, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
-    hub::{CommandError, Input, Output, SourceState},
+    hub::{CommandError, Input, Output},
 };
 use tokio::{
     sync::mpsc,
@@ -176,9 +176,7 @@ impl Driver {
         match &update {
             SourceUpdate::Events(events) if events.is_empty() => return,
             SourceUpdate::Messages(messages) if messages.is_empty() => return,
-            SourceUpdate::Lost { reason } if self.hub.source_state(&name) == Some(&SourceState::Open) => {
-                warn!(channel = %name, reason, "source lost");
-            }
+            SourceUpdate::Lost { reason } => warn!(channel = %name, reason, "source lost"),
             _ => {}
         }
         self.input(Input::Source(&name, update));

@@ -62,12 +62,15 @@ impl Program {
 
     /// The next line of its log that has these words.
     pub async fn line_with(&mut self, words: &str) -> anyhow::Result<String> {
-        loop {
-            let line = timeout(PATIENCE, self.log.next_line()).await??.context("the program ended")?;
-            if line.contains(words) {
-                return Ok(line);
+        let found = async {
+            loop {
+                let line = self.log.next_line().await?.context("the program ended")?;
+                if line.contains(words) {
+                    return Ok(line);
+                }
             }
-        }
+        };
+        timeout(PATIENCE, found).await.with_context(|| format!("it never said `{words}`"))?
     }
 }
 

@@ -47,7 +47,6 @@ impl Feed {
         if self.lost.as_deref() == Some(reason) {
             return Ok(());
         }
-        warn!(channel = %self.channel, reason, "channel lost");
         self.lost = Some(reason.to_owned());
         self.send(SourceUpdate::Lost { reason: reason.to_owned() }).await
     }
