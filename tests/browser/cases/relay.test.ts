@@ -1,6 +1,7 @@
 /** Chains of browsers and native peers: what arrives at the end is what was published. */
 import assert from "node:assert/strict";
 import { scenario } from "../harness/scenario.js";
+import { expectSame, sample } from "../harness/stream.js";
 
 scenario("a browser between a native parent and a native child relays 1,000 events unchanged", {}, async (stage) => {
   const { server, stream } = stage;
@@ -66,4 +67,19 @@ scenario("three browsers in separate processes make a chain", {}, async (stage) 
   // The server has sent each frame once: to the first browser.
   const stats = await third.stats();
   assert.equal(stats.serverBytes, 0);
+});
+
+scenario("a relay whose application wants some events only passes all of them on", {}, async (stage) => {
+  const { stream } = stage;
+  const relay = await stage.native({ name: "picky relay", maxChildren: 1, args: ["--match", "odd.*"] });
+  const browser = await stage.browser({ maxChildren: 0 });
+  await browser.fedBy(relay);
+  for (let number = 0; number < 200; number++) {
+    await stream.publish({ ...sample(number), routingKey: number % 2 === 0 ? "even.builds" : "odd.builds" });
+  }
+  await stream.expectAt(browser);
+  const wanted = stream.published.filter(({ routingKey }) => routingKey === "odd.builds");
+  await relay.has(wanted.length);
+  expectSame(relay.name, relay.events, wanted);
+  assert.deepEqual(relay.gaps, []);
 });
