@@ -24,7 +24,7 @@ pub struct Cli {
     /// Sets any key, such as hub.heartbeat_ms=5000; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// What to log: a level (error, warn, info, debug) or target=level,... [default: info].
+    /// What to log: a level (error, warn, info, debug) or target=level,... [default: info,lapin=off].
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
     /// Checks the configuration and ends: with 0 and a summary, or with 2 and everything that is wrong.

@@ -12,10 +12,17 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Configuration};
 
-/// The exit code for a configuration that is wrong, as for wrong flags.
+/// The exit code for a configuration that is wrong or cannot be used, as for wrong flags.
 const WRONG_CONFIG: u8 = 2;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    start().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(WRONG_CONFIG)
+    })
+}
+
+fn start() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     // A variable that is no UTF-8 is not one of ours; `vars` would panic at it.
     let variables = std::env::vars_os()
@@ -43,6 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let channel = config.embedded_channels.first().cloned();
+    let nobody_may_publish = channel.is_some() && config.api_keys.is_empty() && generated_key.is_none();
     let mut server = Server::start(config).await?;
     if let (Some(key), Some(channel)) = (generated_key, channel) {
         eprintln!("No api_keys are set. For this run:");
@@ -51,6 +59,9 @@ async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::
             key.secret(),
             server.addr()
         );
+    }
+    if nobody_may_publish {
+        eprintln!("Nobody may publish: set api_keys, or TIERCAST_API_KEYS.");
     }
     let failed = tokio::select! {
         _ = terminate.recv() => false,

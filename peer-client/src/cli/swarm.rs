@@ -1,6 +1,10 @@
 //! `peer-client swarm`: many peers in one process, with a live status line.
 
-use std::{io::IsTerminal, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Args;
 use serde_json::json;
@@ -41,7 +45,9 @@ impl SwarmCommand {
             tokio::select! {
                 _ = second.tick() => {
                     let report = swarm.report();
-                    self.show(&swarm, &report, report.delivered - before);
+                    if !self.show(&swarm, &report, report.delivered - before) {
+                        break;
+                    }
                     before = report.delivered;
                 }
                 () = tokio::time::sleep_until(end) => break,
@@ -61,12 +67,13 @@ impl SwarmCommand {
         Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn show(&self, swarm: &Swarm, report: &SwarmReport, per_second: u64) {
+    /// False if nobody reads it any more.
+    fn show(&self, swarm: &Swarm, report: &SwarmReport, per_second: u64) -> bool {
         if self.json {
             let mut line = json!(report);
             line["tiers"] = json!(swarm.tiers());
-            println!("{line}");
-            return;
+            // Whoever read it may have had enough.
+            return writeln!(std::io::stdout(), "{line}").is_ok();
         }
         let tiers: Vec<_> = swarm.tiers().iter().map(|(tier, count)| format!("{tier}:{count}")).collect();
         let trouble = match swarm.trouble() {
@@ -74,7 +81,7 @@ impl SwarmCommand {
             None => String::new(),
         };
         let line = format!(
-            "{} peers, {} ready, tiers {} | {} delivered, {per_second}/s | p50 {:.1} ms, p99 {:.1} ms | missing {}, twice {}, late {}{trouble}",
+            "{} peers, {} have had an event, tiers {} | {} delivered, {per_second}/s | p50 {:.1} ms, p99 {:.1} ms | missing {}, twice {}, late {}{trouble}",
             report.peers,
             report.ready,
             tiers.join(" "),
@@ -90,5 +97,6 @@ impl SwarmCommand {
         } else {
             eprintln!("{line}");
         }
+        true
     }
 }

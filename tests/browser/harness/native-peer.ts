@@ -86,8 +86,11 @@ function bodyOf({ text, hex, json }: Line): Buffer {
 
 const STATUSES: readonly (readonly [RegExp, (match: RegExpExecArray) => News])[] = [
   [/^connected as peer (\d+)/, ([, peer]) => ({ kind: "connected", peer: Number(peer) })],
-  [/^disconnected for good: (.*)/, ([, reason = ""]) => ({ kind: "disconnected", reason, isForGood: true })],
-  [/^disconnected: (.*); again in \d+ ms/, ([, reason = ""]) => ({ kind: "disconnected", reason, isForGood: false })],
+  [/^error: (.*)/, ([, reason = ""]) => ({ kind: "disconnected", reason, isForGood: true })],
+  [
+    /^not connected: (.*) \(trying again until it works\)$/,
+    ([, reason = ""]) => ({ kind: "disconnected", reason, isForGood: false }),
+  ],
   [
     /^subscribed to \S+ at (\S+?)(;.*)?$/,
     ([, position = "", gap]) => ({ kind: "subscribed", position, recovered: gap === undefined }),
