@@ -139,7 +139,12 @@ async fn an_address_in_use_is_said_once_with_the_remedy() -> anyhow::Result<()> 
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let output = run(&["--listen", &taken.local_addr()?.to_string()], &[]).await?;
     let text = String::from_utf8(output.stderr)?;
-    ensure!(output.status.code() == Some(1) && text.contains("stop what listens there"), "{text}");
+    ensure!(
+        output.status.code() == Some(2)
+            && text.starts_with("error: ")
+            && text.contains("stop what listens there"),
+        "{text}"
+    );
     ensure!(text.matches("in use").count() == 1, "{text}");
     Ok(())
 }
@@ -148,7 +153,12 @@ async fn an_address_in_use_is_said_once_with_the_remedy() -> anyhow::Result<()> 
 async fn a_missing_key_file_is_said_once_with_the_remedy() -> anyhow::Result<()> {
     let output = run(&["--listen", "127.0.0.1:0", "--set", "signing_key_file=/nowhere/key"], &[]).await?;
     let text = String::from_utf8(output.stderr)?;
-    ensure!(output.status.code() == Some(1) && text.contains("signing_key_create = true"), "{text}");
+    ensure!(
+        output.status.code() == Some(2)
+            && text.starts_with("error: ")
+            && text.contains("signing_key_create = true"),
+        "{text}"
+    );
     ensure!(text.matches("No such file").count() == 1, "{text}");
     Ok(())
 }
