@@ -23,7 +23,7 @@ pub use handle::{Handle, PublishError, Stopped};
 use outlets::Outlets;
 pub use snapshot::{ChannelSnapshot, Snapshot};
 
-use tiercast_driver::Clock;
+use tiercast_platform::Clock;
 
 use crate::config::SourceKind;
 

@@ -40,7 +40,7 @@ fn start() -> anyhow::Result<ExitCode> {
     }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_ansi(tiercast_driver::stderr_has_colours())
+        .with_ansi(tiercast_platform::stderr_has_colours())
         .with_env_filter(EnvFilter::new(&configuration.config.log))
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -50,7 +50,7 @@ fn start() -> anyhow::Result<ExitCode> {
 async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let channel = config.embedded_channels.first().cloned();
-    let nobody_may_publish = channel.is_some() && config.api_keys.is_empty() && generated_key.is_none();
+    let nobody_may_publish = channel.is_some() && config.api_keys.is_empty();
     let mut server = Server::start(config).await?;
     if let (Some(key), Some(channel)) = (generated_key, channel) {
         eprintln!("No api_keys are set. For this run:");

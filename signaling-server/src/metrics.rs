@@ -155,10 +155,10 @@ fn encode_amqp(page: &mut Page<'_>, stats: &AmqpStats) -> fmt::Result {
 
 fn encode_process(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.seconds_gauge("uptime", "Time since the server started", snapshot.uptime.as_secs_f64())?;
-    if let Some(seconds) = tiercast_driver::cpu_seconds() {
+    if let Some(seconds) = tiercast_platform::cpu_seconds() {
         page.seconds_counter("process_cpu", "CPU time of this process, user and system", seconds)?;
     }
-    if let Some(bytes) = tiercast_driver::resident_bytes() {
+    if let Some(bytes) = tiercast_platform::resident_bytes() {
         page.unit_gauge("process_resident", "Resident memory of this process", Unit::Bytes, bytes as i64)?;
     }
     Ok(())

@@ -4,11 +4,11 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use tiercast_codec::Signer;
-use tiercast_driver::Clock;
 use tiercast_mesh::{
     Hub,
     hub::{CommandError, Input},
 };
+use tiercast_platform::Clock;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},

@@ -12,6 +12,7 @@ use tiercast_codec::{Code, LinkId, PeerId, Relay, Token};
 use super::HubConfig;
 use crate::{Time, timers::Timers};
 
+mod judgment;
 mod record;
 
 use record::Record;
@@ -48,7 +49,7 @@ pub(crate) enum Action {
     Ended,
     /// Nothing more can be said about a link.
     Forgotten(LinkId),
-    /// A peer was taken out of service.
+    /// A peer was taken out of service because it was accused.
     Suspended,
 }
 
@@ -95,7 +96,7 @@ struct Node {
     /// Its key in `open`, if it is there.
     open_as: Option<(u32, usize)>,
     record: Record,
-    /// A neighbour said that it sent what cannot be right: it gets no children for a while.
+    /// It gets no children for a while: it was accused of sending what cannot be right, or could not be reached.
     is_suspended: bool,
     /// Its application is too slow: it gets no children and no parent until it says that this is over.
     is_lagging: bool,
@@ -214,24 +215,25 @@ impl Tree {
         code: Code,
         context: &mut Context<'_>,
     ) {
-        if let Some(link) = link {
-            self.judge(now, link, peer, code, context.config);
-            self.fill(now, context);
+        let Some(node) = self.nodes.get_mut(&peer) else { return };
+        match link {
+            Some(link) => _ = self.judge(now, link, peer, code, context.config),
+            None if code == Code::LAGGING => {
+                node.is_lagging = false;
+                self.refresh(peer);
+            }
+            None => {}
         }
-        if link.is_none() && code == Code::LAGGING && self.nodes.contains_key(&peer) {
-            self.node(peer).is_lagging = false;
-            self.refresh(peer);
-            self.fill(now, context);
+        let is_fed_by_the_server = match self.nodes[&peer].place {
+            Place::Root | Place::Direct | Place::Waiting => true,
+            Place::Linking(linking) => link != Some(linking),
+            Place::Child(_) | Place::Orphan => false,
+        };
+        if !is_fed_by_the_server {
+            self.detach(peer, Code::REPLACED);
+            self.wait(peer);
+            self.retreat_if_due(now, peer, context.config);
         }
-        match self.nodes.get(&peer).map(|node| node.place) {
-            Some(Place::Child(_)) => self.detach(peer, Code::REPLACED),
-            Some(Place::Linking(linking)) if link == Some(linking) => self.detach(peer, Code::REPLACED),
-            Some(Place::Orphan) => {}
-            // Fed by the server already.
-            Some(Place::Root | Place::Direct | Place::Waiting | Place::Linking(_)) | None => return,
-        }
-        self.wait(peer);
-        self.retreat_if_due(now, peer, context.config);
         self.fill(now, context);
     }
 
@@ -245,7 +247,7 @@ impl Tree {
         context: &mut Context<'_>,
     ) {
         if self.judge(now, link, reporter, code, context.config) {
-            self.end(now, link, code, context);
+            self.end(now, link, code, context.config);
             self.fill(now, context);
         }
     }
@@ -256,7 +258,8 @@ impl Tree {
             match timer {
                 Timer::LinkSetup(link) => {
                     self.note_end(now, link, Code::LINK_FAILED, context.config);
-                    self.end(now, link, Code::LINK_FAILED, context);
+                    self.end(now, link, Code::LINK_FAILED, context.config);
+                    self.fill(now, context);
                 }
                 Timer::LinkProven(link) => {
                     if let Some(state) = self.links.get_mut(&link) {
@@ -395,13 +398,12 @@ impl Tree {
 
     /// A link did not come up, or broke: both ends are told, and the child goes on some other way. One that was fed
     /// by this link has to say where it is before it can be fed again.
-    fn end(&mut self, now: Time, link: LinkId, code: Code, context: &mut Context<'_>) {
+    fn end(&mut self, now: Time, link: LinkId, code: Code, config: &HubConfig) {
         let Some(Link { parent, child, .. }) = self.links.get(&link) else { return };
         let (parent, child) = (*parent, *child);
         self.actions.push(Action::Lost { peer: parent, link, code });
         self.abandon(link, code);
-        self.retreat_if_due(now, child, context.config);
-        self.fill(now, context);
+        self.retreat_if_due(now, child, config);
     }
 
     /// A peer that waits for a parent stays with the server for a while if too many links failed it.
@@ -415,107 +417,6 @@ impl Tree {
             self.timers.set(Timer::Retry(peer), now + wait);
             self.actions.push(Action::Placed { peer, tier: 0 });
         }
-    }
-
-    /// One end of a link says what became of it, and with that something about the other end. It is heard once, even
-    /// if the link has ended meanwhile. False if there is nothing to be said.
-    fn judge(&mut self, now: Time, link: LinkId, reporter: PeerId, code: Code, config: &HubConfig) -> bool {
-        let Some(state) = self.state_of(link) else { return false };
-        let Some((end, other)) = state.end_of(reporter) else { return false };
-        if std::mem::replace(&mut state.heard[end], true) {
-            return true;
-        }
-        let is_child = state.child == reporter;
-        self.note_end(now, link, code, config);
-        match code {
-            // It speaks of itself.
-            Code::LAGGING => self.lag(reporter),
-            Code::MALFORMED => self.accuse(now, reporter, other, config),
-            // Only a parent sends what the server has signed.
-            Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, config),
-            _ => {}
-        }
-        true
-    }
-
-    /// Remembers for the child how a link ended.
-    fn note_end(&mut self, now: Time, link: LinkId, code: Code, config: &HubConfig) {
-        let Some(state) = self.state_of(link) else { return };
-        if std::mem::replace(&mut state.is_noted, true) {
-            return;
-        }
-        let Link { parent, child, age, .. } = *state;
-        let is_nobodys_fault = match code {
-            Code::REPLACED => true,
-            // The other end died, or wanted no more.
-            Code::LOST | Code::DEPARTED => age == Age::Proven,
-            // Either end's application is too slow.
-            Code::LAGGING => age != Age::New,
-            _ => false,
-        };
-        let Some(Node { record, .. }) = self.nodes.get_mut(&child).filter(|_| !is_nobodys_fault) else {
-            return;
-        };
-        record.refuse(now, parent, config);
-        // A parent that is too slow says nothing about whether the child can be reached.
-        if age != Age::Proven && code != Code::LAGGING {
-            record.link_failed();
-        }
-        if code == Code::LINK_FAILED {
-            self.doubt(now, parent, child, config);
-        }
-    }
-
-    /// A peer that sends what cannot be right gets no children and no place in tier 1 for a while: if its accuser
-    /// is to be believed.
-    fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, config: &HubConfig) {
-        if self.nodes.get(&culprit).is_none_or(|node| node.is_suspended) {
-            return;
-        }
-        if !self.nodes.get_mut(&accuser).is_some_and(|node| node.record.accuse(config)) {
-            return;
-        }
-        let node = self.node(culprit);
-        let duration = node.record.suspend(config);
-        self.actions.push(Action::Suspended);
-        self.suspend(culprit, now + duration);
-    }
-
-    /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while.
-    fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
-        let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
-        if let Some(duration) = node.record.unreached(child, config) {
-            self.suspend(parent, now + duration);
-        }
-    }
-
-    fn suspend(&mut self, peer: PeerId, until: Time) {
-        self.node(peer).is_suspended = true;
-        self.timers.set(Timer::Pardon(peer), until);
-        self.demote(peer);
-    }
-
-    /// The application of a peer is too slow for it to be of use to others.
-    fn lag(&mut self, peer: PeerId) {
-        if let Some(node) = self.nodes.get_mut(&peer) {
-            node.is_lagging = true;
-            self.demote(peer);
-        }
-    }
-
-    /// A peer that may have no children now is not in tier 1 either.
-    fn demote(&mut self, peer: PeerId) {
-        if self.node(peer).place == Place::Root {
-            self.unroot(peer);
-            self.wait(peer);
-            self.actions.push(Action::Placed { peer, tier: 0 });
-        }
-        self.refresh(peer);
-    }
-
-    /// A link that is there, or has ended lately.
-    fn state_of(&mut self, link: LinkId) -> Option<&mut Link> {
-        self.links.get_mut(&link).or_else(|| self.ended.get_mut(&link))
     }
 
     /// Takes a peer away from its parent, which is told.

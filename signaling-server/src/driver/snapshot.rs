@@ -8,7 +8,7 @@ use tiercast_mesh::{
     hub::{ChannelStats, HubStats, SourceState},
 };
 
-use tiercast_driver::Clock;
+use tiercast_platform::Clock;
 
 use crate::config::SourceKind;
 

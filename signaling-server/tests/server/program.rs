@@ -134,31 +134,32 @@ async fn help_shows_examples() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_address_in_use_is_said_once_with_the_remedy() -> anyhow::Result<()> {
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let output = run(&["--listen", &taken.local_addr()?.to_string()], &[]).await?;
+/// Runs a program that cannot start: it says why once, and what to do.
+async fn fails_to_start(args: &[&str], why: &str, remedy: &str) -> anyhow::Result<()> {
+    let output = run(args, &[]).await?;
     let text = String::from_utf8(output.stderr)?;
-    ensure!(
-        output.status.code() == Some(2)
-            && text.starts_with("error: ")
-            && text.contains("stop what listens there"),
-        "{text}"
-    );
-    ensure!(text.matches("in use").count() == 1, "{text}");
+    ensure!(output.status.code() == Some(2), "{text}");
+    ensure!(text.starts_with("error: ") && text.contains(remedy), "{text}");
+    ensure!(text.matches(why).count() == 1, "{text}");
     Ok(())
 }
 
 #[tokio::test]
+async fn an_address_in_use_is_said_once_with_the_remedy() -> anyhow::Result<()> {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = taken.local_addr()?.to_string();
+    fails_to_start(&["--listen", &address], "in use", "stop what listens there").await
+}
+
+#[tokio::test]
 async fn a_missing_key_file_is_said_once_with_the_remedy() -> anyhow::Result<()> {
-    let output = run(&["--listen", "127.0.0.1:0", "--set", "signing_key_file=/nowhere/key"], &[]).await?;
-    let text = String::from_utf8(output.stderr)?;
-    ensure!(
-        output.status.code() == Some(2)
-            && text.starts_with("error: ")
-            && text.contains("signing_key_create = true"),
-        "{text}"
-    );
-    ensure!(text.matches("No such file").count() == 1, "{text}");
+    let args = ["--listen", "127.0.0.1:0", "--set", "signing_key_file=/nowhere/key"];
+    fails_to_start(&args, "No such file", "signing_key_create = true").await
+}
+
+#[tokio::test]
+async fn a_server_to_which_nobody_may_publish_says_so() -> anyhow::Result<()> {
+    let mut program = Program::start(&["--set", "api_keys="]).await?;
+    program.line_with("Nobody may publish: set api_keys").await?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{config::AmqpConfig, error::AmqpError, stats::AmqpStats, unreachable};
-use tiercast_driver::{Reconnect, STABLE};
+use tiercast_platform::{Reconnect, STABLE};
 
 /// Longest time to say goodbye to the broker at shutdown; unvalidated.
 const CLOSE_MAX: Duration = Duration::from_secs(2);

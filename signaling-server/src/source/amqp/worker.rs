@@ -15,7 +15,7 @@ use super::{
     queue::{self, QueueState},
     stream::{self, StreamState},
 };
-use tiercast_driver::{Reconnect, STABLE};
+use tiercast_platform::{Reconnect, STABLE};
 
 /// Feeds one channel until the hub takes nothing more. May be dropped at any time.
 pub(super) async fn run(

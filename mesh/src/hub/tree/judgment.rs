@@ -1,0 +1,116 @@
+//! What the two ends of a link say of it when it ends, and what that means for either.
+
+use tiercast_codec::{Code, LinkId, PeerId};
+
+use super::{Action, Age, Link, Node, Place, Timer, Tree};
+use crate::{Time, hub::HubConfig};
+
+impl Tree {
+    /// One end of a link says what became of it, and with that something about the other end. It is heard once, even
+    /// if the link has ended meanwhile. False if there is nothing to be said.
+    pub(super) fn judge(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        reporter: PeerId,
+        code: Code,
+        config: &HubConfig,
+    ) -> bool {
+        let Some(state) = self.state_of(link) else { return false };
+        let Some((end, other)) = state.end_of(reporter) else { return false };
+        if std::mem::replace(&mut state.heard[end], true) {
+            return true;
+        }
+        let is_child = state.child == reporter;
+        self.note_end(now, link, code, config);
+        match code {
+            // It speaks of itself.
+            Code::LAGGING => self.lag(reporter),
+            Code::MALFORMED => self.accuse(now, reporter, other, config),
+            // Only a parent sends what the server has signed.
+            Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, config),
+            _ => {}
+        }
+        true
+    }
+
+    /// Remembers for the child how a link ended.
+    pub(super) fn note_end(&mut self, now: Time, link: LinkId, code: Code, config: &HubConfig) {
+        let Some(state) = self.state_of(link) else { return };
+        if std::mem::replace(&mut state.is_noted, true) {
+            return;
+        }
+        let Link { parent, child, age, .. } = *state;
+        let is_nobodys_fault = match code {
+            Code::REPLACED => true,
+            // The other end died, or wanted no more.
+            Code::LOST | Code::DEPARTED => age == Age::Proven,
+            // Either end's application is too slow.
+            Code::LAGGING => age != Age::New,
+            _ => false,
+        };
+        let Some(Node { record, .. }) = self.nodes.get_mut(&child).filter(|_| !is_nobodys_fault) else {
+            return;
+        };
+        record.refuse(now, parent, config);
+        // A parent that is too slow says nothing about whether the child can be reached.
+        if age != Age::Proven && code != Code::LAGGING {
+            record.link_failed();
+        }
+        if code == Code::LINK_FAILED {
+            self.doubt(now, parent, child, config);
+        }
+    }
+
+    /// A peer that sends what cannot be right gets no children and no place in tier 1 for a while: if its accuser
+    /// is to be believed.
+    fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, config: &HubConfig) {
+        if self.nodes.get(&culprit).is_none_or(|node| node.is_suspended) {
+            return;
+        }
+        if !self.nodes.get_mut(&accuser).is_some_and(|node| node.record.accuse(config)) {
+            return;
+        }
+        let node = self.node(culprit);
+        let duration = node.record.suspend(config);
+        self.actions.push(Action::Suspended);
+        self.suspend(culprit, now + duration);
+    }
+
+    /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while.
+    fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
+        let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
+        if let Some(duration) = node.record.unreached(child, config) {
+            self.suspend(parent, now + duration);
+        }
+    }
+
+    fn suspend(&mut self, peer: PeerId, until: Time) {
+        self.node(peer).is_suspended = true;
+        self.timers.set(Timer::Pardon(peer), until);
+        self.demote(peer);
+    }
+
+    /// The application of a peer is too slow for it to be of use to others.
+    fn lag(&mut self, peer: PeerId) {
+        if let Some(node) = self.nodes.get_mut(&peer) {
+            node.is_lagging = true;
+            self.demote(peer);
+        }
+    }
+
+    /// A peer that may have no children now is not in tier 1 either.
+    fn demote(&mut self, peer: PeerId) {
+        if self.node(peer).place == Place::Root {
+            self.unroot(peer);
+            self.wait(peer);
+            self.actions.push(Action::Placed { peer, tier: 0 });
+        }
+        self.refresh(peer);
+    }
+
+    /// A link that is there, or has ended lately.
+    fn state_of(&mut self, link: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(&link).or_else(|| self.ended.get_mut(&link))
+    }
+}
