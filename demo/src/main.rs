@@ -46,7 +46,7 @@ async fn main() -> std::process::ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(tiercast_driver::stderr_has_colours())
+        .with_ansi(tiercast_platform::stderr_has_colours())
         .init();
     let result = match arguments.command {
         None => page::run(arguments.page).await,

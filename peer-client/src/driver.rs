@@ -8,11 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use tiercast_codec::{ChannelName, Code, Ed25519, LinkId, Pattern, Since};
-use tiercast_driver::Clock;
 use tiercast_mesh::{
     Peer,
     peer::{CommandError, Delivery, Input, Output, Status, Target},
 };
+use tiercast_platform::Clock;
 use tokio::{
     sync::{Notify, broadcast, mpsc, oneshot, watch},
     task::JoinSet,

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tiercast_codec::Code;
-use tiercast_driver::{Reconnect, STABLE};
+use tiercast_platform::{Reconnect, STABLE};
 use tokio::{net::TcpStream, sync::mpsc, time::Instant};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,

@@ -1,4 +1,4 @@
-//! What the drivers of the sans-IO core share: where the time comes from, how long to wait before trying
+//! What lies between the sans-IO core and the machine: where the time comes from, how long to wait before trying
 //! again, what the process costs, and how its log looks. The server and the peer both use it, and know nothing else
 //! of each other.
 

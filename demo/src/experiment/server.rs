@@ -117,6 +117,6 @@ async fn report(server: &Server, task: &Task) -> anyhow::Result<ServerReport> {
         direct_data_bytes: channel.stats.direct_data_bytes,
         links: channel.stats.links,
         links_lost: channel.stats.links_lost,
-        cpu_s: tiercast_driver::cpu_seconds(),
+        cpu_s: tiercast_platform::cpu_seconds(),
     })
 }

@@ -44,7 +44,7 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
 }
 
 fn say(swarm: &Swarm, is_last: bool) -> anyhow::Result<()> {
-    let line = Line { report: swarm.report(), cpu_s: tiercast_driver::cpu_seconds(), is_last };
+    let line = Line { report: swarm.report(), cpu_s: tiercast_platform::cpu_seconds(), is_last };
     println!("{}", serde_json::to_string(&line)?);
     Ok(())
 }
