@@ -8,7 +8,7 @@ use tiercast_codec::{
     ToPeer, WireMessage,
 };
 
-use super::{ChannelStats, CommandError, HubConfig, tree::Tree};
+use super::{ChannelStats, CommandError, HubConfig, claims::Claims, tree::Tree};
 use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch};
 
 /// A channel of the hub.
@@ -18,11 +18,15 @@ pub(super) struct Channel {
     pub(super) tree: Tree,
     pub(super) stats: ChannelStats,
     pub(super) source: SourceState,
+    /// Whether the source is still reading the channel's past.
+    is_behind: bool,
     /// What has been said so far. None until the source is open for the first time.
     pub(super) log: Option<FrameLog>,
     batch: Batch,
     /// The peers that the server feeds, and how far each is.
     fed: BTreeMap<PeerId, Cursor>,
+    /// Those of them who say that they have more than the log.
+    claims: Claims,
     head: Option<Head>,
     last_said: Time,
 }
@@ -49,6 +53,8 @@ struct Cursor {
     head_time_us: u64,
     /// Whether heads are sent to it: only to those who may pass them on.
     wants_heads: bool,
+    /// Whether the channel never came as far as the peer claims to be.
+    is_refuted: bool,
 }
 
 /// What the hub seals and signs with.
@@ -64,9 +70,11 @@ impl Channel {
             tree: Tree::default(),
             stats: ChannelStats::default(),
             source: SourceState::Opening,
+            is_behind: false,
             log: None,
             batch: Batch::new(config.batch),
             fed: BTreeMap::new(),
+            claims: Claims::default(),
             head: None,
             last_said: Time(0),
         }
@@ -90,6 +98,9 @@ impl Channel {
             SourceUpdate::Events(events) => self.take_events(now, events, press)?,
             SourceUpdate::Messages(messages) => self.take_messages(now, messages, press)?,
             SourceUpdate::Lost { reason } => self.source = SourceState::Lost { reason },
+            SourceUpdate::Behind => self.is_behind = true,
+            SourceUpdate::CaughtUp => self.is_behind = false,
+            SourceUpdate::End(end) => self.judge_claims(end),
         }
         if self.batch.due().is_some_and(|due| due <= now) {
             self.flush(now, press);
@@ -198,12 +209,16 @@ impl Channel {
         now + interval
     }
 
-    /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone.
-    pub(super) fn resolve(&self, since: Since) -> Option<(Position, bool)> {
-        let log = self.log.as_ref()?;
-        Some(match since {
+    /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone; or why that is not
+    /// known yet.
+    pub(super) fn resolve(&self, since: Since) -> Result<(Position, bool), &'static str> {
+        let log = self.log.as_ref().ok_or("is not connected yet")?;
+        Ok(match since {
+            Since::Now if self.source != SourceState::Open => return Err("is not connected now"),
+            Since::Now if self.is_behind => return Err("is still reading what was published before now"),
             Since::Now => (log.head(), true),
             Since::Earliest => (log.base(), true),
+            Since::Position(position) if log.is_behind(position) => (position, true),
             Since::Position(position) => match log.read(position) {
                 Read::Gap { .. } => (position, false),
                 Read::Frame(_) | Read::UpToDate => (position, true),
@@ -213,12 +228,30 @@ impl Channel {
 
     /// The server feeds `peer` from `position` on.
     pub(super) fn feed(&mut self, peer: PeerId, position: Position, wants_heads: bool) {
-        self.fed.insert(peer, Cursor { position, head_time_us: 0, wants_heads });
+        self.fed.insert(peer, Cursor { position, head_time_us: 0, wants_heads, is_refuted: false });
+        self.claims.remove(peer);
+        if self.log.as_ref().is_some_and(|log| log.is_behind(position)) {
+            self.claims.add(peer, position);
+        }
     }
 
     /// The server feeds `peer` no longer.
     pub(super) fn starve(&mut self, peer: PeerId) {
         self.fed.remove(&peer);
+        self.claims.remove(peer);
+    }
+
+    /// The farthest claim to more than there is, if the source has to be asked where the channel ends.
+    pub(super) fn question(&mut self) -> Option<Position> {
+        self.claims.question()
+    }
+
+    fn judge_claims(&mut self, end: Position) {
+        for peer in self.claims.refuted_by(end) {
+            if let Some(cursor) = self.fed.get_mut(&peer) {
+                cursor.is_refuted = true;
+            }
+        }
     }
 
     /// Whether the server feeds `peer`.
@@ -245,6 +278,9 @@ impl Channel {
     pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
         let cursor = self.fed.get_mut(&peer)?;
         let log = self.log.as_ref()?;
+        if log.is_behind(cursor.position) && !cursor.is_refuted {
+            return None;
+        }
         match log.read(cursor.position) {
             Read::Frame(frame) => {
                 cursor.position = frame.position();
@@ -253,7 +289,7 @@ impl Channel {
             }
             Read::Gap { to, reason, .. } => {
                 let gap = Gap { channel: self.name.clone(), from: cursor.position, to, reason };
-                cursor.position = to;
+                (cursor.position, cursor.is_refuted) = (to, false);
                 self.stats.gaps += 1;
                 let bytes = ToPeer::Gap(gap).encode();
                 self.stats.control_bytes += bytes.len() as u64;

@@ -149,7 +149,8 @@ impl Service {
         }
         let mut batch = Vec::new();
         let mut batch_bytes = 0;
-        while self.in_flight_bytes < window_bytes {
+        // A child that is ahead of us waits until we have more than it has.
+        while self.in_flight_bytes < window_bytes && !log.is_behind(self.cursor) {
             match log.read(self.cursor) {
                 Read::UpToDate => break,
                 // The first frame of the new numbering tells the child by its signature.

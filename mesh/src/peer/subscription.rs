@@ -117,6 +117,11 @@ impl Taken {
         self.log.has_room(self.reader.position, entries, bytes)
     }
 
+    /// Whether the application has read everything.
+    pub(super) fn is_read(&self) -> bool {
+        self.reader.position >= self.log.head()
+    }
+
     /// Whether what the application has not read fills half of the log at most.
     pub(super) fn is_half_read(&self) -> bool {
         self.log.is_half_read(self.reader.position)
