@@ -105,6 +105,7 @@ impl Server {
         let limits = Arc::new(config.limits.clone());
         let (commands, inputs) = mpsc::channel(limits.input_queue_messages);
         let (sink, updates) = mpsc::channel(SOURCE_QUEUE_UPDATES);
+        let (questions, asked) = mpsc::channel(kinds.len());
         let (stopping, stops) = watch::channel(false);
         let handle = Handle::new(commands, kinds.clone(), public_key);
         let (summary, batch_delay) = (config.summary(), config.hub.batch.delay);
@@ -120,14 +121,14 @@ impl Server {
             Connections { router, handle: handle.clone(), limits: limits.clone(), stopping: stops.clone() };
 
         let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
-        let turning = Driver::new(hub, clock, kinds, batch_delay).run(inputs, updates);
+        let turning = Driver::new(hub, clock, kinds, batch_delay, questions).run(inputs, updates);
         driver.spawn(async move {
             turning.await;
             Task::Driver
         });
         if let Some(amqp) = amqp {
             tasks.spawn(async move {
-                Box::new(amqp).run(sink, stops).await;
+                Box::new(amqp).run(sink, asked, stops).await;
                 Task::Source
             });
         }

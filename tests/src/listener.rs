@@ -70,6 +70,11 @@ impl Listener {
         self.got.lock().unwrap().iter().filter_map(event).collect()
     }
 
+    /// All that came, in order.
+    pub fn notifications(&self) -> Vec<Notification> {
+        self.got.lock().unwrap().clone()
+    }
+
     /// The gaps that came.
     pub fn gaps(&self) -> Vec<Notification> {
         let is_gap = |notification: &&Notification| matches!(notification, Notification::Gap { .. });

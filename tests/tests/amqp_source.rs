@@ -19,16 +19,20 @@ use lapin::{
 use tiercast_codec::{Event, HeaderValue, Message, Position};
 use tiercast_mesh::SourceUpdate;
 use tiercast_signaling_server::source::{
-    Source,
+    Question, Source,
     amqp::{AmqpChannelConfig, AmqpConfig, AmqpSource, AmqpStats, BindingConfig, Mode},
 };
 use tiercast_tests::broker::{Broker, Outgoing};
 use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc, watch},
     task::JoinHandle,
     time::{Instant, timeout},
 };
+
+#[path = "amqp_source/numbering.rs"]
+mod numbering;
 
 /// Longest wait for one update: a reconnect may wait 20 s and a broker's start is slow on a busy machine.
 const UPDATE_MAX: Duration = Duration::from_secs(90);
@@ -40,6 +44,9 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 struct Fed {
     updates: mpsc::Receiver<(String, SourceUpdate)>,
     reached: Option<Position>,
+    is_caught_up: bool,
+    /// Where a hub would ask its questions.
+    hub: mpsc::Sender<Question>,
     stats: Arc<AmqpStats>,
     shutdown: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -50,14 +57,21 @@ impl Fed {
         let source = AmqpSource::new(config)?;
         let stats = source.stats();
         let (sink, updates) = mpsc::channel(4);
+        let (hub, questions) = mpsc::channel(1);
         let (shutdown, signal) = watch::channel(false);
-        let task = tokio::spawn(Box::new(source).run(sink, signal));
-        Ok(Self { updates, reached: None, stats, shutdown, task })
+        let task = tokio::spawn(Box::new(source).run(sink, questions, signal));
+        Ok(Self { updates, reached: None, is_caught_up: false, hub, stats, shutdown, task })
     }
 
     async fn next_named(&mut self) -> Result<(String, SourceUpdate)> {
-        let update = timeout(UPDATE_MAX, self.updates.recv()).await.context("the source says nothing")?;
-        let (channel, update) = update.context("the source has ended")?;
+        let (channel, update) = loop {
+            let update = timeout(UPDATE_MAX, self.updates.recv()).await.context("the source says nothing")?;
+            match update.context("the source has ended")? {
+                (_, SourceUpdate::Behind) => self.is_caught_up = false,
+                (_, SourceUpdate::CaughtUp) => self.is_caught_up = true,
+                named => break named,
+            }
+        };
         match &update {
             SourceUpdate::Opened(position) => self.reached = Some(*position),
             SourceUpdate::Events(events) => {
@@ -69,7 +83,7 @@ impl Fed {
                 }
                 self.reached = Some(reached);
             }
-            SourceUpdate::Messages(_) | SourceUpdate::Lost { .. } => {}
+            _ => {}
         }
         Ok((channel, update))
     }
@@ -106,7 +120,7 @@ impl Fed {
                 SourceUpdate::Events(events) => return Ok(events),
                 SourceUpdate::Lost { .. } => {}
                 SourceUpdate::Opened(position) => ensure!(Some(position) == reached, "a gap to {position}"),
-                SourceUpdate::Messages(messages) => bail!("messages without numbers: {messages:?}"),
+                other => bail!("expected events: {other:?}"),
             }
         }
     }
@@ -143,6 +157,8 @@ impl Fed {
 struct Gate {
     port: u16,
     closed: Arc<AtomicBool>,
+    /// Bytes that the broker can send in a second.
+    rate: Arc<AtomicU64>,
     cut: Arc<Notify>,
     task: JoinHandle<()>,
 }
@@ -153,10 +169,12 @@ impl Gate {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let (closed, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
-        let (is_closed, on_cut) = (closed.clone(), cut.clone());
+        let rate = Arc::new(AtomicU64::new(u64::MAX));
+        let (is_closed, on_cut, at_rate) = (closed.clone(), cut.clone(), rate.clone());
         let task = tokio::spawn(async move {
             while let Ok((mut inside, _)) = listener.accept().await {
                 let (address, is_closed, on_cut) = (address.clone(), is_closed.clone(), on_cut.clone());
+                let at_rate = at_rate.clone();
                 tokio::spawn(async move {
                     let cut = on_cut.notified();
                     tokio::pin!(cut);
@@ -165,18 +183,27 @@ impl Gate {
                         return;
                     }
                     let Ok(mut outside) = TcpStream::connect(address).await else { return };
+                    let (mut from_broker, mut to_broker) = outside.split();
+                    let (mut from_server, mut to_server) = inside.split();
+                    // The first side to end ends both.
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut inside, &mut outside) => {}
+                        _ = tokio::io::copy(&mut from_server, &mut to_broker) => {}
+                        _ = trickle(&mut from_broker, &mut to_server, &at_rate) => {}
                         () = cut => {}
                     }
                 });
             }
         });
-        Ok(Self { port, closed, cut, task })
+        Ok(Self { port, closed, rate, cut, task })
     }
 
     fn url(&self, broker: &Broker) -> Result<String> {
         Ok(broker.url().replace(&address_of(broker)?, &format!("127.0.0.1:{}", self.port)))
+    }
+
+    /// Makes the broker slow: it can send so many bytes in a second.
+    fn narrow(&self, bytes_per_s: u64) {
+        self.rate.store(bytes_per_s, Ordering::SeqCst);
     }
 
     fn close(&self) {
@@ -186,6 +213,23 @@ impl Gate {
 
     fn open(&self) {
         self.closed.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Copies what a broker sends, no faster than `rate` bytes in a second.
+async fn trickle(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    rate: &AtomicU64,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 8 << 10];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs_f64(count as f64 / rate.load(Ordering::SeqCst) as f64)).await;
+        to.write_all(&buffer[..count]).await?;
     }
 }
 
