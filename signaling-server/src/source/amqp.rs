@@ -26,12 +26,14 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use config::{AmqpChannelConfig, AmqpConfig, BindingConfig, Mode, RetentionConfig};
+pub use config::{
+    AmqpChannelConfig, AmqpConfig, AmqpConfigError, BindingConfig, Exchange, Mode, RetentionConfig,
+    check_name,
+};
 pub use stats::AmqpStats;
-pub use url::BrokerUrl;
+pub use url::{BrokerUrl, BrokerUrlError};
 
 use super::{Question, Questions, Shutdown, Source, SourceSink};
-use crate::config::ConfigErrors;
 use connection::{Keeper, Link};
 use feed::Feed;
 
@@ -43,10 +45,9 @@ pub struct AmqpSource {
 }
 
 impl AmqpSource {
-    /// A source for a configuration, which is validated first.
-    pub fn new(config: AmqpConfig) -> Result<Self, ConfigErrors> {
-        config.validate()?;
-        Ok(Self { config, stats: Arc::default() })
+    /// A source; it does nothing before it is run.
+    pub fn new(config: AmqpConfig) -> Self {
+        Self { config, stats: Arc::default() }
     }
 
     /// The source's counters; they go on counting while it runs.
@@ -62,7 +63,7 @@ impl AmqpSource {
             // One question at a time waits for its answer.
             let (claim, claimed) = mpsc::channel(1);
             claims.insert(channel.name.clone(), claim);
-            let feed = Feed::new(channel.name.clone(), sink.clone(), claimed, self.stats.clone());
+            let feed = Feed::new(channel.name.to_string(), sink.clone(), claimed, self.stats.clone());
             tasks.spawn(worker::run(channel, self.config.max_event_bytes, feed, links.clone()));
         }
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
@@ -72,7 +73,7 @@ impl AmqpSource {
         };
         let asking = async {
             while let Some(Question { channel, claimed }) = questions.recv().await {
-                if let Some(claim) = claims.get(channel.as_str()) {
+                if let Some(claim) = claims.get(&channel) {
                     // Refused only where the hub asks again before it was answered.
                     let _ = claim.try_send(claimed);
                 }
