@@ -137,13 +137,13 @@ impl RawPublisher {
         let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
         stream.set_nodelay(true)?;
         let (input, output) = stream.into_split();
-        let mut publisher = Self { input: BufReader::new(input), output, exchange: exchange.to_owned(), published: 0 };
+        let mut publisher =
+            Self { input: BufReader::new(input), output, exchange: exchange.to_owned(), published: 0 };
         publisher.output.write_all(b"AMQP\x00\x00\x09\x01").await?;
         publisher.expect(10, 10).await?;
         let user = &authority.userinfo;
         let secret = format!("\0{}\0{}", user.username, user.password);
-        let start_ok =
-            [long(b""), short(b"PLAIN"), long(secret.as_bytes()), short(b"en_US")].concat();
+        let start_ok = [long(b""), short(b"PLAIN"), long(secret.as_bytes()), short(b"en_US")].concat();
         publisher.call(0, (10, 11), &start_ok, (10, 30)).await?;
         // One channel, frames of the default size, no heartbeat.
         let tune_ok = [0, 1, 0, 2, 0, 0, 0, 0];
