@@ -35,7 +35,7 @@ pub const URL_VARIABLE: &str = "TIERCAST_TEST_AMQP_URL";
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Longest time for one answer of a broker that is up.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// Longest time for the confirms of a window. A broker whose stream's writer restarts may owe some forever.
 const CONFIRM_MAX: Duration = Duration::from_secs(5);

@@ -69,7 +69,10 @@ mod tests {
         assert_eq!(claims.refuted_by(at(19)), [PeerId(2)]);
         claims.add(PeerId(1), at(10));
         claims.question();
-        assert!(claims.refuted_by(Position::new(8, 0)).is_empty(), "another numbering says nothing about this one");
+        assert!(
+            claims.refuted_by(Position::new(8, 0)).is_empty(),
+            "another numbering says nothing about this one"
+        );
     }
 
     #[test]

@@ -3,18 +3,26 @@
 //! One task holds the connection and tells the others by a watch whether it is up; each channel has a task
 //! that lives as long as the source and runs one session after another on whatever connection there is.
 
+mod buffered;
 mod config;
 mod connection;
 mod consumption;
+mod encoding;
 mod epoch_marker;
 mod error;
 mod feed;
+mod lifetime;
+mod mark;
 mod message;
+mod numbering;
+mod omission;
 mod peek;
 mod queue;
+mod screen;
 mod stats;
 mod stream;
 mod topology;
+mod transport;
 mod unreachable;
 mod url;
 mod worker;
@@ -64,7 +72,7 @@ impl AmqpSource {
             let (claim, claimed) = mpsc::channel(1);
             claims.insert(channel.name.clone(), claim);
             let feed = Feed::new(channel.name.to_string(), sink.clone(), claimed, self.stats.clone());
-            tasks.spawn(worker::run(channel, self.config.max_event_bytes, feed, links.clone()));
+            tasks.spawn(worker::run(channel, feed, links.clone()));
         }
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
         let closing = async {

@@ -37,6 +37,8 @@ pub struct AmqpConfig {
     /// Largest body of an event in bytes. A larger one is left out, with an explicit gap in its place, a warning and
     /// a count. Default 1,048,576 (unvalidated).
     pub max_event_bytes: usize,
+    /// Body bytes of one channel that may wait in the AMQP library.
+    pub buffer_bytes: usize,
     /// The channels; no two of one name.
     pub channels: Vec<AmqpChannelConfig>,
 }
@@ -144,6 +146,7 @@ impl AmqpConfig {
             rpc_timeout_ms: 5_000,
             heartbeat_s: 5,
             max_event_bytes: 1 << 20,
+            buffer_bytes: 64 << 20,
             channels,
         }
     }

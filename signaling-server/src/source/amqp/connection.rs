@@ -10,7 +10,14 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{config::AmqpConfig, error::AmqpError, stats::AmqpStats, unreachable};
+use super::{
+    buffered::{Buffered, Counted},
+    config::AmqpConfig,
+    error::AmqpError,
+    screen::FRAME_BYTES_MAX,
+    stats::AmqpStats,
+    transport, unreachable,
+};
 use tiercast_platform::{Reconnect, STABLE};
 
 /// Longest time to say goodbye to the broker at shutdown; unvalidated.
@@ -18,6 +25,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// How often the connection's state is looked at, should its own event not come; unvalidated.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Most deliveries that may be unacknowledged, however small: more is no faster (`docs/measurements.md`).
+const PREFETCH_MAX: u16 = 1000;
 
 /// What the channels know about the connection.
 #[derive(Debug, Clone)]
@@ -36,6 +46,8 @@ pub(super) struct Broker {
     connection: Arc<Connection>,
     shown_url: Arc<str>,
     rpc_timeout: Duration,
+    prefetch: u16,
+    buffered: Arc<Buffered>,
     given_up: Arc<Notify>,
 }
 
@@ -73,6 +85,16 @@ impl Broker {
         self.rpc_timeout
     }
 
+    /// Deliveries that a consumer of events may have unacknowledged.
+    pub(super) fn prefetch(&self) -> u16 {
+        self.prefetch
+    }
+
+    /// Counts the bodies that come on an AMQP channel.
+    pub(super) fn count_buffered(&self, channel: &Channel) -> Counted {
+        self.buffered.count(channel.id())
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.connection.status().connected()
     }
@@ -98,6 +120,8 @@ pub(super) struct Keeper {
     shown_url: Arc<str>,
     connect_timeout: Duration,
     rpc_timeout: Duration,
+    max_event_bytes: usize,
+    prefetch: u16,
     stats: Arc<AmqpStats>,
     link: watch::Sender<Link>,
 }
@@ -106,6 +130,7 @@ impl Keeper {
     pub(super) fn new(config: &AmqpConfig, stats: Arc<AmqpStats>, link: watch::Sender<Link>) -> Self {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let mut uri = config.url.uri().clone();
+        uri.query.frame_max = Some(FRAME_BYTES_MAX);
         uri.query.heartbeat = Some(config.heartbeat_s);
         uri.query.connection_timeout = Some(config.connect_timeout_ms);
         Self {
@@ -113,6 +138,8 @@ impl Keeper {
             shown_url: config.url.to_string().into(),
             connect_timeout,
             rpc_timeout: Duration::from_millis(config.rpc_timeout_ms),
+            max_event_bytes: config.max_event_bytes,
+            prefetch: prefetch(config),
             stats,
             link,
         }
@@ -158,7 +185,9 @@ impl Keeper {
         // No auto-recovery: it replays from the original offset or hangs (`docs/measurements.md`).
         let properties =
             ConnectionProperties::default().with_connection_name("tiercast-signaling-server".into());
-        let connecting = Connection::connect_uri(self.uri.clone(), properties);
+        let uri = self.uri.clone();
+        let buffered = Arc::new(Buffered::new(self.stats.clone()));
+        let connecting = transport::connect(uri, properties, self.max_event_bytes, buffered.clone());
         let connection = match timeout(self.connect_timeout, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(unreachable::refused(&self.shown_url, &error)),
@@ -169,6 +198,8 @@ impl Keeper {
             connection: Arc::new(connection),
             shown_url: self.shown_url.clone(),
             rpc_timeout: self.rpc_timeout,
+            prefetch: self.prefetch,
+            buffered,
             given_up: Arc::default(),
         };
         Ok((broker, events))
@@ -202,4 +233,12 @@ impl Keeper {
         }
         reason
     }
+}
+
+/// As many deliveries as fit into `buffer_bytes` if each is as large as it may be: the AMQP library keeps what comes
+/// in memory without a bound of its own.
+fn prefetch(config: &AmqpConfig) -> u16 {
+    let message_bytes = config.max_event_bytes + FRAME_BYTES_MAX as usize;
+    let fitting = (config.buffer_bytes / message_bytes).clamp(1, PREFETCH_MAX.into());
+    fitting as u16
 }

@@ -10,7 +10,7 @@ use tiercast_codec::{BEFORE_FIRST, Epoch, Offset, Position};
 
 use super::{
     config::AmqpChannelConfig, connection::Broker, consumption::Consumption, error::AmqpError, feed::Feed,
-    message, topology::bind,
+    message, omission::Omission, topology::bind,
 };
 use crate::epoch::new_epoch_after;
 
@@ -24,7 +24,6 @@ pub(super) struct QueueState {
 pub(super) async fn run(
     broker: &Broker,
     config: &AmqpChannelConfig,
-    max_event_bytes: usize,
     feed: &mut Feed,
     state: &mut QueueState,
 ) -> Result<Infallible, AmqpError> {
@@ -43,27 +42,25 @@ pub(super) async fn run(
     let mut reached: Offset = BEFORE_FIRST;
     feed.opened(Position::new(epoch, reached)).await?;
     loop {
-        let batch = consumption.next_batch().await?;
-        let (count, last) = (batch.len(), batch.last().map_or(0, |delivery| delivery.delivery_tag));
-        let mut messages = Vec::with_capacity(count);
-        for delivery in batch {
-            reached += 1;
-            let body_bytes = delivery.data.len();
-            if body_bytes <= max_event_bytes {
-                messages.push(message::from_queue(delivery));
+        let batch = tokio::select! {
+            batch = consumption.next_batch() => batch?,
+            _ = feed.question() => {
+                feed.answer(Position::new(epoch, reached)).await?;
                 continue;
             }
-            if !messages.is_empty() {
-                feed.messages(std::mem::take(&mut messages)).await?;
-            }
-            let position = Position::new(epoch, reached);
-            feed.skipped_too_large(position, body_bytes, max_event_bytes);
-            feed.opened(position).await?;
+        };
+        let mut messages = Vec::with_capacity(batch.len());
+        for delivery in batch {
+            reached += 1;
+            let Some(omission) = Omission::read(&delivery) else {
+                messages.push(message::from_queue(delivery));
+                continue;
+            };
+            feed.messages(std::mem::take(&mut messages)).await?;
+            feed.left_out(Position::new(epoch, reached), omission).await?;
         }
-        if !messages.is_empty() {
-            feed.messages(messages).await?;
-        }
-        consumption.handed_over(count, last).await?;
+        feed.messages(messages).await?;
+        consumption.handed_over().await?;
     }
 }
 

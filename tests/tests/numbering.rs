@@ -1,13 +1,17 @@
 //! Where a stream ends, and what happens to its numbering when it loses its end.
 
-use lapin::types::LongString;
-use tiercast_codec::Epoch;
+use anyhow::{Result, bail};
+use lapin::types::{AMQPValue, FieldTable, LongString};
+use tiercast_codec::{Epoch, Position};
 use tiercast_mesh::hub::Tier1;
 use tiercast_peer_client::{ClientOptions, Notification};
 use tiercast_signaling_server::{Config, Server, source::amqp::RetentionConfig};
-use tiercast_tests::listener::Listener;
-
-use super::*;
+use tiercast_tests::{
+    fed::Fed,
+    gate::Gate,
+    listener::Listener,
+    scene::{Scene, ids, numbered},
+};
 
 fn texts(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
@@ -25,19 +29,11 @@ fn arguments(epoch: Epoch, retention: &RetentionConfig) -> FieldTable {
     arguments
 }
 
-impl Scene {
-    /// Deletes the stream and makes it again just as it was, but empty, as restored definitions do.
-    async fn make_stream_again(&self, epoch: Epoch) -> Result<()> {
-        self.broker.delete_queue(&self.stream()).await?;
-        let arguments = arguments(epoch, &self.channel.retention);
-        self.broker.declare_stream(&self.stream(), &self.exchange, arguments).await
-    }
-
-    fn config_through(&self, gate: &Gate) -> Result<AmqpConfig> {
-        let mut config = self.config();
-        config.url = gate.url(&self.broker)?.into();
-        Ok(config)
-    }
+/// Deletes the stream of a scene and makes it again just as it was, but empty, as restored definitions do.
+async fn make_stream_again(scene: &Scene, epoch: Epoch) -> Result<()> {
+    scene.broker.delete_queue(&scene.stream()).await?;
+    let arguments = arguments(epoch, &scene.channel.retention);
+    scene.broker.declare_stream(&scene.stream(), &scene.exchange, arguments).await
 }
 
 #[tokio::test]
@@ -75,7 +71,7 @@ async fn regression_a_stream_made_again_with_the_same_arguments_begins_a_new_num
 
         gate.close();
         fed.lost().await?;
-        scene.make_stream_again(before.epoch).await?;
+        make_stream_again(&scene, before.epoch).await?;
         publisher.publish(&numbered(1_000..1_000 + again)).await?;
         gate.open();
         let after = fed.opened().await?;
@@ -97,14 +93,14 @@ async fn regression_a_peer_gets_all_of_a_stream_that_was_made_again_with_the_sam
     config.hub.tier1 = Tier1 { min: 1, max: 1 };
     let server = Server::start(config).await?;
     let url = format!("ws://{}/v1/ws", server.addr());
-    let peer = Listener::start(&url, &scene.channel.name, ClientOptions::default()).await?;
+    let peer = Listener::start(&url, scene.channel.name.as_str(), ClientOptions::default()).await?;
     let mut publisher = scene.broker.publisher(&scene.exchange);
     publisher.publish(&numbered(0..1_000)).await?;
     peer.wait_for(1_000).await?;
     let Some(Notification::Event { epoch, .. }) = peer.notifications().pop() else { bail!("no event") };
 
     gate.close();
-    scene.make_stream_again(epoch).await?;
+    make_stream_again(&scene, epoch).await?;
     publisher.publish(&numbered(1_000..2_500)).await?;
     gate.open();
     peer.wait_for(2_500).await?;
