@@ -32,8 +32,10 @@ mod metrics;
 mod server;
 mod session;
 pub mod source;
+mod state;
 
 pub use config::{ApiKey, Config, ConfigErrors, KeySource, Layers, Limits, SourceKind};
 pub use driver::{ChannelSnapshot, Handle, PublishError, Snapshot, Stopped};
 pub use server::{Server, StartError, Task};
 pub use source::embedded::EmbeddedPublisher;
+pub use state::StateError;

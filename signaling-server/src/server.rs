@@ -24,6 +24,7 @@ use crate::{
     http::{self, App},
     listener::Connections,
     source::{Source, amqp::AmqpSource, embedded},
+    state::{StateError, next_epoch},
 };
 
 /// Updates of sources that wait for the hub; a source that finds the queue full waits.
@@ -61,6 +62,9 @@ pub enum StartError {
     /// There is no signing key.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
+    /// The state cannot be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The hub refused a channel.
     #[error(transparent)]
     Channel(#[from] CommandError),
@@ -94,7 +98,8 @@ impl Server {
         for (name, kind) in &kinds {
             hub.add_channel(clock.now(), name)?;
             if *kind == SourceKind::Embedded {
-                hub.handle(clock.now(), Input::Source(name, embedded::opening()))?;
+                let epoch = next_epoch(config.state_dir.as_deref(), name)?;
+                hub.handle(clock.now(), Input::Source(name, embedded::opening(epoch)))?;
             }
         }
         let amqp = config.amqp.clone().map(AmqpSource::new);

@@ -16,7 +16,8 @@ use lapin::{
     message::Delivery,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+        ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
     },
     types::{AMQPValue, FieldTable, LongString},
 };
@@ -149,6 +150,13 @@ impl Broker {
         let channel = connection.create_channel().await?;
         answer(channel.queue_delete(name.into(), QueueDeleteOptions::default())).await?;
         Ok(())
+    }
+
+    /// Deletes an exchange.
+    pub async fn delete_exchange(&self, name: &str) -> Result<()> {
+        let connection = self.connect().await?;
+        let channel = connection.create_channel().await?;
+        answer(channel.exchange_delete(name.into(), ExchangeDeleteOptions::default())).await
     }
 
     /// Makes a stream with exactly these arguments, and binds it to everything that an exchange gets.

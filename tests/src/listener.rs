@@ -23,8 +23,13 @@ pub struct Listener {
 impl Listener {
     /// Connects and subscribes, from the earliest event on.
     pub async fn start(url: &str, channel: &str, options: ClientOptions) -> Result<Self> {
+        Self::start_at(url, channel, options, Since::Earliest).await
+    }
+
+    /// Connects and subscribes.
+    pub async fn start_at(url: &str, channel: &str, options: ClientOptions, since: Since) -> Result<Self> {
         let client = Client::connect(url, options);
-        let subscribe = SubscribeOptions { since: Since::Earliest, ..SubscribeOptions::default() };
+        let subscribe = SubscribeOptions { since, ..SubscribeOptions::default() };
         let mut subscription = client.subscribe(channel, subscribe).await?;
         let got = Arc::new(Mutex::new(Vec::new()));
         let (counted, count) = watch::channel(0);

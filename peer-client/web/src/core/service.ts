@@ -42,7 +42,8 @@ export class Service {
     if (chunk !== undefined) return { kind: "send", bytes: chunk, frames: 0, frameBytes: 0 };
     const batch: Frame[] = [];
     let batchBytes = 0;
-    while (this.#inFlightBytes < windowBytes) {
+    // A child that is ahead of us waits until we have more than it has.
+    while (this.#inFlightBytes < windowBytes && !log.isBehind(this.cursor)) {
       const read = log.read(this.cursor);
       if (read.kind === "up_to_date") break;
       if (read.kind === "gap") {

@@ -97,6 +97,11 @@ export class Taken {
     return this.log.hasRoom(this.reader.position, entries, bytes);
   }
 
+  /** Whether the application has read everything. */
+  get isRead(): boolean {
+    return comparePositions(this.reader.position, this.log.head) >= 0;
+  }
+
   /** Whether what the application has not read fills half of the log at most. */
   get isHalfRead(): boolean {
     return this.log.isHalfRead(this.reader.position);
