@@ -2,7 +2,7 @@
 //!
 //! It is put together from a file, the environment and flags (`load`), by one table of all keys (`keys`).
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tiercast_codec::{ChannelName, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::hub::HubConfig;

@@ -1,6 +1,6 @@
 //! Configuration: what overrides what, and that every mistake is named together with its cure.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
 use tiercast_signaling_server::{
