@@ -97,7 +97,7 @@ impl Server {
                 hub.handle(clock.now(), Input::Source(name, embedded::opening()))?;
             }
         }
-        let amqp = config.amqp.clone().map(AmqpSource::new).transpose()?;
+        let amqp = config.amqp.clone().map(AmqpSource::new);
         let amqp_stats = amqp.as_ref().map(AmqpSource::stats);
         let bound = TcpListener::bind(config.listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));
         let (addr, listener) = bound.map_err(|reason| StartError::Listen { addr: config.listen, reason })?;
@@ -119,6 +119,8 @@ impl Server {
         let connections =
             Connections { router, handle: handle.clone(), limits: limits.clone(), stopping: stops.clone() };
 
+        // Before any part of it says something.
+        info!(%addr, summary, "started");
         let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
         let turning = Driver::new(hub, clock, kinds, batch_delay).run(inputs, updates);
         driver.spawn(async move {
@@ -135,7 +137,6 @@ impl Server {
             connections.accept(listener).await;
             Task::Listener
         });
-        info!(%addr, summary, "started");
         Ok(Self { addr, handle, stopping, driver, tasks, limits })
     }
 

@@ -37,7 +37,7 @@ pub struct Fed {
 impl Fed {
     /// Starts a source.
     pub fn start(config: AmqpConfig) -> Result<Self> {
-        let source = AmqpSource::new(config)?;
+        let source = AmqpSource::new(config);
         let stats = source.stats();
         let (sink, updates) = mpsc::channel(4);
         let (shutdown, signal) = watch::channel(false);

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Result;
 use tiercast_codec::Event;
-use tiercast_signaling_server::source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig};
+use tiercast_signaling_server::source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig, BrokerUrl};
 
 use crate::broker::{Broker, Outgoing};
 
@@ -28,6 +28,8 @@ pub struct Scene {
     pub broker: Arc<Broker>,
     /// The exchange, of type topic.
     pub exchange: String,
+    /// The broker's URL.
+    pub url: BrokerUrl,
     /// The channel.
     pub channel: AmqpChannelConfig,
 }
@@ -38,13 +40,13 @@ impl Scene {
         let broker = Broker::shared().await?;
         let exchange = unique(what);
         broker.declare_topic_exchange(&exchange).await?;
-        let channel = AmqpChannelConfig::new(&exchange, vec![BindingConfig::new(&exchange, ["#"])]);
-        Ok(Self { broker, exchange, channel })
+        let channel = AmqpChannelConfig::new(exchange.parse()?, vec![BindingConfig::new(&exchange, ["#"])?]);
+        Ok(Self { url: broker.url().parse()?, broker, exchange, channel })
     }
 
     /// A source for the channel alone.
     pub fn config(&self) -> AmqpConfig {
-        AmqpConfig::new(self.broker.url(), vec![self.channel.clone()])
+        AmqpConfig::new(self.url.clone(), vec![self.channel.clone()])
     }
 
     /// The name of its stream on the broker.

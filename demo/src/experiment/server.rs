@@ -87,9 +87,9 @@ fn config(task: &Task) -> anyhow::Result<Config> {
         config.embedded_channels = vec![task.channel.parse()?];
     } else {
         config.embedded_channels.clear();
-        let binding = BindingConfig::new(&task.exchange, ["#"]);
-        let channel = AmqpChannelConfig::new(&task.channel, vec![binding]);
-        config.amqp = Some(AmqpConfig::new(task.options.source.as_str(), vec![channel]));
+        let binding = BindingConfig::new(&task.exchange, ["#"])?;
+        let channel = AmqpChannelConfig::new(task.channel.parse()?, vec![binding]);
+        config.amqp = Some(AmqpConfig::new(task.options.source.parse()?, vec![channel]));
     }
     Ok(config)
 }

@@ -21,11 +21,6 @@ impl ConfigError {
         Self { origin: Some(origin.to_owned()), ..self }
     }
 
-    /// The same about the key under its other name.
-    pub(crate) fn renamed(self, rename: impl FnOnce(&str) -> String) -> Self {
-        Self { key: rename(&self.key), ..self }
-    }
-
     /// Whether whoever reads this knows `other`, too.
     fn says(&self, other: &Self) -> bool {
         self.key == other.key
@@ -61,6 +56,15 @@ impl ConfigErrors {
         if let Err(errors) = result {
             self.extend(errors.into());
         }
+    }
+
+    /// The value, or nothing: then what is wrong is said of `key`.
+    pub(crate) fn keep_right<T>(
+        &mut self,
+        key: impl Into<String>,
+        result: Result<T, impl fmt::Display>,
+    ) -> Option<T> {
+        result.map_err(|error| self.add(ConfigError::new(key, error.to_string()))).ok()
     }
 
     pub(crate) fn extend(&mut self, more: ConfigErrors) {

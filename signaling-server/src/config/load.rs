@@ -3,15 +3,16 @@
 use std::{fs, path::PathBuf};
 
 use toml::{Table, Value};
-use tracing_subscriber::EnvFilter;
 
 use super::{
     Config, KeySource,
     api_key::ApiKeyError,
+    channels,
     error::{ConfigError, ConfigErrors},
+    ice_servers,
     keys::{self, KEYS, Kind},
     nearest::nearest,
-    tables, values,
+    values::{self, at},
 };
 
 /// What environment variables begin with.
@@ -106,7 +107,8 @@ impl Layers {
         general(&merged, &mut config, &mut found);
         // What belongs together may stand in different layers: it is compared only if all of it is there.
         if !lacks_sections {
-            tables::read(&merged, &mut config, &mut found);
+            channels::read(&merged, &mut config, &mut found);
+            ice_servers::read(&merged, &mut config, &mut found);
         }
         for (path, number) in keys::numbers() {
             if let Some(value) = at(&merged, path).and_then(Value::as_integer) {
@@ -114,12 +116,9 @@ impl Layers {
             }
         }
         errors.extend(found);
-        // And only if it is right in itself: a default stands where a number is wrong, nothing where a channel is.
+        // And only if it is right in itself: a default stands where a number is wrong.
         if !lacks_sections && !errors.concern("hub.tier1_min") && !errors.concern("hub.tier1_max") {
             errors.note(config.check_tier1());
-        }
-        if !lacks_sections && !errors.concern("channels") {
-            errors.note(config.channels().map(|_| ()));
         }
         let mut config = errors.into_result(config)?;
         config.hub.ice_servers.shrink_to_fit();
@@ -155,6 +154,13 @@ impl Layers {
     }
 }
 
+impl Config {
+    /// Reads the file `path`, and nothing else.
+    pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
+        Layers::default().with_file(path).load()
+    }
+}
+
 /// The name of the variable that sets a key.
 fn env_name(path: &str) -> String {
     format!("{ENV_PREFIX}{}", path.replace('.', "__").to_ascii_uppercase())
@@ -174,13 +180,6 @@ fn merge(into: &mut Table, table: Table) {
             }
         }
     }
-}
-
-fn at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
-    let (sections, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let parts = sections.split('.').filter(|part| !part.is_empty());
-    let section = parts.into_iter().try_fold(table, |table, part| table.get(part)?.as_table())?;
-    section.get(name)
 }
 
 /// Reads a value as it is written in a variable or flag: no quotes, and commas between the texts of a list.
@@ -245,14 +244,7 @@ fn general(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
         found.add(ConfigError::new("signing_key_create", problem));
     }
     if let Some(log) = text("log") {
-        found.note(check_log(log));
         config.log = log.to_owned();
+        found.note(config.check_log());
     }
-}
-
-pub(super) fn check_log(log: &str) -> Result<(), ConfigError> {
-    EnvFilter::try_new(log).map(|_| ()).map_err(|error| {
-        let problem = format!("`{log}`: {error}: write a level, such as info, or target=level,target=level");
-        ConfigError::new("log", problem)
-    })
 }

@@ -8,12 +8,13 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, interval, sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
     buffered::{Buffered, Counted},
     config::AmqpConfig,
-    error::AmqpError,
+    error::{ACCESS_REFUSED, AmqpError, reply_code},
+    permission::{self, Denial},
     screen::FRAME_BYTES_MAX,
     stats::AmqpStats,
     transport, unreachable,
@@ -47,6 +48,8 @@ pub(super) struct Broker {
     shown_url: Arc<str>,
     rpc_timeout: Duration,
     prefetch: u16,
+    /// What gives the user all permissions that are needed.
+    grant: Arc<str>,
     buffered: Arc<Buffered>,
     given_up: Arc<Notify>,
 }
@@ -65,8 +68,16 @@ impl Broker {
     ) -> Result<T, AmqpError> {
         match timeout(self.rpc_timeout, request).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(source)) => Err(AmqpError::Broker { what, source }),
+            Ok(Err(source)) => Err(self.refused(what, source)),
             Err(_) => Err(self.silent(what)),
+        }
+    }
+
+    fn refused(&self, what: &'static str, source: lapin::Error) -> AmqpError {
+        let is_denied = reply_code(&source) == Some(ACCESS_REFUSED);
+        match is_denied.then(|| Denial::read(what, &source.to_string())).flatten() {
+            Some(denial) => AmqpError::Denied { denial, grant: self.grant.clone() },
+            None => AmqpError::Broker { what, source },
         }
     }
 
@@ -116,12 +127,13 @@ impl Broker {
 
 /// Keeps the connection up and tells the channels.
 pub(super) struct Keeper {
-    uri: Result<AMQPUri, Arc<str>>,
+    uri: AMQPUri,
     shown_url: Arc<str>,
     connect_timeout: Duration,
     rpc_timeout: Duration,
     max_event_bytes: usize,
     prefetch: u16,
+    grant: Arc<str>,
     stats: Arc<AmqpStats>,
     link: watch::Sender<Link>,
 }
@@ -129,12 +141,10 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(config: &AmqpConfig, stats: Arc<AmqpStats>, link: watch::Sender<Link>) -> Self {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
-        let uri = config.url.parse().map_err(|error| error.to_string().into()).map(|mut uri| {
-            uri.query.frame_max = Some(FRAME_BYTES_MAX);
-            uri.query.heartbeat = Some(config.heartbeat_s);
-            uri.query.connection_timeout = Some(config.connect_timeout_ms);
-            uri
-        });
+        let mut uri = config.url.uri().clone();
+        uri.query.frame_max = Some(FRAME_BYTES_MAX);
+        uri.query.heartbeat = Some(config.heartbeat_s);
+        uri.query.connection_timeout = Some(config.connect_timeout_ms);
         Self {
             uri,
             shown_url: config.url.to_string().into(),
@@ -142,6 +152,7 @@ impl Keeper {
             rpc_timeout: Duration::from_millis(config.rpc_timeout_ms),
             max_event_bytes: config.max_event_bytes,
             prefetch: prefetch(config),
+            grant: permission::grant(config).into(),
             stats,
             link,
         }
@@ -169,7 +180,8 @@ impl Keeper {
                 Err(reason) => reason,
             };
             let delay = reconnect.next_delay();
-            warn!(%reason, retry_in_ms = delay.as_millis(), "not connected to the broker");
+            // Why is said once, by each channel.
+            info!(broker = %self.shown_url, retry_in_ms = delay.as_millis(), "will connect to the broker again");
             self.link.send_replace(Link::Down(reason));
             sleep(delay).await;
         }
@@ -184,12 +196,12 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<(Broker, BoxStream<'static, Event>), Arc<str>> {
-        let uri = self.uri.clone()?;
         // No auto-recovery: it replays from the original offset or hangs (`docs/measurements.md`).
         let properties =
             ConnectionProperties::default().with_connection_name("tiercast-signaling-server".into());
         let buffered = Arc::new(Buffered::new(self.stats.clone()));
-        let connecting = transport::connect(uri, properties, self.max_event_bytes, buffered.clone());
+        let connecting =
+            transport::connect(self.uri.clone(), properties, self.max_event_bytes, buffered.clone());
         let connection = match timeout(self.connect_timeout, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(unreachable::refused(&self.shown_url, &error)),
@@ -201,6 +213,7 @@ impl Keeper {
             shown_url: self.shown_url.clone(),
             rpc_timeout: self.rpc_timeout,
             prefetch: self.prefetch,
+            grant: self.grant.clone(),
             buffered,
             given_up: Arc::default(),
         };

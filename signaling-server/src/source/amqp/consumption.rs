@@ -145,7 +145,8 @@ pub(super) async fn consume(
     broker.rpc("consuming", consumer).await
 }
 
-fn accept(delivery: Option<lapin::Result<Delivery>>) -> Result<Delivery, AmqpError> {
+/// A delivery, or why there are no more.
+pub(super) fn accept(delivery: Option<lapin::Result<Delivery>>) -> Result<Delivery, AmqpError> {
     match delivery {
         Some(Ok(delivery)) => Ok(delivery),
         Some(Err(source)) => Err(AmqpError::Broker { what: "consuming", source }),
