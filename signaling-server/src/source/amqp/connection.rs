@@ -181,7 +181,7 @@ impl Keeper {
             };
             let delay = reconnect.next_delay();
             // Why is said once, by each channel.
-            info!(broker = %self.shown_url, retry_in_ms = delay.as_millis(), "will connect to the broker again");
+            info!(retry_in_ms = delay.as_millis(), "will connect to the broker again");
             self.link.send_replace(Link::Down(reason));
             sleep(delay).await;
         }
@@ -256,4 +256,21 @@ fn prefetch(config: &AmqpConfig) -> u16 {
     let message_bytes = config.max_event_bytes + FRAME_BYTES_MAX as usize;
     let fitting = (config.buffer_bytes / message_bytes).clamp(1, PREFETCH_MAX.into());
     fitting as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_messages_are_let_ahead_as_fit_if_each_is_as_large_as_it_may_be() {
+        let mut config = AmqpConfig::new("amqp://broker".parse().expect("a URL"), Vec::new());
+        assert_eq!(prefetch(&config), 56);
+        config.max_event_bytes = 1_000;
+        assert_eq!(prefetch(&config), 508);
+        config.buffer_bytes = 1 << 40;
+        assert_eq!(prefetch(&config), PREFETCH_MAX);
+        (config.max_event_bytes, config.buffer_bytes) = (1 << 22, 65_536);
+        assert_eq!(prefetch(&config), 1);
+    }
 }

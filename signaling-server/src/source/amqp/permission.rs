@@ -56,14 +56,18 @@ pub(super) fn grant(config: &AmqpConfig) -> String {
     )
 }
 
-/// A regular expression that matches this text alone.
+/// A regular expression that matches this text. Without a backslash where that can be: logs double it.
 fn literally(text: &str) -> String {
     let mut pattern = String::new();
     for character in text.chars() {
-        if !character.is_alphanumeric() && !"-_".contains(character) {
-            pattern.push('\\');
+        match character {
+            '.' => pattern.push_str("[.]"),
+            // The shell's quote ends there.
+            '\'' => pattern.push('.'),
+            '-' | '_' => pattern.push(character),
+            _ if character.is_alphanumeric() => pattern.push(character),
+            _ => pattern.extend(['\\', character]),
         }
-        pattern.push(character);
     }
     pattern
 }
@@ -106,7 +110,7 @@ mod tests {
         let bindings = vec![binding("ci"), binding("a.b"), binding("ci")];
         let channel = AmqpChannelConfig::new("builds".parse().expect("a name"), bindings);
         let url = "amqp://me:hunter2@broker/events".parse().expect("a URL");
-        let expected = r"rabbitmqctl set_permissions -p 'events' 'me' '^tiercast\..*' '^tiercast\..*' '^(tiercast\..*|a\.b|ci)$'";
+        let expected = "rabbitmqctl set_permissions -p 'events' 'me' '^tiercast[.].*' '^tiercast[.].*' '^(tiercast[.].*|a[.]b|ci)$'";
         assert_eq!(grant(&AmqpConfig::new(url, vec![channel])), expected);
     }
 }
