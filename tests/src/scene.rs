@@ -31,7 +31,8 @@ pub struct Scene {
     pub broker: Arc<Broker>,
     /// The exchange, of type topic.
     pub exchange: String,
-    url: BrokerUrl,
+    /// The broker's URL.
+    pub url: BrokerUrl,
     /// The channel.
     pub channel: AmqpChannelConfig,
 }

@@ -16,7 +16,9 @@ mod mark;
 mod message;
 mod numbering;
 mod omission;
+mod overflow;
 mod peek;
+mod permission;
 mod queue;
 mod screen;
 mod stats;
@@ -72,7 +74,7 @@ impl AmqpSource {
             let (claim, claimed) = mpsc::channel(1);
             claims.insert(channel.name.clone(), claim);
             let feed = Feed::new(channel.name.to_string(), sink.clone(), claimed, self.stats.clone());
-            tasks.spawn(worker::run(channel, feed, links.clone()));
+            tasks.spawn(worker::run(channel, self.config.queue_bytes, feed, links.clone()));
         }
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
         let closing = async {

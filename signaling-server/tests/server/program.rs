@@ -172,7 +172,7 @@ async fn regression_an_embedded_channel_begins_a_later_epoch_although_the_clock_
     let folder = tempfile::tempdir()?;
     let (set, kept) = (format!("state_dir={}", folder.path().display()), folder.path().join("events.epoch"));
     // As if the last start had been in a year from now.
-    let last = new_epoch() + (365 * 86_400 * 1_000 << 12);
+    let last = new_epoch() + ((365 * 86_400 * 1_000) << 12);
     std::fs::write(&kept, last.to_string())?;
     let args = ["--set", &set, "--set", "api_keys=a-secret-key"];
     let program = Program::start(&args).await?;

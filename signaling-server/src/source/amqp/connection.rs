@@ -8,12 +8,13 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, interval, sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
     buffered::{Buffered, Counted},
     config::AmqpConfig,
-    error::AmqpError,
+    error::{ACCESS_REFUSED, AmqpError, reply_code},
+    permission::{self, Denial},
     screen::FRAME_BYTES_MAX,
     stats::AmqpStats,
     transport, unreachable,
@@ -47,6 +48,8 @@ pub(super) struct Broker {
     shown_url: Arc<str>,
     rpc_timeout: Duration,
     prefetch: u16,
+    /// What gives the user all permissions that are needed.
+    grant: Arc<str>,
     buffered: Arc<Buffered>,
     given_up: Arc<Notify>,
 }
@@ -65,8 +68,16 @@ impl Broker {
     ) -> Result<T, AmqpError> {
         match timeout(self.rpc_timeout, request).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(source)) => Err(AmqpError::Broker { what, source }),
+            Ok(Err(source)) => Err(self.refused(what, source)),
             Err(_) => Err(self.silent(what)),
+        }
+    }
+
+    fn refused(&self, what: &'static str, source: lapin::Error) -> AmqpError {
+        let is_denied = reply_code(&source) == Some(ACCESS_REFUSED);
+        match is_denied.then(|| Denial::read(what, &source.to_string())).flatten() {
+            Some(denial) => AmqpError::Denied { denial, grant: self.grant.clone() },
+            None => AmqpError::Broker { what, source },
         }
     }
 
@@ -122,6 +133,7 @@ pub(super) struct Keeper {
     rpc_timeout: Duration,
     max_event_bytes: usize,
     prefetch: u16,
+    grant: Arc<str>,
     stats: Arc<AmqpStats>,
     link: watch::Sender<Link>,
 }
@@ -140,6 +152,7 @@ impl Keeper {
             rpc_timeout: Duration::from_millis(config.rpc_timeout_ms),
             max_event_bytes: config.max_event_bytes,
             prefetch: prefetch(config),
+            grant: permission::grant(config).into(),
             stats,
             link,
         }
@@ -167,7 +180,8 @@ impl Keeper {
                 Err(reason) => reason,
             };
             let delay = reconnect.next_delay();
-            warn!(%reason, retry_in_ms = delay.as_millis(), "not connected to the broker");
+            // Why is said once, by each channel.
+            info!(retry_in_ms = delay.as_millis(), "will connect to the broker again");
             self.link.send_replace(Link::Down(reason));
             sleep(delay).await;
         }
@@ -185,9 +199,9 @@ impl Keeper {
         // No auto-recovery: it replays from the original offset or hangs (`docs/measurements.md`).
         let properties =
             ConnectionProperties::default().with_connection_name("tiercast-signaling-server".into());
-        let uri = self.uri.clone();
         let buffered = Arc::new(Buffered::new(self.stats.clone()));
-        let connecting = transport::connect(uri, properties, self.max_event_bytes, buffered.clone());
+        let connecting =
+            transport::connect(self.uri.clone(), properties, self.max_event_bytes, buffered.clone());
         let connection = match timeout(self.connect_timeout, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(unreachable::refused(&self.shown_url, &error)),
@@ -199,6 +213,7 @@ impl Keeper {
             shown_url: self.shown_url.clone(),
             rpc_timeout: self.rpc_timeout,
             prefetch: self.prefetch,
+            grant: self.grant.clone(),
             buffered,
             given_up: Arc::default(),
         };
@@ -241,4 +256,21 @@ fn prefetch(config: &AmqpConfig) -> u16 {
     let message_bytes = config.max_event_bytes + FRAME_BYTES_MAX as usize;
     let fitting = (config.buffer_bytes / message_bytes).clamp(1, PREFETCH_MAX.into());
     fitting as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_messages_are_let_ahead_as_fit_if_each_is_as_large_as_it_may_be() {
+        let mut config = AmqpConfig::new("amqp://broker".parse().expect("a URL"), Vec::new());
+        assert_eq!(prefetch(&config), 56);
+        config.max_event_bytes = 1_000;
+        assert_eq!(prefetch(&config), 508);
+        config.buffer_bytes = 1 << 40;
+        assert_eq!(prefetch(&config), PREFETCH_MAX);
+        (config.max_event_bytes, config.buffer_bytes) = (1 << 22, 65_536);
+        assert_eq!(prefetch(&config), 1);
+    }
 }

@@ -179,7 +179,7 @@ pub(super) async fn consume(
     broker.rpc("consuming", consumer).await
 }
 
-/// What a consumer gives, or why nothing more will come.
+/// A delivery, or why there are no more.
 pub(super) fn accept(delivery: Option<lapin::Result<Delivery>>) -> Result<Delivery, AmqpError> {
     match delivery {
         Some(Ok(delivery)) => Ok(delivery),

@@ -228,3 +228,152 @@ impl<'a> Reader<'a> {
         self.take(length as usize)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use lapin::protocol::{basic::parse_properties, parse_class};
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// A short string.
+    pub(in crate::source::amqp) fn short(bytes: &[u8]) -> Vec<u8> {
+        [&[bytes.len() as u8], bytes].concat()
+    }
+
+    /// A long string, list or table.
+    pub(in crate::source::amqp) fn long(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
+    }
+
+    fn field(key: &[u8], kind: u8, value: &[u8]) -> Vec<u8> {
+        [&short(key), &[kind][..], value].concat()
+    }
+
+    /// The payload of a header with a content type and headers.
+    pub(in crate::source::amqp) fn header(body_bytes: u64, content_type: &[u8], fields: &[u8]) -> Vec<u8> {
+        let flags: u16 = 1 << 15 | 1 << 13;
+        let size = body_bytes.to_be_bytes();
+        [&[0, 60, 0, 0][..], &size, &flags.to_be_bytes(), &short(content_type), &long(fields)].concat()
+    }
+
+    /// The payload of a delivery.
+    pub(in crate::source::amqp) fn deliver(tag: u64, exchange: &[u8], routing_key: &[u8]) -> Vec<u8> {
+        [
+            &Deliver::METHOD[..],
+            &short(b"ctag"),
+            &tag.to_be_bytes(),
+            &[0],
+            &short(exchange),
+            &short(routing_key),
+        ]
+        .concat()
+    }
+
+    /// The header in which a stream says the offset.
+    pub(in crate::source::amqp) fn offset(offset: i64) -> Vec<u8> {
+        field(OFFSET_HEADER.as_bytes(), b'l', &offset.to_be_bytes())
+    }
+
+    fn nested(depth: usize) -> Vec<u8> {
+        (0..depth).fold(Vec::new(), |inner, _| field(b"k", b'F', &long(&inner)))
+    }
+
+    /// Every property, and headers of every type.
+    fn everything() -> Vec<u8> {
+        let list =
+            [&[b't', 1, b'V', b'S'][..], &long(b"text"), &[b'F'], &long(&field(b"k", b'b', &[3]))].concat();
+        let mut fields = Vec::new();
+        for (kind, bytes) in b"tbBsUuIifDlLdTV".iter().zip([1, 1, 1, 2, 2, 2, 4, 4, 4, 5, 8, 8, 8, 8, 0]) {
+            fields.extend(field(&[*kind], *kind, &[1; 8][..bytes]));
+        }
+        fields.extend(field(b"S", b'S', &long(b"text \xff")));
+        fields.extend(field(b"x", b'x', &long(b"\xff")));
+        fields.extend(field(b"A", b'A', &long(&list)));
+        fields.extend(field(b"F", b'F', &long(&nested(2))));
+        let mut payload = vec![0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0xff, 0xfc];
+        for (name, kind) in PROPERTIES {
+            payload.extend(match kind {
+                Kind::Text => short(name.as_bytes()),
+                Kind::Table => long(&fields),
+                Kind::Octet => vec![1],
+                Kind::Timestamp => vec![1; 8],
+            });
+        }
+        payload
+    }
+
+    fn library_reads_header(payload: &[u8]) -> bool {
+        matches!(parse_properties(&payload[12..]), Ok(([], _)))
+    }
+
+    fn fault(payload: &[u8]) -> Option<Fault> {
+        Header::read(payload).expect("a header").fault
+    }
+
+    #[test]
+    fn a_message_with_everything_is_readable() {
+        assert_eq!(fault(&everything()), None);
+        assert!(library_reads_header(&everything()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_called_readable_is_what_the_library_can_read(
+            changes in vec((12_usize..everything().len(), any::<u8>()), 0..4),
+            cut in prop_oneof![4 => Just(0_usize), 1 => 0_usize..200],
+        ) {
+            let mut payload = everything();
+            for (place, byte) in changes {
+                payload[place] = byte;
+            }
+            payload.truncate(payload.len() - cut);
+            prop_assert_eq!(fault(&payload).is_none(), library_reads_header(&payload));
+        }
+
+        #[test]
+        fn what_is_called_a_delivery_is_what_the_library_takes_for_one(
+            changes in vec((4_usize..30, any::<u8>()), 0..3),
+            cut in prop_oneof![4 => Just(0_usize), 1 => 0_usize..26],
+        ) {
+            let mut payload = deliver(7, b"exchange", b"a.b");
+            for (place, byte) in changes {
+                payload[place] = byte;
+            }
+            payload.truncate(payload.len() - cut);
+            let is_readable = Deliver::read(&payload).is_some_and(|deliver| deliver.fault().is_none());
+            prop_assert_eq!(is_readable, matches!(parse_class(&payload[..]), Ok(([], _))));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let poison = b"\xff/x";
+        assert_eq!(fault(&header(1, poison, b"")), Some(Fault::NotText("content type")));
+        let key = field(poison, b't', &[1]);
+        assert_eq!(fault(&header(1, b"", &key)), Some(Fault::NotText("key of a header")));
+        assert_eq!(fault(&header(1, b"", &field(b"k", b'?', &[]))), Some(Fault::Malformed));
+        assert_eq!(fault(&header(1, b"", &nested(HEADER_DEPTH_MAX + 1))), Some(Fault::TooDeep));
+        assert_eq!(fault(&header(1, b"", &nested(HEADER_DEPTH_MAX + 2))), Some(Fault::TooDeep));
+        assert_eq!(fault(&header(1, b"", &nested(HEADER_DEPTH_MAX))), None);
+        let payload = deliver(7, b"exchange", poison);
+        let deliver = Deliver::read(&payload).expect("a delivery");
+        assert_eq!((deliver.delivery_tag, deliver.fault()), (7, Some(Fault::NotText("routing key"))));
+    }
+
+    #[test]
+    fn headers_as_deep_as_a_frame_allows_end_no_process() {
+        // Each level takes seven bytes, and no frame is longer than this.
+        assert_eq!(fault(&header(1, b"", &nested(131_072 / 7))), Some(Fault::TooDeep));
+    }
+
+    #[test]
+    fn the_offset_is_found_behind_what_is_wrong() {
+        let fields = [field(b"\xff", b't', &[1]), nested(HEADER_DEPTH_MAX + 1), offset(42)].concat();
+        let header = Header::read(&header(5, b"\xff", &fields)).expect("a header");
+        assert_eq!((header.offset, header.body_bytes), (Some(42), 5));
+        assert_eq!(header.fault, Some(Fault::NotText("content type")));
+    }
+}

@@ -98,6 +98,14 @@ impl Feed {
         self.goes_on_after(position).await
     }
 
+    /// Counts a queue that was full.
+    pub(super) fn overflowed(&self, error: AmqpError) -> AmqpError {
+        if matches!(error, AmqpError::QueueFull { .. }) {
+            self.stats.count_queue_overflow();
+        }
+        error
+    }
+
     async fn goes_on_after(&mut self, position: Position) -> Result<(), AmqpError> {
         self.lost = None;
         self.send(SourceUpdate::Opened(position)).await

@@ -171,3 +171,133 @@ fn put_frame(kind: u8, channel: u16, payload: &[u8], output: &mut BytesMut) {
     output.put_slice(payload);
     output.put_u8(FRAME_END);
 }
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::{AMQPClass, basic, parse_class};
+    use proptest::{collection::vec, prelude::*};
+
+    use super::super::{
+        encoding::tests::{deliver, header, offset},
+        stats::AmqpStats,
+    };
+    use super::*;
+
+    fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = BytesMut::new();
+        put_frame(kind, channel, payload, &mut bytes);
+        bytes.to_vec()
+    }
+
+    /// A delivery in its three frames.
+    fn delivery(channel: u16, tag: u64, content_type: &[u8], body: &[u8]) -> Vec<u8> {
+        let header = header(body.len() as u64, content_type, &offset(tag as i64));
+        let body = if body.is_empty() { Vec::new() } else { frame(BODY, channel, body) };
+        [frame(METHOD, channel, &deliver(tag, b"ci", b"a.b")), frame(HEADER, channel, &header), body].concat()
+    }
+
+    fn passed(screen: &mut Screen, parts: &[&[u8]]) -> Vec<u8> {
+        let mut output = BytesMut::new();
+        for part in parts {
+            screen.pass(part, &mut output).expect("AMQP");
+        }
+        output.to_vec()
+    }
+
+    fn screen(body_bytes_max: usize) -> (Screen, Arc<Buffered>, Arc<AmqpStats>) {
+        let stats = Arc::new(AmqpStats::default());
+        let buffered = Arc::new(Buffered::new(stats.clone()));
+        (Screen::new(body_bytes_max, buffered.clone()), buffered, stats)
+    }
+
+    /// What the library makes of the method that stands for a message that was left out.
+    fn read_omission(frames: &[u8]) -> (u64, String, String) {
+        let size = u32::from_be_bytes(frames[3..7].try_into().expect("four bytes")) as usize;
+        match parse_class(&frames[HEAD_BYTES..HEAD_BYTES + size]) {
+            Ok((_, AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver)))) => {
+                (deliver.delivery_tag, deliver.exchange.to_string(), deliver.routing_key.to_string())
+            }
+            other => panic!("no delivery: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_readable_passes_as_it_came() {
+        let bytes =
+            [delivery(1, 1, b"text", b"body"), delivery(1, 2, b"", b""), frame(HEARTBEAT, 0, b"")].concat();
+        assert_eq!(passed(&mut screen(4).0, &[&bytes]), bytes);
+        // What a server says that speaks another version.
+        assert_eq!(passed(&mut screen(4).0, &[b"AMQP", b"\x00\x00\x09\x01"]), b"AMQP\x00\x00\x09\x01");
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_read_is_replaced_with_its_tag_and_offset() {
+        let bytes = delivery(3, 7, b"\xff", b"body");
+        let output = passed(&mut screen(10).0, &[&bytes]);
+        let (tag, exchange, what) = read_omission(&output);
+        assert_eq!((tag, exchange.as_str()), (7, "\nunreadable"));
+        assert_eq!(what, "its content type is not UTF-8 (exchange `ci`, routing key `a.b`)");
+        let header = frame(HEADER, 3, &omission::header(Some(7)));
+        assert!(output.ends_with(&header), "no body, and the offset: {output:?}");
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_left_out_while_others_pass() {
+        let large = delivery(1, 1, b"", b"too large");
+        let other = delivery(2, 1, b"", b"fits");
+        // The other channel's message comes between the header and the body.
+        let (before, body) = large.split_at(large.len() - frame(BODY, 1, b"too large").len());
+        let behind = delivery(1, 2, b"", b"fits");
+        let (mut screen, ..) = screen(8);
+        let first = passed(&mut screen, &[before]);
+        assert_eq!(read_omission(&first).1, "\ntoo large");
+        assert_eq!(passed(&mut screen, &[&other]), other);
+        assert_eq!(passed(&mut screen, &[body]), b"");
+        assert_eq!(passed(&mut screen, &[&behind]), behind);
+    }
+
+    #[test]
+    fn bodies_count_until_they_are_handed_over() {
+        let (mut screen, buffered, stats) = screen(8);
+        let counted = buffered.count(1);
+        let bytes =
+            [delivery(1, 1, b"", b"four"), delivery(1, 2, b"", b"too large"), delivery(2, 1, b"", b"x")];
+        passed(&mut screen, &[&bytes.concat()]);
+        assert_eq!(stats.buffered_bytes(), 4);
+        counted.handed_over(1);
+        assert_eq!(stats.buffered_bytes(), 3);
+        drop(counted);
+        assert_eq!(stats.buffered_bytes(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_how_the_bytes_are_cut(cuts in vec(1_usize..40, 1..40)) {
+            let bytes = [
+                delivery(1, 1, b"text", b"body"),
+                delivery(1, 2, b"\xff", b"body"),
+                delivery(1, 3, b"", b"too large"),
+                delivery(2, 1, b"text", b"body"),
+            ]
+            .concat();
+            let whole = passed(&mut screen(8).0, &[&bytes]);
+            let (mut parts, mut rest) = (Vec::new(), &bytes[..]);
+            for cut in cuts {
+                let (part, behind) = rest.split_at(cut.min(rest.len()));
+                parts.push(part);
+                rest = behind;
+            }
+            parts.push(rest);
+            prop_assert_eq!(passed(&mut screen(8).0, &parts), whole);
+        }
+    }
+
+    #[test]
+    fn what_is_no_amqp_is_told_apart() {
+        let refusal = |bytes: &[u8]| screen(8).0.pass(bytes, &mut BytesMut::new());
+        assert_eq!(refusal(&[21, 3, 3, 0, 2, 2, 40]), Err(NotAmqp::Tls));
+        assert_eq!(refusal(b"HTTP/1.1 400 Bad Request"), Err(NotAmqp::Other));
+        assert_eq!(refusal(&[1, 0, 0, 0xff, 0, 0, 0]), Err(NotAmqp::Other));
+        assert_eq!(refusal(&[8, 0, 0, 0, 0, 0, 0, 0]), Err(NotAmqp::Other));
+    }
+}

@@ -12,6 +12,7 @@ pub struct AmqpStats {
     messages: AtomicU64,
     skipped_too_large: AtomicU64,
     unreadable: AtomicU64,
+    queue_overflows: AtomicU64,
     buffered_bytes: AtomicU64,
 }
 
@@ -41,6 +42,11 @@ impl AmqpStats {
         self.unreadable.load(Ordering::Relaxed)
     }
 
+    /// Queues that were given up because more than `queue_bytes` waited in them.
+    pub fn queue_overflows(&self) -> u64 {
+        self.queue_overflows.load(Ordering::Relaxed)
+    }
+
     /// Bytes of the bodies that have come from the broker and wait for the hub, over all channels.
     pub fn buffered_bytes(&self) -> u64 {
         self.buffered_bytes.load(Ordering::Relaxed)
@@ -64,6 +70,10 @@ impl AmqpStats {
             Reason::Unreadable => &self.unreadable,
         };
         count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_queue_overflow(&self) {
+        self.queue_overflows.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn add_buffered(&self, bytes: u64) {

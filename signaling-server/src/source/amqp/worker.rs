@@ -18,14 +18,20 @@ use super::{
 use tiercast_platform::{Reconnect, STABLE};
 
 /// Feeds one channel until the hub takes nothing more. May be dropped at any time.
-pub(super) async fn run(config: AmqpChannelConfig, feed: Feed, link: watch::Receiver<Link>) {
+pub(super) async fn run(
+    config: AmqpChannelConfig,
+    queue_bytes: usize,
+    feed: Feed,
+    link: watch::Receiver<Link>,
+) {
     let (stream, queue) = (StreamState::default(), QueueState::default());
-    let mut worker = Worker { config, feed, stream, queue };
+    let mut worker = Worker { config, queue_bytes, feed, stream, queue };
     worker.run(link).await;
 }
 
 struct Worker {
     config: AmqpChannelConfig,
+    queue_bytes: usize,
     feed: Feed,
     stream: StreamState,
     queue: QueueState,
@@ -63,10 +69,10 @@ impl Worker {
     }
 
     async fn session(&mut self, broker: &Broker) -> AmqpError {
-        let Self { config, feed, stream, queue } = self;
+        let Self { config, queue_bytes, feed, stream, queue } = self;
         let ended: Result<Infallible, AmqpError> = match config.mode {
             Mode::Stream => stream::run(broker, config, feed, stream).await,
-            Mode::Queue => queue::run(broker, config, feed, queue).await,
+            Mode::Queue => queue::run(broker, config, *queue_bytes, feed, queue).await,
         };
         match ended {
             Err(error) => error,
