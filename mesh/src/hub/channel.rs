@@ -53,8 +53,18 @@ struct Cursor {
     head_time_us: u64,
     /// Whether heads are sent to it: only to those who may pass them on.
     wants_heads: bool,
-    /// Whether the channel never came as far as the peer claims to be.
-    is_refuted: bool,
+    claim: Claim,
+}
+
+/// Whether a peer may have more than the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It has not, or it may: the log will come so far.
+    None,
+    /// It says so, and is sent nothing until the source has said what to make of it.
+    Open,
+    /// The channel never came so far: what the peer has is of another numbering.
+    Refuted,
 }
 
 /// What the hub seals and signs with.
@@ -228,11 +238,13 @@ impl Channel {
 
     /// The server feeds `peer` from `position` on.
     pub(super) fn feed(&mut self, peer: PeerId, position: Position, wants_heads: bool) {
-        self.fed.insert(peer, Cursor { position, head_time_us: 0, wants_heads, is_refuted: false });
         self.claims.remove(peer);
+        let mut claim = Claim::None;
         if self.log.as_ref().is_some_and(|log| log.is_behind(position)) {
             self.claims.add(peer, position);
+            claim = Claim::Open;
         }
+        self.fed.insert(peer, Cursor { position, head_time_us: 0, wants_heads, claim });
     }
 
     /// The server feeds `peer` no longer.
@@ -247,9 +259,9 @@ impl Channel {
     }
 
     fn judge_claims(&mut self, end: Position) {
-        for peer in self.claims.refuted_by(end) {
+        for (peer, is_refuted) in self.claims.judged_by(end) {
             if let Some(cursor) = self.fed.get_mut(&peer) {
-                cursor.is_refuted = true;
+                cursor.claim = if is_refuted { Claim::Refuted } else { Claim::None };
             }
         }
     }
@@ -278,10 +290,13 @@ impl Channel {
     pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
         let cursor = self.fed.get_mut(&peer)?;
         let log = self.log.as_ref()?;
-        if log.is_behind(cursor.position) && !cursor.is_refuted {
-            return None;
-        }
-        match log.read(cursor.position) {
+        let read = match cursor.claim {
+            Claim::Open => return None,
+            Claim::None if log.is_behind(cursor.position) => return None,
+            Claim::None => log.read(cursor.position),
+            Claim::Refuted => Read::Gap { to: log.base(), reason: GapReason::Epoch, recorded: false },
+        };
+        match read {
             Read::Frame(frame) => {
                 cursor.position = frame.position();
                 self.stats.data_bytes += frame.bytes().len() as u64;
@@ -289,7 +304,7 @@ impl Channel {
             }
             Read::Gap { to, reason, .. } => {
                 let gap = Gap { channel: self.name.clone(), from: cursor.position, to, reason };
-                (cursor.position, cursor.is_refuted) = (to, false);
+                (cursor.position, cursor.claim) = (to, Claim::None);
                 self.stats.gaps += 1;
                 let bytes = ToPeer::Gap(gap).encode();
                 self.stats.control_bytes += bytes.len() as u64;
