@@ -4,7 +4,10 @@ export declare class PatternError extends Error {
     readonly name = "PatternError";
     constructor(text: string);
 }
-/** A topic pattern: words separated by dots, where `*` stands for one word and `#` for any number of words. */
+/**
+ * A topic pattern: words separated by dots, where `*` stands for one word and `#` for any number of words. A word may
+ * be empty, as the second of `a..b`; an empty text has no word.
+ */
 export declare class Pattern {
     #private;
     /** Throws {@link PatternError}. */
