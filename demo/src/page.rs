@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::ci_events::ci_event;
 
+mod guard;
 mod routes;
 
 use routes::Stage;

@@ -9,5 +9,5 @@ mod terminal;
 
 pub use clock::Clock;
 pub use process::{cpu_seconds, resident_bytes};
-pub use reconnect::{CEILING, FIRST_CEILING, Reconnect, STABLE};
+pub use reconnect::Reconnect;
 pub use terminal::stderr_has_colours;

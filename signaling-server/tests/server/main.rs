@@ -2,6 +2,7 @@
 
 mod broker;
 mod client;
+mod closing;
 mod configuration;
 mod documentation;
 mod http_api;

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{config::AmqpConfig, error::AmqpError, stats::AmqpStats, unreachable};
-use tiercast_platform::{Reconnect, STABLE};
+use tiercast_platform::Reconnect;
 
 /// Longest time to say goodbye to the broker at shutdown; unvalidated.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -125,7 +125,7 @@ impl Keeper {
         let mut reconnect = Reconnect::new();
         let mut connected_before = false;
         loop {
-            let reason = match self.connect().await {
+            let (reason, lasted) = match self.connect().await {
                 Ok((broker, events)) => {
                     info!(broker = %self.shown_url, "connected to the broker");
                     if connected_before {
@@ -133,15 +133,11 @@ impl Keeper {
                     }
                     connected_before = true;
                     let since = Instant::now();
-                    let reason = self.serve(broker, events).await;
-                    if since.elapsed() >= STABLE {
-                        reconnect.reset();
-                    }
-                    reason
+                    (self.serve(broker, events).await, since.elapsed())
                 }
-                Err(reason) => reason,
+                Err(reason) => (reason, Duration::ZERO),
             };
-            let delay = reconnect.next_delay();
+            let delay = reconnect.next_delay(lasted);
             warn!(%reason, retry_in_ms = delay.as_millis(), "not connected to the broker");
             self.link.send_replace(Link::Down(reason));
             sleep(delay).await;
