@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use support::{
-    CALM, CHILD, FakeVerifier, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence,
+    CALM, CHILD, FakeVerifier, Net, PARENT, bodies, channel, noise, pair, pair_with, relay, roots, sequence,
 };
 use tiercast_codec::{Code, Gap, GapReason, Message, Position, Since, ToPeer, WireMessage};
 use tiercast_mesh::{
@@ -213,16 +213,8 @@ fn a_child_takes_its_time_and_the_parent_stays_within_the_window() {
     child.log = LogLimits { bytes: 100_000, entries: 10_000 };
     let mut net = pair_with(roots(1), relay(4), child);
     net.set_reads(CHILD, false);
-    // Bodies that do not compress.
-    let mut noise = 1_u64;
-    for _ in 0..100 {
-        let body: Vec<u8> = std::iter::repeat_with(|| {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (noise >> 56) as u8
-        })
-        .take(10_000)
-        .collect();
-        net.publish([body]);
+    for number in 0..100 {
+        net.publish([noise(number, 10_000)]);
         net.run_for(Duration::from_millis(20));
     }
     net.run_for(Duration::from_secs(60));

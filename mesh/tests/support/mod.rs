@@ -283,6 +283,16 @@ impl Net {
         self.drain_peer(node);
     }
 
+    /// An application that does not read by itself takes the next event or gap. False if there is none.
+    pub fn read_one(&mut self, node: u64) -> bool {
+        let Some(state) = self.nodes.get_mut(&node) else { return false };
+        let delivery = state.peer.poll_delivery(&channel());
+        let has_read = delivery.is_some();
+        state.deliveries.extend(delivery);
+        self.drain_peer(node);
+        has_read
+    }
+
     /// Lets time pass.
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
@@ -621,6 +631,13 @@ pub const CHILD: u64 = 2;
 /// Bodies that tell their number.
 pub fn bodies(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|number| format!("body {number}").into_bytes()).collect()
+}
+
+/// A body that does not compress, the same for the same number.
+pub fn noise(number: u64, bytes: usize) -> Vec<u8> {
+    let mut body = vec![0; bytes];
+    ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut body);
+    body
 }
 
 /// A parent that is fed by the server, and a child that is fed by it.
