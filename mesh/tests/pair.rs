@@ -8,7 +8,9 @@ use bytes::Bytes;
 use support::{
     CALM, CHILD, FakeVerifier, Net, PARENT, bodies, channel, noise, pair, pair_with, relay, roots, sequence,
 };
-use tiercast_codec::{Code, Gap, GapReason, Message, Position, Since, ToPeer, WireMessage};
+use tiercast_codec::{
+    CHUNK_KIND, Code, FRAME_KIND, Gap, GapReason, Message, Position, Since, ToPeer, WireMessage,
+};
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate,
     hub::Place,
@@ -150,6 +152,32 @@ fn garbage_on_a_link_closes_that_link_and_nothing_else() {
         assert_eq!(net.nodes[&CHILD].peer.stats().malformed, 1, "{garbage:x?}");
         assert!(net.nodes[&CHILD].closed_with.is_none() && net.nodes[&PARENT].closed_with.is_none());
     }
+}
+
+#[test]
+fn regression_a_frame_between_the_chunks_of_another_is_malformed_at_once() {
+    let mut net = pair();
+    let (mut small, mut chunks) = (Bytes::new(), 0);
+    // In the place of the second chunk comes the frame before, and no chunk after that.
+    net.tamper = Some(Box::new(move |_, to, bytes| {
+        if to == CHILD && bytes[0] == FRAME_KIND {
+            small = bytes.clone();
+        }
+        chunks += u64::from(to == CHILD && bytes[0] == CHUNK_KIND);
+        match (bytes[0], chunks) {
+            (CHUNK_KIND, 2) => Some(small.clone()),
+            (CHUNK_KIND, 3..) => None,
+            _ => Some(bytes),
+        }
+    }));
+    net.publish(bodies(1));
+    net.run_until("caught up", Net::is_caught_up);
+    net.publish([noise(1, 50_000)]);
+    net.run_for(Duration::from_secs(3));
+    assert_eq!(net.nodes[&CHILD].peer.stats().malformed, 1);
+    let closed = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::MALFORMED };
+    assert!(net.nodes[&CHILD].statuses.contains(&closed));
+    assert_eq!(net.offsets(CHILD), sequence(2), "the server sent it");
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub struct Net {
     pub deaf: BTreeSet<u64>,
     /// Bytes that crossed links, by receiver.
     pub link_bytes: BTreeMap<u64, usize>,
+    /// What messages on links take beyond what the weather says.
+    pub link_delay: Duration,
     /// Writes down all that happens to one node.
     pub recorder: Option<trace::Recorder>,
     weather: Weather,
@@ -147,6 +149,7 @@ impl Net {
             blocked: BTreeSet::new(),
             deaf: BTreeSet::new(),
             link_bytes: BTreeMap::new(),
+            link_delay: Duration::ZERO,
             recorder: None,
             weather,
             queue: BTreeMap::new(),
@@ -520,7 +523,8 @@ impl Net {
     fn send(&mut self, connection: String, happening: Happening) {
         let (least, most) = self.weather.latency;
         let spread = (most - least).as_micros() as u64;
-        let arrival = self.now + least + Duration::from_micros(self.below(spread));
+        let delay = if matches!(happening, Happening::OnLink(..)) { self.link_delay } else { Duration::ZERO };
+        let arrival = self.now + least + delay + Duration::from_micros(self.below(spread));
         let earlier = self.last_arrival.entry(connection).or_default();
         *earlier = arrival.max(*earlier);
         let arrival = *earlier;
