@@ -2,6 +2,8 @@
 //!
 //! Unknown fields are ignored, so that fields can be added. The field `type` names the message.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -26,6 +28,8 @@ message_family! {
         Feed(Feed) = "feed",
         /// Says that the parent feeds the subscription now, so that the server may stop.
         Fed(Fed) = "fed",
+        /// Says how far a subscription is, so that the server may send more.
+        At(ChannelAt) = "at",
         /// A step of the negotiation of a link, for the other end.
         Signal(SignalMessage) = "signal",
         /// Says that a link is gone, and why.
@@ -88,6 +92,8 @@ pub struct Subscribe {
     /// Where to start; `now` if absent.
     #[serde(default)]
     pub since: Since,
+    /// How far the server may run ahead of the last position that it heard, in bytes of frames.
+    pub window_bytes: NonZeroU32,
     /// What the peer can do for others. Absent: it takes no part in the mesh and the server feeds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
@@ -128,6 +134,8 @@ pub struct Feed {
     pub channel: ChannelName,
     /// What the peer has.
     pub position: Position,
+    /// As in [`Subscribe`].
+    pub window_bytes: NonZeroU32,
     /// The link that failed, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkId>,
@@ -142,6 +150,15 @@ pub struct Fed {
     pub channel: ChannelName,
     /// The link that feeds it.
     pub link: LinkId,
+}
+
+/// Says how far a subscription is. The server stays within a window beyond it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelAt {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What the peer has.
+    pub position: Position,
 }
 
 /// A step of the negotiation of a link.

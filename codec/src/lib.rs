@@ -47,7 +47,7 @@ mod token;
 pub use channel::{ChannelId, ChannelName, ChannelNameError};
 pub use code::Code;
 pub use control::{
-    Assign, ErrorMessage, Expect, Fed, Feed, Gap, GapReason, Hello, Lost, NodeKind, PROTOCOL_VERSION, Ping,
+    Assign, ChannelAt, ErrorMessage, Expect, Fed, Feed, Gap, GapReason, Hello, Lost, NodeKind, PROTOCOL_VERSION, Ping,
     Place, Pong, Relay, Report, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer, Unsubscribe,
     Unsubscribed, Welcome,
 };

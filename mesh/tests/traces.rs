@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use support::{
-    CALM, Net, channel, relay, roots,
+    CALM, Net, channel, noise, relay, roots,
     trace::{Recorder, config_from, config_json, input_from, target_from},
 };
 use tiercast_codec::{
@@ -35,7 +35,6 @@ struct Scenario {
 fn scenarios() -> Vec<Scenario> {
     let small = || PeerConfig {
         window_bytes: 4_096,
-        ack_bytes: 1_024,
         log: LogLimits { bytes: 40_000, entries: 64 },
         ..relay(2)
     };
@@ -53,12 +52,35 @@ fn scenarios() -> Vec<Scenario> {
             relay(0),
             reconnect,
         ),
-        scenario("child", "assigned to a parent, caught up, acknowledging, the parent dies", small(), child),
+        scenario(
+            "child",
+            "assigned to a parent, caught up, saying how far it is, the parent dies",
+            small(),
+            child,
+        ),
+        scenario(
+            "ahead",
+            "a child whose parent sends nothing but what the server has sent already",
+            small(),
+            ahead,
+        ),
         scenario(
             "parent",
-            "serving a child within its window: small frames together, a large one in chunks, heads",
+            "serving a child within the child's window: small frames together, a large one in chunks, heads",
             small(),
             parent,
+        ),
+        scenario(
+            "overtaken",
+            "a parent goes on where its child says that it is: the server was faster",
+            small(),
+            overtaken,
+        ),
+        scenario(
+            "chunks",
+            "a link message between the chunks of a frame, and a frame between them",
+            small(),
+            chunks,
         ),
         scenario(
             "relay",
@@ -75,9 +97,15 @@ fn scenarios() -> Vec<Scenario> {
         ),
         scenario(
             "slow",
-            "an application that stops reading for a while, with a parent and a child",
+            "an application that stops reading for a while, with a parent that waits and a child that goes",
             PeerConfig { log: LogLimits { bytes: 6_000, entries: 64 }, ..small() },
             slow,
+        ),
+        scenario(
+            "full",
+            "an application that stops reading, and a log with no room for what is under way",
+            PeerConfig { log: LogLimits { bytes: 40_000, entries: 8 }, ..small() },
+            full,
         ),
         scenario(
             "picky",
@@ -175,19 +203,85 @@ fn parent(net: &mut Net, config: PeerConfig) {
     join_subject(net, config);
     net.run_until("placed", |net| net.is_settled(SUBJECT));
     publish(net, bodies(6, 100));
-    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    let narrow = PeerConfig { window_bytes: 4_096, ..relay(0) };
+    net.join_with(CHILD, Peer::new(narrow, Box::new(Ed25519)), Since::Earliest);
     net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
     publish(net, bodies(20, 500));
-    let mut noise = 1_u32;
-    let mut large = vec![0; 20_000];
-    for byte in &mut large {
-        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        *byte = (noise >> 24) as u8;
-    }
-    publish(net, vec![large]);
+    publish(net, vec![noise(1, 20_000)]);
     net.run_for(Duration::from_secs(5));
     net.disconnect(CHILD);
     net.run_for(ms(100));
+}
+
+/// Both are at the beginning when the child says so; when the parent hears it, the server has brought both to the end.
+fn join_late(net: &mut Net, join_child: impl FnOnce(&mut Net)) {
+    net.link_delay = ms(200);
+    join_child(net);
+    net.run_for(ms(20));
+    for number in 0..30 {
+        net.publish([noise(number, 400)]);
+        net.run_for(ms(3));
+    }
+    net.run_for(ms(1_000));
+    net.link_delay = Duration::ZERO;
+    publish(net, bodies(3, 100));
+}
+
+fn ahead(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(1));
+    join_late(net, |net| join_subject(net, config));
+    let stats = net.nodes[&SUBJECT].peer.stats();
+    assert!(stats.duplicates > 5, "{stats:?}");
+    assert_eq!(net.parent(SUBJECT), Some(PARENT));
+}
+
+fn overtaken(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.run_until("placed", |net| net.is_settled(SUBJECT));
+    let narrow = PeerConfig { window_bytes: 4_096, ..relay(0) };
+    join_late(net, |net| net.join_with(CHILD, Peer::new(narrow, Box::new(Ed25519)), Since::Earliest));
+    let stats = net.nodes[&CHILD].peer.stats();
+    assert!((5..20).contains(&stats.duplicates), "{stats:?}");
+    assert_eq!(net.parent(CHILD), Some(SUBJECT));
+}
+
+/// What a parent has to say on a link until it has nothing more. None of it arrives.
+fn intercept(net: &mut Net, bodies: [Vec<u8>; 2]) -> Vec<Bytes> {
+    let (sender, intercepted) = std::sync::mpsc::channel();
+    net.tamper = Some(Box::new(move |_, to, bytes| {
+        if to != SUBJECT || bytes[0] >= 0x80 {
+            return Some(bytes);
+        }
+        sender.send(bytes).unwrap();
+        None
+    }));
+    for body in bodies {
+        net.publish([body]);
+        net.run_for(ms(20));
+    }
+    net.tamper = None;
+    intercepted.iter().collect()
+}
+
+fn chunks(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(1));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    let link = net.link(SUBJECT).expect("it has a parent");
+    let mut messages = intercept(net, [noise(1, 100), noise(2, 40_000)]);
+    assert_eq!(messages.iter().map(|message| message[0]).collect::<Vec<_>>(), [1, 3, 3, 3]);
+    messages.insert(2, LinkMessage::Ping(Ping { time_us: 1 }).encode());
+    for bytes in messages {
+        net.peer(SUBJECT, Input::LinkData(link, bytes));
+    }
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.parent(SUBJECT), Some(PARENT));
+    let messages = intercept(net, [noise(3, 100), noise(4, 40_000)]);
+    for number in [0, 1, 0] {
+        net.peer(SUBJECT, Input::LinkData(link, messages[number].clone()));
+    }
+    assert_eq!(net.nodes[&SUBJECT].peer.stats().malformed, 1);
+    net.run_until("caught up", Net::is_caught_up);
 }
 
 fn relay_between(net: &mut Net, config: PeerConfig) {
@@ -260,14 +354,16 @@ fn strangers(net: &mut Net, config: PeerConfig) {
     net.join_with(CHILD + 1, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
     net.run_for(Duration::from_secs(15));
     net.kill(CHILD + 1);
-    // A child that acknowledges so rarely that the log moves on without it.
-    let lazy = PeerConfig { ack_bytes: 1 << 20, link_heartbeat: Duration::from_secs(5), ..relay(0) };
+    // A child whose application stops for so long that the log moves on without it.
+    let lazy = PeerConfig { log: LogLimits { bytes: 8_000, entries: 64 }, ..relay(0) };
     net.join_with(CHILD + 2, Peer::new(lazy, Box::new(Ed25519)), Since::Earliest);
     net.run_until("linked", |net| net.parent(CHILD + 2) == Some(SUBJECT));
+    net.set_reads(CHILD + 2, false);
     for body in bodies(80, 2_000) {
         net.publish([body]);
         net.run_for(ms(40));
     }
+    net.set_reads(CHILD + 2, true);
     net.run_until("caught up", Net::is_caught_up);
 }
 
@@ -283,13 +379,28 @@ fn slow(net: &mut Net, config: PeerConfig) {
         net.run_for(ms(20));
     }
     net.run_for(ms(500));
-    // Our place below the parent is free again.
-    net.kill(CHILD);
     net.source(SourceUpdate::Opened(Position::new(8, -1)));
     net.set_reads(SUBJECT, true);
     publish(net, bodies(3, 100));
-    net.run_until("linked again", |net| net.parent(SUBJECT) == Some(PARENT));
+    assert_eq!(net.parent(SUBJECT), Some(PARENT));
+    net.run_until("linked again", |net| net.parent(CHILD) == Some(SUBJECT));
     publish(net, bodies(3, 100));
+}
+
+fn full(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(1));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    net.set_reads(SUBJECT, false);
+    for body in bodies(30, 50) {
+        net.publish([body]);
+        net.run_for(ms(20));
+    }
+    net.set_reads(SUBJECT, true);
+    publish(net, bodies(3, 100));
+    net.run_until("linked again", |net| net.parent(SUBJECT) == Some(PARENT));
+    assert_eq!(net.nodes[&SUBJECT].peer.stats().feeds, 1);
+    assert_eq!(net.offsets(SUBJECT), (0..33).collect::<Vec<_>>());
 }
 
 fn picky(net: &mut Net, config: PeerConfig) {

@@ -1,6 +1,6 @@
 //! One channel of the hub: its log, the batch that is being filled, and who is fed by the server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use bytes::Bytes;
 use tiercast_codec::{
@@ -9,7 +9,7 @@ use tiercast_codec::{
 };
 
 use super::{ChannelStats, CommandError, HubConfig, tree::Tree};
-use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch};
+use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch, cursor::Cursor};
 
 /// A channel of the hub.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Channel {
     pub(super) log: Option<FrameLog>,
     batch: Batch,
     /// The peers that the server feeds, and how far each is.
-    fed: BTreeMap<PeerId, Cursor>,
+    fed: BTreeMap<PeerId, Fed>,
     head: Option<Head>,
     last_said: Time,
 }
@@ -41,12 +41,10 @@ pub enum SourceState {
     },
 }
 
-/// How far the server has fed a peer.
-#[derive(Debug, Clone, Copy)]
-struct Cursor {
-    position: Position,
-    /// The time of the last head that was sent to it.
-    head_time_us: u64,
+/// A peer that the server feeds.
+#[derive(Debug)]
+struct Fed {
+    cursor: Cursor,
     /// Whether heads are sent to it: only to those who may pass them on.
     wants_heads: bool,
 }
@@ -211,9 +209,22 @@ impl Channel {
         })
     }
 
-    /// The server feeds `peer` from `position` on.
-    pub(super) fn feed(&mut self, peer: PeerId, position: Position, wants_heads: bool) {
-        self.fed.insert(peer, Cursor { position, head_time_us: 0, wants_heads });
+    /// The server feeds `peer` from `position` on, at most a window ahead of what it acknowledges.
+    pub(super) fn feed(
+        &mut self,
+        peer: PeerId,
+        position: Position,
+        window_bytes: NonZeroU32,
+        wants_heads: bool,
+    ) {
+        self.fed.insert(peer, Fed { cursor: Cursor::new(position, window_bytes), wants_heads });
+    }
+
+    /// A peer says how far it is. False if the server does not feed it.
+    pub(super) fn acknowledge(&mut self, peer: PeerId, position: Position) -> bool {
+        let (Some(fed), Some(log)) = (self.fed.get_mut(&peer), &self.log) else { return false };
+        fed.cursor.acknowledge(log, position);
+        true
     }
 
     /// The server feeds `peer` no longer.
@@ -243,28 +254,24 @@ impl Channel {
 
     /// The next bytes for a peer that the server feeds.
     pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
-        let cursor = self.fed.get_mut(&peer)?;
+        let Fed { cursor, wants_heads } = self.fed.get_mut(&peer)?;
         let log = self.log.as_ref()?;
-        match log.read(cursor.position) {
+        match cursor.read(log) {
             Read::Frame(frame) => {
-                cursor.position = frame.position();
+                cursor.sent(frame);
                 self.stats.data_bytes += frame.bytes().len() as u64;
                 Some(frame.bytes().clone())
             }
             Read::Gap { to, reason, .. } => {
-                let gap = Gap { channel: self.name.clone(), from: cursor.position, to, reason };
-                cursor.position = to;
+                let gap = Gap { channel: self.name.clone(), from: cursor.position(), to, reason };
+                cursor.skip(to);
                 self.stats.gaps += 1;
                 let bytes = ToPeer::Gap(gap).encode();
                 self.stats.control_bytes += bytes.len() as u64;
                 Some(bytes)
             }
             Read::UpToDate => {
-                let head = self.head.as_ref()?;
-                if !cursor.wants_heads || head.time_us <= cursor.head_time_us {
-                    return None;
-                }
-                cursor.head_time_us = head.time_us;
+                let head = cursor.next_head(self.head.as_ref().filter(|_| *wants_heads))?;
                 self.stats.control_bytes += head.bytes().len() as u64;
                 Some(head.bytes().clone())
             }

@@ -1,7 +1,7 @@
 //! The hub and what its sessions say.
 
 use tiercast_codec::{
-    BEFORE_FIRST, ChannelId, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
+    BEFORE_FIRST, ChannelAt, ChannelId, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
     PROTOCOL_VERSION, Ping, Pong, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
     Unsubscribed, Welcome, WireMessage,
 };
@@ -55,6 +55,7 @@ impl Hub {
                     channel.starve(peer);
                 }
             }
+            ToHub::At(at) => self.on_at(now, session, &at),
             ToHub::Signal(signal) => self.on_signal(session, signal),
             ToHub::Report(report) => {
                 if let Some(id) = self.links.get(&report.link).copied() {
@@ -122,7 +123,7 @@ impl Hub {
         };
         state.channels.push(id);
         channel.stats.direct_data_bytes += channel.backlog_bytes(start);
-        channel.feed(peer, start, subscribe.relay.is_some());
+        channel.feed(peer, start, subscribe.window_bytes, subscribe.relay.is_some());
         let answer = Subscribed {
             id: subscribe.id,
             channel: subscribe.channel,
@@ -146,10 +147,20 @@ impl Hub {
         }
         channel.stats.orphans += u64::from(!channel.feeds(peer));
         let wants_heads = channel.tree.is_relay(peer);
-        channel.feed(peer, feed.position, wants_heads);
+        channel.feed(peer, feed.position, feed.window_bytes, wants_heads);
         self.count_accusation(id, feed.code);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
         announce(&mut self.sessions, &mut self.outputs, session);
+    }
+
+    /// A peer can take more.
+    pub(super) fn on_at(&mut self, now: Time, session: SessionId, at: &ChannelAt) {
+        let (id, peer) = (at.channel.id(), peer_of(session));
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if channel.acknowledge(peer, at.position) {
+            announce(&mut self.sessions, &mut self.outputs, session);
+        }
+        self.with_tree(id, |tree, context| tree.keeps_up(now, peer, context));
     }
 
     pub(super) fn on_signal(&mut self, session: SessionId, message: SignalMessage) {

@@ -110,6 +110,8 @@ pub struct Net {
     pub deaf: BTreeSet<u64>,
     /// Bytes that crossed links, by receiver.
     pub link_bytes: BTreeMap<u64, usize>,
+    /// What messages on links take beyond what the weather says.
+    pub link_delay: Duration,
     /// Writes down all that happens to one node.
     pub recorder: Option<trace::Recorder>,
     weather: Weather,
@@ -147,6 +149,7 @@ impl Net {
             blocked: BTreeSet::new(),
             deaf: BTreeSet::new(),
             link_bytes: BTreeMap::new(),
+            link_delay: Duration::ZERO,
             recorder: None,
             weather,
             queue: BTreeMap::new(),
@@ -281,6 +284,16 @@ impl Net {
             state.reads = reads;
         }
         self.drain_peer(node);
+    }
+
+    /// An application that does not read by itself takes the next event or gap. False if there is none.
+    pub fn read_one(&mut self, node: u64) -> bool {
+        let Some(state) = self.nodes.get_mut(&node) else { return false };
+        let delivery = state.peer.poll_delivery(&channel());
+        let has_read = delivery.is_some();
+        state.deliveries.extend(delivery);
+        self.drain_peer(node);
+        has_read
     }
 
     /// Lets time pass.
@@ -510,7 +523,8 @@ impl Net {
     fn send(&mut self, connection: String, happening: Happening) {
         let (least, most) = self.weather.latency;
         let spread = (most - least).as_micros() as u64;
-        let arrival = self.now + least + Duration::from_micros(self.below(spread));
+        let delay = if matches!(happening, Happening::OnLink(..)) { self.link_delay } else { Duration::ZERO };
+        let arrival = self.now + least + delay + Duration::from_micros(self.below(spread));
         let earlier = self.last_arrival.entry(connection).or_default();
         *earlier = arrival.max(*earlier);
         let arrival = *earlier;
@@ -621,6 +635,13 @@ pub const CHILD: u64 = 2;
 /// Bodies that tell their number.
 pub fn bodies(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|number| format!("body {number}").into_bytes()).collect()
+}
+
+/// A body that does not compress, the same for the same number.
+pub fn noise(number: u64, bytes: usize) -> Vec<u8> {
+    let mut body = vec![0; bytes];
+    ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut body);
+    body
 }
 
 /// A parent that is fed by the server, and a child that is fed by it.
