@@ -4,7 +4,7 @@
 //! nobody waits for the tree. A parent's tier is always one less than its child's; a peer that moves takes
 //! its subtree along and never goes below a member of it, so that no cycle can arise.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha12Rng;
 use tiercast_codec::{Code, LinkId, PeerId, Relay, Token};
@@ -13,11 +13,15 @@ use super::HubConfig;
 use crate::{Time, timers::Timers};
 
 mod filling;
+mod index;
 mod judgment;
 mod links;
 mod places;
 mod record;
+#[cfg(test)]
+mod storm;
 
+use index::{Entry, Index};
 use links::{Age, Link};
 use places::Node;
 pub use places::{Place, TreeNode};
@@ -29,11 +33,10 @@ pub(crate) struct Tree {
     links: BTreeMap<LinkId, Link>,
     /// The last links that ended: both ends have something to say about that, and not at the same time.
     ended: BTreeMap<LinkId, Link>,
-    /// Peers that can take a child, best first: smallest tier, then fewest children, then oldest.
-    open: BTreeSet<(u32, usize, PeerId)>,
-    waiting: BTreeSet<PeerId>,
+    index: Index,
     relays: usize,
-    roots: usize,
+    /// The number of the next peer that is parked.
+    next_parked: u64,
     timers: Timers<Timer>,
     actions: Vec<Action>,
 }
@@ -76,9 +79,9 @@ impl Tree {
         let children_max = context.config.children_max;
         let relay = relay.map(|relay| Relay { children_max: relay.children_max.min(children_max), ..relay });
         self.nodes.insert(peer, Node::new(relay));
+        self.refresh(peer);
         if relay.is_some() {
             self.relays += 1;
-            self.waiting.insert(peer);
             self.fill(now, context);
         } else {
             self.actions.push(Action::Placed { peer, tier: 0 });
@@ -94,15 +97,11 @@ impl Tree {
             self.abandon(link, Code::LOST);
         }
         self.detach(peer, Code::LOST);
-        self.unroot(peer);
-        self.waiting.remove(&peer);
         self.timers.clear(Timer::Retry(peer));
         self.timers.clear(Timer::Pardon(peer));
         if let Some(node) = self.nodes.remove(&peer) {
             self.relays -= usize::from(node.relay.is_some());
-            if let Some((tier, load)) = node.open_as {
-                self.open.remove(&(tier, load, peer));
-            }
+            self.index.update(peer, node.entry, Entry::default());
         }
         self.fill(now, context);
     }
@@ -151,7 +150,7 @@ impl Tree {
         };
         if !is_fed_by_the_server {
             self.detach(peer, Code::REPLACED);
-            self.wait(peer);
+            self.put(peer, Place::Waiting);
             self.retreat_if_due(now, peer, context.config);
         }
         self.fill(now, context);
@@ -190,8 +189,9 @@ impl Tree {
                 }
                 Timer::Retry(peer) => {
                     if self.nodes.get(&peer).is_some_and(|node| node.place == Place::Direct) {
-                        self.wait(peer);
+                        self.put(peer, Place::Waiting);
                     }
+                    self.unpark(peer);
                     self.fill(now, context);
                 }
                 Timer::Pardon(peer) => {

@@ -55,7 +55,7 @@ impl Tree {
         let mut token = Token::default();
         context.rng.fill_bytes(&mut token.0);
         self.links.insert(link, Link::new(parent, child));
-        self.node(child).place = Place::Linking(link);
+        self.put(child, Place::Linking(link));
         self.node(parent).children.insert(link);
         self.refresh(parent);
         self.timers.set(Timer::LinkSetup(link), now + context.config.link_setup);
@@ -89,10 +89,9 @@ impl Tree {
         self.actions.push(Action::Lost { peer: child, link, code });
         self.unlink(link);
         if self.nodes[&child].place == Place::Child(link) {
-            self.node(child).place = Place::Orphan;
-            self.refresh(child);
+            self.put(child, Place::Orphan);
         } else {
-            self.wait(child);
+            self.put(child, Place::Waiting);
         }
     }
 
@@ -103,6 +102,10 @@ impl Tree {
         let parent = state.parent;
         self.node(parent).children.remove(&link);
         self.refresh(parent);
+        // Whoever stood above the child may be below it from now on.
+        if let Some(top) = self.upwards(parent).last() {
+            self.unpark(top);
+        }
         self.actions.push(Action::Ended);
         self.ended.insert(link, state);
         if self.ended.len() > ENDED_MAX

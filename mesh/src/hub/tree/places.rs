@@ -1,10 +1,10 @@
-//! Where each peer of a tree stands, and what follows from that: its tier, and who has room for a child.
+//! Where each peer of a tree stands, and what follows from that: its tier, and under what it is found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tiercast_codec::{LinkId, PeerId, Relay};
 
-use super::{Action, Timer, Tree, record::Record};
+use super::{Action, Timer, Tree, index::Entry, record::Record};
 use crate::{Time, hub::HubConfig};
 
 /// Where a peer stands in the tree.
@@ -48,8 +48,12 @@ pub(super) struct Node {
     pub(super) place: Place,
     pub(super) tier: u32,
     pub(super) children: BTreeSet<LinkId>,
-    /// Its key in `open`, if it is there.
-    pub(super) open_as: Option<(u32, usize)>,
+    /// Under what it is found now.
+    pub(super) entry: Entry,
+    /// Its number among the parked, if it waits and none of the open parents will do.
+    pub(super) parked_as: Option<u64>,
+    /// The parked with smaller numbers have been offered its places.
+    pub(super) offered_until: u64,
     pub(super) record: Record,
     /// It gets no children for a while: it was accused of sending what cannot be right, or could not be reached.
     pub(super) is_suspended: bool,
@@ -67,22 +71,21 @@ impl Tree {
                 _ => None,
             },
             place: node.place,
-            tier: if matches!(node.place, Place::Root | Place::Child(_)) { node.tier } else { 0 },
+            tier: node.shown_tier(),
             relay: node.relay,
             children: node.children.len(),
         })
     }
 
-    pub(super) fn wait(&mut self, peer: PeerId) {
-        self.node(peer).place = Place::Waiting;
-        self.waiting.insert(peer);
-        self.refresh(peer);
+    /// How many peers stand in each tier; those far down are counted together.
+    pub(crate) fn peers_by_tier(&self) -> &BTreeMap<u32, usize> {
+        &self.index.tiers
     }
 
-    pub(super) fn unroot(&mut self, peer: PeerId) {
-        if self.nodes.get(&peer).is_some_and(|node| node.place == Place::Root) {
-            self.roots -= 1;
-        }
+    /// Moves a peer to another place; `settle` says what follows for those below it.
+    pub(super) fn put(&mut self, peer: PeerId, place: Place) {
+        self.node(peer).place = place;
+        self.refresh(peer);
     }
 
     /// Gives a peer its tier, and everybody below it theirs.
@@ -101,18 +104,15 @@ impl Tree {
         }
     }
 
-    /// Brings `open` up to date with a peer.
+    /// Brings the index up to date with a peer.
     pub(super) fn refresh(&mut self, peer: PeerId) {
         let Some(node) = self.nodes.get_mut(&peer) else { return };
-        let settled = matches!(node.place, Place::Root | Place::Child(_));
-        let free = node.may_have_children() && node.children.len() < node.children_max();
-        let open_as = (settled && free).then_some((node.tier, node.children.len()));
-        if let Some((tier, load)) = std::mem::replace(&mut node.open_as, open_as) {
-            self.open.remove(&(tier, load, peer));
+        if !node.awaits_parent() {
+            node.parked_as = None;
         }
-        if let Some((tier, load)) = open_as {
-            self.open.insert((tier, load, peer));
-        }
+        let entry = node.found_under();
+        let old = std::mem::replace(&mut node.entry, entry);
+        self.index.update(peer, old, entry);
     }
 
     /// A peer that waits for a parent stays with the server for a while if too many links failed it.
@@ -121,8 +121,7 @@ impl Tree {
         if node.place == Place::Waiting
             && let Some(wait) = node.record.retreat(config)
         {
-            node.place = Place::Direct;
-            self.waiting.remove(&peer);
+            self.put(peer, Place::Direct);
             self.timers.set(Timer::Retry(peer), now + wait);
             self.actions.push(Action::Placed { peer, tier: 0 });
         }
@@ -136,18 +135,47 @@ impl Node {
             place: if relay.is_some() { Place::Waiting } else { Place::Direct },
             tier: 0,
             children: BTreeSet::new(),
-            open_as: None,
+            entry: Entry::default(),
+            parked_as: None,
+            offered_until: 0,
             record: Record::default(),
             is_suspended: false,
             is_lagging: false,
         }
     }
 
-    pub(super) fn children_max(&self) -> usize {
+    fn children_max(&self) -> usize {
         self.relay.map_or(0, |relay| relay.children_max.into())
     }
 
     pub(super) fn may_have_children(&self) -> bool {
         self.children_max() > 0 && !self.is_suspended && !self.is_lagging
+    }
+
+    /// Whether it has a place where it can have children.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.place, Place::Root | Place::Child(_))
+    }
+
+    pub(super) fn awaits_parent(&self) -> bool {
+        self.place == Place::Waiting && !self.is_lagging
+    }
+
+    pub(super) fn shown_tier(&self) -> u32 {
+        if self.is_settled() { self.tier } else { 0 }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.may_have_children() && self.children.len() < self.children_max()
+    }
+
+    fn found_under(&self) -> Entry {
+        Entry {
+            open_as: (self.is_settled() && self.has_room()).then_some((self.tier, self.children.len())),
+            is_queued: self.awaits_parent() && self.parked_as.is_none(),
+            parked_as: self.parked_as,
+            is_candidate: self.place == Place::Waiting && self.may_have_children(),
+            tier: Some(self.shown_tier()),
+        }
     }
 }
