@@ -14,7 +14,7 @@ use support::{
 };
 use tiercast_codec::{
     Assign, At, ChannelName, Code, Ed25519, Event, Expect, Gap, GapReason, Joined, LinkId, LinkMessage,
-    Message, PeerId, Ping, Position, Sealer, SigningKey, Since, ToPeer, Token, WireMessage, chunks,
+    Message, PeerId, Ping, Position, Sealer, SigningKey, Since, ToPeer, Token, WireMessage,
 };
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate, Time,
@@ -33,11 +33,8 @@ struct Scenario {
 }
 
 fn scenarios() -> Vec<Scenario> {
-    let small = || PeerConfig {
-        window_bytes: 4_096,
-        log: LogLimits { bytes: 40_000, entries: 64 },
-        ..relay(2)
-    };
+    let small =
+        || PeerConfig { window_bytes: 4_096, log: LogLimits { bytes: 40_000, entries: 64 }, ..relay(2) };
     let scenario = |name, description, config, play| Scenario { name, description, config, play };
     vec![
         scenario(
@@ -506,7 +503,7 @@ fn manners(net: &mut Net, config: PeerConfig) {
     assert_eq!(net.gaps(SUBJECT).len(), 1);
 
     let frame = frame(&channel(), 2);
-    let chunk = chunks(&frame).next().expect("a chunk");
+    let chunk = tiercast_codec::chunks(&frame).next().expect("a chunk");
     net.peer(SUBJECT, Input::SessionData(chunk));
     assert_eq!(net.nodes[&SUBJECT].closed_with, Some(Code::UNEXPECTED));
 }
