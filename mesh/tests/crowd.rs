@@ -4,6 +4,7 @@ mod support;
 
 use std::{
     collections::VecDeque,
+    num::NonZeroU32,
     time::{Duration, Instant},
 };
 
@@ -55,7 +56,8 @@ impl Crowd {
             let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "crowd".into() };
             self.hub.handle(self.now, Input::SessionOpened(session)).unwrap();
             self.say(session, &ToHub::Hello(hello));
-            let subscribe = Subscribe { id: 2, channel: channel(), since: Since::Now, relay };
+            let window_bytes = NonZeroU32::MAX;
+            let subscribe = Subscribe { id: 2, channel: channel(), since: Since::Now, window_bytes, relay };
             self.say(session, &ToHub::Subscribe(subscribe));
         }
     }
