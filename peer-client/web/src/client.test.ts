@@ -260,13 +260,13 @@ inFakeTime("a server that says nothing for three heartbeats is left, and connect
 
 inFakeTime("the statistics tell who we are and how far", async () => {
   const page = new Page();
-  const subscription = page.client.subscribe(CHANNEL, { since: "0-3" });
+  const subscription = page.client.subscribe(CHANNEL, { since: "1-3" });
   await pass();
   const stats = page.client.stats();
   assert.equal(stats.peer, 1);
   assert.ok(Math.abs(stats.clockOffsetUs ?? Infinity) < 1_000_000);
   assert.deepEqual(stats.channels, [
-    { channel: CHANNEL, position: { epoch: 0, offset: 3 }, tier: 0, parent: undefined, children: [] },
+    { channel: CHANNEL, position: { epoch: 1, offset: 3 }, tier: 0, parent: undefined, children: [] },
   ]);
   subscription.unsubscribe();
   page.client.close();
