@@ -24,8 +24,8 @@ mod subscription;
 
 pub use api::{CommandError, Input, Output, Status, Target};
 pub use config::PeerConfig;
-pub use link::bye;
 use link::Link;
+pub use link::bye;
 use links::Tell;
 pub use reader::Delivery;
 use session::Refusal;

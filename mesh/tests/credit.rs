@@ -5,7 +5,9 @@ mod support;
 
 use std::{num::NonZeroU32, time::Duration};
 
-use support::{CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, noise, pair_with, relay, roots, sequence};
+use support::{
+    CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, noise, pair_with, relay, roots, sequence,
+};
 use tiercast_codec::{
     ChannelAt, Gap, GapReason, Hello, Item, PROTOCOL_VERSION, Pong, Position, SessionId, Since, Subscribe,
     ToHub, ToPeer, WireMessage,
@@ -284,7 +286,8 @@ impl Silent {
         for number in 0..1_000 {
             silent.wait(Duration::from_millis(10));
             let body = noise(number, EVENT_BYTES).into();
-            silent.source(SourceUpdate::Messages(vec![tiercast_codec::Message { body, ..Default::default() }]));
+            silent
+                .source(SourceUpdate::Messages(vec![tiercast_codec::Message { body, ..Default::default() }]));
         }
         silent.wait(Duration::from_millis(10));
         assert_eq!(silent.hub.position(&channel()), Some(Position::new(7, 999)));

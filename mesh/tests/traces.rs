@@ -32,11 +32,8 @@ struct Scenario {
 }
 
 fn scenarios() -> Vec<Scenario> {
-    let small = || PeerConfig {
-        window_bytes: 4_096,
-        log: LogLimits { bytes: 40_000, entries: 64 },
-        ..relay(2)
-    };
+    let small =
+        || PeerConfig { window_bytes: 4_096, log: LogLimits { bytes: 40_000, entries: 64 }, ..relay(2) };
     let scenario = |name, description, config, play| Scenario { name, description, config, play };
     vec![
         scenario(
