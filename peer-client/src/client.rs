@@ -40,9 +40,9 @@ pub struct ClientOptions {
     pub relay: bool,
     /// What it keeps of a channel for its children, and for a slow application. Default 8 MiB.
     pub log_bytes: usize,
-    /// How far it runs ahead of what a child has acknowledged. Default 256 KiB: a round trip of 100 ms at 20 Mbit/s.
-    /// Children acknowledge after 64 KiB; less counts as that, since they would wait for each other.
-    pub window_bytes: usize,
+    /// How far those who feed it may run ahead of what it has said that it has, in bytes of events: a slow application
+    /// costs them so much. At most a quarter of the log. Default 256 KiB: a round trip of 100 ms at 20 Mbit/s.
+    pub window_bytes: u32,
     /// How it connects to other peers.
     pub links: LinkSettings,
     /// Program and version, for the server's operator.
@@ -69,7 +69,7 @@ impl ClientOptions {
             client: self.client.clone(),
             relay: self.relay.then_some(Relay { node: NodeKind::Native, children_max: self.children_max }),
             log: LogLimits { bytes: self.log_bytes, ..default.log },
-            window_bytes: self.window_bytes.max(default.ack_bytes),
+            window_bytes: self.window_bytes,
             link_setup: self.links.connect_timeout,
             ..default
         }
@@ -334,11 +334,5 @@ mod tests {
         let options = ClientOptions { log_bytes: 1 << 20, window_bytes: 1 << 19, ..ClientOptions::default() };
         let config = options.peer_config();
         assert_eq!((config.log.bytes, config.window_bytes), (1 << 20, 1 << 19));
-        assert_eq!(config.ack_bytes, PeerConfig::default().ack_bytes, "it is not the parent's to choose");
-        let config = ClientOptions { window_bytes: 1, ..ClientOptions::default() }.peer_config();
-        assert_eq!(
-            config.window_bytes, config.ack_bytes,
-            "a child acknowledges before the parent has to wait"
-        );
     }
 }

@@ -137,15 +137,21 @@ impl Driver {
     /// Does what the core wants until it wants nothing more.
     fn drive(&mut self) {
         loop {
-            while let Some(output) = self.peer.poll_output() {
-                self.do_output(output);
-            }
+            self.do_outputs();
             self.deliver();
+            // What was read made room, also where it gave nothing, and the core may have to say so.
+            self.do_outputs();
             if !self.transmit() {
                 break;
             }
         }
         self.publish_standing();
+    }
+
+    fn do_outputs(&mut self) {
+        while let Some(output) = self.peer.poll_output() {
+            self.do_output(output);
+        }
     }
 
     fn input(&mut self, input: Input) {

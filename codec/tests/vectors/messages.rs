@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, num::NonZeroU32};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tiercast_codec::{
-    Assign, At, BEFORE_FIRST, Bye, ChannelAt, ChannelName, Code, ErrorMessage, Expect, Fed, Feed, FixedBytes, Gap,
-    GapReason, Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, Lost, NUMBER_MAX, NodeKind, PeerId,
-    Ping, Place, Pong, Position, Relay, Report, SessionId, Signal, SignalMessage, Since, Subscribe,
+    Assign, At, BEFORE_FIRST, Bye, ChannelAt, ChannelName, Code, ErrorMessage, Expect, Fed, Feed, FixedBytes,
+    Gap, GapReason, Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, Lost, NUMBER_MAX, NodeKind,
+    PeerId, Ping, Place, Pong, Position, Relay, Report, SessionId, Signal, SignalMessage, Since, Subscribe,
     Subscribed, ToHub, ToPeer, Unsubscribe, Unsubscribed, Welcome, WireMessage,
 };
 
@@ -246,10 +246,8 @@ fn unusual() -> Vec<Value> {
     let nested = map(&[("deeper", vec![0x93, 0x01, 0xc4, 0x01, 0xff, 0x80])]);
     let position = map(&[("hint", text("?")), ("offset", vec![0xff]), ("epoch", vec![0x01])]);
     let wide = |value: u64| [vec![0xcf], value.to_be_bytes().to_vec()].concat();
-    let wide_position = map(&[
-        ("epoch", wide(1)),
-        ("offset", [vec![0xd3], 41u64.to_be_bytes().to_vec()].concat()),
-    ]);
+    let wide_position =
+        map(&[("epoch", wide(1)), ("offset", [vec![0xd3], 41u64.to_be_bytes().to_vec()].concat())]);
     let subscribe = |more: &[(&str, Vec<u8>)]| {
         let known = [("type", text("subscribe")), ("id", vec![2]), ("channel", text("builds"))];
         map(&[&known, more, &[("window_bytes", wide(1 << 20))]].concat())

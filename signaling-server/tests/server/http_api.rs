@@ -47,7 +47,13 @@ async fn the_topology_is_shown_to_those_with_a_key_or_to_all() -> anyhow::Result
     let server = start(config()).await?;
     let mut client = Client::connect(server.addr()).await?;
     let relay = Some(Relay { node: NodeKind::Native, children_max: 8 });
-    let subscribe = Subscribe { id: 9, channel: "events".parse()?, since: Since::Now, relay };
+    let subscribe = Subscribe {
+        id: 9,
+        channel: "events".parse()?,
+        since: Since::Now,
+        window_bytes: std::num::NonZeroU32::MAX,
+        relay,
+    };
     client.send(ToHub::Subscribe(subscribe)).await?;
     while !matches!(client.control().await?, ToPeer::Place(_)) {}
 
