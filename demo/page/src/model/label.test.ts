@@ -16,9 +16,14 @@ describe("the name of a node", () => {
     assert.ok(offset.y > 8 + LABEL_HALF.height);
   });
 
-  test("makes room for a neighbour below", () => {
-    const offset = placeLabel({ x: 400, y: 200, radius: 8 }, [{ x: 400, y: 224, radius: 8 }], SERVER, DESKTOP);
-    assert.deepEqual([offset.x > 0, offset.y], [true, 0]);
+  test("is on the outer side of it if somebody stands below", () => {
+    for (const [x, side] of [
+      [200, -1],
+      [600, 1],
+    ] as const) {
+      const offset = placeLabel({ x, y: 200, radius: 8 }, [{ x, y: 224, radius: 8 }], SERVER, DESKTOP);
+      assert.deepEqual([Math.sign(offset.x), offset.y], [side, 0]);
+    }
   });
 
   test("stays inside of the frame and off the server", () => {
@@ -30,6 +35,7 @@ describe("the name of a node", () => {
     ] as const) {
       const offset = placeLabel({ x, y, radius: 8 }, [], SERVER, DESKTOP);
       const at = { x: x + offset.x, y: y + offset.y };
+      assert.ok(!touches(at, { x, y, radius: 8 }), "beside the node itself");
       assert.ok(at.x >= LABEL_HALF.width && at.x <= DESKTOP.width - LABEL_HALF.width, `x ${at.x}`);
       assert.ok(at.y >= LABEL_HALF.height && at.y <= DESKTOP.height - LABEL_HALF.height, `y ${at.y}`);
       assert.ok(Math.abs(at.x - SERVER.x) > LABEL_HALF.width + 31 || Math.abs(at.y - SERVER.y) > LABEL_HALF.height + 12);

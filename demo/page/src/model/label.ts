@@ -14,41 +14,42 @@ interface Disc extends Point {
   readonly radius: number;
 }
 
-/** Below first, as everybody expects; then beside, above, and askew. */
-const DIRECTIONS: readonly Point[] = [90, 0, 180, 270, 45, 135, 315, 225].map((degrees) => {
+/** Below first, as everybody expects; then outwards, and last where the link comes from. For the right half of the fan. */
+const DIRECTIONS: readonly Point[] = [90, 0, 45, 135, 180, 270, 315, 225].map((degrees) => {
   const angle = (degrees / 180) * Math.PI;
   return { x: Math.cos(angle), y: Math.sin(angle) };
 });
 
-/** From the node's middle to the name's. Of places that hide as few, the first; near before far. No name lies on its own. */
+/** From the node's middle to the name's. Of places that hide as few, the first; near before far. */
 export function placeLabel(own: Disc, all: readonly Disc[], server: Point, size: Size): Point {
   const others = all.filter((disc) => disc !== own);
-  let best: Point = { x: 0, y: offsetOf(own.radius, GAPS[0]).y };
+  const side = own.x < server.x ? -1 : 1;
+  let best: Point = { x: 0, y: 0 };
   let fewest = Infinity;
   for (const gap of GAPS) {
-    const reach = offsetOf(own.radius, gap);
+    const clear = own.radius + RING + gap;
     for (const direction of DIRECTIONS) {
-      const offset = { x: direction.x * reach.x, y: direction.y * reach.y };
-      const hidden = hiddenBy({ x: own.x + offset.x, y: own.y + offset.y }, others, server, size);
-      if (hidden < fewest) [best, fewest] = [offset, hidden];
+      const at = inside(size, {
+        x: own.x + side * direction.x * (clear + LABEL_HALF.width),
+        y: own.y + direction.y * (clear + LABEL_HALF.height),
+      });
+      const hidden = touches(at, { ...own, radius: own.radius + RING }) ? Infinity : hiddenBy(at, others, server);
+      if (hidden < fewest) [best, fewest] = [{ x: at.x - own.x, y: at.y - own.y }, hidden];
     }
   }
   return best;
 }
 
-function offsetOf(radius: number, gap: number): Point {
-  const clear = radius + RING + gap;
-  return { x: clear + LABEL_HALF.width, y: clear + LABEL_HALF.height };
+/** The middle of a name, moved into the frame. */
+export function inside({ width, height }: Size, { x, y }: Point): Point {
+  return {
+    x: Math.max(LABEL_HALF.width, Math.min(width - LABEL_HALF.width, x)),
+    y: Math.max(LABEL_HALF.height, Math.min(height - LABEL_HALF.height, y)),
+  };
 }
 
-/** How many nodes a name with this middle would hide. Infinite where there is no room for it. */
-function hiddenBy(at: Point, others: readonly Disc[], server: Point, { width, height }: Size): number {
-  const isInside =
-    at.x >= LABEL_HALF.width &&
-    at.x <= width - LABEL_HALF.width &&
-    at.y >= LABEL_HALF.height &&
-    at.y <= height - LABEL_HALF.height;
-  if (!isInside) return Infinity;
+/** How many nodes a name with this middle would hide. */
+function hiddenBy(at: Point, others: readonly Disc[], server: Point): number {
   const hidesServer =
     Math.abs(at.x - server.x) < LABEL_HALF.width + SERVER_HALF.width &&
     Math.abs(at.y - server.y) < LABEL_HALF.height + SERVER_HALF.height;

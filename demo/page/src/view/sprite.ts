@@ -1,5 +1,5 @@
 /** A node of the tree on the screen: what it is made of, where it is, and how it is drawn. */
-import { LABEL_HALF, RING, SERVER_HALF } from "../model/label.js";
+import { LABEL_HALF, RING, SERVER_HALF, inside } from "../model/label.js";
 import type { Point, Size } from "../model/layout.js";
 import type { PeerInfo } from "../model/topology.js";
 import { setText, svg } from "./dom.js";
@@ -56,7 +56,7 @@ function pill({ width, height }: Size): SVGRectElement {
 }
 
 /** Puts a node where it is now, and its name inside of a frame of this size. */
-export function drawNode({ group, mark, now, info, label }: Sprite, { width, height }: Size): void {
+export function drawNode({ group, mark, now, info, label }: Sprite, size: Size): void {
   group.setAttribute("transform", `translate(${now.x.toFixed(1)} ${now.y.toFixed(1)}) scale(${now.scale.toFixed(3)})`);
   const { radius } = now;
   if (info.node === "browser") {
@@ -70,13 +70,9 @@ export function drawNode({ group, mark, now, info, label }: Sprite, { width, hei
   if (ring !== null) setAll(ring, { r: radius + RING });
   if (label === undefined) return;
   // Inside of the frame on the way, too.
-  const x = clamp(now.x + label.x, LABEL_HALF.width, width - LABEL_HALF.width) - now.x;
-  const y = clamp(now.y + label.y, LABEL_HALF.height, height - LABEL_HALF.height) - now.y;
-  group.querySelector("g.you-mark")?.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
-}
-
-function clamp(value: number, min: number, max: number): number {
-  return Math.max(min, Math.min(max, value));
+  const { x, y } = inside(size, { x: now.x + label.x, y: now.y + label.y });
+  const way = `translate(${(x - now.x).toFixed(1)} ${(y - now.y).toFixed(1)})`;
+  group.querySelector("g.you-mark")?.setAttribute("transform", way);
 }
 
 function setAll(element: Element, attributes: Readonly<Record<string, number>>): void {
