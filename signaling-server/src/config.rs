@@ -21,8 +21,8 @@ mod nearest;
 mod signing_key;
 mod values;
 
-pub use api_key::ApiKey;
 pub(crate) use api_key::ApiKeys;
+pub use api_key::{ApiKey, ApiKeyError};
 use channels::Names;
 pub use error::{ConfigError, ConfigErrors};
 pub(crate) use keys::numbers;
@@ -186,6 +186,7 @@ impl Config {
 
 /// Where the events of a channel come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SourceKind {
     /// Published to this server.
     Embedded,

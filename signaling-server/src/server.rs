@@ -43,6 +43,7 @@ pub struct Server {
 
 /// A part of the server. The parts run until they are told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Task {
     /// The driver of the hub.
     Driver,
@@ -54,6 +55,7 @@ pub enum Task {
 
 /// Why the server did not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The configuration is not valid.
     #[error(transparent)]

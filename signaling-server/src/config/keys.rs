@@ -16,6 +16,7 @@ pub struct Key {
 
 /// What a key holds.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Kind {
     /// A text.
     Text,
