@@ -173,6 +173,32 @@ async fn an_address_in_use_is_said_once_with_the_remedy() -> Result<()> {
 }
 
 #[tokio::test]
+async fn regression_wrong_flags_are_named_as_they_were_given() -> Result<()> {
+    let cases: [(&[&str], &str); 6] = [
+        (&["experiment", "--tier1", "0"], "invalid value '0' for '--tier1 <N>'"),
+        (&["experiment", "--tier1", "100", "--peers", "10"], "--tier1 100 is more than --peers 10"),
+        (&["experiment", "--peers", "0"], "invalid value '0' for '--peers <N>'"),
+        (&["experiment", "--source", "amqp:/x"], "--source is neither `embedded` nor a broker's URL"),
+        (&["experiment", "--source", "http://me:hunter2@h"], "--source is neither"),
+        (&["--tier1", "0"], "invalid value '0' for '--tier1 <N>'"),
+    ];
+    for (arguments, words) in cases {
+        let (output, _, stderr) = run(arguments).await?;
+        ensure!(output.status.code() == Some(2) && stderr.contains(words), "{arguments:?}: {stderr}");
+        ensure!(!stderr.contains("hub.") && !stderr.contains("hunter2"), "{arguments:?}: {stderr}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_small_audience_needs_no_flag_for_its_tier_1() -> Result<()> {
+    let arguments = ["experiment", "--peers", "2", "--events", "5", "--rate", "100", "--json"];
+    let (output, stdout, stderr) = run(&arguments).await?;
+    ensure!(output.status.success() && stdout.contains("\"delivered\":10,"), "{stdout}{stderr}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_experiments_figures_are_alone_on_stdout_and_each_is_explained_by_its_help() -> Result<()> {
     let (_, help, _) = run(&["experiment", "--help"]).await?;
     for words in ["stderr", "stdout", "--json on one line", "Exit code:", "Examples:", "--no-relay\n"] {

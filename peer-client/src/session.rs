@@ -17,7 +17,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::ServerUrl;
+use crate::server_url::ServerUrl;
 
 /// The WebSocket subprotocol of peers.
 const SUBPROTOCOL: &str = "tiercast.v1";
@@ -53,15 +53,7 @@ struct Ended {
 }
 
 /// Keeps a connection to `url` for as long as somebody listens to `events`, or until the server forbids it.
-pub(crate) async fn run(url: String, events: mpsc::Sender<SessionEvent>) {
-    let url: ServerUrl = match url.parse() {
-        Ok(url) => url,
-        Err(error) => {
-            // Whoever does not listen any more needs no reason.
-            let _ = events.send(SessionEvent::Closed { reason: error.to_string(), retry_in: None }).await;
-            return;
-        }
-    };
+pub(crate) async fn run(url: ServerUrl, events: mpsc::Sender<SessionEvent>) {
     let mut reconnect = Reconnect::new();
     loop {
         let (ended, lasted) = connect_and_carry(&url, &events).await;

@@ -20,7 +20,7 @@ use tiercast_codec::{Event, HeaderValue, Message, Position};
 use tiercast_mesh::SourceUpdate;
 use tiercast_signaling_server::source::{
     Source,
-    amqp::{AmqpChannelConfig, AmqpConfig, AmqpSource, AmqpStats, BindingConfig, Mode},
+    amqp::{AmqpChannelConfig, AmqpConfig, AmqpSource, AmqpStats, BindingConfig, BrokerUrl, Mode},
 };
 use tiercast_tests::broker::{Broker, Outgoing};
 use tokio::{
@@ -47,7 +47,7 @@ struct Fed {
 
 impl Fed {
     fn start(config: AmqpConfig) -> Result<Self> {
-        let source = AmqpSource::new(config)?;
+        let source = AmqpSource::new(config);
         let stats = source.stats();
         let (sink, updates) = mpsc::channel(4);
         let (shutdown, signal) = watch::channel(false);
@@ -214,6 +214,7 @@ fn unique(what: &str) -> String {
 struct Scene {
     broker: Arc<Broker>,
     exchange: String,
+    url: BrokerUrl,
     channel: AmqpChannelConfig,
 }
 
@@ -222,12 +223,12 @@ impl Scene {
         let broker = Broker::shared().await?;
         let exchange = unique(what);
         broker.declare_topic_exchange(&exchange).await?;
-        let channel = AmqpChannelConfig::new(&exchange, vec![BindingConfig::new(&exchange, ["#"])]);
-        Ok(Self { broker, exchange, channel })
+        let channel = AmqpChannelConfig::new(exchange.parse()?, vec![BindingConfig::new(&exchange, ["#"])?]);
+        Ok(Self { url: broker.url().parse()?, broker, exchange, channel })
     }
 
     fn config(&self) -> AmqpConfig {
-        AmqpConfig::new(self.broker.url(), vec![self.channel.clone()])
+        AmqpConfig::new(self.url.clone(), vec![self.channel.clone()])
     }
 
     fn stream(&self) -> String {
@@ -345,8 +346,8 @@ async fn publish_across_the_end_of_the_broker(end: End) -> Result<()> {
         return Ok(());
     }
     broker.declare_topic_exchange("events").await?;
-    let channel = AmqpChannelConfig::new("all", vec![BindingConfig::new("events", ["#"])]);
-    let mut fed = Fed::start(AmqpConfig::new(broker.url(), vec![channel]))?;
+    let channel = AmqpChannelConfig::new("all".parse()?, vec![BindingConfig::new("events", ["#"])?]);
+    let mut fed = Fed::start(AmqpConfig::new(broker.url().parse()?, vec![channel]))?;
     fed.opened().await?;
     if let End::Kill = end {
         // Or the broker would not know its first stream any more (see `Broker::kill`).
@@ -422,7 +423,7 @@ async fn what_is_published_while_a_stream_is_disconnected_arrives_afterwards() -
     let scene = Scene::set("outage").await?;
     let gate = Gate::before(&scene.broker).await?;
     let mut config = scene.config();
-    config.url = gate.url(&scene.broker)?.into();
+    config.url = gate.url(&scene.broker)?.parse()?;
     let mut fed = Fed::start(config)?;
     let opened = fed.opened().await?;
     let mut publisher = scene.broker.publisher(&scene.exchange);
@@ -449,7 +450,7 @@ async fn events_that_the_stream_no_longer_retains_are_an_explicit_gap() -> Resul
     scene.channel.retention.segment_bytes = 20_000;
     let gate = Gate::before(&scene.broker).await?;
     let mut config = scene.config();
-    config.url = gate.url(&scene.broker)?.into();
+    config.url = gate.url(&scene.broker)?.parse()?;
     let mut fed = Fed::start(config)?;
     let epoch = fed.opened().await?.epoch;
     let mut publisher = scene.broker.publisher(&scene.exchange);
@@ -501,7 +502,7 @@ async fn a_stream_that_was_created_again_while_disconnected_has_a_new_epoch() ->
     let scene = Scene::set("swapped").await?;
     let gate = Gate::before(&scene.broker).await?;
     let mut config = scene.config();
-    config.url = gate.url(&scene.broker)?.into();
+    config.url = gate.url(&scene.broker)?.parse()?;
     let mut fed = Fed::start(config)?;
     let before = fed.opened().await?;
     let mut publisher = scene.broker.publisher(&scene.exchange);
@@ -589,8 +590,8 @@ async fn without_history_a_source_begins_at_the_newest_chunk() -> Result<()> {
 async fn a_message_that_matches_several_patterns_is_delivered_once() -> Result<()> {
     let mut scene = Scene::set("overlap").await?;
     scene.channel.bindings = vec![
-        BindingConfig::new(&scene.exchange, ["#", "a.*", "*.b"]),
-        BindingConfig::new(&scene.exchange, ["a.b", "#"]),
+        BindingConfig::new(&scene.exchange, ["#", "a.*", "*.b"])?,
+        BindingConfig::new(&scene.exchange, ["a.b", "#"])?,
     ];
     for mode in [Mode::Stream, Mode::Queue] {
         scene.channel.mode = mode;
@@ -613,8 +614,9 @@ async fn a_message_that_matches_several_patterns_is_delivered_once() -> Result<(
 #[tokio::test]
 async fn only_what_matches_the_patterns_arrives() -> Result<()> {
     let mut scene = Scene::set("match").await?;
-    scene.channel.bindings = vec![BindingConfig::new(&scene.exchange, ["build.*.done"])];
-    let everything = AmqpChannelConfig::new(unique("rest"), vec![BindingConfig::new(&scene.exchange, ["#"])]);
+    scene.channel.bindings = vec![BindingConfig::new(&scene.exchange, ["build.*.done"])?];
+    let everything =
+        AmqpChannelConfig::new(unique("rest").parse()?, vec![BindingConfig::new(&scene.exchange, ["#"])?]);
     // Another channel takes all of it, so that what does not match is not sent back to the publisher.
     let mut config = scene.config();
     config.channels.push(everything);
@@ -634,7 +636,7 @@ async fn only_what_matches_the_patterns_arrives() -> Result<()> {
         let (channel, SourceUpdate::Events(events)) = update else { bail!("unexpected: {update:?}") };
         got.entry(channel).or_default().extend(ids(&events));
     }
-    assert_eq!(got[&scene.channel.name], ["1", "3"]);
+    assert_eq!(got[scene.channel.name.as_str()], ["1", "3"]);
     fed.stop().await
 }
 
@@ -683,7 +685,7 @@ async fn a_queue_has_a_new_epoch_after_every_reconnect() -> Result<()> {
     scene.channel.mode = Mode::Queue;
     let gate = Gate::before(&scene.broker).await?;
     let mut config = scene.config();
-    config.url = gate.url(&scene.broker)?.into();
+    config.url = gate.url(&scene.broker)?.parse()?;
     let mut fed = Fed::start(config)?;
     let before = fed.opened().await?;
     assert_eq!(before.offset, -1);
@@ -726,7 +728,7 @@ async fn a_broker_that_cannot_be_reached_is_reported_and_retried() -> Result<()>
     let gate = Gate::before(&scene.broker).await?;
     gate.close();
     let mut config = scene.config();
-    config.url = gate.url(&scene.broker)?.into();
+    config.url = gate.url(&scene.broker)?.parse()?;
     let mut fed = Fed::start(config)?;
     let reason = fed.lost().await?;
     let address = format!("127.0.0.1:{}", gate.port);
@@ -743,7 +745,7 @@ async fn a_wrong_password_is_reported_without_being_told() -> Result<()> {
     let scene = Scene::set("password").await?;
     let address = address_of(&scene.broker)?;
     let mut config = scene.config();
-    config.url = format!("amqp://guest:hunter2@{address}/%2f").into();
+    config.url = format!("amqp://guest:hunter2@{address}/%2f").parse()?;
     let mut fed = Fed::start(config)?;
     let reason = fed.lost().await?;
     assert!(reason.contains("ACCESS_REFUSED") && reason.contains(&address), "{reason}");
@@ -756,7 +758,7 @@ async fn a_wrong_password_is_reported_without_being_told() -> Result<()> {
 async fn a_virtual_host_that_is_not_there_is_named() -> Result<()> {
     let scene = Scene::set("vhost").await?;
     let mut config = scene.config();
-    config.url = format!("amqp://guest:guest@{}/nowhere", address_of(&scene.broker)?).into();
+    config.url = format!("amqp://guest:guest@{}/nowhere", address_of(&scene.broker)?).parse()?;
     let mut fed = Fed::start(config)?;
     let reason = fed.lost().await?;
     assert!(
@@ -772,7 +774,7 @@ async fn a_missing_exchange_is_named_and_retried_while_other_channels_go_on() ->
         let mut scene = Scene::set("present").await?;
         scene.channel.mode = mode;
         let missing = unique("missing");
-        let mut broken = AmqpChannelConfig::new(&missing, vec![BindingConfig::new(&missing, ["#"])]);
+        let mut broken = AmqpChannelConfig::new(missing.parse()?, vec![BindingConfig::new(&missing, ["#"])?]);
         broken.mode = mode;
         let mut config = scene.config();
         config.channels.push(broken);
@@ -781,7 +783,7 @@ async fn a_missing_exchange_is_named_and_retried_while_other_channels_go_on() ->
         while reason.is_none() || !opened {
             match fed.next_named().await? {
                 (channel, SourceUpdate::Lost { reason: text }) if channel == missing => reason = Some(text),
-                (channel, SourceUpdate::Opened(_)) if channel == scene.channel.name => opened = true,
+                (channel, SourceUpdate::Opened(_)) if channel == scene.channel.name.as_str() => opened = true,
                 other => bail!("unexpected: {other:?}"),
             }
         }

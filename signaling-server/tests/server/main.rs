@@ -1,5 +1,6 @@
 //! The whole server, driven from outside: real sockets, real signatures, every behaviour a sentence.
 
+mod api;
 mod broker;
 mod client;
 mod closing;

@@ -94,7 +94,7 @@ impl Broker {
 
 /// Keeps the connection up and tells the channels.
 pub(super) struct Keeper {
-    uri: Result<AMQPUri, Arc<str>>,
+    uri: AMQPUri,
     shown_url: Arc<str>,
     connect_timeout: Duration,
     rpc_timeout: Duration,
@@ -105,11 +105,9 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(config: &AmqpConfig, stats: Arc<AmqpStats>, link: watch::Sender<Link>) -> Self {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
-        let uri = config.url.parse().map_err(|error| error.to_string().into()).map(|mut uri| {
-            uri.query.heartbeat = Some(config.heartbeat_s);
-            uri.query.connection_timeout = Some(config.connect_timeout_ms);
-            uri
-        });
+        let mut uri = config.url.uri().clone();
+        uri.query.heartbeat = Some(config.heartbeat_s);
+        uri.query.connection_timeout = Some(config.connect_timeout_ms);
         Self {
             uri,
             shown_url: config.url.to_string().into(),
@@ -153,11 +151,11 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<(Broker, BoxStream<'static, Event>), Arc<str>> {
-        let uri = self.uri.clone()?;
         // No auto-recovery: it replays from the original offset or hangs (`docs/measurements.md`).
         let properties =
             ConnectionProperties::default().with_connection_name("tiercast-signaling-server".into());
-        let connection = match timeout(self.connect_timeout, Connection::connect_uri(uri, properties)).await {
+        let connecting = Connection::connect_uri(self.uri.clone(), properties);
+        let connection = match timeout(self.connect_timeout, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(unreachable::refused(&self.shown_url, &error)),
             Err(_) => return Err(unreachable::silent(&self.shown_url, self.connect_timeout)),
