@@ -3,18 +3,25 @@
 //! One task holds the connection and tells the others by a watch whether it is up; each channel has a task
 //! that lives as long as the source and runs one session after another on whatever connection there is.
 
+mod buffered;
 mod config;
 mod connection;
 mod consumption;
+mod encoding;
 mod epoch_marker;
 mod error;
 mod feed;
 mod message;
+mod omission;
+mod overflow;
 mod peek;
+mod permission;
 mod queue;
+mod screen;
 mod stats;
 mod stream;
 mod topology;
+mod transport;
 mod unreachable;
 mod url;
 mod worker;
@@ -57,7 +64,7 @@ impl AmqpSource {
         let mut tasks = JoinSet::new();
         for channel in self.config.channels.clone() {
             let feed = Feed::new(channel.name.to_string(), sink.clone(), self.stats.clone());
-            tasks.spawn(worker::run(channel, self.config.max_event_bytes, feed, links.clone()));
+            tasks.spawn(worker::run(channel, self.config.queue_bytes, feed, links.clone()));
         }
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
         let closing = async {

@@ -37,6 +37,13 @@ pub struct AmqpConfig {
     /// Largest body of an event in bytes. A larger one is left out, with an explicit gap in its place, a warning and
     /// a count. Default 1,048,576 (unvalidated).
     pub max_event_bytes: usize,
+    /// Bytes of messages that a channel may take from the broker before the hub has them, at least one message. The
+    /// broker is allowed as many messages at a time as fit into this if each is as large as an event may be. Default
+    /// 67,108,864 (unvalidated).
+    pub buffer_bytes: usize,
+    /// Bytes of bodies that may wait in a channel's queue on the broker, in `queue` mode. With more, the queue is given
+    /// up: an explicit gap and a new epoch. Default 67,108,864 (unvalidated).
+    pub queue_bytes: usize,
     /// The channels; no two of one name.
     pub channels: Vec<AmqpChannelConfig>,
 }
@@ -145,6 +152,8 @@ impl AmqpConfig {
             rpc_timeout_ms: 5_000,
             heartbeat_s: 5,
             max_event_bytes: 1 << 20,
+            buffer_bytes: 64 << 20,
+            queue_bytes: 64 << 20,
             channels,
         }
     }

@@ -20,18 +20,18 @@ use tiercast_platform::Reconnect;
 /// Feeds one channel until the hub takes nothing more. May be dropped at any time.
 pub(super) async fn run(
     config: AmqpChannelConfig,
-    max_event_bytes: usize,
+    queue_bytes: usize,
     feed: Feed,
     link: watch::Receiver<Link>,
 ) {
     let (stream, queue) = (StreamState::default(), QueueState::default());
-    let mut worker = Worker { config, max_event_bytes, feed, stream, queue };
+    let mut worker = Worker { config, queue_bytes, feed, stream, queue };
     worker.run(link).await;
 }
 
 struct Worker {
     config: AmqpChannelConfig,
-    max_event_bytes: usize,
+    queue_bytes: usize,
     feed: Feed,
     stream: StreamState,
     queue: QueueState,
@@ -67,10 +67,10 @@ impl Worker {
     }
 
     async fn session(&mut self, broker: &Broker) -> AmqpError {
-        let Self { config, max_event_bytes, feed, stream, queue } = self;
+        let Self { config, queue_bytes, feed, stream, queue } = self;
         let ended: Result<Infallible, AmqpError> = match config.mode {
-            Mode::Stream => stream::run(broker, config, *max_event_bytes, feed, stream).await,
-            Mode::Queue => queue::run(broker, config, *max_event_bytes, feed, queue).await,
+            Mode::Stream => stream::run(broker, config, feed, stream).await,
+            Mode::Queue => queue::run(broker, config, *queue_bytes, feed, queue).await,
         };
         match ended {
             Err(error) => error,
