@@ -2,7 +2,7 @@
 //!
 //! It is put together from a file, the environment and flags (`load`), by one table of all keys (`keys`).
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tiercast_codec::{ChannelName, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::hub::HubConfig;
@@ -41,6 +41,9 @@ pub struct Config {
     pub open_topology: bool,
     /// Where the key comes from that signs frames and heads. Default a random one at each start.
     pub signing_key: KeySource,
+    /// The folder that keeps what has to outlive a start: the last epoch of each embedded channel. Default none: epochs go by
+    /// the clock alone.
+    pub state_dir: Option<PathBuf>,
     /// Channels that are published to over HTTP or by [`EmbeddedPublisher`](crate::EmbeddedPublisher).
     /// Default `events`.
     pub embedded_channels: Vec<ChannelName>,
@@ -102,6 +105,7 @@ impl Default for Config {
             api_keys: Vec::new(),
             open_topology: false,
             signing_key: KeySource::Random,
+            state_dir: None,
             embedded_channels: vec!["events".parse().expect("a valid name")],
             amqp: None,
             hub: HubConfig::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use lapin::{
     BasicProperties,
     message::Delivery,
@@ -10,9 +10,9 @@ use lapin::{
 };
 use tiercast_codec::{Event, HeaderValue, Message, Position};
 use tiercast_mesh::SourceUpdate;
-use tiercast_signaling_server::source::amqp::{AmqpChannelConfig, BindingConfig, Mode};
+use tiercast_signaling_server::source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig, Mode};
 use tiercast_tests::{
-    broker::Outgoing,
+    broker::{Broker, Outgoing},
     fed::{Fed, STOP_MAX, UPDATE_MAX},
     gate::{Gate, address_of},
     scene::{Scene, ids, numbered, unique},
@@ -376,9 +376,7 @@ async fn a_message_that_matches_several_patterns_is_delivered_once() -> Result<(
         publisher.publish(&numbered(0..3)).await?;
         let got = match mode {
             Mode::Stream => ids(&fed.events(3).await?),
-            Mode::Queue => {
-                fed.messages(3).await?.into_iter().filter_map(|message| message.message_id).collect()
-            }
+            _ => fed.messages(3).await?.into_iter().filter_map(|message| message.message_id).collect(),
         };
         assert_eq!(got, ["0", "1", "2"]);
         fed.stop().await?;

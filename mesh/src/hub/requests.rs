@@ -117,9 +117,12 @@ impl Hub {
             let reason = format!("a session may have {} subscriptions", self.config.subscriptions_max);
             return self.fail(session, request, Code::BAD_REQUEST, reason);
         }
-        let Some((start, recovered)) = channel.resolve(subscribe.since) else {
-            let reason = format!("the source of `{}` is not connected yet", subscribe.channel);
-            return self.fail(session, request, Code::NOT_READY, reason);
+        let (start, recovered) = match channel.resolve(subscribe.since) {
+            Ok(resolved) => resolved,
+            Err(why) => {
+                let reason = format!("the source of `{}` {why}", subscribe.channel);
+                return self.fail(session, request, Code::NOT_READY, reason);
+            }
         };
         state.channels.push(id);
         channel.stats.direct_data_bytes += channel.backlog_bytes(start);
@@ -134,6 +137,7 @@ impl Hub {
         };
         self.send_on(id, session, ToPeer::Subscribed(answer));
         self.with_tree(id, |tree, context| tree.join(now, peer, subscribe.relay, context));
+        self.ask_source(id);
     }
 
     pub(super) fn on_feed(&mut self, now: Time, session: SessionId, feed: &Feed) {
@@ -151,6 +155,7 @@ impl Hub {
         self.count_accusation(id, feed.code);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
         announce(&mut self.sessions, &mut self.outputs, session);
+        self.ask_source(id);
     }
 
     /// A peer can take more.

@@ -150,6 +150,7 @@ pub static KEYS: &[Key] = &[
     flag("open_topology"),
     text("signing_key_file"),
     flag("signing_key_create"),
+    text("state_dir"),
     text("log"),
     text("channels[].name"),
     text("channels[].source"),
