@@ -303,6 +303,7 @@ pub struct Gap {
 /// Why events are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum GapReason {
     /// Older than what the server retains.
     Retention,

@@ -60,7 +60,7 @@ pub use item::{CHUNK_HEADER_BYTES, CHUNK_KIND, Item, chunks};
 pub use link_message::{At, Bye, Join, Joined, LinkMessage};
 pub use message::WireMessage;
 pub use pattern::{Pattern, PatternError};
-pub use position::{BEFORE_FIRST, Epoch, NUMBER_MAX, Offset, Position, PositionError, Since};
+pub use position::{BEFORE_FIRST, Epoch, NUMBER_MAX, Offset, Position, PositionError, Since, SinceError};
 pub use signal::{IceServer, Signal};
 pub use signature::{Ed25519, PublicKey, SIGNATURE_BYTES, Signature, Signer, SigningKey, Verifier};
 pub use token::{FixedBytes, KeyBytes, Token};

@@ -183,7 +183,13 @@ impl Hub {
         Some(self.channel(name)?.stats)
     }
 
-    /// A channel's tree.
+    /// How many subscribers of a channel stand in each tier, 0 for those without a place; from tier 64 on they are
+    /// counted together. It is kept as peers come and go: asking costs nothing that grows with the audience.
+    pub fn peers_by_tier(&self, name: &ChannelName) -> Option<&BTreeMap<u32, usize>> {
+        Some(self.channel(name)?.tree.peers_by_tier())
+    }
+
+    /// A channel's tree. It is a copy: asking takes time in proportion to the audience, so ask seldom.
     pub fn topology(&self, name: &ChannelName) -> Option<Vec<TreeNode>> {
         Some(self.channel(name)?.tree.nodes().collect())
     }

@@ -13,11 +13,12 @@ use support::{
     trace::{Recorder, config_from, config_json, input_from, target_from},
 };
 use tiercast_codec::{
-    Ed25519, Gap, GapReason, LinkMessage, Ping, Position, SigningKey, Since, ToPeer, WireMessage,
+    Assign, At, ChannelName, Code, Ed25519, Event, Expect, Gap, GapReason, Joined, LinkId, LinkMessage,
+    Message, PeerId, Ping, Position, Sealer, SigningKey, Since, ToPeer, Token, WireMessage,
 };
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate, Time,
-    peer::{Input, PeerConfig, Target},
+    peer::{Input, PeerConfig, Status, Target},
 };
 
 const SUBJECT: u64 = 1;
@@ -120,6 +121,12 @@ fn scenarios() -> Vec<Scenario> {
             "nobody reads what it has to say, to the server and on a link",
             PeerConfig { outbox_bytes: 1_000, ..relay(2) },
             overflow,
+        ),
+        scenario(
+            "manners",
+            "what strangers say out of turn: before `join`, before `joined`, of another channel, beyond a position",
+            relay(2),
+            manners,
         ),
     ]
 }
@@ -451,6 +458,87 @@ fn overflow(net: &mut Net, config: PeerConfig) {
     net.run_for(ms(100));
     net.connect(SUBJECT);
     publish(net, bodies(3, 100));
+}
+
+fn manners(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.run_until("placed", |net| net.is_settled(SUBJECT));
+    publish(net, bodies(3, 100));
+    let key = SigningKey::from_seed(&[5; 32]);
+    let frame = |name: &ChannelName, after: i64| {
+        let events = [Event { offset: after + 1, message: Message::default() }];
+        let frame = Sealer::default().seal(name, Position::new(7, after), after + 1, 1, &events, &key);
+        frame.expect("a good frame").bytes().clone()
+    };
+    let joined =
+        |epoch, offset| encoded(LinkMessage::Joined(Joined { position: Position::new(epoch, offset) }));
+    let at = encoded(LinkMessage::At(At { position: Position::new(7, 0) }));
+    let ping = encoded(LinkMessage::Ping(Ping { time_us: 1 }));
+    let unknown = Bytes::from_static(b"\x81\xa4type\xa5greet");
+
+    // A child says hello in its own way, which is ignored, and acknowledges what it was never sent.
+    let as_parent = |net: &mut Net, said: &[&Bytes]| as_neighbour(net, End::Parent, said);
+    assert_eq!(as_parent(net, &[&ping, &unknown]), None);
+    assert_eq!(as_parent(net, &[&ping, &unknown, &at]), Some(Code::UNEXPECTED));
+    assert_eq!(as_parent(net, &[&frame(&channel(), 2)]), Some(Code::UNEXPECTED));
+    assert_eq!(as_parent(net, &[&Bytes::new()]), Some(Code::MALFORMED));
+
+    // A parent that sends before it has said where it is, something else, or with a hole.
+    let as_child = |net: &mut Net, said: &[&Bytes]| as_neighbour(net, End::Child, said);
+    let other: ChannelName = "other".parse().unwrap();
+    assert_eq!(as_child(net, &[&unknown, &frame(&channel(), 2)]), Some(Code::UNEXPECTED));
+    assert_eq!(as_child(net, &[&joined(7, 5), &frame(&other, 2)]), Some(Code::UNEXPECTED));
+    assert_eq!(as_child(net, &[&joined(7, 5), &at]), Some(Code::UNEXPECTED));
+    assert_eq!(as_child(net, &[&joined(7, 5), &frame(&channel(), 4)]), Some(Code::UNAVAILABLE));
+    // One that is behind is our parent at once.
+    assert_eq!(as_child(net, &[&joined(7, 0)]), None);
+    assert_eq!(net.nodes[&SUBJECT].peer.parent(&channel()), Some(PeerId(77)));
+
+    // A numbering that sorts before ours is for those only who have all of the last one.
+    for from in [0, 2] {
+        let (from, to) = (Position::new(7, from), Position::new(6, -1));
+        let gap = Gap { channel: channel(), from, to, reason: GapReason::Epoch };
+        net.peer(SUBJECT, Input::SessionData(ToPeer::Gap(gap).encode()));
+    }
+    assert_eq!(net.gaps(SUBJECT).len(), 1);
+
+    let frame = frame(&channel(), 2);
+    let chunk = tiercast_codec::chunks(&frame).next().expect("a chunk");
+    net.peer(SUBJECT, Input::SessionData(chunk));
+    assert_eq!(net.nodes[&SUBJECT].closed_with, Some(Code::UNEXPECTED));
+}
+
+/// Which end of a link the subject is.
+#[derive(Clone, Copy)]
+enum End {
+    Parent,
+    Child,
+}
+
+fn encoded(message: LinkMessage) -> Bytes {
+    message.encode()
+}
+
+/// A stranger, introduced by the hub, says something on a link with the subject; the code with which that ended the
+/// link, if it did.
+fn as_neighbour(net: &mut Net, subject: End, said: &[&Bytes]) -> Option<Code> {
+    let heard = net.nodes[&SUBJECT].statuses.len();
+    let link = LinkId(1_000 + heard as u64);
+    let (channel, token, stranger) = (channel(), Token::new([3; 16]), PeerId(77));
+    let introduction = match subject {
+        End::Parent => ToPeer::Expect(Expect { channel, link, child: stranger, token, offers: false }),
+        End::Child => ToPeer::Assign(Assign { channel, link, parent: stranger, token, offers: false }),
+    };
+    net.peer(SUBJECT, Input::SessionData(introduction.encode()));
+    net.peer(SUBJECT, Input::LinkOpened(link));
+    for bytes in said {
+        net.peer(SUBJECT, Input::LinkData(link, (*bytes).clone()));
+    }
+    net.run_for(ms(50));
+    net.nodes[&SUBJECT].statuses[heard..].iter().find_map(|status| match status {
+        Status::LinkLost { code, .. } => Some(*code),
+        _ => None,
+    })
 }
 
 fn path(name: &str) -> PathBuf {

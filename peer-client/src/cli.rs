@@ -34,7 +34,7 @@ Environment:
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the events of a channel, one JSON object a line; status on stderr.
+    /// Print the events of a channel, one JSON object a line, for as long as they are read; status on stderr.
     Subscribe(subscribe::Subscribe),
     /// Run many peers in this process, each checking what it gets, with a live status line.
     Swarm(swarm::SwarmCommand),
@@ -43,7 +43,7 @@ enum Command {
 /// How a peer takes part.
 #[derive(Args)]
 struct Taking {
-    /// The server: ws://HOST:PORT/v1/ws; `http` and a missing path are mended.
+    /// The server: ws://HOST:PORT/v1/ws, or HOST:PORT.
     url: ServerUrl,
     /// The channel.
     channel: String,

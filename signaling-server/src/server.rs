@@ -43,6 +43,7 @@ pub struct Server {
 
 /// A part of the server. The parts run until they are told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Task {
     /// The driver of the hub.
     Driver,
@@ -54,6 +55,7 @@ pub enum Task {
 
 /// Why the server did not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The configuration is not valid.
     #[error(transparent)]
@@ -97,7 +99,7 @@ impl Server {
                 hub.handle(clock.now(), Input::Source(name, embedded::opening()))?;
             }
         }
-        let amqp = config.amqp.clone().map(AmqpSource::new).transpose()?;
+        let amqp = config.amqp.clone().map(AmqpSource::new);
         let amqp_stats = amqp.as_ref().map(AmqpSource::stats);
         let bound = TcpListener::bind(config.listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));
         let (addr, listener) = bound.map_err(|reason| StartError::Listen { addr: config.listen, reason })?;
@@ -119,6 +121,8 @@ impl Server {
         let connections =
             Connections { router, handle: handle.clone(), limits: limits.clone(), stopping: stops.clone() };
 
+        // Before any part of it says something.
+        info!(%addr, summary, "started");
         let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
         let turning = Driver::new(hub, clock, kinds, batch_delay).run(inputs, updates);
         driver.spawn(async move {
@@ -135,7 +139,6 @@ impl Server {
             connections.accept(listener).await;
             Task::Listener
         });
-        info!(%addr, summary, "started");
         Ok(Self { addr, handle, stopping, driver, tasks, limits })
     }
 

@@ -35,7 +35,7 @@ pub const URL_VARIABLE: &str = "TIERCAST_TEST_AMQP_URL";
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Longest time for one answer of a broker that is up.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// Longest time for the confirms of a window. A broker whose stream's writer restarts may owe some forever.
 const CONFIRM_MAX: Duration = Duration::from_secs(5);
@@ -162,6 +162,18 @@ impl Broker {
             deliveries.push(delivery);
         }
         Ok(deliveries)
+    }
+
+    /// Runs `rabbitmqctl`; gives what it says. Only of a broker that was started here.
+    pub async fn control(&self, arguments: &[&str]) -> Result<String> {
+        let node = self.node.as_ref().context("rabbitmqctl knows only a broker of our own")?;
+        let mut command = node.command(&node.script.with_file_name("rabbitmqctl"));
+        command.args(["--quiet"]).args(arguments);
+        let output = tokio::process::Command::from(command).output();
+        let output = timeout(DEADLINE, output).await.context("rabbitmqctl does not end")??;
+        let text = String::from_utf8(output.stdout)?;
+        ensure!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        Ok(text)
     }
 
     /// A publisher to one of its exchanges.
@@ -317,11 +329,11 @@ impl Node {
         Ok(Self { port, dist_port, epmd_port, script: script.to_owned(), process: None, epmd, dir })
     }
 
-    fn spawn(&mut self) -> Result<()> {
-        ensure!(self.process.is_none(), "the broker is running");
+    /// A program that is to find, or to be, this node.
+    fn command(&self, program: &Path) -> Command {
         let dir = self.dir.path();
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.console())?;
-        let process = Command::new(&self.script)
+        let mut command = Command::new(program);
+        command
             .env("HOME", dir)
             .env("RABBITMQ_NODENAME", format!("tiercast-{}@localhost", self.port))
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
@@ -340,7 +352,15 @@ impl Node {
             // Makes the script replace itself by the server instead of waiting for it.
             .env("RUNNING_UNDER_SYSTEMD", "true")
             .env_remove("NOTIFY_SOCKET")
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "the broker is running");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.console())?;
+        let process = self
+            .command(&self.script)
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()

@@ -23,7 +23,7 @@ pub struct Listener {
 impl Listener {
     /// Connects and subscribes, from the earliest event on.
     pub async fn start(url: &str, channel: &str, options: ClientOptions) -> Result<Self> {
-        let client = Client::connect(url, options);
+        let client = Client::connect(url.parse()?, options);
         let subscribe = SubscribeOptions { since: Since::Earliest, ..SubscribeOptions::default() };
         let mut subscription = client.subscribe(channel, subscribe).await?;
         let got = Arc::new(Mutex::new(Vec::new()));

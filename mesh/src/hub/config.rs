@@ -90,7 +90,7 @@ impl Tier1 {
     /// How many of `peers` peers, by N^0.4: the smallest r with r^5 >= N^2.
     pub fn of(self, peers: usize) -> usize {
         let square = (peers as u128).pow(2);
-        let root = (1u128..).find(|root| root.pow(5) >= square).unwrap_or(1) as usize;
+        let root = (1..self.max).find(|root| (*root as u128).pow(5) >= square).unwrap_or(self.max);
         root.clamp(self.min, self.max.max(self.min))
     }
 }

@@ -582,11 +582,13 @@ impl Net {
     }
 
     /// Checks what must always hold of the tree: a parent's tier is one less than its child's, so there is no
-    /// cycle, and nobody has more children than it takes.
+    /// cycle, nobody has more children than it takes, and the peers of each tier are counted right.
     pub fn check_tree(&self) {
         let tree: BTreeMap<_, _> =
             self.hub.topology(&channel()).unwrap().into_iter().map(|entry| (entry.peer, entry)).collect();
+        let mut tiers = BTreeMap::new();
         for entry in tree.values() {
+            *tiers.entry(entry.tier).or_default() += 1;
             let capacity = entry.relay.map_or(0, |relay| usize::from(relay.children_max));
             assert!(entry.children <= capacity, "{entry:?} has too many children");
             let mut above = BTreeSet::from([entry.peer]);
@@ -601,6 +603,7 @@ impl Net {
                 assert_eq!(tree[&parent].tier + 1, entry.tier, "{entry:?} below {:?}", tree[&parent]);
             }
         }
+        assert_eq!(self.hub.peers_by_tier(&channel()), Some(&tiers));
     }
 }
 

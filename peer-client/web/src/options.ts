@@ -4,6 +4,7 @@ import { Pattern } from "./codec/pattern.js";
 import { type Position, type Since, inRange, parseSince } from "./codec/position.js";
 import { DEFAULT_CONFIG, type PeerConfig } from "./core/config.js";
 import type { DriverSettings } from "./io/driver.js";
+import { type Page, sessionUrl } from "./server-url.js";
 
 /** Options of {@link connect}. */
 export interface ConnectOptions {
@@ -56,17 +57,8 @@ export function driverSettings(url: string | URL, options: ConnectOptions, hasWe
     relay: relays ? { node: "browser", children_max: childrenMax } : undefined,
     log: { ...DEFAULT_CONFIG.log, bytes: logBytes },
   };
-  return { url: sessionUrl(url).href, config, iceServers, iceTransportPolicy };
-}
-
-/** The WebSocket's address: `/v1/ws` unless another path is given, `ws` for `http`, relative to the page. @internal */
-export function sessionUrl(url: string | URL): URL {
-  const address = new URL(url, "location" in globalThis ? globalThis.location.href : undefined);
-  if (address.protocol === "http:") address.protocol = "ws:";
-  if (address.protocol === "https:") address.protocol = "wss:";
-  if (address.pathname === "/") address.pathname = "/v1/ws";
-  address.hash = "";
-  return address;
+  const page: Page = "location" in globalThis ? globalThis.location : undefined;
+  return { url: sessionUrl(url, page).href, config, iceServers, iceTransportPolicy };
 }
 
 /** @internal */

@@ -3,18 +3,25 @@
 //! One task holds the connection and tells the others by a watch whether it is up; each channel has a task
 //! that lives as long as the source and runs one session after another on whatever connection there is.
 
+mod buffered;
 mod config;
 mod connection;
 mod consumption;
+mod encoding;
 mod epoch_marker;
 mod error;
 mod feed;
 mod message;
+mod omission;
+mod overflow;
 mod peek;
+mod permission;
 mod queue;
+mod screen;
 mod stats;
 mod stream;
 mod topology;
+mod transport;
 mod unreachable;
 mod url;
 mod worker;
@@ -23,12 +30,14 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use tokio::{sync::watch, task::JoinSet};
 
-pub use config::{AmqpChannelConfig, AmqpConfig, BindingConfig, Mode, RetentionConfig};
+pub use config::{
+    AmqpChannelConfig, AmqpConfig, AmqpConfigError, BindingConfig, Exchange, Mode, RetentionConfig,
+    check_name,
+};
 pub use stats::AmqpStats;
-pub use url::BrokerUrl;
+pub use url::{BrokerUrl, BrokerUrlError};
 
 use super::{Shutdown, Source, SourceSink};
-use crate::config::ConfigErrors;
 use connection::{Keeper, Link};
 use feed::Feed;
 
@@ -40,10 +49,9 @@ pub struct AmqpSource {
 }
 
 impl AmqpSource {
-    /// A source for a configuration, which is validated first.
-    pub fn new(config: AmqpConfig) -> Result<Self, ConfigErrors> {
-        config.validate()?;
-        Ok(Self { config, stats: Arc::default() })
+    /// A source; it does nothing before it is run.
+    pub fn new(config: AmqpConfig) -> Self {
+        Self { config, stats: Arc::default() }
     }
 
     /// The source's counters; they go on counting while it runs.
@@ -55,8 +63,8 @@ impl AmqpSource {
         let (link, links) = watch::channel(Link::Connecting);
         let mut tasks = JoinSet::new();
         for channel in self.config.channels.clone() {
-            let feed = Feed::new(channel.name.clone(), sink.clone(), self.stats.clone());
-            tasks.spawn(worker::run(channel, self.config.max_event_bytes, feed, links.clone()));
+            let feed = Feed::new(channel.name.to_string(), sink.clone(), self.stats.clone());
+            tasks.spawn(worker::run(channel, self.config.queue_bytes, feed, links.clone()));
         }
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
         let closing = async {

@@ -27,13 +27,13 @@ fn closed_port() -> anyhow::Result<(TcpSocket, String)> {
 
 /// Why a source at this address says that it is lost.
 async fn reason(address: &str, connect_timeout_ms: u64) -> anyhow::Result<String> {
-    let channel = AmqpChannelConfig::new("builds", vec![BindingConfig::new("ci", ["#"])]);
-    let mut config = AmqpConfig::new(format!("amqp://me:hunter2@{address}/%2f"), vec![channel]);
+    let channel = AmqpChannelConfig::new("builds".parse()?, vec![BindingConfig::new("ci", ["#"])?]);
+    let mut config = AmqpConfig::new(format!("amqp://me:hunter2@{address}/%2f").parse()?, vec![channel]);
     config.connect_timeout_ms = connect_timeout_ms;
     let (sink, mut updates) = mpsc::channel(1);
     let (_running, stop) = watch::channel(false);
     let mut source = JoinSet::new();
-    source.spawn(Box::new(AmqpSource::new(config)?).run(sink, stop));
+    source.spawn(Box::new(AmqpSource::new(config)).run(sink, stop));
     let update = timeout(PATIENCE, updates.recv()).await.context("nothing was said")?;
     match update.context("the source has ended")?.1 {
         SourceUpdate::Lost { reason } => Ok(reason),

@@ -110,8 +110,7 @@ impl Tree {
     /// A peer that may have no children now is not in tier 1 either.
     fn demote(&mut self, peer: PeerId) {
         if self.node(peer).place == Place::Root {
-            self.unroot(peer);
-            self.wait(peer);
+            self.put(peer, Place::Waiting);
             self.actions.push(Action::Placed { peer, tier: 0 });
         }
         self.refresh(peer);

@@ -6,7 +6,7 @@ use tiercast_codec::{Event, Message, Position};
 use tiercast_mesh::SourceUpdate;
 use tracing::{info, warn};
 
-use super::{error::AmqpError, stats::AmqpStats};
+use super::{error::AmqpError, omission::Omission, stats::AmqpStats};
 use crate::source::SourceSink;
 
 /// Sends the updates of one channel. Waits while the hub is busy, which is the source's backpressure.
@@ -24,8 +24,7 @@ impl Feed {
 
     pub(super) async fn opened(&mut self, position: Position) -> Result<(), AmqpError> {
         info!(channel = %self.channel, %position, "channel opened");
-        self.lost = None;
-        self.send(SourceUpdate::Opened(position)).await
+        self.goes_on_after(position).await
     }
 
     pub(super) async fn events(&mut self, events: Vec<Event>) -> Result<(), AmqpError> {
@@ -37,6 +36,9 @@ impl Feed {
 
     pub(super) async fn messages(&mut self, messages: Vec<Message>) -> Result<(), AmqpError> {
         let count = messages.len();
+        if count == 0 {
+            return Ok(());
+        }
         self.send(SourceUpdate::Messages(messages)).await?;
         self.stats.count_messages(count);
         Ok(())
@@ -51,10 +53,24 @@ impl Feed {
         self.send(SourceUpdate::Lost { reason: reason.to_owned() }).await
     }
 
-    /// Says that a message is left out. The gap in its place is for the caller to say.
-    pub(super) fn skipped_too_large(&self, position: Position, body_bytes: usize, max_event_bytes: usize) {
-        warn!(channel = %self.channel, %position, body_bytes, max_event_bytes, "event skipped: it is too large");
-        self.stats.count_too_large();
+    /// Says that a message is left out, and puts a gap in its place.
+    pub(super) async fn left_out(&mut self, position: Position, omission: Omission) -> Result<(), AmqpError> {
+        warn!(channel = %self.channel, %position, "message left out: {}", omission.what);
+        self.stats.count_left_out(omission.reason);
+        self.goes_on_after(position).await
+    }
+
+    /// Counts a queue that was full.
+    pub(super) fn overflowed(&self, error: AmqpError) -> AmqpError {
+        if matches!(error, AmqpError::QueueFull { .. }) {
+            self.stats.count_queue_overflow();
+        }
+        error
+    }
+
+    async fn goes_on_after(&mut self, position: Position) -> Result<(), AmqpError> {
+        self.lost = None;
+        self.send(SourceUpdate::Opened(position)).await
     }
 
     async fn send(&self, update: SourceUpdate) -> Result<(), AmqpError> {

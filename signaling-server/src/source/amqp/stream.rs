@@ -18,6 +18,7 @@ use super::{
     error::AmqpError,
     feed::Feed,
     message,
+    omission::Omission,
     peek::{Place, peek},
     topology::bind,
 };
@@ -49,7 +50,6 @@ impl StreamState {
 pub(super) async fn run(
     broker: &Broker,
     config: &AmqpChannelConfig,
-    max_event_bytes: usize,
     feed: &mut Feed,
     state: &mut StreamState,
 ) -> Result<Infallible, AmqpError> {
@@ -75,9 +75,7 @@ pub(super) async fn run(
             return Err(AmqpError::Deleted);
         }
     }
-    Session { broker, queue, epoch, max_event_bytes, feed, position: &mut state.position, consumption }
-        .hand_over(start)
-        .await
+    Session { broker, queue, epoch, feed, position: &mut state.position, consumption }.hand_over(start).await
 }
 
 /// Declares the stream and, if it is not ours and may be very new, gives the broker time to finish it.
@@ -136,30 +134,11 @@ fn older(a: Option<Offset>, b: Option<Offset>) -> Option<Offset> {
     a.into_iter().chain(b).min()
 }
 
-/// What is done with a delivery.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Duplicate,
-    TooLarge,
-    Take,
-}
-
-fn verdict(offset: Offset, reached: Offset, body_bytes: usize, max_event_bytes: usize) -> Verdict {
-    if offset <= reached {
-        Verdict::Duplicate
-    } else if body_bytes > max_event_bytes {
-        Verdict::TooLarge
-    } else {
-        Verdict::Take
-    }
-}
-
 /// A consumer that has been started in an epoch that is known.
 struct Session<'a> {
     broker: &'a Broker,
     queue: String,
     epoch: Epoch,
-    max_event_bytes: usize,
     feed: &'a mut Feed,
     /// Moves as soon as the hub has what it covers.
     position: &'a mut Option<Position>,
@@ -183,9 +162,8 @@ impl Session<'_> {
             }
         };
         loop {
-            let (count, last) = (batch.len(), batch.last().map_or(0, |delivery| delivery.delivery_tag));
             self.take(batch).await?;
-            self.consumption.handed_over(count, last).await?;
+            self.consumption.handed_over().await?;
             batch = self.consumption.next_batch().await?;
         }
     }
@@ -211,24 +189,24 @@ impl Session<'_> {
         Ok(batch)
     }
 
-    /// Hands a batch to the hub, duplicates left out and an explicit gap in the place of what is too large.
+    /// Hands a batch to the hub: not what it has already, and with an explicit gap in the place of what is left out.
     async fn take(&mut self, batch: Vec<Delivery>) -> Result<(), AmqpError> {
         let mut reached = self.position.map_or(BEFORE_FIRST, |position| position.offset);
         let mut events = Vec::with_capacity(batch.len());
         for delivery in batch {
             let offset = message::stream_offset(&delivery).ok_or(AmqpError::NoOffset)?;
-            let body_bytes = delivery.data.len();
-            match verdict(offset, reached, body_bytes, self.max_event_bytes) {
-                Verdict::Duplicate => continue,
-                Verdict::Take => events.push(Event { offset, message: message::from_stream(delivery) }),
-                Verdict::TooLarge => {
-                    self.send(std::mem::take(&mut events)).await?;
-                    let position = Position::new(self.epoch, offset);
-                    self.feed.skipped_too_large(position, body_bytes, self.max_event_bytes);
-                    self.open(offset).await?;
-                }
+            if offset <= reached {
+                continue;
             }
             reached = offset;
+            let Some(omission) = Omission::read(&delivery) else {
+                events.push(Event { offset, message: message::from_stream(delivery) });
+                continue;
+            };
+            self.send(std::mem::take(&mut events)).await?;
+            let position = Position::new(self.epoch, offset);
+            self.feed.left_out(position, omission).await?;
+            *self.position = Some(position);
         }
         self.send(events).await
     }
@@ -265,12 +243,5 @@ mod tests {
         assert_eq!(Start::After(41).place(), Place::Offset(42));
         assert_eq!(Start::After(BEFORE_FIRST).place(), Place::Offset(0));
         assert_eq!(Start::At(41).place(), Place::Offset(41));
-    }
-
-    #[test]
-    fn what_has_been_handed_over_is_dropped_even_if_it_is_too_large() {
-        assert_eq!(verdict(5, 5, 100, 10), Verdict::Duplicate);
-        assert_eq!(verdict(6, 5, 100, 10), Verdict::TooLarge);
-        assert_eq!(verdict(6, 5, 10, 10), Verdict::Take);
     }
 }

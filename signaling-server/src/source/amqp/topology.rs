@@ -23,11 +23,11 @@ pub(super) async fn bind(
             let binding = channel.queue_bind(
                 queue,
                 exchange.as_str().into(),
-                pattern.as_str().into(),
+                pattern.to_string().into(),
                 options,
                 FieldTable::default(),
             );
-            broker.rpc("binding", binding).await.map_err(|error| name_missing(error, exchange))?;
+            broker.rpc("binding", binding).await.map_err(|error| name_missing(error, exchange.as_str()))?;
         }
     }
     Ok(())

@@ -1,17 +1,17 @@
-//! The sections of which there may be several: `[[channels]]` and `[[ice_servers]]`.
+//! `[[ice_servers]]`: what peers are told about STUN and TURN.
 
 use serde::Deserialize;
 use tiercast_codec::IceServer;
-use toml::{Table, Value};
+use toml::Table;
 
 use super::{
-    Config, channels,
+    Config,
     error::{ConfigError, ConfigErrors},
+    values::sections,
 };
 
 /// Reads them. `found` holds what has the wrong shape, and gets what else is wrong.
 pub(super) fn read(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
-    channels::read(table, config, found);
     for (place, section) in sections(table, "ice_servers") {
         // What stands in a section of the wrong shape is told once its shape is right.
         if found.concern(&place) {
@@ -19,7 +19,7 @@ pub(super) fn read(table: &Table, config: &mut Config, found: &mut ConfigErrors)
         }
         match IceServer::deserialize(section.clone()) {
             Ok(server) => {
-                check_ice(&place, &server, found);
+                check(&place, &server, found);
                 config.hub.ice_servers.push(server);
             }
             Err(error) => found.add(ConfigError::new(place, error.message())),
@@ -27,16 +27,7 @@ pub(super) fn read(table: &Table, config: &mut Config, found: &mut ConfigErrors)
     }
 }
 
-/// The sections of a list, and where each is written.
-pub(super) fn sections<'a>(
-    table: &'a Table,
-    name: &'a str,
-) -> impl Iterator<Item = (String, &'a Table)> + use<'a> {
-    let list = table.get(name).and_then(Value::as_array).into_iter().flatten();
-    list.enumerate().filter_map(move |(index, value)| Some((format!("{name}[{index}]"), value.as_table()?)))
-}
-
-fn check_ice(place: &str, server: &IceServer, found: &mut ConfigErrors) {
+fn check(place: &str, server: &IceServer, found: &mut ConfigErrors) {
     let known =
         |url: &String| ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme));
     let is_turn = |url: &String| url.starts_with("turn");
