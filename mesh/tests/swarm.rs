@@ -83,6 +83,8 @@ fn config_of(net: &mut Net) -> PeerConfig {
         1 => relay(0),
         _ => relay(1 + net.below(4) as u16),
     };
+    // From one frame at a time to more than there is.
+    let config = PeerConfig { window_bytes: [1, 1_000, 10_000, 256 << 10][net.below(4) as usize], ..config };
     match net.below(3) {
         0 => PeerConfig { log: LogLimits { bytes: 10_000, entries: 40 }, ..config },
         _ => config,

@@ -17,8 +17,8 @@ export interface ConnectOptions {
   /** Most peers to feed. 0: be fed by others, feed nobody. Default 4, at most 64. */
   readonly maxChildren?: number;
   /**
-   * Most bytes of frames kept per channel, for children and for an application that is slow. When it is full of
-   * what the application has not taken, no more is fetched until it has. Default 4 MiB, 64 KiB to 256 MiB.
+   * Most bytes of frames kept per channel, for children and for an application that is slow. When it is half full of
+   * what the application has not taken, whoever feeds the page waits until it has. Default 4 MiB, 64 KiB to 256 MiB.
    */
   readonly logBytes?: number;
   /** STUN and TURN servers besides those that the server names. Default: none. */
