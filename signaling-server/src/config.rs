@@ -122,7 +122,7 @@ impl Config {
         let embedded =
             embedded.map(|(nth, name)| (format!("embedded_channels[{nth}]"), name, SourceKind::Embedded));
         let fed = self.amqp.iter().flat_map(|amqp| &amqp.channels).enumerate();
-        let fed = fed.map(|(nth, fed)| (format!("amqp.channels[{nth}].name"), &fed.name, SourceKind::Amqp));
+        let fed = fed.map(|(nth, fed)| (format!("amqp.channels[{nth}]"), &fed.name, SourceKind::Amqp));
         let (mut channels, mut names) = (BTreeMap::new(), Names::default());
         let mut errors = ConfigErrors::default();
         for (place, name, kind) in embedded.chain(fed) {

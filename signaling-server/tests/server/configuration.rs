@@ -279,7 +279,7 @@ fn regression_ten_mistakes_are_all_named_with_their_file() -> anyhow::Result<()>
         ("amqp.url", "write amqp://USER:PASSWORD@HOST:PORT/VHOST"),
         ("channels[0].name", "use 1 to 128 of A-Z"),
         ("channels[2].bindings[0].patterns[0]", "stand alone between dots"),
-        ("channels[2].name", "`same` is the name of channels[1].name, too: rename one"),
+        ("channels[2].name", "`same` is the name of channels[1], too: rename one"),
         ("channels[3].source", "write \"embedded\" or \"amqp\""),
         ("hub.heartbeat_ms", "use 50 to 3600000"),
         ("hub.tier1_min", "lower one or raise the other"),
