@@ -76,6 +76,9 @@ pub struct Limits {
     pub shutdown: Duration,
     /// Longest time for the head of an HTTP request to arrive, and again for its body. Default 30 s.
     pub request: Duration,
+    /// Everybody who asks for a channel's topology gets the one that was made last, if it is no older than this:
+    /// making it takes the hub 3 ms with 50,000 peers. Default 1 s.
+    pub topology: Duration,
     /// Largest body that can be published over HTTP. Default 1 MiB.
     pub publish_bytes: usize,
 }
@@ -90,6 +93,7 @@ impl Default for Limits {
             close: Duration::from_secs(2),
             shutdown: Duration::from_secs(5),
             request: Duration::from_secs(30),
+            topology: Duration::from_secs(1),
             publish_bytes: 1 << 20,
         }
     }

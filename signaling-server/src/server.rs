@@ -21,7 +21,7 @@ use crate::{
     EmbeddedPublisher, PublishError,
     config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
     driver::{Command, Driver, Handle},
-    http::{self, App},
+    http::{self, App, Pages},
     listener::Connections,
     source::{Source, amqp::AmqpSource, embedded},
     state::{StateError, next_epoch},
@@ -120,8 +120,9 @@ impl Server {
             handle: handle.clone(),
             api_keys: ApiKeys::new(&config.api_keys),
             amqp: amqp_stats,
+            topologies: Pages::default(),
             stopping: stops.clone(),
-            config,
+            config: Arc::new(config),
         });
         let router = http::router(app, routes(&handle));
         let connections =
