@@ -9,7 +9,7 @@ use support::{CALM, CHILD, Net, PARENT, bodies, channel, pair, pair_with, relay,
 use tiercast_codec::{Code, Feed, LinkId, Ping, Report, SessionId, Signal, Since, ToHub, WireMessage};
 use tiercast_mesh::{
     hub::{self, ChannelStats, HubConfig, Place},
-    peer,
+    peer::{self, Status},
 };
 
 const THIRD: u64 = 3;
@@ -163,6 +163,26 @@ fn a_stranger_to_a_link_can_neither_signal_nor_report_on_it() {
     assert_eq!(net.parent(CHILD), Some(PARENT));
     assert_eq!(stats(&net).signals, before.signals);
     assert_eq!(stats(&net).suspensions, 0);
+}
+
+#[test]
+fn regression_a_message_of_an_unknown_type_closes_nobody_whatever_its_id_is() {
+    let mut net = pair();
+    let session = SessionId(net.nodes[&CHILD].session.unwrap());
+    // A map of `type`, "dance", and `id`: text, negative, 2^64 - 1, a list, 9.
+    let ids =
+        [&b"\xa4nine"[..], b"\xff", &[0xcf, 255, 255, 255, 255, 255, 255, 255, 255], b"\x91\x09", b"\x09"];
+    for id in ids {
+        let message = [b"\x82\xa4type\xa5dance\xa2id", id].concat();
+        net.hub.handle(net.now, hub::Input::SessionData(session, message.into())).unwrap();
+        net.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(net.hub.sessions(), 2);
+    assert_eq!(net.hub.stats().malformed, 0);
+    let is_refusal = |status: &&Status| {
+        matches!(status, Status::Refused { channel: None, code: Code::UNKNOWN_MESSAGE, .. })
+    };
+    assert_eq!(net.nodes[&CHILD].statuses.iter().filter(is_refusal).count(), 5, "each is answered");
 }
 
 #[test]

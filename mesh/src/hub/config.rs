@@ -15,7 +15,7 @@ pub struct HubConfig {
     pub log: LogLimits,
     /// How many peers the server feeds for good.
     pub tier1: Tier1,
-    /// A quiet session is pinged this often and closed after three times as long without a word. Default 10 s.
+    /// A quiet session is pinged this often and closed after three times as long without a word. 1 ms to 1 h. Default 10 s.
     pub heartbeat: Duration,
     /// A channel without frames says this often how far it is. Default 1 s.
     pub head_interval: Duration,
