@@ -219,6 +219,30 @@ fn regression_a_relay_does_not_escape_by_reporting_the_link_first() {
 }
 
 #[test]
+fn regression_only_a_child_accuses_and_only_its_own_parent() {
+    let mut net = pair();
+    net.join(THIRD, relay(0), Since::Earliest);
+    net.run_until("the third is placed", |net| net.is_settled(THIRD));
+    let link = net.link(CHILD).expect("the child has a parent");
+    let feed = |link, code| Feed { channel: channel(), position: net.position, link, code };
+    let [foreign, without_link] = [feed(Some(link), Code::MALFORMED), feed(None, Code::BAD_SIGNATURE)];
+    let own = feed(Some(link), Code::BAD_SIGNATURE);
+    for code in [Code::MALFORMED, Code::BAD_SIGNATURE] {
+        say(&mut net, THIRD, &ToHub::Report(Report { link, code }));
+        say(&mut net, THIRD, &ToHub::Report(Report { link: LinkId(link.0 + 1_000), code }));
+    }
+    say(&mut net, THIRD, &ToHub::Feed(foreign));
+    say(&mut net, THIRD, &ToHub::Feed(without_link));
+    assert_eq!(stats(&net).accusations, 0, "of strangers");
+    say(&mut net, PARENT, &ToHub::Report(Report { link, code: Code::MALFORMED }));
+    assert_eq!((stats(&net).accusations, stats(&net).suspensions), (0, 0), "of the parent");
+    for _ in 0..3 {
+        say(&mut net, CHILD, &ToHub::Feed(own.clone()));
+    }
+    assert_eq!((stats(&net).accusations, stats(&net).suspensions), (1, 1), "of the child");
+}
+
+#[test]
 fn a_parent_that_nobody_can_reach_leaves_tier_1_to_others_for_a_while() {
     let mut net = Net::new(9, roots(1), CALM);
     for other in 2..=8 {

@@ -36,7 +36,7 @@ pub struct HubConfig {
     pub link_signals_max: u32,
     /// Most children of one peer, whatever it offers. Default 64.
     pub children_max: u16,
-    /// A peer that is accused of sending what is malformed or not signed by the server gets no children and no place
+    /// A parent that is accused by a child of sending what is malformed or not signed by the server gets no children and no place
     /// in tier 1 for this long; it doubles each time, to at most 32 times this. Default 10 min.
     pub suspension: Duration,
     /// Accusations of one peer that are believed. Default 3, so that a liar cannot empty the tree.
