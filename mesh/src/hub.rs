@@ -325,6 +325,7 @@ impl Hub {
             }
             Action::Ended => self.count(id, |stats| stats.links_lost += 1),
             Action::Forgotten(link) => drop(self.links.remove(&link)),
+            Action::Accused => self.count(id, |stats| stats.accusations += 1),
             Action::Suspended => self.count(id, |stats| stats.suspensions += 1),
         }
     }

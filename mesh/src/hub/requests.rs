@@ -1,7 +1,7 @@
 //! The hub and what its sessions say.
 
 use tiercast_codec::{
-    BEFORE_FIRST, ChannelAt, ChannelId, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
+    BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
     PROTOCOL_VERSION, Ping, Pong, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
     Unsubscribed, Welcome, WireMessage,
 };
@@ -59,7 +59,6 @@ impl Hub {
             ToHub::Signal(signal) => self.on_signal(session, signal),
             ToHub::Report(report) => {
                 if let Some(id) = self.links.get(&report.link).copied() {
-                    self.count_accusation(id, report.code);
                     let peer = peer_of(session);
                     self.with_tree(id, |tree, context| {
                         tree.reported(now, peer, report.link, report.code, context)
@@ -152,7 +151,6 @@ impl Hub {
         channel.stats.orphans += u64::from(!channel.feeds(peer));
         let wants_heads = channel.tree.is_relay(peer);
         channel.feed(peer, feed.position, feed.window_bytes, wants_heads);
-        self.count_accusation(id, feed.code);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
         announce(&mut self.sessions, &mut self.outputs, session);
         self.ask_source(id);
@@ -182,14 +180,6 @@ impl Hub {
                 channel.stats.signals += 1;
                 self.send_on(id, session_of(other), ToPeer::Signal(message));
             }
-        }
-    }
-
-    pub(super) fn count_accusation(&mut self, id: ChannelId, code: Code) {
-        if matches!(code, Code::BAD_SIGNATURE | Code::MALFORMED)
-            && let Some(channel) = self.channels.get_mut(&id)
-        {
-            channel.stats.accusations += 1;
         }
     }
 
