@@ -121,6 +121,28 @@ fn one_who_comes_ahead_while_a_question_is_open_is_judged_by_the_next_answer() {
 }
 
 #[test]
+fn one_whose_claim_is_open_is_not_passed_by_what_comes_meanwhile() {
+    let mut net = Net::new(1, roots(1), CALM);
+    net.join(PARENT, PeerConfig::default(), Since::Earliest);
+    net.publish(bodies(100));
+    net.run_until("caught up", Net::is_caught_up);
+    net.disconnect(PARENT);
+    net.run_for(Duration::from_secs(1));
+    net.withholds_answers = true;
+    net.new_hub(roots(1), Box::new(FakeSigner(9)));
+    net.source(SourceUpdate::Opened(Position::new(7, -1)));
+    net.source(events(0..50));
+    net.connect(PARENT);
+    net.run_for(Duration::from_secs(1));
+    net.source(events(50..200));
+    net.run_for(Duration::from_secs(1));
+    net.source(SourceUpdate::End(Position::new(7, 49)));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.gaps(PARENT), [&went_back(99, -1)]);
+    assert_eq!(net.offsets(PARENT), [sequence(100), sequence(200)].concat());
+}
+
+#[test]
 fn regression_a_numbering_that_goes_back_does_not_swallow_what_the_application_has_not_read() {
     for epoch in [7, 3] {
         let mut net = Net::new(1, roots(1), CALM);

@@ -177,17 +177,17 @@ async fn regression_a_stream_that_loses_its_end_begins_a_new_numbering_and_so_it
 async fn regression_a_server_that_did_not_see_what_was_lost_follows_the_one_that_did() -> Result<()> {
     let (mut broker, config) = fed_by_a_broker_of_its_own().await?;
     let gates = [Gate::before(&broker).await?, Gate::before(&broker).await?];
-    let mut sources = Vec::new();
-    for gate in &gates {
+    let behind = |gate: &Gate| -> Result<Fed> {
         let url = gate.url(&broker)?.parse()?;
-        sources.push(Fed::start(AmqpConfig { url, ..config.clone() })?);
-    }
-    let [witness, other] = sources.as_mut_slice() else { bail!("two of them") };
+        Fed::start(AmqpConfig { url, ..config.clone() })
+    };
+    let mut witness = behind(&gates[0])?;
     let before = witness.opened().await?;
-    ensure!(other.opened().await? == before);
     let mut publisher = broker.publisher("events");
     publisher.publish(&numbered(0..100)).await?;
     witness.events(100).await?;
+    let mut other = behind(&gates[1])?;
+    ensure!(other.opened().await? == before);
     other.events(100).await?;
     gates[1].close();
     other.lost().await?;
@@ -212,10 +212,8 @@ async fn regression_a_server_that_did_not_see_what_was_lost_follows_the_one_that
     ensure!(other.opened().await? == Position::new(after.epoch, 249));
     publisher.publish(&numbered(300..310)).await?;
     ensure!(other.events(10).await? == witness.events(10).await?);
-    for source in sources {
-        source.stop().await?;
-    }
-    Ok(())
+    witness.stop().await?;
+    other.stop().await
 }
 
 #[tokio::test]

@@ -51,8 +51,18 @@ struct Fed {
     cursor: Cursor,
     /// Whether heads are sent to it: only to those who may pass them on.
     wants_heads: bool,
-    /// Whether the channel never came as far as the peer claims to be.
-    is_refuted: bool,
+    claim: Claim,
+}
+
+/// Whether a peer may have more than the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It has not, or it may: the log will come so far.
+    None,
+    /// It says so, and is sent nothing until the source has said what to make of it.
+    Open,
+    /// The channel never came so far: what the peer has is of another numbering.
+    Refuted,
 }
 
 /// What the hub seals and signs with.
@@ -232,12 +242,13 @@ impl Channel {
         window_bytes: NonZeroU32,
         wants_heads: bool,
     ) {
-        let cursor = Cursor::new(position, window_bytes);
-        self.fed.insert(peer, Fed { cursor, wants_heads, is_refuted: false });
         self.claims.remove(peer);
+        let mut claim = Claim::None;
         if self.log.as_ref().is_some_and(|log| log.is_behind(position)) {
             self.claims.add(peer, position);
+            claim = Claim::Open;
         }
+        self.fed.insert(peer, Fed { cursor: Cursor::new(position, window_bytes), wants_heads, claim });
     }
 
     /// A peer says how far it is. False if the server does not feed it.
@@ -259,9 +270,9 @@ impl Channel {
     }
 
     fn judge_claims(&mut self, end: Position) {
-        for peer in self.claims.refuted_by(end) {
+        for (peer, is_refuted) in self.claims.judged_by(end) {
             if let Some(fed) = self.fed.get_mut(&peer) {
-                fed.is_refuted = true;
+                fed.claim = if is_refuted { Claim::Refuted } else { Claim::None };
             }
         }
     }
@@ -288,12 +299,12 @@ impl Channel {
 
     /// The next bytes for a peer that the server feeds.
     pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
-        let Fed { cursor, wants_heads, is_refuted } = self.fed.get_mut(&peer)?;
+        let Fed { cursor, wants_heads, claim } = self.fed.get_mut(&peer)?;
         let log = self.log.as_ref()?;
-        let next = match is_refuted {
-            // Whatever the log has by now: the peer's past is not the channel's.
-            true => Read::Gap { to: log.base(), reason: GapReason::Epoch, recorded: false },
-            false => cursor.read(log),
+        let next = match claim {
+            Claim::Open => Read::UpToDate,
+            Claim::None => cursor.read(log),
+            Claim::Refuted => Read::Gap { to: log.base(), reason: GapReason::Epoch, recorded: false },
         };
         match next {
             Read::Frame(frame) => {
@@ -304,7 +315,7 @@ impl Channel {
             Read::Gap { to, reason, .. } => {
                 let gap = Gap { channel: self.name.clone(), from: cursor.position(), to, reason };
                 cursor.skip(to);
-                *is_refuted = false;
+                *claim = Claim::None;
                 self.stats.gaps += 1;
                 let bytes = ToPeer::Gap(gap).encode();
                 self.stats.control_bytes += bytes.len() as u64;

@@ -42,11 +42,12 @@ impl Claims {
         Some(claimed)
     }
 
-    /// The answer: since the question, the channel has ended here. Gives those who claim to have more than that.
-    pub(super) fn refuted_by(&mut self, end: Position) -> Vec<PeerId> {
+    /// The answer: since the question, the channel has ended here. Gives whose claims are judged by it, and whether
+    /// they are refuted: they claim to have more than that.
+    pub(super) fn judged_by(&mut self, end: Position) -> Vec<(PeerId, bool)> {
+        let is_refuted = |claimed: Position| claimed.epoch == end.epoch && claimed.offset > end.offset;
         let asked = self.asked.take().unwrap_or_default();
-        let is_refuted = |claimed: &Position| claimed.epoch == end.epoch && claimed.offset > end.offset;
-        asked.into_iter().filter(|(_, claimed)| is_refuted(claimed)).map(|(peer, _)| peer).collect()
+        asked.into_iter().map(|(peer, claimed)| (peer, is_refuted(claimed))).collect()
     }
 }
 
@@ -66,13 +67,11 @@ mod tests {
         }
         claims.remove(PeerId(3));
         assert_eq!(claims.question(), Some(at(20)));
-        assert_eq!(claims.refuted_by(at(19)), [PeerId(2)]);
+        assert_eq!(claims.judged_by(at(19)), [(PeerId(1), false), (PeerId(2), true)]);
         claims.add(PeerId(1), at(10));
         claims.question();
-        assert!(
-            claims.refuted_by(Position::new(8, 0)).is_empty(),
-            "another numbering says nothing about this one"
-        );
+        let another = Position::new(8, 0);
+        assert_eq!(claims.judged_by(another), [(PeerId(1), false)], "it says nothing about this numbering");
     }
 
     #[test]
@@ -83,8 +82,8 @@ mod tests {
         claims.add(PeerId(1), at(11));
         claims.add(PeerId(2), at(20));
         assert_eq!(claims.question(), None, "one at a time");
-        assert!(claims.refuted_by(at(5)).is_empty());
+        assert!(claims.judged_by(at(5)).is_empty());
         assert_eq!(claims.question(), Some(at(20)));
-        assert_eq!(claims.refuted_by(at(5)), [PeerId(1), PeerId(2)]);
+        assert_eq!(claims.judged_by(at(5)), [(PeerId(1), true), (PeerId(2), true)]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tiercast_codec::{Event, Message, Position};
+use tiercast_codec::{Epoch, Event, Message, Position};
 use tiercast_mesh::SourceUpdate;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -104,6 +104,12 @@ impl Feed {
             self.stats.count_queue_overflow();
         }
         error
+    }
+
+    /// Says that the stream does not go on where it was.
+    pub(super) fn renumbered(&self, epoch: Epoch) {
+        warn!(channel = %self.channel, epoch, "the stream does not go on where it was: a new numbering begins");
+        self.stats.count_renumbering();
     }
 
     async fn goes_on_after(&mut self, position: Position) -> Result<(), AmqpError> {

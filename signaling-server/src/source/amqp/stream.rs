@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures_util::FutureExt;
 use lapin::message::Delivery;
 use tiercast_codec::{BEFORE_FIRST, Event, Offset, Position};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -142,6 +143,7 @@ impl Session<'_> {
     async fn hand_over(mut self, start: Start, from: Offset, is_new: bool) -> Result<Infallible, AmqpError> {
         if is_new {
             self.open(BEFORE_FIRST).await?;
+            self.feed.caught_up().await?;
         } else {
             let Some(batch) = self.first_batch(from).await? else { return self.renumber().await };
             self.feed.behind().await?;
@@ -149,6 +151,11 @@ impl Session<'_> {
             self.hand_on(batch).await?;
             self.catch_up().await?;
         }
+        self.go_on().await
+    }
+
+    /// Hands over what comes, and answers the hub's questions.
+    async fn go_on(mut self) -> Result<Infallible, AmqpError> {
         let mut question = None;
         loop {
             let answer_at = question.map_or_else(Instant::now, |(_, at)| at);
@@ -220,11 +227,7 @@ impl Session<'_> {
             true => renumber(self.broker, self.config, self.lifetime, None).await?,
             false => self.lifetime,
         };
-        warn!(
-            queue = self.queue,
-            epoch = lifetime.epoch,
-            "the stream does not go on where it was: a new numbering begins"
-        );
+        self.feed.renumbered(lifetime.epoch);
         let channel = self.broker.open_channel().await?;
         bind_marks(self.broker, &channel, &self.queue).await?;
         Mark::Numbering(lifetime.epoch).place(self.broker, &self.queue).await?;
@@ -234,13 +237,28 @@ impl Session<'_> {
 
     /// Tells the hub where the stream ends, for one who claims to have so much.
     async fn answer(&mut self, claimed: Position) -> Result<(), AmqpError> {
-        let reached = self.state.position.map_or(BEFORE_FIRST, |position| position.offset);
-        let epoch = self.lifetime.epoch;
-        let end = match claimed.epoch == epoch && claimed.offset > reached {
-            true => Mark::Here.place(self.broker, &self.queue).await? - 1,
-            false => reached,
+        let end = match self.has_reached(claimed) {
+            true => self.reached(),
+            false => Mark::Here.place(self.broker, &self.queue).await? - 1,
         };
-        self.feed.answer(Position::new(epoch, end)).await
+        self.feed.answer(Position::new(self.lifetime.epoch, end)).await
+    }
+
+    /// Answers at once if no look is needed.
+    async fn answer_if_reached(&mut self) -> Result<(), AmqpError> {
+        match self.feed.question().now_or_never() {
+            Some(claimed) if self.has_reached(claimed) => self.answer(claimed).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether we have as much ourselves, or it is not of this numbering.
+    fn has_reached(&self, claimed: Position) -> bool {
+        claimed.epoch != self.lifetime.epoch || claimed.offset <= self.reached()
+    }
+
+    fn reached(&self) -> Offset {
+        self.state.position.map_or(BEFORE_FIRST, |position| position.offset)
     }
 
     async fn hand_on(&mut self, batch: Vec<Delivery>) -> Result<(), AmqpError> {
@@ -248,12 +266,13 @@ impl Session<'_> {
         let seen = Seen::of(last)?;
         self.take(batch).await?;
         self.state.seen = Some(seen);
-        self.consumption.handed_over().await
+        self.consumption.handed_over().await?;
+        self.answer_if_reached().await
     }
 
     /// Hands a batch to the hub: not what it has already, and with an explicit gap in the place of what is left out.
     async fn take(&mut self, batch: Vec<Delivery>) -> Result<(), AmqpError> {
-        let reached = self.state.position.map_or(BEFORE_FIRST, |position| position.offset);
+        let reached = self.reached();
         let mut events = Vec::with_capacity(batch.len());
         for delivery in batch {
             let offset = message::stream_offset(&delivery).ok_or(AmqpError::NoOffset)?;
