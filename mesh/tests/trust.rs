@@ -225,7 +225,8 @@ fn regression_only_a_child_accuses_and_only_its_own_parent() {
     net.join(THIRD, relay(0), Since::Earliest);
     net.run_until("the third is placed", |net| net.is_settled(THIRD));
     let link = net.link(CHILD).expect("the child has a parent");
-    let feed = |link, code| Feed { channel: channel(), position: net.position, link, code };
+    let (position, window_bytes) = (net.position, NonZeroU32::MAX);
+    let feed = |link, code| Feed { channel: channel(), position, window_bytes, link, code };
     let [foreign, without_link] = [feed(Some(link), Code::MALFORMED), feed(None, Code::BAD_SIGNATURE)];
     let own = feed(Some(link), Code::BAD_SIGNATURE);
     for code in [Code::MALFORMED, Code::BAD_SIGNATURE] {
