@@ -78,8 +78,8 @@ interface ConnectOptions {
     /** Most peers to feed. 0: be fed by others, feed nobody. Default 4, at most 64. */
     readonly maxChildren?: number;
     /**
-     * Most bytes of frames kept per channel, for children and for an application that is slow. When it is full of
-     * what the application has not taken, no more is fetched until it has. Default 4 MiB, 64 KiB to 256 MiB.
+     * Most bytes of frames kept per channel, for children and for an application that is slow. When it is half full of
+     * what the application has not taken, whoever feeds the page waits until it has. Default 4 MiB, 64 KiB to 256 MiB.
      */
     readonly logBytes?: number;
     /** STUN and TURN servers besides those that the server names. Default: none. */
@@ -119,7 +119,7 @@ interface PeerStats {
     parentBytes: number;
     /** Frames that were there already. */
     duplicates: number;
-    /** Frames not taken because something before them was missing, or the application was too slow. */
+    /** Frames not taken because something before them was missing, or there was no room. */
     notTaken: number;
     /** Events given to the application. */
     delivered: number;
@@ -135,7 +135,7 @@ interface PeerStats {
     malformed: number;
     /** Times that the server was asked to feed again. */
     feeds: number;
-    /** Times that the application was so slow that the peer stopped taking frames. */
+    /** Times that the application was so slow that the peer held up those who feed it. */
     stalls: number;
 }
 interface ClientStats extends Readonly<PeerStats> {
