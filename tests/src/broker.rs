@@ -168,7 +168,7 @@ impl Broker {
         answer(channel.queue_bind(name.into(), exchange.into(), "#".into(), options, none)).await
     }
 
-    /// Reads a stream from its beginning until `count` messages have come.
+    /// Reads a stream from its beginning until `count` messages have come, the server's marks aside.
     pub async fn read_stream(&self, name: &str, count: usize) -> Result<Vec<Delivery>> {
         let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
@@ -187,7 +187,9 @@ impl Broker {
             if deliveries.len() % 100 == 99 {
                 channel.basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: true }).await?;
             }
-            deliveries.push(delivery);
+            if delivery.exchange.as_str() != name {
+                deliveries.push(delivery);
+            }
         }
         Ok(deliveries)
     }

@@ -406,6 +406,9 @@ async fn only_what_matches_the_patterns_arrives() -> Result<()> {
     let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
     while got.values().map(Vec::len).sum::<usize>() < 6 {
         let update = timeout(UPDATE_MAX, fed.updates.recv()).await?.context("the source has ended")?;
+        if update.1 == SourceUpdate::CaughtUp {
+            continue;
+        }
         let (channel, SourceUpdate::Events(events)) = update else { bail!("unexpected: {update:?}") };
         got.entry(channel).or_default().extend(ids(&events));
     }

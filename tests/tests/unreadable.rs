@@ -69,6 +69,7 @@ async fn take_until(fed: &mut Fed, last: &BTreeMap<String, i64>) -> Result<BTree
                 (event.offset, Some(String::from_utf8_lossy(&event.message.body).into_owned()))
             })),
             SourceUpdate::Lost { reason } => bail!("{channel} was lost: {reason}"),
+            SourceUpdate::Behind | SourceUpdate::CaughtUp => {}
             other => bail!("unexpected: {other:?}"),
         }
         if of_channel.last().map(|(offset, _)| offset) == open.get(&channel) {
