@@ -1,6 +1,7 @@
 //! Control messages between a peer and the hub: msgpack maps with readable keys.
 //!
-//! Unknown fields are ignored, so that fields can be added. The field `type` names the message.
+//! Unknown fields are ignored, so that fields can be added. The field `type` names the message. Integers are refused
+//! beyond the ranges that docs/protocol.md gives for them.
 
 use std::num::NonZeroU32;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ChannelId, ChannelName, Code, IceServer, LinkId, Offset, PeerId, Position, SessionId, Signal, Since,
     message::message_family,
+    range,
     token::{KeyBytes, Token},
 };
 
@@ -75,6 +77,7 @@ message_family! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Request id; the answer carries it.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// [`PROTOCOL_VERSION`].
     pub protocol: u32,
@@ -86,6 +89,7 @@ pub struct Hello {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscribe {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// The channel.
     pub channel: ChannelName,
@@ -122,6 +126,7 @@ pub enum NodeKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsubscribe {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// The channel.
     pub channel: ChannelName,
@@ -183,6 +188,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping {
     /// Comes back in the answer: the asker's clock in microseconds.
+    #[serde(deserialize_with = "range::number")]
     pub time_us: u64,
 }
 
@@ -190,6 +196,7 @@ pub struct Ping {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pong {
     /// The ping's.
+    #[serde(deserialize_with = "range::number")]
     pub time_us: u64,
 }
 
@@ -197,17 +204,20 @@ pub struct Pong {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// This session.
     pub session: SessionId,
     /// What the peer is called in the tree.
     pub peer: PeerId,
     /// The server's clock in microseconds since the Unix epoch.
+    #[serde(deserialize_with = "range::number")]
     pub server_time_us: u64,
     /// The Ed25519 keys that frames and heads may be signed with.
     pub keys: Vec<KeyBytes>,
     /// Either side that has nothing to say sends a `ping` this often; silence for three times as long ends
-    /// the session.
+    /// the session. At least 1, at most an hour.
+    #[serde(deserialize_with = "range::interval_ms")]
     pub heartbeat_ms: u32,
     /// STUN and TURN servers for links.
     pub ice_servers: Vec<IceServer>,
@@ -217,6 +227,7 @@ pub struct Welcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscribed {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// The channel.
     pub channel: ChannelName,
@@ -225,6 +236,7 @@ pub struct Subscribed {
     /// Where the subscription starts. If it is not where the peer asked to start, a `gap` follows.
     pub position: Position,
     /// The newest offset.
+    #[serde(deserialize_with = "range::offset")]
     pub head: Offset,
     /// Whether everything after the position asked for is there.
     pub recovered: bool,
@@ -234,6 +246,7 @@ pub struct Subscribed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsubscribed {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// The channel.
     pub channel: ChannelName,
@@ -317,13 +330,13 @@ pub enum GapReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorMessage {
     /// The request's id, if it had one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "range::number_if_any", skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
     /// What kind of error.
     pub code: Code,
     /// What is wrong and what to do, for people.
     pub reason: String,
-    /// If trying again makes sense: no earlier than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// If trying again makes sense: no earlier than this. At most an hour.
+    #[serde(default, deserialize_with = "range::wait_ms_if_any", skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u32>,
 }

@@ -40,6 +40,7 @@ mod message;
 mod pattern;
 mod payload;
 mod position;
+mod range;
 mod signal;
 mod signature;
 mod token;

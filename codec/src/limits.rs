@@ -16,3 +16,5 @@ pub const HEADER_DEPTH_MAX: usize = 16;
 pub const CONTROL_BYTES_MAX: usize = 64 << 10;
 /// Most bytes in one message on a data channel; a larger frame crosses it in chunks.
 pub const LINK_MESSAGE_BYTES_MAX: usize = 16 << 10;
+/// Longest duration in a message, in milliseconds: an hour. Timers of browsers cannot wait for more than 24 days.
+pub const DURATION_MS_MAX: u32 = 3_600_000;

@@ -77,7 +77,7 @@ pub(crate) struct ExperimentOptions {
     #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
     peers: u64,
     /// How many of them the server feeds, at most all [default: 4].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
     tier1: Option<u64>,
     /// How many events are published.
     #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

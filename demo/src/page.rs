@@ -1,6 +1,6 @@
 //! The demo with its page: one process with server, publisher and native peers, and the page's buttons.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
@@ -57,6 +57,8 @@ pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
     let mut config = Config { listen: options.listen, open_topology: true, ..Config::default() };
     config.embedded_channels = vec![CHANNEL.parse()?];
     config.hub.tier1 = Tier1 { min: options.tier1 as usize, max: options.tier1 as usize };
+    // The audience is small, and the page shows each change at once.
+    config.limits.topology = Duration::ZERO;
     let rate = watch::channel(options.rate).0;
     // The swarm needs the server's address, and the server the routes that steer the swarm.
     let stage = Arc::new(Stage { swarm: OnceCell::new(), rate });

@@ -45,10 +45,11 @@ impl Cursor {
         self.position
     }
 
-    /// What comes next for the receiver; nothing while a window is under way. It may then fall off the log, and is told so
-    /// when it goes on.
+    /// What comes next for the receiver; nothing while a window is under way (it may then fall off the log, and is told so
+    /// when it goes on), nor while it is ahead of the log.
     pub(crate) fn read<'a>(&self, log: &'a FrameLog) -> Read<'a> {
-        if self.in_flight_bytes < self.window_bytes { log.read(self.position) } else { Read::UpToDate }
+        let waits = self.in_flight_bytes >= self.window_bytes || log.is_behind(self.position);
+        if waits { Read::UpToDate } else { log.read(self.position) }
     }
 
     /// This frame, which came next, was sent.

@@ -112,7 +112,7 @@ impl FrameLog {
         if to > from {
             self.append(Entry::Gap { from, to, reason });
         } else if to < from {
-            // A numbering that sorts before the one we had: nothing of the old one can be ordered with it.
+            // Another numbering in the place of the one we had: nothing of the old one can be ordered with it.
             *self = Self::new(self.limits, to);
         }
     }
@@ -124,7 +124,8 @@ impl FrameLog {
                 if cursor.epoch == self.base.epoch { GapReason::Retention } else { GapReason::Epoch };
             return Read::Gap { to: self.base, reason, recorded: false };
         }
-        if cursor.epoch > self.head().epoch {
+        if cursor > self.head() {
+            // What is there was numbered anew. Whoever may just be ahead of us looks at `is_behind` first.
             return Read::Gap { to: self.base, reason: GapReason::Epoch, recorded: false };
         }
         match self.entries.get(self.index_after(cursor)).map(|next| &next.entry) {
@@ -134,6 +135,12 @@ impl FrameLog {
                 Read::Gap { to: *to, reason: *reason, recorded: *from == cursor }
             }
         }
+    }
+
+    /// Whether a reader at `cursor` has more of this numbering than the log: the log may yet come so far.
+    pub fn is_behind(&self, cursor: Position) -> bool {
+        let head = self.head();
+        cursor.epoch == head.epoch && cursor.offset > head.offset
     }
 
     /// Bytes of the frames that a reader at `cursor` has not had.
@@ -223,7 +230,18 @@ mod tests {
         assert_eq!(position(at(1, 2)), Some(at(1, 3)));
         assert_eq!(position(at(1, 3)), Some(at(1, 9)));
         assert_eq!(log.read(at(1, 9)), Read::UpToDate);
-        assert_eq!(log.read(at(1, 12)), Read::UpToDate, "a server that is catching up is behind its clients");
+    }
+
+    #[test]
+    fn a_reader_beyond_the_head_is_ahead_of_the_log_or_has_seen_another_numbering() {
+        let log = log_of(&[(1, -1, 3), (1, 3, 9)]);
+        assert!(!log.is_behind(at(1, 9)));
+        assert!(log.is_behind(at(1, 12)));
+        assert!(!log.is_behind(at(2, 12)));
+        for cursor in [at(1, 12), at(2, 0)] {
+            let gap = Read::Gap { to: at(1, -1), reason: GapReason::Epoch, recorded: false };
+            assert_eq!(log.read(cursor), gap);
+        }
     }
 
     #[test]

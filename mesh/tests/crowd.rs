@@ -70,7 +70,7 @@ impl Crowd {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Transmit(session) => self.awake.push_back(session),
-                Output::Close { code, reason, .. } => panic!("{code}: {reason}"),
+                other => panic!("{other:?}"),
             }
         }
     }

@@ -128,6 +128,12 @@ fn scenarios() -> Vec<Scenario> {
             relay(2),
             manners,
         ),
+        scenario(
+            "going_back",
+            "a numbering whose end was lost: a gap that leads back, while the application is slow and after that",
+            relay(2),
+            going_back,
+        ),
     ]
 }
 
@@ -539,6 +545,36 @@ fn as_neighbour(net: &mut Net, subject: End, said: &[&Bytes]) -> Option<Code> {
         Status::LinkLost { code, .. } => Some(*code),
         _ => None,
     })
+}
+
+fn going_back(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.run_until("placed", |net| net.is_settled(SUBJECT));
+    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
+    publish(net, bodies(5, 100));
+    let go_back = |net: &mut Net| {
+        let gap = Gap {
+            channel: channel(),
+            from: Position::new(7, 7),
+            to: Position::new(7, 2),
+            reason: GapReason::Epoch,
+        };
+        net.peer(SUBJECT, Input::SessionData(ToPeer::Gap(gap).encode()));
+        net.run_for(ms(100));
+    };
+    // Not before the application has read what there is.
+    net.set_reads(SUBJECT, false);
+    publish(net, bodies(3, 100));
+    go_back(net);
+    assert_eq!(net.nodes[&SUBJECT].peer.stats().stalls, 1);
+    net.set_reads(SUBJECT, true);
+    net.run_until("linked again", |net| net.parent(CHILD) == Some(SUBJECT));
+    go_back(net);
+    publish(net, bodies(3, 100));
+    assert_eq!(net.gaps(SUBJECT).len(), 1);
+    assert_eq!(net.offsets(SUBJECT), [0, 1, 2, 3, 4, 5, 6, 7, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(net.offsets(CHILD), (0..11).collect::<Vec<_>>());
 }
 
 fn path(name: &str) -> PathBuf {

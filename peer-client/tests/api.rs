@@ -91,7 +91,7 @@ async fn regression_a_peer_can_be_watched_by_types_named_here() -> Result<(), Cl
 fn regression_what_a_link_says_can_be_written_down() {
     let link: LinkId = 7;
     let reason = LinkCloseReason::BadSignal("sdp".to_owned());
-    let event = LinkEvent::Signal { link, signal: Signal::Answer("v=0".to_owned()) };
+    let event = LinkEvent::Signal { link, signal: Signal::Answer { sdp: "v=0".to_owned() } };
     assert_eq!(event.link(), LinkEvent::Closed { link, reason }.link());
     assert_ne!(Role::Offerer, Role::Answerer);
     assert_eq!(TrySendError::Full.to_string(), "no room");

@@ -2,7 +2,7 @@
 //!
 //! It is put together from a file, the environment and flags (`load`), by one table of all keys (`keys`).
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tiercast_codec::{ChannelName, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::hub::HubConfig;
@@ -41,6 +41,9 @@ pub struct Config {
     pub open_topology: bool,
     /// Where the key comes from that signs frames and heads. Default a random one at each start.
     pub signing_key: KeySource,
+    /// The folder that keeps what has to outlive a start: the last epoch of each embedded channel. Default none: epochs go by
+    /// the clock alone.
+    pub state_dir: Option<PathBuf>,
     /// Channels that are published to over HTTP or by [`EmbeddedPublisher`](crate::EmbeddedPublisher).
     /// Default `events`.
     pub embedded_channels: Vec<ChannelName>,
@@ -73,6 +76,9 @@ pub struct Limits {
     pub shutdown: Duration,
     /// Longest time for the head of an HTTP request to arrive, and again for its body. Default 30 s.
     pub request: Duration,
+    /// Everybody who asks for a channel's topology gets the one that was made last, if it is no older than this:
+    /// making it takes the hub 3 ms with 50,000 peers. Default 1 s.
+    pub topology: Duration,
     /// Largest body that can be published over HTTP. Default 1 MiB.
     pub publish_bytes: usize,
 }
@@ -87,6 +93,7 @@ impl Default for Limits {
             close: Duration::from_secs(2),
             shutdown: Duration::from_secs(5),
             request: Duration::from_secs(30),
+            topology: Duration::from_secs(1),
             publish_bytes: 1 << 20,
         }
     }
@@ -102,6 +109,7 @@ impl Default for Config {
             api_keys: Vec::new(),
             open_topology: false,
             signing_key: KeySource::Random,
+            state_dir: None,
             embedded_channels: vec!["events".parse().expect("a valid name")],
             amqp: None,
             hub: HubConfig::default(),
@@ -118,7 +126,7 @@ impl Config {
         let embedded =
             embedded.map(|(nth, name)| (format!("embedded_channels[{nth}]"), name, SourceKind::Embedded));
         let fed = self.amqp.iter().flat_map(|amqp| &amqp.channels).enumerate();
-        let fed = fed.map(|(nth, fed)| (format!("amqp.channels[{nth}].name"), &fed.name, SourceKind::Amqp));
+        let fed = fed.map(|(nth, fed)| (format!("amqp.channels[{nth}]"), &fed.name, SourceKind::Amqp));
         let (mut channels, mut names) = (BTreeMap::new(), Names::default());
         let mut errors = ConfigErrors::default();
         for (place, name, kind) in embedded.chain(fed) {

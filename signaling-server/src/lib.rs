@@ -33,6 +33,7 @@ mod metrics;
 mod server;
 mod session;
 pub mod source;
+mod state;
 
 pub use axum::Router;
 pub use bytes::Bytes;
@@ -43,6 +44,7 @@ pub use config::{
 pub use driver::{ChannelSnapshot, Handle, PublishError, Snapshot, Stopped};
 pub use server::{Server, StartError, Task};
 pub use source::embedded::EmbeddedPublisher;
+pub use state::StateError;
 pub use tiercast_codec::{
     BEFORE_FIRST, ChannelName, ChannelNameError, Epoch, Event, HeaderValue, IceServer, LinkId, Message,
     NodeKind, Offset, Pattern, PatternError, PeerId, Position, PublicKey, Relay,

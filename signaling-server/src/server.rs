@@ -21,9 +21,10 @@ use crate::{
     EmbeddedPublisher, PublishError,
     config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
     driver::{Command, Driver, Handle},
-    http::{self, App},
+    http::{self, App, Pages},
     listener::Connections,
     source::{Source, amqp::AmqpSource, embedded},
+    state::{StateError, next_epoch},
 };
 
 /// Updates of sources that wait for the hub; a source that finds the queue full waits.
@@ -63,6 +64,9 @@ pub enum StartError {
     /// There is no signing key.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
+    /// The state cannot be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The hub refused a channel.
     #[error(transparent)]
     Channel(#[from] CommandError),
@@ -96,7 +100,8 @@ impl Server {
         for (name, kind) in &kinds {
             hub.add_channel(clock.now(), name)?;
             if *kind == SourceKind::Embedded {
-                hub.handle(clock.now(), Input::Source(name, embedded::opening()))?;
+                let epoch = next_epoch(config.state_dir.as_deref(), name)?;
+                hub.handle(clock.now(), Input::Source(name, embedded::opening(epoch)))?;
             }
         }
         let amqp = config.amqp.clone().map(AmqpSource::new);
@@ -107,6 +112,7 @@ impl Server {
         let limits = Arc::new(config.limits.clone());
         let (commands, inputs) = mpsc::channel(limits.input_queue_messages);
         let (sink, updates) = mpsc::channel(SOURCE_QUEUE_UPDATES);
+        let (questions, asked) = mpsc::channel(kinds.len());
         let (stopping, stops) = watch::channel(false);
         let handle = Handle::new(commands, kinds.clone(), public_key);
         let (summary, batch_delay) = (config.summary(), config.hub.batch.delay);
@@ -114,8 +120,9 @@ impl Server {
             handle: handle.clone(),
             api_keys: ApiKeys::new(&config.api_keys),
             amqp: amqp_stats,
+            topologies: Pages::default(),
             stopping: stops.clone(),
-            config,
+            config: Arc::new(config),
         });
         let router = http::router(app, routes(&handle));
         let connections =
@@ -124,14 +131,14 @@ impl Server {
         // Before any part of it says something.
         info!(%addr, summary, "started");
         let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
-        let turning = Driver::new(hub, clock, kinds, batch_delay).run(inputs, updates);
+        let turning = Driver::new(hub, clock, kinds, batch_delay, questions).run(inputs, updates);
         driver.spawn(async move {
             turning.await;
             Task::Driver
         });
         if let Some(amqp) = amqp {
             tasks.spawn(async move {
-                Box::new(amqp).run(sink, stops).await;
+                Box::new(amqp).run(sink, asked, stops).await;
                 Task::Source
             });
         }

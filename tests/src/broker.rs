@@ -16,7 +16,8 @@ use lapin::{
     message::Delivery,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-        ExchangeDeclareOptions, QueueDeleteOptions,
+        ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
     },
     types::{AMQPValue, FieldTable, LongString},
 };
@@ -110,6 +111,17 @@ impl Broker {
         self.node_mut()?.end(Signal::Kill).await
     }
 
+    /// Keeps a copy of its data, as it is now. It must not be running.
+    pub fn keep_data(&self) -> Result<()> {
+        self.node()?.copy_data("mnesia", "kept")
+    }
+
+    /// Puts the kept data back: what was written since is lost, as in a crash of a machine that had not written it
+    /// to its disk. It must not be running.
+    pub fn lose_data(&self) -> Result<()> {
+        self.node()?.copy_data("kept", "mnesia")
+    }
+
     /// Starts it with the data it had, and waits until it takes connections.
     pub async fn start_again(&mut self) -> Result<()> {
         let url = self.url.clone();
@@ -140,7 +152,23 @@ impl Broker {
         Ok(())
     }
 
-    /// Reads a stream from its beginning until `count` messages have come.
+    /// Deletes an exchange.
+    pub async fn delete_exchange(&self, name: &str) -> Result<()> {
+        let connection = self.connect().await?;
+        let channel = connection.create_channel().await?;
+        answer(channel.exchange_delete(name.into(), ExchangeDeleteOptions::default())).await
+    }
+
+    /// Makes a stream with exactly these arguments, and binds it to everything that an exchange gets.
+    pub async fn declare_stream(&self, name: &str, exchange: &str, arguments: FieldTable) -> Result<()> {
+        let connection = self.connect().await?;
+        let channel = connection.create_channel().await?;
+        answer(channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments)).await?;
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        answer(channel.queue_bind(name.into(), exchange.into(), "#".into(), options, none)).await
+    }
+
+    /// Reads a stream from its beginning until `count` messages have come, the server's marks aside.
     pub async fn read_stream(&self, name: &str, count: usize) -> Result<Vec<Delivery>> {
         let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
@@ -159,7 +187,9 @@ impl Broker {
             if deliveries.len() % 100 == 99 {
                 channel.basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: true }).await?;
             }
-            deliveries.push(delivery);
+            if delivery.exchange.as_str() != name {
+                deliveries.push(delivery);
+            }
         }
         Ok(deliveries)
     }
@@ -179,6 +209,12 @@ impl Broker {
     /// A publisher to one of its exchanges.
     pub fn publisher(&self, exchange: &str) -> Publisher {
         Publisher { url: self.url.clone(), exchange: exchange.to_owned(), line: None }
+    }
+
+    fn node(&self) -> Result<&Node> {
+        self.node
+            .as_ref()
+            .with_context(|| format!("the broker of {URL_VARIABLE} is not ours to start or stop"))
     }
 
     fn node_mut(&mut self) -> Result<&mut Node> {
@@ -408,6 +444,17 @@ impl Node {
             process.kill()?;
             process.wait()?;
         }
+        Ok(())
+    }
+
+    fn copy_data(&self, from: &str, to: &str) -> Result<()> {
+        ensure!(self.process.is_none(), "the broker is running");
+        let (from, to) = (self.dir.path().join(from), self.dir.path().join(to));
+        if to.exists() {
+            fs::remove_dir_all(&to)?;
+        }
+        let status = Command::new("cp").arg("-a").args([&from, &to]).status()?;
+        ensure!(status.success(), "cannot copy {}", from.display());
         Ok(())
     }
 

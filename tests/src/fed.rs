@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use tiercast_codec::{Event, Message, Position};
+use tiercast_codec::{ChannelName, Event, Message, Position};
 use tiercast_mesh::SourceUpdate;
 use tiercast_signaling_server::source::{
-    Source,
+    Question, Source,
     amqp::{AmqpConfig, AmqpSource, AmqpStats},
 };
 use tokio::{
@@ -27,6 +27,9 @@ pub struct Fed {
     /// What it says, by channel.
     pub updates: mpsc::Receiver<(String, SourceUpdate)>,
     reached: Option<Position>,
+    /// Whether it has said that it has reached the end.
+    pub is_caught_up: bool,
+    hub: mpsc::Sender<Question>,
     /// What it counts.
     pub stats: Arc<AmqpStats>,
     shutdown: watch::Sender<bool>,
@@ -40,15 +43,22 @@ impl Fed {
         let source = AmqpSource::new(config);
         let stats = source.stats();
         let (sink, updates) = mpsc::channel(4);
+        let (hub, questions) = mpsc::channel(1);
         let (shutdown, signal) = watch::channel(false);
-        let task = tokio::spawn(Box::new(source).run(sink, signal));
-        Ok(Self { updates, reached: None, stats, shutdown, task })
+        let task = tokio::spawn(Box::new(source).run(sink, questions, signal));
+        Ok(Self { updates, reached: None, is_caught_up: false, hub, stats, shutdown, task })
     }
 
     /// The next update and its channel. Checks that positions only grow.
     pub async fn next_named(&mut self) -> Result<(String, SourceUpdate)> {
-        let update = timeout(UPDATE_MAX, self.updates.recv()).await.context("the source says nothing")?;
-        let (channel, update) = update.context("the source has ended")?;
+        let (channel, update) = loop {
+            let update = timeout(UPDATE_MAX, self.updates.recv()).await.context("the source says nothing")?;
+            match update.context("the source has ended")? {
+                (_, SourceUpdate::Behind) => self.is_caught_up = false,
+                (_, SourceUpdate::CaughtUp) => self.is_caught_up = true,
+                named => break named,
+            }
+        };
         match &update {
             SourceUpdate::Opened(position) => self.reached = Some(*position),
             SourceUpdate::Events(events) => {
@@ -60,7 +70,7 @@ impl Fed {
                 }
                 self.reached = Some(reached);
             }
-            SourceUpdate::Messages(_) | SourceUpdate::Lost { .. } => {}
+            _ => {}
         }
         Ok((channel, update))
     }
@@ -99,7 +109,7 @@ impl Fed {
                 SourceUpdate::Events(events) => return Ok(events),
                 SourceUpdate::Lost { .. } => {}
                 SourceUpdate::Opened(position) => ensure!(Some(position) == reached, "a gap to {position}"),
-                SourceUpdate::Messages(messages) => bail!("messages without numbers: {messages:?}"),
+                other => bail!("expected events: {other:?}"),
             }
         }
     }
@@ -124,6 +134,15 @@ impl Fed {
             }
         }
         Ok(messages)
+    }
+
+    /// Asks it, as a hub does for a peer that claims to have so much, where the channel ends.
+    pub async fn find_end(&mut self, channel: ChannelName, claimed: Position) -> Result<Position> {
+        self.hub.send(Question { channel, claimed }).await?;
+        match self.next().await? {
+            SourceUpdate::End(end) => Ok(end),
+            other => bail!("expected the end: {other:?}"),
+        }
     }
 
     /// Stops it in good order.

@@ -4,15 +4,18 @@ use std::{
     net::Ipv4Addr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Notify,
     task::JoinHandle,
+    time::sleep,
 };
 
 use crate::broker::Broker;
@@ -23,6 +26,8 @@ pub struct Gate {
     /// Where it listens, on the loopback address.
     pub port: u16,
     closed: Arc<AtomicBool>,
+    /// Bytes that the broker can send in a second.
+    rate: Arc<AtomicU64>,
     cut: Arc<Notify>,
     task: JoinHandle<()>,
 }
@@ -34,10 +39,12 @@ impl Gate {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let (closed, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
-        let (is_closed, on_cut) = (closed.clone(), cut.clone());
+        let rate = Arc::new(AtomicU64::new(u64::MAX));
+        let (is_closed, on_cut, at_rate) = (closed.clone(), cut.clone(), rate.clone());
         let task = tokio::spawn(async move {
             while let Ok((mut inside, _)) = listener.accept().await {
                 let (address, is_closed, on_cut) = (address.clone(), is_closed.clone(), on_cut.clone());
+                let at_rate = at_rate.clone();
                 tokio::spawn(async move {
                     let cut = on_cut.notified();
                     tokio::pin!(cut);
@@ -46,19 +53,28 @@ impl Gate {
                         return;
                     }
                     let Ok(mut outside) = TcpStream::connect(address).await else { return };
+                    let (mut from_broker, mut to_broker) = outside.split();
+                    let (mut from_server, mut to_server) = inside.split();
+                    // The first side to end ends both.
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut inside, &mut outside) => {}
+                        _ = tokio::io::copy(&mut from_server, &mut to_broker) => {}
+                        _ = trickle(&mut from_broker, &mut to_server, &at_rate) => {}
                         () = cut => {}
                     }
                 });
             }
         });
-        Ok(Self { port, closed, cut, task })
+        Ok(Self { port, closed, rate, cut, task })
     }
 
     /// The broker's URL, by way of the gate.
     pub fn url(&self, broker: &Broker) -> Result<String> {
         Ok(broker.url().replace(&address_of(broker)?, &format!("127.0.0.1:{}", self.port)))
+    }
+
+    /// Makes the broker slow: it can send so many bytes in a second.
+    pub fn narrow(&self, bytes_per_s: u64) {
+        self.rate.store(bytes_per_s, Ordering::SeqCst);
     }
 
     /// Cuts every connection and lets no new one through.
@@ -70,6 +86,23 @@ impl Gate {
     /// Lets new connections through.
     pub fn open(&self) {
         self.closed.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Copies what a broker sends, no faster than `rate` bytes in a second.
+async fn trickle(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    rate: &AtomicU64,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 8 << 10];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_secs_f64(count as f64 / rate.load(Ordering::SeqCst) as f64)).await;
+        to.write_all(&buffer[..count]).await?;
     }
 }
 

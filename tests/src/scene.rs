@@ -12,7 +12,10 @@ use anyhow::Result;
 use tiercast_codec::Event;
 use tiercast_signaling_server::source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig, BrokerUrl};
 
-use crate::broker::{Broker, Outgoing};
+use crate::{
+    broker::{Broker, Outgoing},
+    gate::Gate,
+};
 
 /// Names that no other test uses, on a broker that may outlive this process.
 pub fn unique(what: &str) -> String {
@@ -47,6 +50,13 @@ impl Scene {
     /// A source for the channel alone.
     pub fn config(&self) -> AmqpConfig {
         AmqpConfig::new(self.url.clone(), vec![self.channel.clone()])
+    }
+
+    /// The same, by way of a gate.
+    pub fn config_through(&self, gate: &Gate) -> Result<AmqpConfig> {
+        let mut config = self.config();
+        config.url = gate.url(&self.broker)?.parse()?;
+        Ok(config)
     }
 
     /// The name of its stream on the broker.

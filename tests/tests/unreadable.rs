@@ -69,7 +69,8 @@ async fn take_until(fed: &mut Fed, last: &BTreeMap<String, i64>) -> Result<BTree
                 (event.offset, Some(String::from_utf8_lossy(&event.message.body).into_owned()))
             })),
             SourceUpdate::Lost { reason } => bail!("{channel} was lost: {reason}"),
-            SourceUpdate::Messages(messages) => bail!("without numbers: {messages:?}"),
+            SourceUpdate::Behind | SourceUpdate::CaughtUp => {}
+            other => bail!("unexpected: {other:?}"),
         }
         if of_channel.last().map(|(offset, _)| offset) == open.get(&channel) {
             open.remove(&channel);

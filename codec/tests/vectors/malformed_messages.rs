@@ -1,17 +1,18 @@
 //! Control and link messages that must be refused, for `malformed.json`.
 
 use serde_json::Value;
-use tiercast_codec::limits::CONTROL_BYTES_MAX;
+use tiercast_codec::{NUMBER_MAX, limits::CONTROL_BYTES_MAX};
 
 use crate::{
     malformed::case,
-    raw::{map, text},
+    ranges,
+    raw::{map, text, wide},
 };
 
 type Fields<'a> = [(&'a str, Vec<u8>)];
 
 pub fn built() -> Vec<Value> {
-    [envelopes(), values(), families()].concat()
+    [envelopes(), unknown_types(), values(), families(), ranges::outside()].concat()
 }
 
 fn bad(family: &str, name: &str, bytes: &[u8]) -> Value {
@@ -26,7 +27,6 @@ fn ping(more: &Fields<'_>) -> Vec<u8> {
 fn envelopes() -> Vec<Value> {
     let good = ping(&[]);
     let typed = |kind: Vec<u8>| map(&[("type", kind), ("time_us", vec![1])]);
-    let known = |kind: &str| typed(text(kind));
     let too_large = [vec![0xdf], vec![0; CONTROL_BYTES_MAX]].concat();
     vec![
         bad("to_hub", "message_nothing", &[]),
@@ -55,22 +55,53 @@ fn envelopes() -> Vec<Value> {
         case("to_hub", "message_one_byte_too_large", &too_large, "too_large"),
         case("to_peer", "message_one_byte_too_large_to_peer", &too_large, "too_large"),
         case("link", "message_one_byte_too_large_on_a_link", &too_large, "too_large"),
-        case("to_hub", "type_unknown", &known("dance"), "unknown_message"),
-        case("to_hub", "type_empty", &known(""), "unknown_message"),
-        case("to_hub", "type_capital", &known("Ping"), "unknown_message"),
-        case("to_hub", "type_of_the_other_direction", &known("welcome"), "unknown_message"),
-        case("to_hub", "type_of_links", &known("join"), "unknown_message"),
-        case("to_peer", "type_unknown_to_peer", &known("dance"), "unknown_message"),
-        case("to_peer", "type_hello_to_peer", &known("hello"), "unknown_message"),
-        case("link", "type_unknown_on_a_link", &known("dance"), "unknown_message"),
-        case("link", "type_subscribe_on_a_link", &known("subscribe"), "unknown_message"),
-        case(
-            "to_hub",
-            "type_unknown_with_id",
-            &map(&[("type", text("dance")), ("id", vec![9])]),
-            "unknown_message",
-        ),
     ]
+}
+
+/// Types that nobody knows. Nobody closes for them, whatever else is in the message, and the answer has the `id` of
+/// the message if that is one.
+fn unknown_types() -> Vec<Value> {
+    let named = |kind: &str| map(&[("type", text(kind)), ("time_us", vec![1])]);
+    let with_id = |id: Vec<u8>| map(&[("type", text("dance")), ("id", id)]);
+    let unknown = |family: &str, name: &str, bytes: &[u8], id: Option<u64>| {
+        let mut case = case(family, name, bytes, "unknown_message");
+        case["id"] = id.into();
+        case
+    };
+    let half = [vec![0xcb], 0.5f64.to_be_bytes().to_vec()].concat();
+    let without_id = [
+        ("to_hub", "type_unknown", named("dance")),
+        ("to_hub", "type_empty", named("")),
+        ("to_hub", "type_capital", named("Ping")),
+        ("to_hub", "type_of_the_other_direction", named("welcome")),
+        ("to_hub", "type_of_links", named("join")),
+        ("to_peer", "type_unknown_to_peer", named("dance")),
+        ("to_peer", "type_hello_to_peer", named("hello")),
+        ("link", "type_unknown_on_a_link", named("dance")),
+        ("link", "type_subscribe_on_a_link", named("subscribe")),
+        ("to_hub", "type_unknown_id_nil", with_id(vec![0xc0])),
+        ("to_hub", "type_unknown_id_text", with_id(text("nine"))),
+        ("to_hub", "type_unknown_id_bytes", with_id(vec![0xc4, 1, 9])),
+        ("to_hub", "type_unknown_id_bool", with_id(vec![0xc3])),
+        ("to_hub", "type_unknown_id_negative", with_id(vec![0xff])),
+        ("to_hub", "type_unknown_id_fraction", with_id(half)),
+        ("to_hub", "type_unknown_id_list", with_id(vec![0x92, 9, 0x91, 9])),
+        ("to_hub", "type_unknown_id_map", with_id(map(&[("id", vec![9])]))),
+        ("to_hub", "type_unknown_id_extension", with_id(vec![0xd4, 1, 9])),
+        ("to_peer", "type_unknown_id_extension_to_peer", with_id(vec![0xd4, 1, 9])),
+        ("to_hub", "type_unknown_id_2_53", with_id(wide(NUMBER_MAX + 1))),
+        ("to_hub", "type_unknown_id_largest_64_bits", with_id(wide(u64::MAX))),
+        ("to_peer", "type_unknown_id_text_to_peer", with_id(text("nine"))),
+        ("link", "type_unknown_id_list_on_a_link", with_id(vec![0x91, 9])),
+    ];
+    let with_id = [
+        ("to_hub", "type_unknown_with_id", with_id(vec![9]), 9),
+        ("to_hub", "type_unknown_with_largest_id", with_id(wide(NUMBER_MAX)), NUMBER_MAX),
+        ("to_peer", "type_unknown_with_id_to_peer", with_id(vec![0]), 0),
+    ];
+    let without_id = without_id.map(|(family, name, bytes)| unknown(family, name, &bytes, None));
+    let with_id = with_id.map(|(family, name, bytes, id)| unknown(family, name, &bytes, Some(id)));
+    without_id.into_iter().chain(with_id).collect()
 }
 
 /// One field missing or wrong.

@@ -59,7 +59,7 @@ fn every_type_of_message_has_a_vector() {
     }
 }
 
-fn built() -> Vec<Value> {
+pub fn built() -> Vec<Value> {
     [to_hub(), to_peer(), link(), unusual()].concat()
 }
 
@@ -265,6 +265,11 @@ fn unusual() -> Vec<Value> {
             "to_hub",
             "unknown_fields",
             &map(&[("new", nested), ("type", text("ping")), ("time_us", time()), ("newer", nil())]),
+        ),
+        taken::<ToHub>(
+            "to_hub",
+            "unknown_field_of_an_extension_type",
+            &map(&[("type", text("ping")), ("time_us", time()), ("new", vec![0xd4, 0x01, 0x09])]),
         ),
         taken::<ToHub>("to_hub", "type_comes_last", &map(&[("time_us", time()), ("type", text("ping"))])),
         taken::<ToHub>("to_hub", "map16", &map16),

@@ -8,7 +8,7 @@ use tiercast_codec::{
     ToPeer, WireMessage,
 };
 
-use super::{ChannelStats, CommandError, HubConfig, tree::Tree};
+use super::{ChannelStats, CommandError, HubConfig, claims::Claims, tree::Tree};
 use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch, cursor::Cursor};
 
 /// A channel of the hub.
@@ -18,11 +18,15 @@ pub(super) struct Channel {
     pub(super) tree: Tree,
     pub(super) stats: ChannelStats,
     pub(super) source: SourceState,
+    /// Whether the source is still reading the channel's past.
+    is_behind: bool,
     /// What has been said so far. None until the source is open for the first time.
     pub(super) log: Option<FrameLog>,
     batch: Batch,
     /// The peers that the server feeds, and how far each is.
     fed: BTreeMap<PeerId, Fed>,
+    /// Those of them who say that they have more than the log.
+    claims: Claims,
     head: Option<Head>,
     last_said: Time,
 }
@@ -47,6 +51,18 @@ struct Fed {
     cursor: Cursor,
     /// Whether heads are sent to it: only to those who may pass them on.
     wants_heads: bool,
+    claim: Claim,
+}
+
+/// Whether a peer may have more than the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It has not, or it may: the log will come so far.
+    None,
+    /// It says so, and is sent nothing until the source has said what to make of it.
+    Open,
+    /// The channel never came so far: what the peer has is of another numbering.
+    Refuted,
 }
 
 /// What the hub seals and signs with.
@@ -62,9 +78,11 @@ impl Channel {
             tree: Tree::default(),
             stats: ChannelStats::default(),
             source: SourceState::Opening,
+            is_behind: false,
             log: None,
             batch: Batch::new(config.batch),
             fed: BTreeMap::new(),
+            claims: Claims::default(),
             head: None,
             last_said: Time(0),
         }
@@ -88,6 +106,9 @@ impl Channel {
             SourceUpdate::Events(events) => self.take_events(now, events, press)?,
             SourceUpdate::Messages(messages) => self.take_messages(now, messages, press)?,
             SourceUpdate::Lost { reason } => self.source = SourceState::Lost { reason },
+            SourceUpdate::Behind => self.is_behind = true,
+            SourceUpdate::CaughtUp => self.is_behind = false,
+            SourceUpdate::End(end) => self.judge_claims(end),
         }
         if self.batch.due().is_some_and(|due| due <= now) {
             self.flush(now, press);
@@ -196,12 +217,16 @@ impl Channel {
         now + interval
     }
 
-    /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone.
-    pub(super) fn resolve(&self, since: Since) -> Option<(Position, bool)> {
-        let log = self.log.as_ref()?;
-        Some(match since {
+    /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone; or why that is not
+    /// known yet.
+    pub(super) fn resolve(&self, since: Since) -> Result<(Position, bool), &'static str> {
+        let log = self.log.as_ref().ok_or("is not connected yet")?;
+        Ok(match since {
+            Since::Now if self.source != SourceState::Open => return Err("is not connected now"),
+            Since::Now if self.is_behind => return Err("is still reading what was published before now"),
             Since::Now => (log.head(), true),
             Since::Earliest => (log.base(), true),
+            Since::Position(position) if log.is_behind(position) => (position, true),
             Since::Position(position) => match log.read(position) {
                 Read::Gap { .. } => (position, false),
                 Read::Frame(_) | Read::UpToDate => (position, true),
@@ -217,7 +242,13 @@ impl Channel {
         window_bytes: NonZeroU32,
         wants_heads: bool,
     ) {
-        self.fed.insert(peer, Fed { cursor: Cursor::new(position, window_bytes), wants_heads });
+        self.claims.remove(peer);
+        let mut claim = Claim::None;
+        if self.log.as_ref().is_some_and(|log| log.is_behind(position)) {
+            self.claims.add(peer, position);
+            claim = Claim::Open;
+        }
+        self.fed.insert(peer, Fed { cursor: Cursor::new(position, window_bytes), wants_heads, claim });
     }
 
     /// A peer says how far it is. False if the server does not feed it.
@@ -230,6 +261,20 @@ impl Channel {
     /// The server feeds `peer` no longer.
     pub(super) fn starve(&mut self, peer: PeerId) {
         self.fed.remove(&peer);
+        self.claims.remove(peer);
+    }
+
+    /// The farthest claim to more than there is, if the source has to be asked where the channel ends.
+    pub(super) fn question(&mut self) -> Option<Position> {
+        self.claims.question()
+    }
+
+    fn judge_claims(&mut self, end: Position) {
+        for (peer, is_refuted) in self.claims.judged_by(end) {
+            if let Some(fed) = self.fed.get_mut(&peer) {
+                fed.claim = if is_refuted { Claim::Refuted } else { Claim::None };
+            }
+        }
     }
 
     /// Whether the server feeds `peer`.
@@ -254,9 +299,14 @@ impl Channel {
 
     /// The next bytes for a peer that the server feeds.
     pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
-        let Fed { cursor, wants_heads } = self.fed.get_mut(&peer)?;
+        let Fed { cursor, wants_heads, claim } = self.fed.get_mut(&peer)?;
         let log = self.log.as_ref()?;
-        match cursor.read(log) {
+        let next = match claim {
+            Claim::Open => Read::UpToDate,
+            Claim::None => cursor.read(log),
+            Claim::Refuted => Read::Gap { to: log.base(), reason: GapReason::Epoch, recorded: false },
+        };
+        match next {
             Read::Frame(frame) => {
                 cursor.sent(frame);
                 self.stats.data_bytes += frame.bytes().len() as u64;
@@ -265,6 +315,7 @@ impl Channel {
             Read::Gap { to, reason, .. } => {
                 let gap = Gap { channel: self.name.clone(), from: cursor.position(), to, reason };
                 cursor.skip(to);
+                *claim = Claim::None;
                 self.stats.gaps += 1;
                 let bytes = ToPeer::Gap(gap).encode();
                 self.stats.control_bytes += bytes.len() as u64;

@@ -15,7 +15,7 @@ pub struct HubConfig {
     pub log: LogLimits,
     /// How many peers the server feeds for good.
     pub tier1: Tier1,
-    /// A quiet session is pinged this often and closed after three times as long without a word. Default 10 s.
+    /// A quiet session is pinged this often and closed after three times as long without a word. 1 ms to 1 h. Default 10 s.
     pub heartbeat: Duration,
     /// A channel without frames says this often how far it is. Default 1 s.
     pub head_interval: Duration,
@@ -36,7 +36,7 @@ pub struct HubConfig {
     pub link_signals_max: u32,
     /// Most children of one peer, whatever it offers. Default 64.
     pub children_max: u16,
-    /// A peer that is accused of sending what is malformed or not signed by the server gets no children and no place
+    /// A parent that is accused by a child of sending what is malformed or not signed by the server gets no children and no place
     /// in tier 1 for this long; it doubles each time, to at most 32 times this. Default 10 min.
     pub suspension: Duration,
     /// Accusations of one peer that are believed. Default 3, so that a liar cannot empty the tree.

@@ -1,7 +1,7 @@
 //! The hub and what its sessions say.
 
 use tiercast_codec::{
-    BEFORE_FIRST, ChannelAt, ChannelId, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
+    BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
     PROTOCOL_VERSION, Ping, Pong, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
     Unsubscribed, Welcome, WireMessage,
 };
@@ -59,7 +59,6 @@ impl Hub {
             ToHub::Signal(signal) => self.on_signal(session, signal),
             ToHub::Report(report) => {
                 if let Some(id) = self.links.get(&report.link).copied() {
-                    self.count_accusation(id, report.code);
                     let peer = peer_of(session);
                     self.with_tree(id, |tree, context| {
                         tree.reported(now, peer, report.link, report.code, context)
@@ -117,9 +116,12 @@ impl Hub {
             let reason = format!("a session may have {} subscriptions", self.config.subscriptions_max);
             return self.fail(session, request, Code::BAD_REQUEST, reason);
         }
-        let Some((start, recovered)) = channel.resolve(subscribe.since) else {
-            let reason = format!("the source of `{}` is not connected yet", subscribe.channel);
-            return self.fail(session, request, Code::NOT_READY, reason);
+        let (start, recovered) = match channel.resolve(subscribe.since) {
+            Ok(resolved) => resolved,
+            Err(why) => {
+                let reason = format!("the source of `{}` {why}", subscribe.channel);
+                return self.fail(session, request, Code::NOT_READY, reason);
+            }
         };
         state.channels.push(id);
         channel.stats.direct_data_bytes += channel.backlog_bytes(start);
@@ -134,6 +136,7 @@ impl Hub {
         };
         self.send_on(id, session, ToPeer::Subscribed(answer));
         self.with_tree(id, |tree, context| tree.join(now, peer, subscribe.relay, context));
+        self.ask_source(id);
     }
 
     pub(super) fn on_feed(&mut self, now: Time, session: SessionId, feed: &Feed) {
@@ -148,9 +151,9 @@ impl Hub {
         channel.stats.orphans += u64::from(!channel.feeds(peer));
         let wants_heads = channel.tree.is_relay(peer);
         channel.feed(peer, feed.position, feed.window_bytes, wants_heads);
-        self.count_accusation(id, feed.code);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
         announce(&mut self.sessions, &mut self.outputs, session);
+        self.ask_source(id);
     }
 
     /// A peer can take more.
@@ -177,14 +180,6 @@ impl Hub {
                 channel.stats.signals += 1;
                 self.send_on(id, session_of(other), ToPeer::Signal(message));
             }
-        }
-    }
-
-    pub(super) fn count_accusation(&mut self, id: ChannelId, code: Code) {
-        if matches!(code, Code::BAD_SIGNATURE | Code::MALFORMED)
-            && let Some(channel) = self.channels.get_mut(&id)
-        {
-            channel.stats.accusations += 1;
         }
     }
 

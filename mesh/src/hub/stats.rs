@@ -25,7 +25,7 @@ pub struct ChannelStats {
     pub links: u64,
     /// Links that were given up or broke.
     pub links_lost: u64,
-    /// Links that a peer closed because of a bad signature or malformed data.
+    /// Links of which the child said that its parent sent a bad signature or malformed data, believed or not.
     pub accusations: u64,
     /// Relays that were taken out of service after that; not every accusation is believed.
     pub suspensions: u64,

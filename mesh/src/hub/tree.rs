@@ -54,6 +54,8 @@ pub(crate) enum Action {
     Ended,
     /// Nothing more can be said about a link.
     Forgotten(LinkId),
+    /// A child has accused its parent.
+    Accused,
     /// A peer was taken out of service because it was accused.
     Suspended,
 }

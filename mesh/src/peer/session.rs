@@ -183,13 +183,21 @@ impl Peer {
             // Between what we have and the gap lies what the server sent and we did not take.
             self.ask_again(id);
         } else if gap.to > reached || gap.from == reached {
-            // What we have got meanwhile from a parent is not gone. A numbering that sorts before ours is meant for
-            // us only if it follows exactly what we have.
-            if !taken.has_room(1, 0) {
-                return self.refuse(id, 0);
+            // What we have got meanwhile from a parent is not gone. One that goes back is meant for us only if it
+            // follows exactly what we have, and takes the whole log: that cannot hold both sides of it.
+            let goes_back = gap.to < reached;
+            let bytes = if goes_back { self.config.log.bytes } else { 0 };
+            if !taken.has_room(1, bytes) {
+                return self.refuse(id, bytes);
             }
             taken.log.jump(gap.to, gap.reason);
             subscription.has_asked = false;
+            if goes_back {
+                // They have what is here no more, and find out from the server what that means for them.
+                for link in subscription.children.iter().copied().collect::<Vec<_>>() {
+                    self.close_link(link, Code::UNAVAILABLE);
+                }
+            }
             self.announce_children(id);
         }
     }

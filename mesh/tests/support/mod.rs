@@ -127,6 +127,12 @@ pub struct Net {
     pub position: Position,
     /// What was published in the present numbering.
     history: Vec<Event>,
+    /// The claims that the hub has asked its source about.
+    pub questions: Vec<Position>,
+    /// Where the source says that the channel ends, if it is not where the hub is.
+    pub answers: Option<Position>,
+    /// Whether the source says nothing to the hub's questions.
+    pub withholds_answers: bool,
 }
 
 impl Net {
@@ -160,6 +166,9 @@ impl Net {
             next_session: 0,
             position,
             history: Vec::new(),
+            questions: Vec::new(),
+            answers: None,
+            withholds_answers: false,
         }
     }
 
@@ -241,7 +250,7 @@ impl Net {
 
     pub fn source(&mut self, update: SourceUpdate) {
         self.hub.handle(self.now, hub::Input::Source(&channel(), update)).unwrap();
-        self.position = self.hub.position(&channel()).unwrap();
+        self.position = self.hub.position(&channel()).unwrap_or(self.position);
         self.drain_hub();
     }
 
@@ -262,8 +271,7 @@ impl Net {
             self.close_ends(link, u64::MAX);
         }
         self.run_for(Duration::from_secs(1));
-        self.hub = Hub::new(config, signer, [self.below(256) as u8; 32]);
-        self.hub.add_channel(self.now, &channel()).unwrap();
+        self.new_hub(config, signer);
         if source_is_stream {
             self.source(SourceUpdate::Opened(Position::new(self.position.epoch, -1)));
             self.source(SourceUpdate::Events(self.history.clone()));
@@ -273,6 +281,12 @@ impl Net {
         for node in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.connect(node);
         }
+    }
+
+    /// Another hub in the place of the one that there is, to which nobody is connected. Its source is not open yet.
+    pub fn new_hub(&mut self, config: HubConfig, signer: Box<dyn Signer>) {
+        self.hub = Hub::new(config, signer, [self.below(256) as u8; 32]);
+        self.hub.add_channel(self.now, &channel()).unwrap();
     }
 
     /// An application stops reading, or goes on.
@@ -383,6 +397,13 @@ impl Net {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 hub::Output::Transmit(session) => self.schedule(self.now, Happening::PumpHub(session.0)),
+                hub::Output::FindEnd { claimed, .. } => {
+                    self.questions.push(claimed);
+                    if !self.withholds_answers {
+                        let end = SourceUpdate::End(self.answers.unwrap_or(self.position));
+                        self.hub.handle(self.now, hub::Input::Source(&channel(), end)).unwrap();
+                    }
+                }
                 hub::Output::Close { session, code, .. } => {
                     if let Some(node) =
                         self.session_node.get(&session.0).and_then(|node| self.nodes.get_mut(node))

@@ -14,7 +14,7 @@ pub(super) struct SwarmCommand {
     #[command(flatten)]
     taking: Taking,
     /// How many peers.
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     peers: u64,
     /// Print a JSON object a second to stdout instead of the status line.
     #[arg(long)]

@@ -150,6 +150,7 @@ pub static KEYS: &[Key] = &[
     flag("open_topology"),
     text("signing_key_file"),
     flag("signing_key_create"),
+    text("state_dir"),
     text("log"),
     text("channels[].name"),
     text("channels[].source"),
@@ -197,5 +198,6 @@ pub static KEYS: &[Key] = &[
     millis!("limits.close_ms", 0..=60_000, limits.close),
     millis!("limits.shutdown_ms", 0..=10 * 60_000, limits.shutdown),
     millis!("limits.request_ms", 100..=10 * 60_000, limits.request),
+    millis!("limits.topology_ms", 0..=HOUR_MS, limits.topology),
     count!("limits.publish_bytes", 1..=PUBLISH_BYTES_MAX as u64, limits.publish_bytes),
 ];

@@ -275,6 +275,7 @@ fn general(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
         let problem = "there is no signing_key_file to create: add one";
         found.add(ConfigError::new("signing_key_create", problem));
     }
+    config.state_dir = text("state_dir").map(PathBuf::from);
     if let Some(log) = text("log") {
         config.log = log.to_owned();
         found.note(config.check_log());

@@ -31,9 +31,10 @@ async fn reason(address: &str, connect_timeout_ms: u64) -> anyhow::Result<String
     let mut config = AmqpConfig::new(format!("amqp://me:hunter2@{address}/%2f").parse()?, vec![channel]);
     config.connect_timeout_ms = connect_timeout_ms;
     let (sink, mut updates) = mpsc::channel(1);
+    let (_hub, questions) = mpsc::channel(1);
     let (_running, stop) = watch::channel(false);
     let mut source = JoinSet::new();
-    source.spawn(Box::new(AmqpSource::new(config)).run(sink, stop));
+    source.spawn(Box::new(AmqpSource::new(config)).run(sink, questions, stop));
     let update = timeout(PATIENCE, updates.recv()).await.context("nothing was said")?;
     match update.context("the source has ended")?.1 {
         SourceUpdate::Lost { reason } => Ok(reason),

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use tiercast_codec::{Code, Since};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -1,6 +1,6 @@
 //! Configuration: what overrides what, and that every mistake is named together with its cure.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
 use tiercast_signaling_server::{
@@ -32,6 +32,7 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
         log = "warn,tiercast_signaling_server=debug"
         signing_key_file = "/tmp/key"
         signing_key_create = true
+        state_dir = "/var/lib/tiercast"
         [hub]
         heartbeat_ms = 5_000
         tier1_max = 64
@@ -57,6 +58,7 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
     "#;
     let config = load(text).map_err(anyhow::Error::msg)?;
     ensure!(config.listen.port() == 80 && config.api_keys.len() == 2);
+    ensure!(config.state_dir.as_deref() == Some(Path::new("/var/lib/tiercast")));
     ensure!(config.hub.heartbeat == Duration::from_secs(5) && config.hub.tier1.max == 64);
     ensure!(config.limits.writer_queue_messages == 4 && config.hub.ice_servers.len() == 1);
     let amqp = config.amqp.clone().context("a broker")?;
@@ -277,7 +279,7 @@ fn regression_ten_mistakes_are_all_named_with_their_file() -> anyhow::Result<()>
         ("amqp.url", "write amqp://USER:PASSWORD@HOST:PORT/VHOST"),
         ("channels[0].name", "use 1 to 128 of A-Z"),
         ("channels[2].bindings[0].patterns[0]", "stand alone between dots"),
-        ("channels[2].name", "`same` is the name of channels[1].name, too: rename one"),
+        ("channels[2].name", "`same` is the name of channels[1], too: rename one"),
         ("channels[3].source", "write \"embedded\" or \"amqp\""),
         ("hub.heartbeat_ms", "use 50 to 3600000"),
         ("hub.tier1_min", "lower one or raise the other"),

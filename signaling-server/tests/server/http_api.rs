@@ -76,6 +76,25 @@ async fn the_topology_is_shown_to_those_with_a_key_or_to_all() -> anyhow::Result
 }
 
 #[tokio::test]
+async fn regression_the_tree_is_made_once_in_a_while_however_many_ask() -> anyhow::Result<()> {
+    let peers = |topology: serde_json::Value| topology["peers"].as_array().map_or(0, Vec::len);
+    for (period, seen_later) in [(Duration::from_secs(3_600), 1), (Duration::ZERO, 2)] {
+        let mut config = config();
+        (config.open_topology, config.limits.topology) = (true, period);
+        let server = start(config).await?;
+        let ask = || http_client::get(server.addr(), "/v1/topology/events", &[]);
+        let _first = Client::subscribed(server.addr(), Since::Now).await?;
+        ensure!(peers(ask().await?.json()?) == 1);
+        let _second = Client::subscribed(server.addr(), Since::Now).await?;
+        for answer in futures_util::future::join_all((0..20).map(|_| ask())).await {
+            ensure!(peers(answer?.json()?) == seen_later, "with a period of {period:?}");
+        }
+        ensure!(server.handle().topology(&"events".parse()?).await?.map(|nodes| nodes.len()) == Some(2));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn unknown_routes_and_methods_are_errors_in_json() -> anyhow::Result<()> {
     let server = start(config()).await?;
     for (method, path, status) in [("GET", "/v1/nothing", 404), ("POST", "/v1/channels", 405)] {

@@ -26,9 +26,8 @@ impl Tree {
         match code {
             // It speaks of itself.
             Code::LAGGING => self.lag(reporter),
-            Code::MALFORMED => self.accuse(now, reporter, other, config),
-            // Only a parent sends what the server has signed.
-            Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, config),
+            // Only a parent passes anything on: what a child sends it harms nobody else, and the link has ended.
+            Code::MALFORMED | Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, config),
             _ => {}
         }
         true
@@ -62,9 +61,10 @@ impl Tree {
         }
     }
 
-    /// A peer that sends what cannot be right gets no children and no place in tier 1 for a while: if its accuser
+    /// A parent that sends what cannot be right gets no children and no place in tier 1 for a while: if its accuser
     /// is to be believed.
     fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, config: &HubConfig) {
+        self.actions.push(Action::Accused);
         if self.nodes.get(&culprit).is_none_or(|node| node.is_suspended) {
             return;
         }

@@ -1,7 +1,23 @@
 /** Control messages between a peer and the hub. Names and order of fields are those on the wire. */
 import { channelName, code, position, publicKey, since, token, windowBytes } from "./fields.js";
 import { type MessageFamily, messageFamily } from "./message.js";
-import { type Of, boolean, integer, list, oneOf, optional, struct, tagged, text, u16, u32, u53, withDefault } from "./schema.js";
+import {
+  type Of,
+  boolean,
+  integer,
+  intervalMs,
+  list,
+  oneOf,
+  optional,
+  struct,
+  tagged,
+  text,
+  u16,
+  u32,
+  u53,
+  waitMs,
+  withDefault,
+} from "./schema.js";
 import { iceServer, signal } from "./signal.js";
 
 /** The protocol version that `hello` names. */
@@ -49,7 +65,7 @@ const toPeerVariants = {
     peer: u53,
     server_time_us: u53,
     keys: list(publicKey),
-    heartbeat_ms: u32,
+    heartbeat_ms: intervalMs,
     ice_servers: list(iceServer),
   },
   /** Answers `subscribe`: where the subscription starts, and the newest offset. */
@@ -76,7 +92,7 @@ const toPeerVariants = {
   /** Events that are gone for good. */
   gap: { channel: channelName, from: position, to: position, reason: oneOf("retention", "epoch", "source") },
   /** Answers a request that failed, or a message that was ignored. */
-  error: { id: optional(u53), code, reason: text, retry_after_ms: optional(u32) },
+  error: { id: optional(u53), code, reason: text, retry_after_ms: optional(waitMs) },
   ping,
   pong,
 } as const;

@@ -16,3 +16,5 @@ export const CONTROL_BYTES_MAX = 64 << 10;
 export const CONTROL_DEPTH_MAX = 7;
 /** Most bytes in one message on a data channel; a larger frame crosses it in chunks. */
 export const LINK_MESSAGE_BYTES_MAX = 16 << 10;
+/** Longest duration in a message, in milliseconds: an hour. A browser's timers cannot wait for more than 24 days. */
+export const DURATION_MS_MAX = 3_600_000;

@@ -36,11 +36,12 @@ export class Cursor {
   }
 
   /**
-   * What comes next for the receiver; nothing while a window is under way. It may then fall off the log, and is told so
-   * when it goes on.
+   * What comes next for the receiver; nothing while a window is under way (it may then fall off the log, and is told so
+   * when it goes on), nor while it is ahead of the log.
    */
   read(log: FrameLog): Read {
-    return this.#inFlightBytes < this.#windowBytes ? log.read(this.#position) : { kind: "up_to_date" };
+    const waits = this.#inFlightBytes >= this.#windowBytes || log.isBehind(this.#position);
+    return waits ? { kind: "up_to_date" } : log.read(this.#position);
   }
 
   /** This frame, which came next, was sent. */

@@ -27,7 +27,14 @@ test("a reader inside a frame gets that frame", () => {
   assert.deepEqual(read(log, at(1, 2)), at(1, 3));
   assert.deepEqual(read(log, at(1, 3)), at(1, 9));
   assert.deepEqual(read(log, at(1, 9)), upToDate);
-  assert.deepEqual(read(log, at(1, 12)), upToDate, "a server that is catching up is behind its clients");
+});
+
+test("a reader beyond the head is ahead of the log or has seen another numbering", () => {
+  const log = logOf([1, -1, 3], [1, 3, 9]);
+  assert.deepEqual([at(1, 9), at(1, 12), at(2, 12)].map((cursor) => log.isBehind(cursor)), [false, true, false]);
+  for (const cursor of [at(1, 12), at(2, 0)]) {
+    assert.deepEqual(read(log, cursor), { kind: "gap", to: at(1, -1), reason: "epoch", recorded: false });
+  }
 });
 
 test("a reader that falls off the tail is told so", () => {

@@ -173,15 +173,21 @@ function onGap(state: State, { channel, from, to, reason }: Message<"gap">): voi
     state.askAgain(id);
     return;
   }
-  // What we have got meanwhile from a parent is not gone. A numbering that sorts before ours is meant for us only if it
-  // follows exactly what we have.
+  // What we have got meanwhile from a parent is not gone. One that goes back is meant for us only if it follows exactly
+  // what we have, and takes the whole log: that cannot hold both sides of it.
   if (comparePositions(to, reached) <= 0 && comparePositions(from, reached) !== 0) return;
-  if (!taken.hasRoom(1, 0)) {
-    refuse(state, subscription, 0);
+  const goesBack = comparePositions(to, reached) < 0;
+  const bytes = goesBack ? state.config.log.bytes : 0;
+  if (!taken.hasRoom(1, bytes)) {
+    refuse(state, subscription, bytes);
     return;
   }
   taken.log.jump(to, reason);
   subscription.hasAsked = false;
+  if (goesBack) {
+    // They have what is here no more, and find out from the server what that means for them.
+    for (const link of subscription.childrenInOrder) state.closeLink(link, Code.unavailable);
+  }
   state.announceChildren(subscription);
 }
 

@@ -86,7 +86,41 @@ impl Consumption {
         };
         self.in_hand = InHand::default();
         self.in_hand.add(&first);
-        let mut batch = vec![first];
+        Ok(self.fill(vec![first]))
+    }
+
+    /// Like `next_batch`, but does not wait where there is nothing more now. Says whether that is so: then the batch, which
+    /// may be empty, reaches to what was the end of the stream after the last acknowledgement.
+    ///
+    /// Whenever something is acknowledged the broker sends all that there is and the prefetch lets it, and only then
+    /// answers the next request.
+    pub(super) async fn next_or_end(&mut self) -> Result<(Vec<Delivery>, bool), AmqpError> {
+        let ready = self.ready()?;
+        if !ready.is_empty() {
+            return Ok((ready, false));
+        }
+        if self.pending > 0 {
+            self.acknowledge().await?;
+        }
+        let prefetch = self.broker.prefetch();
+        let request = self.channel.basic_qos(prefetch, BasicQosOptions::default());
+        self.broker.rpc("looking for the stream's end", request).await?;
+        let rest = self.ready()?;
+        let is_all = rest.len() < BATCH_MAX.min(prefetch.into()) && self.in_hand.bytes < BATCH_BYTES_MAX;
+        Ok((rest, is_all))
+    }
+
+    /// What is ready, if anything is.
+    fn ready(&mut self) -> Result<Vec<Delivery>, AmqpError> {
+        if let Some(end) = self.end.take() {
+            return Err(end);
+        }
+        self.in_hand = InHand { last_tag: self.in_hand.last_tag, ..InHand::default() };
+        Ok(self.fill(Vec::new()))
+    }
+
+    /// Adds what is ready to a batch.
+    fn fill(&mut self, mut batch: Vec<Delivery>) -> Vec<Delivery> {
         while batch.len() < BATCH_MAX && self.in_hand.bytes < BATCH_BYTES_MAX {
             let Some(ready) = self.consumer.next().now_or_never() else { break };
             match accept(ready) {
@@ -100,7 +134,7 @@ impl Consumption {
                 }
             }
         }
-        Ok(batch)
+        batch
     }
 
     /// Says that the last batch has been handed over; acknowledges if it is time.

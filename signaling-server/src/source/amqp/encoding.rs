@@ -281,8 +281,7 @@ pub(super) mod tests {
 
     /// Every property, and headers of every type.
     fn everything() -> Vec<u8> {
-        let list =
-            [&[b't', 1, b'V', b'S'][..], &long(b"text"), &[b'F'], &long(&field(b"k", b'b', &[3]))].concat();
+        let list = [&b"t\x01VS"[..], &long(b"text"), b"F", &long(&field(b"k", b'b', &[3]))].concat();
         let mut fields = Vec::new();
         for (kind, bytes) in b"tbBsUuIifDlLdTV".iter().zip([1, 1, 1, 2, 2, 2, 4, 4, 4, 5, 8, 8, 8, 8, 0]) {
             fields.extend(field(&[*kind], *kind, &[1; 8][..bytes]));

@@ -27,6 +27,15 @@ pub(super) enum AmqpError {
         "queue `{queue}` on the broker carries no epoch of ours ({text}): delete it, or rename the channel"
     )]
     Foreign { queue: String, text: String },
+    /// An exchange of our name that we did not make. It is left as it is.
+    #[error("exchange `{exchange}` on the broker is not ours ({text}): delete it, or rename the channel")]
+    ForeignExchange { exchange: String, text: String },
+    /// It lost its end, was made again with the same arguments, or another server found that out.
+    #[error("the stream does not go on where it was: a new numbering begins")]
+    Renumbered,
+    /// What came was before what had come: the stream has lost its end under the consumer. Looked into by the next session.
+    #[error("the stream's offsets go back")]
+    WentBack,
     /// Messages were lost that the hub was too slow for. Said of a classic queue only.
     #[error(
         "the queue on the broker was full: the server did not keep up, more than {bytes_max} bytes waited \

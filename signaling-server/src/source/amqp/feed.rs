@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tiercast_codec::{Event, Message, Position};
+use tiercast_codec::{Epoch, Event, Message, Position};
 use tiercast_mesh::SourceUpdate;
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{error::AmqpError, omission::Omission, stats::AmqpStats};
@@ -15,11 +16,48 @@ pub(super) struct Feed {
     sink: SourceSink,
     stats: Arc<AmqpStats>,
     lost: Option<String>,
+    claims: mpsc::Receiver<Position>,
+    /// The claim that the open question of the hub is about.
+    claimed: Option<Position>,
 }
 
 impl Feed {
-    pub(super) fn new(channel: String, sink: SourceSink, stats: Arc<AmqpStats>) -> Self {
-        Self { channel, sink, stats, lost: None }
+    pub(super) fn new(
+        channel: String,
+        sink: SourceSink,
+        claims: mpsc::Receiver<Position>,
+        stats: Arc<AmqpStats>,
+    ) -> Self {
+        Self { channel, sink, stats, lost: None, claims, claimed: None }
+    }
+
+    /// Waits until the hub wants to know whether a peer can have so much. May be dropped while it waits; asked again,
+    /// it says the same until that has been answered.
+    pub(super) async fn question(&mut self) -> Position {
+        if let Some(claimed) = self.claimed {
+            return claimed;
+        }
+        match self.claims.recv().await {
+            Some(claimed) => *self.claimed.insert(claimed),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Answers the hub's question: the channel ends here, or did so since the question.
+    pub(super) async fn answer(&mut self, end: Position) -> Result<(), AmqpError> {
+        self.claimed = None;
+        self.send(SourceUpdate::End(end)).await
+    }
+
+    /// Says that what follows may be the channel's past.
+    pub(super) async fn behind(&mut self) -> Result<(), AmqpError> {
+        self.send(SourceUpdate::Behind).await
+    }
+
+    /// Says that the past is over.
+    pub(super) async fn caught_up(&mut self) -> Result<(), AmqpError> {
+        info!(channel = %self.channel, "channel caught up");
+        self.send(SourceUpdate::CaughtUp).await
     }
 
     pub(super) async fn opened(&mut self, position: Position) -> Result<(), AmqpError> {
@@ -66,6 +104,12 @@ impl Feed {
             self.stats.count_queue_overflow();
         }
         error
+    }
+
+    /// Says that the stream does not go on where it was.
+    pub(super) fn renumbered(&self, epoch: Epoch) {
+        warn!(channel = %self.channel, epoch, "the stream does not go on where it was: a new numbering begins");
+        self.stats.count_renumbering();
     }
 
     async fn goes_on_after(&mut self, position: Position) -> Result<(), AmqpError> {

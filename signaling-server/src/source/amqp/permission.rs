@@ -16,8 +16,9 @@ pub(super) struct Denial {
 
 impl Denial {
     /// Reads the broker's refusal of a request. RabbitMQ 3.10 says `access to exchange 'x' in vhost ...`, later versions
-    /// `read access to ...`. Where it does not say which access, that follows from what was asked: binding reads from
-    /// an exchange and writes to a queue, a consumer reads, and whatever is made is configured.
+    /// `read access to ...`. Where it does not say which access, that follows from what was asked: whatever is made is
+    /// configured, a binding reads from an exchange and writes to a queue, and a consumer reads. A queue whose losses go
+    /// on to an exchange (`overflow.rs`) is read for that, too, and the exchange written to.
     pub(super) fn read(what: &str, text: &str) -> Option<Self> {
         let (before, resource) = text.split_once("access to ")?;
         let kind = ["queue", "exchange"].into_iter().find(|kind| resource.starts_with(kind))?;
@@ -26,10 +27,12 @@ impl Denial {
         // Permissions are for all queues of ours, and the names of some change with each attempt.
         let name = if name.starts_with(QUEUE_PREFIX) { format!("{QUEUE_PREFIX}*") } else { name.to_owned() };
         let said = ["configure", "write", "read"].into_iter().find(|said| before.trim_end().ends_with(said));
-        let permission = said.unwrap_or(match (what.split(' ').next(), kind) {
-            (Some("binding"), "exchange") | (Some("consuming"), _) => "read",
-            (Some("binding"), _) | (Some("declaring"), "exchange") => "write",
-            _ => "configure",
+        let permission = said.unwrap_or(match (what, kind) {
+            ("consuming", _) | ("declaring the queue", "queue") => "read",
+            ("declaring the queue", _) => "write",
+            _ if !what.starts_with("binding") => "configure",
+            (_, "exchange") => "read",
+            _ => "write",
         });
         Some(Self { permission, kind, name, user: user.to_owned() })
     }
@@ -88,10 +91,12 @@ mod tests {
         assert_eq!(said("binding", exchange), "user `x` lacks the permission `read` on exchange `ci`");
         assert_eq!(said("binding", queue), "user `x` lacks the permission `write` on queue `tiercast.*`");
         assert_eq!(said("consuming", queue), "user `x` lacks the permission `read` on queue `tiercast.*`");
-        assert_eq!(
-            said("declaring the stream", queue),
-            "user `x` lacks the permission `configure` on queue `tiercast.*`"
-        );
+        let lacking = "user `x` lacks the permission `configure` on queue `tiercast.*`";
+        assert_eq!(said("declaring the stream", queue), lacking);
+        assert_eq!(said("declaring the queue for what overflows", queue), lacking);
+        // Its losses are read, and written to an exchange.
+        assert!(said("declaring the queue", queue).contains("`read` on queue"));
+        assert!(said("declaring the queue", exchange).contains("`write` on exchange"));
     }
 
     #[test]

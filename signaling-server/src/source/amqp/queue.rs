@@ -55,6 +55,10 @@ pub(super) async fn run(
             biased;
             error = overflow.happened() => return Err(feed.overflowed(error)),
             batch = consumption.next_batch() => batch?,
+            _ = feed.question() => {
+                feed.answer(Position::new(epoch, reached)).await?;
+                continue;
+            }
         };
         let mut messages = Vec::with_capacity(batch.len());
         for delivery in batch {

@@ -13,6 +13,7 @@ pub struct AmqpStats {
     skipped_too_large: AtomicU64,
     unreadable: AtomicU64,
     queue_overflows: AtomicU64,
+    renumberings: AtomicU64,
     buffered_bytes: AtomicU64,
 }
 
@@ -47,6 +48,11 @@ impl AmqpStats {
         self.queue_overflows.load(Ordering::Relaxed)
     }
 
+    /// Streams that did not go on where they had been, so that a new numbering began.
+    pub fn renumberings(&self) -> u64 {
+        self.renumberings.load(Ordering::Relaxed)
+    }
+
     /// Bytes of the bodies that have come from the broker and wait for the hub, over all channels.
     pub fn buffered_bytes(&self) -> u64 {
         self.buffered_bytes.load(Ordering::Relaxed)
@@ -74,6 +80,10 @@ impl AmqpStats {
 
     pub(super) fn count_queue_overflow(&self) {
         self.queue_overflows.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_renumbering(&self) {
+        self.renumberings.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn add_buffered(&self, bytes: u64) {

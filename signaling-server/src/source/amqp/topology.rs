@@ -33,6 +33,13 @@ pub(super) async fn bind(
     Ok(())
 }
 
+/// Lets marks get into the stream (`mark.rs`), through the exchange that is called like it.
+pub(super) async fn bind_marks(broker: &Broker, channel: &Channel, queue: &str) -> Result<(), AmqpError> {
+    let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+    let binding = channel.queue_bind(queue.into(), queue.into(), "".into(), options, none);
+    broker.rpc("binding", binding).await
+}
+
 /// Tells the exchange that is missing from the queue that has just been deleted.
 fn name_missing(error: AmqpError, exchange: &str) -> AmqpError {
     match error {
