@@ -76,9 +76,8 @@ async fn the_log_and_readyz_name_the_broker_and_the_remedy() -> anyhow::Result<(
             && text.contains("is RabbitMQ running there?")
             && !text.contains("hunter2")
     };
-    let line = program.line_with("not connected to the broker").await?;
+    let line = program.line_with("source lost").await?;
     ensure!(is_whole(&line), "{line}");
-    program.line_with("source lost").await?;
     let ready = http_client::get(program.addr, "/readyz", &[]).await?;
     ensure!(ready.status == 503 && ready.body.contains("is lost") && is_whole(&ready.body), "{ready:?}");
     Ok(())

@@ -1,6 +1,7 @@
 //! Reads the encoding of AMQP 0-9-1 as far as it takes to know whether the AMQP library can read a delivery.
 //!
-//! What is checked is what the library's parser asks for, no more and no less; a test compares the two.
+//! What is checked is what the library's parser asks for, no more and, but for the depth of headers, no less; a test
+//! compares the two.
 
 use tiercast_codec::{Offset, limits::HEADER_DEPTH_MAX};
 

@@ -98,7 +98,8 @@ pub(super) fn header(offset: Option<Offset>) -> Vec<u8> {
 
 fn origin(deliver: &Deliver<'_>) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    format!(" (exchange `{}`, routing key `{}`)", text(deliver.exchange), text(deliver.routing_key))
+    // With what ends a line or moves a cursor written out: it goes into the log.
+    format!(" (exchange {:?}, routing key {:?})", text(deliver.exchange), text(deliver.routing_key))
 }
 
 /// Adds a short string, which is at most [`SHORT_MAX`] bytes long.

@@ -115,6 +115,7 @@ impl Screen {
     }
 
     fn on_frame(&mut self, frame: Frame, output: &mut BytesMut) -> Result<(), NotAmqp> {
+        // Any other frame than the next one means that the broker has broken the message off.
         let unfinished = self.unfinished.remove(&frame.channel);
         match (frame.kind, unfinished) {
             (METHOD, _) if frame.payload.starts_with(&Deliver::METHOD) => {
@@ -236,7 +237,7 @@ mod tests {
         let output = passed(&mut screen(10).0, &[&bytes]);
         let (tag, exchange, what) = read_omission(&output);
         assert_eq!((tag, exchange.as_str()), (7, "\nunreadable"));
-        assert_eq!(what, "its content type is not UTF-8 (exchange `ci`, routing key `a.b`)");
+        assert_eq!(what, "its content type is not UTF-8 (exchange \"ci\", routing key \"a.b\")");
         let header = frame(HEADER, 3, &omission::header(Some(7)));
         assert!(output.ends_with(&header), "no body, and the offset: {output:?}");
     }
