@@ -14,7 +14,7 @@ use tiercast_codec::{
 };
 use tiercast_mesh::{
     Hub, LogLimits, Peer, SourceUpdate, Time,
-    hub::{HubConfig, Input},
+    hub::{HubConfig, Input, Output},
     peer::{self, PeerConfig, PeerStats},
 };
 
@@ -345,6 +345,24 @@ impl Silent {
             .flat_map(|bytes| Item::all(bytes).unwrap())
             .collect()
     }
+}
+
+#[test]
+fn who_says_that_it_has_more_than_there_is_is_judged_like_one_who_asks_for_what_follows() {
+    let mut session = Silent::subscribed();
+    session.receive();
+    let (claimed, end) = (Position::new(7, 5_000), Position::new(7, 999));
+    while session.hub.poll_output().is_some() {}
+    session.say_at(claimed);
+    let outputs: Vec<_> = std::iter::from_fn(|| session.hub.poll_output()).collect();
+    assert!(outputs.contains(&Output::FindEnd { channel: channel(), claimed }), "{outputs:?}");
+    assert!(session.receive().is_empty(), "not before the source has said");
+    session.source(SourceUpdate::End(end));
+    let items = session.receive();
+    let Some(Item::Control(gap)) = items.first() else { panic!("not a gap: {items:?}") };
+    let expected =
+        Gap { channel: channel(), from: claimed, to: Position::new(7, -1), reason: GapReason::Epoch };
+    assert_eq!(ToPeer::decode(gap).unwrap(), ToPeer::Gap(expected));
 }
 
 fn last_of(items: &[Item]) -> Position {

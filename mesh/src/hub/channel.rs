@@ -255,6 +255,10 @@ impl Channel {
     pub(super) fn acknowledge(&mut self, peer: PeerId, position: Position) -> bool {
         let (Some(fed), Some(log)) = (self.fed.get_mut(&peer), &self.log) else { return false };
         fed.cursor.acknowledge(log, position);
+        if fed.claim == Claim::None && log.is_behind(position) {
+            self.claims.add(peer, position);
+            fed.claim = Claim::Open;
+        }
         true
     }
 

@@ -164,6 +164,7 @@ impl Hub {
             announce(&mut self.sessions, &mut self.outputs, session);
         }
         self.with_tree(id, |tree, context| tree.keeps_up(now, peer, context));
+        self.ask_source(id);
     }
 
     pub(super) fn on_signal(&mut self, session: SessionId, message: SignalMessage) {
