@@ -282,6 +282,34 @@ async fn a_numbering_that_was_thrown_away_begins_anew_where_it_is_missed() -> Re
     fed.stop().await
 }
 
+#[tokio::test]
+async fn a_stream_that_was_created_again_is_read_from_its_beginning_although_the_first_try_failed()
+-> Result<()> {
+    let mut scene = Scene::set("try").await?;
+    scene.channel.history_s = 0;
+    let gate = Gate::before(&scene.broker).await?;
+    let mut fed = Fed::start(scene.config_through(&gate)?)?;
+    let before = fed.opened().await?;
+    scene.broker.publisher(&scene.exchange).publish(&numbered(0..5)).await?;
+    fed.events(5).await?;
+    gate.close();
+    fed.lost().await?;
+    scene.broker.delete_queue(&scene.stream()).await?;
+    scene.broker.delete_exchange(&scene.exchange).await?;
+    gate.open();
+    while !fed.lost().await?.contains("does not exist") {}
+    // The stream is there again, and nothing is bound to it.
+    let mut publisher = scene.broker.publisher("");
+    for number in 5..8 {
+        publisher.publish_one(&scene.stream(), &number.to_string(), b"").await?;
+    }
+    scene.broker.declare_topic_exchange(&scene.exchange).await?;
+    let after = fed.opened().await?;
+    ensure!(after.epoch > before.epoch && after.offset == -1, "{after}");
+    ensure!(ids(&fed.events(3).await?) == texts(5..8));
+    fed.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_now_is_the_streams_end_while_its_history_is_being_read() -> Result<()> {
     let scene = Scene::set("now").await?;

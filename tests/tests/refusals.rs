@@ -94,7 +94,7 @@ async fn regression_a_permission_that_is_missing_is_named_with_what_gives_it() -
     let (own_queue, own_exchange) = ("queue `tiercast.*`", "exchange `tiercast.*`");
     // Configure, write, read; and what is missing then, with a stream and with a queue.
     let cases = [
-        (["^$", ".*", ".*"], "configure", [own_queue, own_exchange]),
+        (["^$", ".*", ".*"], "configure", [own_exchange, own_exchange]),
         ([".*", "^$", ".*"], "write", [own_queue, own_queue]),
         ([".*", ".*", "^tiercast[.]"], "read", [&bound, &bound]),
     ];

@@ -41,6 +41,17 @@ pub(super) struct StreamState {
     lifetime: Option<Lifetime>,
 }
 
+impl StreamState {
+    fn enter(&mut self, lifetime: Lifetime) {
+        let before = self.lifetime.replace(lifetime);
+        if before.is_some_and(|before| before.stream != lifetime.stream) && self.position.is_some() {
+            // All that is in a stream created since is new.
+            self.position = Some(Position::new(lifetime.epoch, BEFORE_FIRST));
+            self.seen = None;
+        }
+    }
+}
+
 /// A message that came, so that it can be told from another one in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
@@ -69,18 +80,16 @@ pub(super) async fn run(
 ) -> Result<Infallible, AmqpError> {
     let queue = config.queue_name();
     let (lifetime, is_new) = settle(broker, config, state.lifetime).await?;
-    let before = state.lifetime.replace(lifetime);
+    state.enter(lifetime);
     let channel = broker.open_channel().await?;
     bind(broker, &channel, &queue, &config.bindings).await?;
     bind_marks(broker, &channel, &queue).await?;
     drop(channel);
 
-    let start = match (state.position, before) {
-        (Some(position), Some(before)) if before.stream == lifetime.stream => Start::Resume(position.offset),
-        // All that is in a stream created since is new.
-        (Some(_), _) => Start::All,
-        (None, _) if is_new => Start::All,
-        (None, _) => Start::History(start_of_history(broker, &queue, config.history_s).await?),
+    let start = match state.position {
+        Some(position) => Start::Resume(position.offset),
+        None if is_new => Start::Resume(BEFORE_FIRST),
+        None => Start::History(start_of_history(broker, &queue, config.history_s).await?),
     };
     let from = start.first(state.seen);
     let consumption = Consumption::start(broker, &queue, Place::Offset(from).arguments()).await?;
@@ -95,8 +104,6 @@ pub(super) async fn run(
 /// Where a session begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
-    /// With all that is there.
-    All,
     /// At a message of the past, with nothing handed over yet.
     History(Offset),
     /// Behind what has been handed over.
@@ -108,7 +115,6 @@ impl Start {
     /// where it was.
     fn first(self, seen: Option<Seen>) -> Offset {
         match self {
-            Start::All => BEFORE_FIRST + 1,
             Start::History(first) => first,
             Start::Resume(reached) => match seen {
                 Some(seen) if seen.offset >= reached => seen.offset,
@@ -176,15 +182,20 @@ impl Session<'_> {
     /// The first batch from `from` on, or `None` if the stream does not go on where it was: it ends before that, or has
     /// another message in the place of the last one that we know.
     async fn first_batch(&mut self, from: Offset) -> Result<Option<Vec<Delivery>>, AmqpError> {
-        let mut batch = timeout(SILENCE, self.consumption.next_batch()).await;
-        if batch.is_err() {
-            // A mark comes, or the broker is not to be relied on.
-            if Mark::Here.place(self.broker, &self.queue).await? < from {
-                return Ok(None);
-            }
-            batch = timeout(self.broker.rpc_timeout(), self.consumption.next_batch()).await;
-        }
-        let batch = batch.map_err(|_| self.broker.silent("reading the stream"))??;
+        let batch = match timeout(SILENCE, self.consumption.next_batch()).await {
+            Ok(batch) => batch?,
+            // Something comes, or a mark does, or the broker is not to be relied on.
+            Err(_) => tokio::select! {
+                batch = self.consumption.next_batch() => batch?,
+                end = Mark::Here.place(self.broker, &self.queue) => {
+                    if end? < from {
+                        return Ok(None);
+                    }
+                    let batch = timeout(self.broker.rpc_timeout(), self.consumption.next_batch()).await;
+                    batch.map_err(|_| self.broker.silent("reading the stream"))??
+                }
+            },
+        };
         let first = Seen::of(&batch[0])?;
         let is_known = self.state.seen.is_none_or(|seen| seen.offset != first.offset || seen == first);
         Ok(is_known.then_some(batch))
@@ -197,7 +208,6 @@ impl Session<'_> {
     async fn begin(&mut self, start: Start, from: Offset, batch: &[Delivery]) -> Result<(), AmqpError> {
         let first = message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)?;
         match start {
-            Start::All => self.open(BEFORE_FIRST).await?,
             Start::History(_) => return self.open(first - 1).await,
             Start::Resume(reached) => self.open(reached).await?,
         }
@@ -283,7 +293,11 @@ impl Session<'_> {
                 continue;
             }
             if let Some(mark) = Mark::read(&delivery, &self.queue) {
-                if matches!(mark, Mark::Numbering(epoch) if epoch > self.lifetime.epoch) {
+                if let Mark::Numbering(epoch) = mark
+                    && epoch > self.lifetime.epoch
+                {
+                    // Known from now on, even if what was written down is gone.
+                    self.state.lifetime = Some(Lifetime { epoch, ..self.lifetime });
                     return Err(AmqpError::Renumbered);
                 }
                 continue;
@@ -326,8 +340,20 @@ mod tests {
         assert_eq!(Start::Resume(41).first(seen(43)), 43, "a mark behind the last event");
         assert_eq!(Start::Resume(41).first(seen(40)), 42);
         assert_eq!(Start::Resume(BEFORE_FIRST).first(None), 0);
-        assert_eq!(Start::All.first(seen(41)), 0);
         assert_eq!(Start::History(41).first(None), 41);
+    }
+
+    #[test]
+    fn a_stream_created_since_is_new_from_its_beginning_however_often_it_is_tried() {
+        let known = Lifetime { stream: 7, epoch: 7 };
+        let seen = Some(Seen { offset: 41, hash: 0 });
+        let mut state = StreamState { position: Some(Position::new(7, 41)), seen, lifetime: Some(known) };
+        state.enter(Lifetime { epoch: 8, ..known });
+        assert_eq!((state.position, state.seen), (Some(Position::new(7, 41)), seen), "the same stream");
+        for _ in 0..2 {
+            state.enter(Lifetime { stream: 9, epoch: 9 });
+            assert_eq!((state.position, state.seen), (Some(Position::new(9, BEFORE_FIRST)), None));
+        }
     }
 
     #[test]
