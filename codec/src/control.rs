@@ -3,6 +3,8 @@
 //! Unknown fields are ignored, so that fields can be added. The field `type` names the message. Integers are refused
 //! beyond the ranges that docs/protocol.md gives for them.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -28,6 +30,8 @@ message_family! {
         Feed(Feed) = "feed",
         /// Says that the parent feeds the subscription now, so that the server may stop.
         Fed(Fed) = "fed",
+        /// Says how far a subscription is, so that the server may send more.
+        At(ChannelAt) = "at",
         /// A step of the negotiation of a link, for the other end.
         Signal(SignalMessage) = "signal",
         /// Says that a link is gone, and why.
@@ -92,6 +96,8 @@ pub struct Subscribe {
     /// Where to start; `now` if absent.
     #[serde(default)]
     pub since: Since,
+    /// How far the server may run ahead of the last position that it heard, in bytes of frames.
+    pub window_bytes: NonZeroU32,
     /// What the peer can do for others. Absent: it takes no part in the mesh and the server feeds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
@@ -133,6 +139,8 @@ pub struct Feed {
     pub channel: ChannelName,
     /// What the peer has.
     pub position: Position,
+    /// As in [`Subscribe`].
+    pub window_bytes: NonZeroU32,
     /// The link that failed, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkId>,
@@ -147,6 +155,15 @@ pub struct Fed {
     pub channel: ChannelName,
     /// The link that feeds it.
     pub link: LinkId,
+}
+
+/// Says how far a subscription is. The server stays within a window beyond it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelAt {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What the peer has.
+    pub position: Position,
 }
 
 /// A step of the negotiation of a link.
@@ -299,6 +316,7 @@ pub struct Gap {
 /// Why events are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum GapReason {
     /// Older than what the server retains.
     Retention,

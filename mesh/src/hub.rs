@@ -14,6 +14,7 @@ use crate::{SourceUpdate, Time, timers::Timers};
 
 mod api;
 mod channel;
+mod claims;
 mod config;
 mod requests;
 mod session;
@@ -219,13 +220,24 @@ impl Hub {
             return Err(CommandError::UnknownChannel(name.clone()));
         };
         let before = channel.head();
+        let answers = matches!(update, SourceUpdate::End(_));
         let mut press = Press { sealer: &mut self.sealer, signer: &*self.signer };
         let result = channel.update(now, update, &self.config, &mut press);
-        if channel.head() != before {
+        if channel.head() != before || answers {
             self.wake_fed(id);
         }
         self.set_flush(id);
+        self.ask_source(id);
         result
+    }
+
+    /// Asks a channel's source where the channel ends, if a peer says that it has more than there is.
+    fn ask_source(&mut self, id: ChannelId) {
+        if let Some(channel) = self.channels.get_mut(&id)
+            && let Some(claimed) = channel.question()
+        {
+            self.outputs.push_back(Output::FindEnd { channel: channel.name.clone(), claimed });
+        }
     }
 
     /// Sets the time of the next flush.

@@ -112,7 +112,7 @@ impl FrameLog {
         if to > from {
             self.append(Entry::Gap { from, to, reason });
         } else if to < from {
-            // A numbering that sorts before the one we had: nothing of the old one can be ordered with it.
+            // Another numbering in the place of the one we had: nothing of the old one can be ordered with it.
             *self = Self::new(self.limits, to);
         }
     }
@@ -124,7 +124,8 @@ impl FrameLog {
                 if cursor.epoch == self.base.epoch { GapReason::Retention } else { GapReason::Epoch };
             return Read::Gap { to: self.base, reason, recorded: false };
         }
-        if cursor.epoch > self.head().epoch {
+        if cursor > self.head() {
+            // What is there was numbered anew. Whoever may just be ahead of us looks at `is_behind` first.
             return Read::Gap { to: self.base, reason: GapReason::Epoch, recorded: false };
         }
         match self.entries.get(self.index_after(cursor)).map(|next| &next.entry) {
@@ -134,6 +135,12 @@ impl FrameLog {
                 Read::Gap { to: *to, reason: *reason, recorded: *from == cursor }
             }
         }
+    }
+
+    /// Whether a reader at `cursor` has more of this numbering than the log: the log may yet come so far.
+    pub fn is_behind(&self, cursor: Position) -> bool {
+        let head = self.head();
+        cursor.epoch == head.epoch && cursor.offset > head.offset
     }
 
     /// Bytes of the frames that a reader at `cursor` has not had.
@@ -149,10 +156,10 @@ impl FrameLog {
         unread == 0 || (unread + entries <= entries_max && self.bytes_after(cursor) + bytes <= bytes_max)
     }
 
-    /// Whether what a reader at `cursor` has not had would fill half of the log at most.
-    pub fn is_half_read(&self, cursor: Position) -> bool {
+    /// Whether what a reader at `cursor` has not had would fill one part in `parts` of the log at most.
+    pub fn fills_at_most(&self, cursor: Position, parts: usize) -> bool {
         let unread = self.entries.len() - self.index_after(cursor);
-        unread <= self.limits.entries / 2 && self.bytes_after(cursor) <= self.limits.bytes / 2
+        unread <= self.limits.entries / parts && self.bytes_after(cursor) <= self.limits.bytes / parts
     }
 
     fn index_after(&self, cursor: Position) -> usize {
@@ -223,7 +230,18 @@ mod tests {
         assert_eq!(position(at(1, 2)), Some(at(1, 3)));
         assert_eq!(position(at(1, 3)), Some(at(1, 9)));
         assert_eq!(log.read(at(1, 9)), Read::UpToDate);
-        assert_eq!(log.read(at(1, 12)), Read::UpToDate, "a server that is catching up is behind its clients");
+    }
+
+    #[test]
+    fn a_reader_beyond_the_head_is_ahead_of_the_log_or_has_seen_another_numbering() {
+        let log = log_of(&[(1, -1, 3), (1, 3, 9)]);
+        assert!(!log.is_behind(at(1, 9)));
+        assert!(log.is_behind(at(1, 12)));
+        assert!(!log.is_behind(at(2, 12)));
+        for cursor in [at(1, 12), at(2, 0)] {
+            let gap = Read::Gap { to: at(1, -1), reason: GapReason::Epoch, recorded: false };
+            assert_eq!(log.read(cursor), gap);
+        }
     }
 
     #[test]
@@ -292,13 +310,15 @@ mod tests {
     }
 
     #[test]
-    fn half_is_read_when_half_of_the_entries_and_of_the_bytes_are() {
+    fn what_is_unread_fills_a_part_of_the_log_by_entries_and_by_bytes() {
         let mut log = log_of(&[(1, -1, 0), (1, 0, 1), (1, 1, 2), (1, 2, 3)]);
-        assert!(!log.is_half_read(at(1, 0)));
-        assert!(log.is_half_read(at(1, 1)));
+        assert!(!log.fills_at_most(at(1, 0), 2));
+        assert!(log.fills_at_most(at(1, 1), 2));
+        assert!(!log.fills_at_most(at(1, 1), 4));
+        assert!(log.fills_at_most(at(1, 2), 4));
         log.limits.bytes = log.bytes();
-        assert!(log.is_half_read(at(1, 1)));
+        assert!(log.fills_at_most(at(1, 1), 2));
         log.limits.bytes -= 2;
-        assert!(!log.is_half_read(at(1, 1)), "more than half of the bytes");
+        assert!(!log.fills_at_most(at(1, 1), 2), "more than half of the bytes");
     }
 }

@@ -14,6 +14,14 @@ pub enum SourceUpdate {
     Events(Vec<Event>),
     /// Messages without numbers, in order; the hub gives each the next offset.
     Messages(Vec<Message>),
+    /// What is said from here on may be the channel's past: the source has not reached its end. Said before
+    /// [`SourceUpdate::Opened`]; a source that never says it is always at the end.
+    Behind,
+    /// What was said so far reaches what was the channel's end after [`SourceUpdate::Behind`].
+    CaughtUp,
+    /// The answer to [`Output::FindEnd`](crate::hub::Output::FindEnd): since the question the channel has ended here.
+    /// It may go on meanwhile.
+    End(Position),
     /// The connection is gone and is being retried.
     Lost {
         /// Why, for people.

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use support::{CALM, CHILD, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence};
 use tiercast_codec::{Code, Feed, LinkId, Ping, Report, SessionId, Signal, Since, ToHub, WireMessage};
@@ -196,7 +196,8 @@ fn regression_a_relay_does_not_escape_by_reporting_the_link_first() {
     let link = net.link(CHILD).expect("the child has a parent");
     let position = net.nodes[&CHILD].peer.position(&channel()).unwrap();
     say(&mut net, PARENT, &ToHub::Report(Report { link, code: Code::DEPARTED }));
-    let feed = Feed { channel: channel(), position, link: Some(link), code: Code::BAD_SIGNATURE };
+    let (link, code) = (Some(link), Code::BAD_SIGNATURE);
+    let feed = Feed { channel: channel(), position, window_bytes: NonZeroU32::MAX, link, code };
     say(&mut net, CHILD, &ToHub::Feed(feed.clone()));
     assert_eq!(stats(&net).suspensions, 1);
     assert_ne!(place(&net, PARENT), Place::Root);
@@ -210,7 +211,8 @@ fn regression_only_a_child_accuses_and_only_its_own_parent() {
     net.join(THIRD, relay(0), Since::Earliest);
     net.run_until("the third is placed", |net| net.is_settled(THIRD));
     let link = net.link(CHILD).expect("the child has a parent");
-    let feed = |link, code| Feed { channel: channel(), position: net.position, link, code };
+    let (position, window_bytes) = (net.position, NonZeroU32::MAX);
+    let feed = |link, code| Feed { channel: channel(), position, window_bytes, link, code };
     let [foreign, without_link] = [feed(Some(link), Code::MALFORMED), feed(None, Code::BAD_SIGNATURE)];
     let own = feed(Some(link), Code::BAD_SIGNATURE);
     for code in [Code::MALFORMED, Code::BAD_SIGNATURE] {
@@ -278,7 +280,8 @@ fn regression_asking_for_frames_does_not_end_the_link_that_is_being_set_up() {
         net.place(CHILD).is_some_and(|entry| matches!(entry.place, Place::Linking(_)))
     });
     let before = place(&net, CHILD);
-    let feed = Feed { channel: channel(), position: net.position, link: None, code: Code::UNAVAILABLE };
+    let (position, code) = (net.position, Code::UNAVAILABLE);
+    let feed = Feed { channel: channel(), position, window_bytes: NonZeroU32::MAX, link: None, code };
     say(&mut net, CHILD, &ToHub::Feed(feed));
     assert_eq!(place(&net, CHILD), before);
 }

@@ -6,21 +6,24 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use tiercast_codec::{ChannelName, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::hub::HubConfig;
+use tracing_subscriber::EnvFilter;
 
 use crate::source::amqp::AmqpConfig;
 
+mod amqp;
 mod api_key;
 mod channels;
 mod error;
+mod ice_servers;
 mod keys;
 mod load;
 mod nearest;
 mod signing_key;
-mod tables;
 mod values;
 
-pub use api_key::ApiKey;
 pub(crate) use api_key::ApiKeys;
+pub use api_key::{ApiKey, ApiKeyError};
+use channels::Names;
 pub use error::{ConfigError, ConfigErrors};
 pub(crate) use keys::numbers;
 pub use keys::{KEYS, Key, Kind, Number};
@@ -38,6 +41,9 @@ pub struct Config {
     pub open_topology: bool,
     /// Where the key comes from that signs frames and heads. Default a random one at each start.
     pub signing_key: KeySource,
+    /// The folder that keeps what has to outlive a start: the last epoch of each embedded channel. Default none: epochs go by
+    /// the clock alone.
+    pub state_dir: Option<PathBuf>,
     /// Channels that are published to over HTTP or by [`EmbeddedPublisher`](crate::EmbeddedPublisher).
     /// Default `events`.
     pub embedded_channels: Vec<ChannelName>,
@@ -103,6 +109,7 @@ impl Default for Config {
             api_keys: Vec::new(),
             open_topology: false,
             signing_key: KeySource::Random,
+            state_dir: None,
             embedded_channels: vec!["events".parse().expect("a valid name")],
             amqp: None,
             hub: HubConfig::default(),
@@ -113,37 +120,21 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the file `path`, and nothing else.
-    pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
-        Layers::default().with_file(path).load()
-    }
-
     /// Every channel and the kind of its source.
     pub(crate) fn channels(&self) -> Result<BTreeMap<ChannelName, SourceKind>, ConfigErrors> {
-        let embedded = self.embedded_channels.iter().map(|name| (name.as_str(), SourceKind::Embedded));
-        let amqp = self.amqp.iter().flat_map(|amqp| &amqp.channels);
-        let amqp = amqp.map(|channel| (channel.name.as_str(), SourceKind::Amqp));
-        let mut channels: BTreeMap<ChannelName, SourceKind> = BTreeMap::new();
+        let embedded = self.embedded_channels.iter().enumerate();
+        let embedded =
+            embedded.map(|(nth, name)| (format!("embedded_channels[{nth}]"), name, SourceKind::Embedded));
+        let fed = self.amqp.iter().flat_map(|amqp| &amqp.channels).enumerate();
+        let fed = fed.map(|(nth, fed)| (format!("amqp.channels[{nth}]"), &fed.name, SourceKind::Amqp));
+        let (mut channels, mut names) = (BTreeMap::new(), Names::default());
         let mut errors = ConfigErrors::default();
-        let mut wrong = |problem: String| errors.add(ConfigError::new("channels", problem));
-        for (name, kind) in embedded.chain(amqp) {
-            let name: ChannelName = match name.parse() {
-                Ok(name) => name,
-                Err(error) => {
-                    wrong(format!("{error}"));
-                    continue;
-                }
-            };
-            if channels.contains_key(&name) {
-                wrong(format!("two channels are called `{name}`: rename one"));
-            } else if let Some(other) = channels.keys().find(|other| other.id() == name.id()) {
-                wrong(format!("`{name}` and `{other}` have the same channel number: rename one"));
-            } else {
-                channels.insert(name, kind);
-            }
+        for (place, name, kind) in embedded.chain(fed) {
+            errors.keep_right(&*place, names.take(&place, name));
+            channels.insert(name.clone(), kind);
         }
         if channels.is_empty() {
-            wrong("there is none: add a [[channels]] section with a `name`".to_owned());
+            errors.add(ConfigError::new("channels", channels::NONE));
         }
         errors.into_result(channels)
     }
@@ -152,14 +143,12 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigErrors> {
         let mut errors = ConfigErrors::default();
         for (path, number) in keys::numbers() {
-            if let Some(value) = (number.read)(self) {
-                errors.note(number.check(path, value));
-            }
+            errors.note(number.check_in(path, self));
         }
         errors.note(self.check_tier1());
-        errors.note(load::check_log(&self.log));
+        errors.note(self.check_log());
         if let Some(amqp) = &self.amqp {
-            errors.note(amqp.validate());
+            amqp::check(amqp, &mut errors);
         }
         errors.note(self.channels().map(|_| ()));
         errors.into_result(())
@@ -172,6 +161,15 @@ impl Config {
         }
         let problem = format!("{min} is more than hub.tier1_max = {max}: lower one or raise the other");
         Err(ConfigError::new("hub.tier1_min", problem))
+    }
+
+    fn check_log(&self) -> Result<(), ConfigError> {
+        EnvFilter::try_new(&self.log).map(|_| ()).map_err(|error| {
+            let log = &self.log;
+            let problem =
+                format!("`{log}`: {error}: write a level, such as info, or target=level,target=level");
+            ConfigError::new("log", problem)
+        })
     }
 
     /// A short description for `--check-config` and the log. Holds no secrets.
@@ -196,6 +194,7 @@ impl Config {
 
 /// Where the events of a channel come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SourceKind {
     /// Published to this server.
     Embedded,

@@ -25,7 +25,7 @@ pub use snapshot::{ChannelSnapshot, Snapshot};
 
 use tiercast_platform::Clock;
 
-use crate::config::SourceKind;
+use crate::{config::SourceKind, source::Question};
 
 /// Inputs that are taken before outputs are drained: enough to share the cost, few enough not to delay.
 const INPUTS_PER_TURN: usize = 256;
@@ -44,6 +44,8 @@ pub(crate) struct Driver {
     outlets: Outlets,
     batch_delay: Duration,
     stopping: Stopping,
+    /// What the hub wants to know from sources other than embedded ones.
+    questions: mpsc::Sender<Question>,
 }
 
 /// How far the end has come.
@@ -58,15 +60,17 @@ enum Stopping {
 }
 
 impl Driver {
-    /// A driver for a hub that has its channels, and seals events after `batch_delay` at the latest.
+    /// A driver for a hub that has its channels, and seals events after `batch_delay` at the latest. `questions` has
+    /// room for one from each channel.
     pub(crate) fn new(
         hub: Hub,
         clock: Clock,
         kinds: BTreeMap<ChannelName, SourceKind>,
         batch_delay: Duration,
+        questions: mpsc::Sender<Question>,
     ) -> Self {
         let (outlets, stopping) = (Outlets::default(), Stopping::No);
-        Self { hub, clock, kinds, outlets, batch_delay, stopping }
+        Self { hub, clock, kinds, outlets, batch_delay, stopping, questions }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -197,9 +201,23 @@ impl Driver {
                     debug!(%session, %code, reason, "session closed by the hub");
                     self.outlets.close(session, Closing { code, reason });
                 }
+                Output::FindEnd { channel, claimed } => self.find_end(channel, claimed),
             }
         }
         self.outlets.pump(|session| self.hub.poll_transmit(session));
+    }
+}
+
+impl Driver {
+    /// Finds out where a channel ends. An embedded one ends where the hub is.
+    fn find_end(&mut self, channel: ChannelName, claimed: Position) {
+        if self.kinds.get(&channel) == Some(&SourceKind::Embedded) {
+            if let Some(end) = self.hub.position(&channel) {
+                self.input(Input::Source(&channel, SourceUpdate::End(end)));
+            }
+        } else if self.questions.try_send(Question { channel, claimed }).is_err() {
+            debug!("nobody answers the hub's question: the source has ended");
+        }
     }
 }
 

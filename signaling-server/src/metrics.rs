@@ -153,7 +153,16 @@ fn encode_amqp(page: &mut Page<'_>, stats: &AmqpStats) -> fmt::Result {
     page.counter("amqp_messages", "Messages taken from the broker", None, stats.messages())?;
     let help =
         "Messages left out because they are larger than amqp.max_event_bytes; a gap took the place of each";
-    page.counter("amqp_messages_skipped", help, None, stats.skipped_too_large())
+    page.counter("amqp_messages_skipped", help, None, stats.skipped_too_large())?;
+    let help = "Messages left out because they cannot be read; a gap took the place of each";
+    page.counter("amqp_messages_unreadable", help, None, stats.unreadable())?;
+    let help =
+        "Queues given up because more than amqp.queue_bytes waited in them; each is a gap and a new epoch";
+    page.counter("amqp_queue_overflows", help, None, stats.queue_overflows())?;
+    let help = "Streams that did not go on where they had been; each is a gap and a new epoch";
+    page.counter("amqp_renumberings", help, None, stats.renumberings())?;
+    let help = "Bodies of messages that came from the broker and wait for the hub";
+    page.unit_gauge("amqp_buffered", help, Unit::Bytes, stats.buffered_bytes() as i64)
 }
 
 fn encode_process(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {

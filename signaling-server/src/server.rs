@@ -24,6 +24,7 @@ use crate::{
     http::{self, App, Pages},
     listener::Connections,
     source::{Source, amqp::AmqpSource, embedded},
+    state::{StateError, next_epoch},
 };
 
 /// Updates of sources that wait for the hub; a source that finds the queue full waits.
@@ -43,6 +44,7 @@ pub struct Server {
 
 /// A part of the server. The parts run until they are told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Task {
     /// The driver of the hub.
     Driver,
@@ -54,6 +56,7 @@ pub enum Task {
 
 /// Why the server did not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The configuration is not valid.
     #[error(transparent)]
@@ -61,6 +64,9 @@ pub enum StartError {
     /// There is no signing key.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
+    /// The state cannot be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The hub refused a channel.
     #[error(transparent)]
     Channel(#[from] CommandError),
@@ -94,10 +100,11 @@ impl Server {
         for (name, kind) in &kinds {
             hub.add_channel(clock.now(), name)?;
             if *kind == SourceKind::Embedded {
-                hub.handle(clock.now(), Input::Source(name, embedded::opening()))?;
+                let epoch = next_epoch(config.state_dir.as_deref(), name)?;
+                hub.handle(clock.now(), Input::Source(name, embedded::opening(epoch)))?;
             }
         }
-        let amqp = config.amqp.clone().map(AmqpSource::new).transpose()?;
+        let amqp = config.amqp.clone().map(AmqpSource::new);
         let amqp_stats = amqp.as_ref().map(AmqpSource::stats);
         let bound = TcpListener::bind(config.listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));
         let (addr, listener) = bound.map_err(|reason| StartError::Listen { addr: config.listen, reason })?;
@@ -105,6 +112,7 @@ impl Server {
         let limits = Arc::new(config.limits.clone());
         let (commands, inputs) = mpsc::channel(limits.input_queue_messages);
         let (sink, updates) = mpsc::channel(SOURCE_QUEUE_UPDATES);
+        let (questions, asked) = mpsc::channel(kinds.len());
         let (stopping, stops) = watch::channel(false);
         let handle = Handle::new(commands, kinds.clone(), public_key);
         let (summary, batch_delay) = (config.summary(), config.hub.batch.delay);
@@ -120,15 +128,17 @@ impl Server {
         let connections =
             Connections { router, handle: handle.clone(), limits: limits.clone(), stopping: stops.clone() };
 
+        // Before any part of it says something.
+        info!(%addr, summary, "started");
         let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
-        let turning = Driver::new(hub, clock, kinds, batch_delay).run(inputs, updates);
+        let turning = Driver::new(hub, clock, kinds, batch_delay, questions).run(inputs, updates);
         driver.spawn(async move {
             turning.await;
             Task::Driver
         });
         if let Some(amqp) = amqp {
             tasks.spawn(async move {
-                Box::new(amqp).run(sink, stops).await;
+                Box::new(amqp).run(sink, asked, stops).await;
                 Task::Source
             });
         }
@@ -136,7 +146,6 @@ impl Server {
             connections.accept(listener).await;
             Task::Listener
         });
-        info!(%addr, summary, "started");
         Ok(Self { addr, handle, stopping, driver, tasks, limits })
     }
 

@@ -2,6 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
+use tiercast_codec::{ChannelName, Position};
 use tiercast_mesh::SourceUpdate;
 use tokio::sync::{mpsc, watch};
 
@@ -11,6 +12,19 @@ pub(crate) mod embedded;
 /// Takes what sources say to the hub. Bounded: a source that is faster than the hub waits.
 pub type SourceSink = mpsc::Sender<(String, SourceUpdate)>;
 
+/// What the hub wants to know from a source: where a channel ends now. Answered by [`SourceUpdate::End`]. At most one
+/// question for each channel waits for its answer.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The farthest position that a peer claims to have. A source that has come so far itself need not look.
+    pub claimed: Position,
+}
+
+/// Brings the hub's questions.
+pub type Questions = mpsc::Receiver<Question>;
+
 /// Turns true when the server shuts down.
 pub type Shutdown = watch::Receiver<bool>;
 
@@ -18,6 +32,10 @@ pub type Shutdown = watch::Receiver<bool>;
 pub trait Source: Send + 'static {
     /// Runs the source. Updates are named by channel. Returns after `shutdown` turns true (or the sink is
     /// closed), with every connection closed.
-    fn run(self: Box<Self>, sink: SourceSink, shutdown: Shutdown)
-    -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    fn run(
+        self: Box<Self>,
+        sink: SourceSink,
+        questions: Questions,
+        shutdown: Shutdown,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }

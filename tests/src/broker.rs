@@ -16,7 +16,8 @@ use lapin::{
     message::Delivery,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-        ExchangeDeclareOptions, QueueDeleteOptions,
+        ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
     },
     types::{AMQPValue, FieldTable, LongString},
 };
@@ -35,7 +36,7 @@ pub const URL_VARIABLE: &str = "TIERCAST_TEST_AMQP_URL";
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Longest time for one answer of a broker that is up.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// Longest time for the confirms of a window. A broker whose stream's writer restarts may owe some forever.
 const CONFIRM_MAX: Duration = Duration::from_secs(5);
@@ -110,6 +111,17 @@ impl Broker {
         self.node_mut()?.end(Signal::Kill).await
     }
 
+    /// Keeps a copy of its data, as it is now. It must not be running.
+    pub fn keep_data(&self) -> Result<()> {
+        self.node()?.copy_data("mnesia", "kept")
+    }
+
+    /// Puts the kept data back: what was written since is lost, as in a crash of a machine that had not written it
+    /// to its disk. It must not be running.
+    pub fn lose_data(&self) -> Result<()> {
+        self.node()?.copy_data("kept", "mnesia")
+    }
+
     /// Starts it with the data it had, and waits until it takes connections.
     pub async fn start_again(&mut self) -> Result<()> {
         let url = self.url.clone();
@@ -140,7 +152,23 @@ impl Broker {
         Ok(())
     }
 
-    /// Reads a stream from its beginning until `count` messages have come.
+    /// Deletes an exchange.
+    pub async fn delete_exchange(&self, name: &str) -> Result<()> {
+        let connection = self.connect().await?;
+        let channel = connection.create_channel().await?;
+        answer(channel.exchange_delete(name.into(), ExchangeDeleteOptions::default())).await
+    }
+
+    /// Makes a stream with exactly these arguments, and binds it to everything that an exchange gets.
+    pub async fn declare_stream(&self, name: &str, exchange: &str, arguments: FieldTable) -> Result<()> {
+        let connection = self.connect().await?;
+        let channel = connection.create_channel().await?;
+        answer(channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments)).await?;
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        answer(channel.queue_bind(name.into(), exchange.into(), "#".into(), options, none)).await
+    }
+
+    /// Reads a stream from its beginning until `count` messages have come, the server's marks aside.
     pub async fn read_stream(&self, name: &str, count: usize) -> Result<Vec<Delivery>> {
         let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
@@ -159,14 +187,34 @@ impl Broker {
             if deliveries.len() % 100 == 99 {
                 channel.basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: true }).await?;
             }
-            deliveries.push(delivery);
+            if delivery.exchange.as_str() != name {
+                deliveries.push(delivery);
+            }
         }
         Ok(deliveries)
+    }
+
+    /// Runs `rabbitmqctl`; gives what it says. Only of a broker that was started here.
+    pub async fn control(&self, arguments: &[&str]) -> Result<String> {
+        let node = self.node.as_ref().context("rabbitmqctl knows only a broker of our own")?;
+        let mut command = node.command(&node.script.with_file_name("rabbitmqctl"));
+        command.args(["--quiet"]).args(arguments);
+        let output = tokio::process::Command::from(command).output();
+        let output = timeout(DEADLINE, output).await.context("rabbitmqctl does not end")??;
+        let text = String::from_utf8(output.stdout)?;
+        ensure!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        Ok(text)
     }
 
     /// A publisher to one of its exchanges.
     pub fn publisher(&self, exchange: &str) -> Publisher {
         Publisher { url: self.url.clone(), exchange: exchange.to_owned(), line: None }
+    }
+
+    fn node(&self) -> Result<&Node> {
+        self.node
+            .as_ref()
+            .with_context(|| format!("the broker of {URL_VARIABLE} is not ours to start or stop"))
     }
 
     fn node_mut(&mut self) -> Result<&mut Node> {
@@ -317,11 +365,11 @@ impl Node {
         Ok(Self { port, dist_port, epmd_port, script: script.to_owned(), process: None, epmd, dir })
     }
 
-    fn spawn(&mut self) -> Result<()> {
-        ensure!(self.process.is_none(), "the broker is running");
+    /// A program that is to find, or to be, this node.
+    fn command(&self, program: &Path) -> Command {
         let dir = self.dir.path();
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.console())?;
-        let process = Command::new(&self.script)
+        let mut command = Command::new(program);
+        command
             .env("HOME", dir)
             .env("RABBITMQ_NODENAME", format!("tiercast-{}@localhost", self.port))
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
@@ -340,7 +388,15 @@ impl Node {
             // Makes the script replace itself by the server instead of waiting for it.
             .env("RUNNING_UNDER_SYSTEMD", "true")
             .env_remove("NOTIFY_SOCKET")
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "the broker is running");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.console())?;
+        let process = self
+            .command(&self.script)
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
@@ -388,6 +444,17 @@ impl Node {
             process.kill()?;
             process.wait()?;
         }
+        Ok(())
+    }
+
+    fn copy_data(&self, from: &str, to: &str) -> Result<()> {
+        ensure!(self.process.is_none(), "the broker is running");
+        let (from, to) = (self.dir.path().join(from), self.dir.path().join(to));
+        if to.exists() {
+            fs::remove_dir_all(&to)?;
+        }
+        let status = Command::new("cp").arg("-a").args([&from, &to]).status()?;
+        ensure!(status.success(), "cannot copy {}", from.display());
         Ok(())
     }
 

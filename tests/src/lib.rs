@@ -1,5 +1,9 @@
 //! What the end-to-end tests share.
 
 pub mod broker;
+pub mod fed;
+pub mod gate;
 pub mod listener;
 pub mod programs;
+pub mod raw;
+pub mod scene;

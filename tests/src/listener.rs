@@ -23,8 +23,13 @@ pub struct Listener {
 impl Listener {
     /// Connects and subscribes, from the earliest event on.
     pub async fn start(url: &str, channel: &str, options: ClientOptions) -> Result<Self> {
-        let client = Client::connect(url, options);
-        let subscribe = SubscribeOptions { since: Since::Earliest, ..SubscribeOptions::default() };
+        Self::start_at(url, channel, options, Since::Earliest).await
+    }
+
+    /// Connects and subscribes.
+    pub async fn start_at(url: &str, channel: &str, options: ClientOptions, since: Since) -> Result<Self> {
+        let client = Client::connect(url.parse()?, options);
+        let subscribe = SubscribeOptions { since, ..SubscribeOptions::default() };
         let mut subscription = client.subscribe(channel, subscribe).await?;
         let got = Arc::new(Mutex::new(Vec::new()));
         let (counted, count) = watch::channel(0);
@@ -68,6 +73,11 @@ impl Listener {
             _ => None,
         };
         self.got.lock().unwrap().iter().filter_map(event).collect()
+    }
+
+    /// All that came, in order.
+    pub fn notifications(&self) -> Vec<Notification> {
+        self.got.lock().unwrap().clone()
     }
 
     /// The gaps that came.

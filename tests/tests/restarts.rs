@@ -29,10 +29,10 @@ fn config(listen: SocketAddr) -> Config {
     config
 }
 
-fn amqp_config(listen: SocketAddr, broker: &Broker) -> Config {
-    let channel = AmqpChannelConfig::new(CHANNEL, vec![BindingConfig::new(EXCHANGE, ["#"])]);
-    let amqp = Some(AmqpConfig::new(broker.url(), vec![channel]));
-    Config { embedded_channels: Vec::new(), amqp, ..config(listen) }
+fn amqp_config(listen: SocketAddr, broker: &Broker) -> Result<Config> {
+    let channel = AmqpChannelConfig::new(CHANNEL.parse()?, vec![BindingConfig::new(EXCHANGE, ["#"])?]);
+    let amqp = Some(AmqpConfig::new(broker.url().parse()?, vec![channel]));
+    Ok(Config { embedded_channels: Vec::new(), amqp, ..config(listen) })
 }
 
 fn anywhere() -> SocketAddr {
@@ -95,7 +95,7 @@ async fn every_peer_gets_every_event_once_and_in_order_across_a_restart_of_the_b
     let mut broker = Broker::start().await?;
     assert!(broker.can_restart(), "this test needs a broker of its own: unset TIERCAST_TEST_AMQP_URL");
     broker.declare_topic_exchange(EXCHANGE).await?;
-    let server = Server::start(amqp_config(anywhere(), &broker)).await?;
+    let server = Server::start(amqp_config(anywhere(), &broker)?).await?;
     let peers = peers(server.addr()).await?;
     let mut publisher = broker.publisher(EXCHANGE);
     publisher.publish(&messages(0..100)).await?;
@@ -119,7 +119,7 @@ async fn with_a_stream_peers_go_on_from_their_position_when_the_server_restarts(
     const MESSAGES: usize = 3_000;
     let broker = Broker::start().await?;
     broker.declare_topic_exchange(EXCHANGE).await?;
-    let server = Server::start(amqp_config(anywhere(), &broker)).await?;
+    let server = Server::start(amqp_config(anywhere(), &broker)?).await?;
     let addr = server.addr();
     let peers = peers(addr).await?;
     let mut publisher = broker.publisher(EXCHANGE);
@@ -131,7 +131,7 @@ async fn with_a_stream_peers_go_on_from_their_position_when_the_server_restarts(
     server.shutdown().await;
     // Published while there is no server at all.
     publisher.publish(&messages(1_000..2_000)).await?;
-    let server = Server::start(amqp_config(addr, &broker)).await?;
+    let server = Server::start(amqp_config(addr, &broker)?).await?;
     publisher.publish(&messages(2_000..MESSAGES)).await?;
     check_against_stream(&broker, &peers, MESSAGES).await?;
     assert!(peers.iter().all(|peer| peer.standing().disconnects == 1));

@@ -111,6 +111,10 @@ fn values() -> Vec<Value> {
     };
     let subscribe = |channel: Vec<u8>, more: &Fields<'_>| {
         let known = [("type", text("subscribe")), ("id", vec![2]), ("channel", channel)];
+        map(&[&known, more, &[("window_bytes", vec![1])]].concat())
+    };
+    let window = |more: &Fields<'_>| {
+        let known = [("type", text("subscribe")), ("id", vec![2]), ("channel", text("builds"))];
         map(&[&known, more].concat())
     };
     let since = |value: Vec<u8>| subscribe(text("builds"), &[("since", value)]);
@@ -145,6 +149,15 @@ fn values() -> Vec<Value> {
         ("since_word", since(text("latest"))),
         ("since_not_canonical", since(text("01-5"))),
         ("since_beyond_range", since(text("1-9007199254740992"))),
+        ("window_missing", window(&[])),
+        ("window_nil", window(&[("window_bytes", vec![0xc0])])),
+        ("window_0", window(&[("window_bytes", vec![0])])),
+        ("window_negative", window(&[("window_bytes", vec![0xff])])),
+        ("window_beyond_32_bits", window(&[("window_bytes", vec![0xcf, 0, 0, 0, 1, 0, 0, 0, 0])])),
+        ("at_without_channel", {
+            let position = map(&[("epoch", vec![1]), ("offset", vec![5])]);
+            map(&[("type", text("at")), ("position", position)])
+        }),
         ("relay_bool", subscribe(good(), &[("relay", vec![0xc3])])),
         ("relay_without_children_max", subscribe(good(), &[("relay", map(&[("node", text("native"))]))])),
         ("relay_unknown_node", relay(text("toaster"), vec![4])),
@@ -174,10 +187,13 @@ fn families() -> Vec<Value> {
     let above = vec![0xcf, 0, 0x20, 0, 0, 0, 0, 0, 0];
     let lowest = vec![0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0];
     let good = || position(vec![1], vec![5]);
-    let join = |token: Vec<u8>, channel: Vec<u8>| {
-        map(&[("type", text("join")), ("token", token), ("channel", channel), ("position", good())])
-    };
     let bytes = |length: u8| [vec![0xc4, length], vec![0xf0; length.into()]].concat();
+    let join = |token: Vec<u8>, channel: Vec<u8>| {
+        let known = [("type", text("join")), ("token", token), ("channel", channel), ("position", good())];
+        map(&[&known[..], &[("window_bytes", vec![1])]].concat())
+    };
+    let join_without_window =
+        [("type", text("join")), ("token", bytes(16)), ("channel", vec![1]), ("position", good())];
     let positions = [
         ("position_without_offset", at(map(&[("epoch", vec![1])]))),
         ("position_nil", at(vec![0xc0])),
@@ -194,6 +210,7 @@ fn families() -> Vec<Value> {
         ("token_integer", join(vec![5], vec![1])),
         ("channel_id_beyond_32_bits", join(bytes(16), vec![0xcf, 0, 0, 0, 1, 0, 0, 0, 0])),
         ("channel_id_name", join(bytes(16), text("builds"))),
+        ("window_missing_on_a_link", map(&join_without_window)),
         ("bye_without_code", map(&[("type", text("bye"))])),
     ]
     .map(|(name, bytes)| bad("link", name, &bytes));

@@ -26,12 +26,13 @@ const ID: (&str, i8, u64) = ("id", 0, NUMBER_MAX);
 const LINK: (&str, i8, u64) = ("link", 0, NUMBER_MAX);
 const CODE: (&str, i8, u64) = ("code", 0, MAX_16);
 const TIME: (&str, i8, u64) = ("time_us", 0, NUMBER_MAX);
+const WINDOW: (&str, i8, u64) = ("window_bytes", 1, MAX_32);
 
 const SHAPES: [Shape; 24] = [
     shape("to_hub", "hello", &[ID, ("protocol", 0, MAX_32)], &["client"]),
-    shape("to_hub", "subscribe", &[ID], &["channel"]),
+    shape("to_hub", "subscribe", &[ID, WINDOW], &["channel"]),
     shape("to_hub", "unsubscribe", &[ID], &["channel"]),
-    shape("to_hub", "feed", &[LINK, CODE], &["channel", "position"]),
+    shape("to_hub", "feed", &[WINDOW, LINK, CODE], &["channel", "position"]),
     shape("to_hub", "fed", &[LINK], &["channel"]),
     shape("to_hub", "signal", &[LINK], &["signal"]),
     shape("to_hub", "report", &[LINK, CODE], &[]),
@@ -64,7 +65,7 @@ const SHAPES: [Shape; 24] = [
     shape("to_peer", "error", &[ID, CODE, ("retry_after_ms", 0, HOUR_MS)], &["reason"]),
     shape("to_peer", "ping", &[TIME], &[]),
     shape("to_peer", "pong", &[TIME], &[]),
-    shape("link", "join", &[("channel", 0, MAX_32)], &["token", "position"]),
+    shape("link", "join", &[("channel", 0, MAX_32), WINDOW], &["token", "position"]),
     shape("link", "bye", &[CODE], &[]),
     shape("link", "ping", &[TIME], &[]),
     shape("link", "pong", &[TIME], &[]),

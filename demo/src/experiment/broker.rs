@@ -15,6 +15,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use tiercast_codec::{HeaderValue, Message};
+use tiercast_platform::say;
 use tokio::time::{Instant, timeout};
 
 use super::ExperimentOptions;
@@ -126,10 +127,11 @@ impl Broker {
             amqp.exchange_delete(self.exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
             self.connection.close(200, "done".into()).await
         };
-        match timeout(PATIENCE, cleaning).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => eprintln!("could not delete {queue} from the broker: {error}"),
-            Err(_) => eprintln!("could not delete {queue} from the broker: it does not answer"),
-        }
+        let problem = match timeout(PATIENCE, cleaning).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it does not answer".to_owned(),
+        };
+        say(format_args!("could not delete {queue} from the broker: {problem}"));
     }
 }

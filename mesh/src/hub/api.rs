@@ -1,7 +1,7 @@
 //! What goes into the hub and what comes out of it.
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Code, SessionId};
+use tiercast_codec::{ChannelName, Code, Position, SessionId};
 
 use crate::SourceUpdate;
 
@@ -26,6 +26,14 @@ pub enum Output {
     /// There is something for this session: call [`Hub::poll_transmit`](super::Hub::poll_transmit) whenever it is writable, until that
     /// gives nothing. Said once; the driver remembers.
     Transmit(SessionId),
+    /// Ask the channel's source where the channel ends now; it answers with [`SourceUpdate::End`]. At most one question
+    /// for each channel waits for its answer, however long that takes.
+    FindEnd {
+        /// The channel.
+        channel: ChannelName,
+        /// The farthest position that a peer claims to have. A source that has come so far itself need not look.
+        claimed: Position,
+    },
     /// Close the connection. The hub has forgotten it already.
     Close {
         /// The connection.

@@ -1,6 +1,6 @@
 //! One channel of the hub: its log, the batch that is being filled, and who is fed by the server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use bytes::Bytes;
 use tiercast_codec::{
@@ -8,8 +8,8 @@ use tiercast_codec::{
     ToPeer, WireMessage,
 };
 
-use super::{ChannelStats, CommandError, HubConfig, tree::Tree};
-use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch};
+use super::{ChannelStats, CommandError, HubConfig, claims::Claims, tree::Tree};
+use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch, cursor::Cursor};
 
 /// A channel of the hub.
 #[derive(Debug)]
@@ -18,11 +18,15 @@ pub(super) struct Channel {
     pub(super) tree: Tree,
     pub(super) stats: ChannelStats,
     pub(super) source: SourceState,
+    /// Whether the source is still reading the channel's past.
+    is_behind: bool,
     /// What has been said so far. None until the source is open for the first time.
     pub(super) log: Option<FrameLog>,
     batch: Batch,
     /// The peers that the server feeds, and how far each is.
-    fed: BTreeMap<PeerId, Cursor>,
+    fed: BTreeMap<PeerId, Fed>,
+    /// Those of them who say that they have more than the log.
+    claims: Claims,
     head: Option<Head>,
     last_said: Time,
 }
@@ -41,14 +45,24 @@ pub enum SourceState {
     },
 }
 
-/// How far the server has fed a peer.
-#[derive(Debug, Clone, Copy)]
-struct Cursor {
-    position: Position,
-    /// The time of the last head that was sent to it.
-    head_time_us: u64,
+/// A peer that the server feeds.
+#[derive(Debug)]
+struct Fed {
+    cursor: Cursor,
     /// Whether heads are sent to it: only to those who may pass them on.
     wants_heads: bool,
+    claim: Claim,
+}
+
+/// Whether a peer may have more than the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It has not, or it may: the log will come so far.
+    None,
+    /// It says so, and is sent nothing until the source has said what to make of it.
+    Open,
+    /// The channel never came so far: what the peer has is of another numbering.
+    Refuted,
 }
 
 /// What the hub seals and signs with.
@@ -64,9 +78,11 @@ impl Channel {
             tree: Tree::default(),
             stats: ChannelStats::default(),
             source: SourceState::Opening,
+            is_behind: false,
             log: None,
             batch: Batch::new(config.batch),
             fed: BTreeMap::new(),
+            claims: Claims::default(),
             head: None,
             last_said: Time(0),
         }
@@ -90,6 +106,9 @@ impl Channel {
             SourceUpdate::Events(events) => self.take_events(now, events, press)?,
             SourceUpdate::Messages(messages) => self.take_messages(now, messages, press)?,
             SourceUpdate::Lost { reason } => self.source = SourceState::Lost { reason },
+            SourceUpdate::Behind => self.is_behind = true,
+            SourceUpdate::CaughtUp => self.is_behind = false,
+            SourceUpdate::End(end) => self.judge_claims(end),
         }
         if self.batch.due().is_some_and(|due| due <= now) {
             self.flush(now, press);
@@ -198,12 +217,16 @@ impl Channel {
         now + interval
     }
 
-    /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone.
-    pub(super) fn resolve(&self, since: Since) -> Option<(Position, bool)> {
-        let log = self.log.as_ref()?;
-        Some(match since {
+    /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone; or why that is not
+    /// known yet.
+    pub(super) fn resolve(&self, since: Since) -> Result<(Position, bool), &'static str> {
+        let log = self.log.as_ref().ok_or("is not connected yet")?;
+        Ok(match since {
+            Since::Now if self.source != SourceState::Open => return Err("is not connected now"),
+            Since::Now if self.is_behind => return Err("is still reading what was published before now"),
             Since::Now => (log.head(), true),
             Since::Earliest => (log.base(), true),
+            Since::Position(position) if log.is_behind(position) => (position, true),
             Since::Position(position) => match log.read(position) {
                 Read::Gap { .. } => (position, false),
                 Read::Frame(_) | Read::UpToDate => (position, true),
@@ -211,14 +234,51 @@ impl Channel {
         })
     }
 
-    /// The server feeds `peer` from `position` on.
-    pub(super) fn feed(&mut self, peer: PeerId, position: Position, wants_heads: bool) {
-        self.fed.insert(peer, Cursor { position, head_time_us: 0, wants_heads });
+    /// The server feeds `peer` from `position` on, at most a window ahead of what it acknowledges.
+    pub(super) fn feed(
+        &mut self,
+        peer: PeerId,
+        position: Position,
+        window_bytes: NonZeroU32,
+        wants_heads: bool,
+    ) {
+        self.claims.remove(peer);
+        let mut claim = Claim::None;
+        if self.log.as_ref().is_some_and(|log| log.is_behind(position)) {
+            self.claims.add(peer, position);
+            claim = Claim::Open;
+        }
+        self.fed.insert(peer, Fed { cursor: Cursor::new(position, window_bytes), wants_heads, claim });
+    }
+
+    /// A peer says how far it is. False if the server does not feed it.
+    pub(super) fn acknowledge(&mut self, peer: PeerId, position: Position) -> bool {
+        let (Some(fed), Some(log)) = (self.fed.get_mut(&peer), &self.log) else { return false };
+        fed.cursor.acknowledge(log, position);
+        if fed.claim == Claim::None && log.is_behind(position) {
+            self.claims.add(peer, position);
+            fed.claim = Claim::Open;
+        }
+        true
     }
 
     /// The server feeds `peer` no longer.
     pub(super) fn starve(&mut self, peer: PeerId) {
         self.fed.remove(&peer);
+        self.claims.remove(peer);
+    }
+
+    /// The farthest claim to more than there is, if the source has to be asked where the channel ends.
+    pub(super) fn question(&mut self) -> Option<Position> {
+        self.claims.question()
+    }
+
+    fn judge_claims(&mut self, end: Position) {
+        for (peer, is_refuted) in self.claims.judged_by(end) {
+            if let Some(fed) = self.fed.get_mut(&peer) {
+                fed.claim = if is_refuted { Claim::Refuted } else { Claim::None };
+            }
+        }
     }
 
     /// Whether the server feeds `peer`.
@@ -243,28 +303,30 @@ impl Channel {
 
     /// The next bytes for a peer that the server feeds.
     pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
-        let cursor = self.fed.get_mut(&peer)?;
+        let Fed { cursor, wants_heads, claim } = self.fed.get_mut(&peer)?;
         let log = self.log.as_ref()?;
-        match log.read(cursor.position) {
+        let next = match claim {
+            Claim::Open => Read::UpToDate,
+            Claim::None => cursor.read(log),
+            Claim::Refuted => Read::Gap { to: log.base(), reason: GapReason::Epoch, recorded: false },
+        };
+        match next {
             Read::Frame(frame) => {
-                cursor.position = frame.position();
+                cursor.sent(frame);
                 self.stats.data_bytes += frame.bytes().len() as u64;
                 Some(frame.bytes().clone())
             }
             Read::Gap { to, reason, .. } => {
-                let gap = Gap { channel: self.name.clone(), from: cursor.position, to, reason };
-                cursor.position = to;
+                let gap = Gap { channel: self.name.clone(), from: cursor.position(), to, reason };
+                cursor.skip(to);
+                *claim = Claim::None;
                 self.stats.gaps += 1;
                 let bytes = ToPeer::Gap(gap).encode();
                 self.stats.control_bytes += bytes.len() as u64;
                 Some(bytes)
             }
             Read::UpToDate => {
-                let head = self.head.as_ref()?;
-                if !cursor.wants_heads || head.time_us <= cursor.head_time_us {
-                    return None;
-                }
-                cursor.head_time_us = head.time_us;
+                let head = cursor.next_head(self.head.as_ref().filter(|_| *wants_heads))?;
                 self.stats.control_bytes += head.bytes().len() as u64;
                 Some(head.bytes().clone())
             }

@@ -1,9 +1,9 @@
 //! The hub and what its sessions say.
 
 use tiercast_codec::{
-    BEFORE_FIRST, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes, PROTOCOL_VERSION,
-    Ping, Pong, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer, Unsubscribed, Welcome,
-    WireMessage,
+    BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
+    PROTOCOL_VERSION, Ping, Pong, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
+    Unsubscribed, Welcome, WireMessage,
 };
 
 use super::{
@@ -56,6 +56,7 @@ impl Hub {
                     channel.starve(peer);
                 }
             }
+            ToHub::At(at) => self.on_at(now, session, &at),
             ToHub::Signal(signal) => self.on_signal(now, session, signal),
             ToHub::Report(report) => {
                 if let Some(id) = self.links.get(&report.link).copied() {
@@ -116,13 +117,16 @@ impl Hub {
             let reason = format!("a session may have {} subscriptions", self.config.subscriptions_max);
             return self.fail(session, request, Code::BAD_REQUEST, reason);
         }
-        let Some((start, recovered)) = channel.resolve(subscribe.since) else {
-            let reason = format!("the source of `{}` is not connected yet", subscribe.channel);
-            return self.fail(session, request, Code::NOT_READY, reason);
+        let (start, recovered) = match channel.resolve(subscribe.since) {
+            Ok(resolved) => resolved,
+            Err(why) => {
+                let reason = format!("the source of `{}` {why}", subscribe.channel);
+                return self.fail(session, request, Code::NOT_READY, reason);
+            }
         };
         state.channels.push(id);
         channel.stats.direct_data_bytes += channel.backlog_bytes(start);
-        channel.feed(peer, start, subscribe.relay.is_some());
+        channel.feed(peer, start, subscribe.window_bytes, subscribe.relay.is_some());
         let answer = Subscribed {
             id: subscribe.id,
             channel: subscribe.channel,
@@ -133,6 +137,7 @@ impl Hub {
         };
         self.send_on(id, session, ToPeer::Subscribed(answer));
         self.with_tree(id, |tree, context| tree.join(now, peer, subscribe.relay, context));
+        self.ask_source(id);
     }
 
     pub(super) fn on_feed(&mut self, now: Time, session: SessionId, feed: &Feed) {
@@ -146,9 +151,21 @@ impl Hub {
         }
         channel.stats.orphans += u64::from(!channel.feeds(peer));
         let wants_heads = channel.tree.is_relay(peer);
-        channel.feed(peer, feed.position, wants_heads);
+        channel.feed(peer, feed.position, feed.window_bytes, wants_heads);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
         announce(&mut self.sessions, &mut self.outputs, session);
+        self.ask_source(id);
+    }
+
+    /// A peer can take more.
+    pub(super) fn on_at(&mut self, now: Time, session: SessionId, at: &ChannelAt) {
+        let (id, peer) = (at.channel.id(), peer_of(session));
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if channel.acknowledge(peer, at.position) {
+            announce(&mut self.sessions, &mut self.outputs, session);
+        }
+        self.with_tree(id, |tree, context| tree.keeps_up(now, peer, context));
+        self.ask_source(id);
     }
 
     pub(super) fn on_signal(&mut self, now: Time, session: SessionId, message: SignalMessage) {

@@ -111,6 +111,8 @@ pub struct Net {
     pub deaf: BTreeSet<u64>,
     /// Bytes that crossed links, by receiver.
     pub link_bytes: BTreeMap<u64, usize>,
+    /// What messages on links take beyond what the weather says.
+    pub link_delay: Duration,
     /// Writes down all that happens to one node.
     pub recorder: Option<trace::Recorder>,
     weather: Weather,
@@ -126,6 +128,12 @@ pub struct Net {
     pub position: Position,
     /// What was published in the present numbering.
     history: Vec<Event>,
+    /// The claims that the hub has asked its source about.
+    pub questions: Vec<Position>,
+    /// Where the source says that the channel ends, if it is not where the hub is.
+    pub answers: Option<Position>,
+    /// Whether the source says nothing to the hub's questions.
+    pub withholds_answers: bool,
 }
 
 impl Net {
@@ -148,6 +156,7 @@ impl Net {
             blocked: BTreeSet::new(),
             deaf: BTreeSet::new(),
             link_bytes: BTreeMap::new(),
+            link_delay: Duration::ZERO,
             recorder: None,
             weather,
             queue: BTreeMap::new(),
@@ -158,6 +167,9 @@ impl Net {
             next_session: 0,
             position,
             history: Vec::new(),
+            questions: Vec::new(),
+            answers: None,
+            withholds_answers: false,
         }
     }
 
@@ -239,7 +251,7 @@ impl Net {
 
     pub fn source(&mut self, update: SourceUpdate) {
         self.hub.handle(self.now, hub::Input::Source(&channel(), update)).unwrap();
-        self.position = self.hub.position(&channel()).unwrap();
+        self.position = self.hub.position(&channel()).unwrap_or(self.position);
         self.drain_hub();
     }
 
@@ -260,8 +272,7 @@ impl Net {
             self.close_ends(link, u64::MAX);
         }
         self.run_for(Duration::from_secs(1));
-        self.hub = Hub::new(config, signer, [self.below(256) as u8; 32]);
-        self.hub.add_channel(self.now, &channel()).unwrap();
+        self.new_hub(config, signer);
         if source_is_stream {
             self.source(SourceUpdate::Opened(Position::new(self.position.epoch, -1)));
             self.source(SourceUpdate::Events(self.history.clone()));
@@ -273,6 +284,12 @@ impl Net {
         }
     }
 
+    /// Another hub in the place of the one that there is, to which nobody is connected. Its source is not open yet.
+    pub fn new_hub(&mut self, config: HubConfig, signer: Box<dyn Signer>) {
+        self.hub = Hub::new(config, signer, [self.below(256) as u8; 32]);
+        self.hub.add_channel(self.now, &channel()).unwrap();
+    }
+
     /// An application stops reading, or goes on.
     pub fn set_reads(&mut self, node: u64, reads: bool) {
         if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == node) {
@@ -282,6 +299,16 @@ impl Net {
             state.reads = reads;
         }
         self.drain_peer(node);
+    }
+
+    /// An application that does not read by itself takes the next event or gap. False if there is none.
+    pub fn read_one(&mut self, node: u64) -> bool {
+        let Some(state) = self.nodes.get_mut(&node) else { return false };
+        let delivery = state.peer.poll_delivery(&channel());
+        let has_read = delivery.is_some();
+        state.deliveries.extend(delivery);
+        self.drain_peer(node);
+        has_read
     }
 
     /// Lets time pass.
@@ -371,6 +398,13 @@ impl Net {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 hub::Output::Transmit(session) => self.schedule(self.now, Happening::PumpHub(session.0)),
+                hub::Output::FindEnd { claimed, .. } => {
+                    self.questions.push(claimed);
+                    if !self.withholds_answers {
+                        let end = SourceUpdate::End(self.answers.unwrap_or(self.position));
+                        self.hub.handle(self.now, hub::Input::Source(&channel(), end)).unwrap();
+                    }
+                }
                 hub::Output::Close { session, code, .. } => {
                     if let Some(node) =
                         self.session_node.get(&session.0).and_then(|node| self.nodes.get_mut(node))
@@ -511,7 +545,8 @@ impl Net {
     fn send(&mut self, connection: String, happening: Happening) {
         let (least, most) = self.weather.latency;
         let spread = (most - least).as_micros() as u64;
-        let arrival = self.now + least + Duration::from_micros(self.below(spread));
+        let delay = if matches!(happening, Happening::OnLink(..)) { self.link_delay } else { Duration::ZERO };
+        let arrival = self.now + least + delay + Duration::from_micros(self.below(spread));
         let earlier = self.last_arrival.entry(connection).or_default();
         *earlier = arrival.max(*earlier);
         let arrival = *earlier;
@@ -625,6 +660,13 @@ pub const CHILD: u64 = 2;
 /// Bodies that tell their number.
 pub fn bodies(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|number| format!("body {number}").into_bytes()).collect()
+}
+
+/// A body that does not compress, the same for the same number.
+pub fn noise(number: u64, bytes: usize) -> Vec<u8> {
+    let mut body = vec![0; bytes];
+    ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut body);
+    body
 }
 
 /// A parent that is fed by the server, and a child that is fed by it.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU32,
     time::{Duration, Instant},
 };
 
@@ -48,7 +49,8 @@ impl Sessions {
         let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into() };
         self.hub.handle(self.now, Input::SessionOpened(session)).unwrap();
         self.say(session, ToHub::Hello(hello));
-        let subscribe = Subscribe { id: 2, channel: channel(), since: Since::Now, relay };
+        let window_bytes = NonZeroU32::MAX;
+        let subscribe = Subscribe { id: 2, channel: channel(), since: Since::Now, window_bytes, relay };
         self.say(session, ToHub::Subscribe(subscribe));
         session
     }
@@ -62,6 +64,7 @@ impl Sessions {
             match output {
                 Output::Transmit(session) => self.awake.push(session),
                 Output::Close { session, code, .. } => _ = self.closed.insert(session, code),
+                other => panic!("{other:?}"),
             }
         }
     }

@@ -16,21 +16,13 @@ impl ConfigError {
         Self { origin: None, key: key.into(), problem: problem.into() }
     }
 
-    /// Says where the key was written.
-    pub(crate) fn within(self, origin: &str) -> Self {
-        Self { origin: Some(origin.to_owned()), ..self }
+    /// Says where the key was written, if that is known.
+    pub(crate) fn within(self, origin: Option<&str>) -> Self {
+        Self { origin: origin.map(str::to_owned), ..self }
     }
 
-    /// The same about the key under its other name.
-    pub(crate) fn renamed(self, rename: impl FnOnce(&str) -> String) -> Self {
-        Self { key: rename(&self.key), ..self }
-    }
-
-    /// Whether whoever reads this knows `other`, too.
-    fn says(&self, other: &Self) -> bool {
-        self.key == other.key
-            && self.problem == other.problem
-            && (other.origin.is_none() || self.origin == other.origin)
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 }
 
@@ -51,7 +43,7 @@ pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
     pub(crate) fn add(&mut self, error: ConfigError) {
-        if !self.0.iter().any(|known| known.says(&error)) {
+        if !self.0.contains(&error) {
             self.0.push(error);
         }
     }
@@ -61,6 +53,15 @@ impl ConfigErrors {
         if let Err(errors) = result {
             self.extend(errors.into());
         }
+    }
+
+    /// The value, or nothing: then what is wrong is said of `key`.
+    pub(crate) fn keep_right<T>(
+        &mut self,
+        key: impl Into<String>,
+        result: Result<T, impl fmt::Display>,
+    ) -> Option<T> {
+        result.map_err(|error| self.add(ConfigError::new(key, error.to_string()))).ok()
     }
 
     pub(crate) fn extend(&mut self, more: ConfigErrors) {

@@ -3,6 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{Config, ConfigError, PUBLISH_BYTES_MAX};
+use crate::source::amqp::AmqpChannelConfig;
 
 /// A configuration key.
 #[derive(Debug, Clone)]
@@ -15,6 +16,7 @@ pub struct Key {
 
 /// What a key holds.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Kind {
     /// A text.
     Text,
@@ -23,39 +25,49 @@ pub enum Kind {
     /// True or false.
     Flag,
     /// A whole number.
-    Number(Number),
-    /// A whole number within bounds, in a section of which there may be several.
-    NumberEach(RangeInclusive<u64>),
+    Number(Number<Config>),
+    /// A whole number of each channel that a broker feeds.
+    NumberEach(Number<AmqpChannelConfig>),
 }
 
-/// A whole number within bounds.
+/// A whole number within bounds, somewhere in a `T`.
 #[derive(Debug, Clone)]
-pub struct Number {
+pub struct Number<T> {
     /// The bounds.
     pub bounds: RangeInclusive<u64>,
     /// Gets it; nothing if its section is absent.
-    pub read: fn(&Config) -> Option<u64>,
-    pub(crate) write: fn(&mut Config, u64),
+    pub read: fn(&T) -> Option<u64>,
+    pub(crate) write: fn(&mut T, u64),
 }
 
-impl Number {
+impl<T> Number<T> {
+    /// Checks a value that stands at `place`.
     pub(crate) fn check(&self, place: &str, value: u64) -> Result<(), ConfigError> {
-        check_bounds(place, &self.bounds, value)
+        if self.bounds.contains(&value) {
+            return Ok(());
+        }
+        let (least, most) = (self.bounds.start(), self.bounds.end());
+        Err(ConfigError::new(place, format!("{value} is out of bounds: use {least} to {most}")))
     }
-}
 
-pub(super) fn check_bounds(place: &str, bounds: &RangeInclusive<u64>, value: u64) -> Result<(), ConfigError> {
-    if bounds.contains(&value) {
-        return Ok(());
+    /// Checks the value that `whole` has.
+    pub(crate) fn check_in(&self, place: &str, whole: &T) -> Result<(), ConfigError> {
+        (self.read)(whole).map_or(Ok(()), |value| self.check(place, value))
     }
-    let problem = format!("{value} is out of bounds: use {} to {}", bounds.start(), bounds.end());
-    Err(ConfigError::new(place, problem))
 }
 
 /// Every key that is a number of its own, with its name.
-pub(crate) fn numbers() -> impl Iterator<Item = (&'static str, &'static Number)> {
+pub(crate) fn numbers() -> impl Iterator<Item = (&'static str, &'static Number<Config>)> {
     KEYS.iter().filter_map(|key| match &key.kind {
         Kind::Number(number) => Some((key.path, number)),
+        _ => None,
+    })
+}
+
+/// Every key that is a number of a channel, with its name within the channel.
+pub(crate) fn channel_numbers() -> impl Iterator<Item = (&'static str, &'static Number<AmqpChannelConfig>)> {
+    KEYS.iter().filter_map(|key| match &key.kind {
+        Kind::NumberEach(number) => Some((key.path.strip_prefix("channels[].")?, number)),
         _ => None,
     })
 }
@@ -103,6 +115,19 @@ macro_rules! amqp {
     };
 }
 
+macro_rules! each {
+    ($path:literal, $bounds:expr, $($field:ident).+) => {
+        Key {
+            path: $path,
+            kind: Kind::NumberEach(Number {
+                bounds: $bounds,
+                read: |channel| Some(channel.$($field).+),
+                write: |channel, value| channel.$($field).+ = value,
+            }),
+        }
+    };
+}
+
 const fn text(path: &'static str) -> Key {
     Key { path, kind: Kind::Text }
 }
@@ -115,10 +140,6 @@ const fn flag(path: &'static str) -> Key {
     Key { path, kind: Kind::Flag }
 }
 
-const fn each(path: &'static str, bounds: RangeInclusive<u64>) -> Key {
-    Key { path, kind: Kind::NumberEach(bounds) }
-}
-
 const HOUR_MS: u64 = 3_600_000;
 const YEAR_S: u64 = 31_536_000;
 
@@ -129,20 +150,23 @@ pub static KEYS: &[Key] = &[
     flag("open_topology"),
     text("signing_key_file"),
     flag("signing_key_create"),
+    text("state_dir"),
     text("log"),
     text("channels[].name"),
     text("channels[].source"),
     text("channels[].mode"),
-    each("channels[].history_s", 0..=YEAR_S),
+    each!("channels[].history_s", 0..=YEAR_S, history_s),
     text("channels[].bindings[].exchange"),
     texts("channels[].bindings[].patterns"),
-    each("channels[].retention.max_age_s", 1..=YEAR_S),
-    each("channels[].retention.segment_bytes", 4_096..=3_000_000_000),
+    each!("channels[].retention.max_age_s", 1..=YEAR_S, retention.max_age_s),
+    each!("channels[].retention.segment_bytes", 4_096..=3_000_000_000, retention.segment_bytes),
     text("amqp.url"),
     amqp!("amqp.connect_timeout_ms", 100..=60_000, connect_timeout_ms),
     amqp!("amqp.rpc_timeout_ms", 100..=60_000, rpc_timeout_ms),
     amqp!("amqp.heartbeat_s", 1..=60, heartbeat_s),
     amqp!("amqp.max_event_bytes", 1..=PUBLISH_BYTES_MAX as u64, max_event_bytes),
+    amqp!("amqp.buffer_bytes", 65_536..=1 << 40, buffer_bytes),
+    amqp!("amqp.queue_bytes", 65_536..=1 << 40, queue_bytes),
     count!("hub.sessions_max", 1..=1_000_000, hub.sessions_max),
     count!("hub.outbox_bytes", 131_072..=1 << 30, hub.outbox_bytes),
     count!("hub.outbox_signal_bytes", 65_536..=1 << 30, hub.outbox_signal_bytes),

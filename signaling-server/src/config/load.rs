@@ -3,15 +3,16 @@
 use std::{fs, path::PathBuf};
 
 use toml::{Table, Value};
-use tracing_subscriber::EnvFilter;
 
 use super::{
     Config, KeySource,
     api_key::ApiKeyError,
+    channels,
     error::{ConfigError, ConfigErrors},
+    ice_servers,
     keys::{self, KEYS, Kind},
     nearest::nearest,
-    tables, values,
+    values::{self, at},
 };
 
 /// What environment variables begin with.
@@ -24,10 +25,18 @@ const ENV_FILE: &str = "TIERCAST_CONFIG";
 /// mistake: `load` names them all.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
-    merged: Table,
+    layers: Vec<Layer>,
     errors: ConfigErrors,
     /// A file or a list could not be read: sections may be missing that were written.
     lacks_sections: bool,
+}
+
+/// What was written at one place.
+#[derive(Debug, Clone)]
+struct Layer {
+    /// The file, variable or flag.
+    origin: String,
+    table: Table,
 }
 
 impl Layers {
@@ -88,38 +97,42 @@ impl Layers {
         let section = |name: &String| {
             Value::Table(Table::from_iter([("name".to_owned(), Value::String(name.clone()))]))
         };
-        self.merged.insert("channels".to_owned(), Value::Array(names.iter().map(section).collect()));
+        let sections = Value::Array(names.iter().map(section).collect());
+        self.add("--channel", Table::from_iter([("channels".to_owned(), sections)]));
         self
     }
 
     /// Whether a key was set.
     pub fn has(&self, key: &str) -> bool {
-        self.merged.contains_key(key)
+        self.layers.iter().any(|layer| layer.table.contains_key(key))
     }
 
     /// The configuration, or everything that is wrong with it.
     pub fn load(self) -> Result<Config, ConfigErrors> {
-        let Self { merged, mut errors, lacks_sections } = self;
+        let mut merged = Table::new();
+        self.layers.iter().for_each(|layer| merge(&mut merged, layer.table.clone()));
         let mut config = Config::default();
         // Each layer has said this of its own; here it tells what is not to be blamed for what follows from it.
         let mut found = values::check(&merged);
         general(&merged, &mut config, &mut found);
         // What belongs together may stand in different layers: it is compared only if all of it is there.
-        if !lacks_sections {
-            tables::read(&merged, &mut config, &mut found);
+        if !self.lacks_sections {
+            channels::read(&merged, &mut config, &mut found);
+            ice_servers::read(&merged, &mut config, &mut found);
         }
         for (path, number) in keys::numbers() {
             if let Some(value) = at(&merged, path).and_then(Value::as_integer) {
                 (number.write)(&mut config, u64::try_from(value).unwrap_or_default());
             }
         }
-        errors.extend(found);
-        // And only if it is right in itself: a default stands where a number is wrong, nothing where a channel is.
-        if !lacks_sections && !errors.concern("hub.tier1_min") && !errors.concern("hub.tier1_max") {
-            errors.note(config.check_tier1());
+        // And only if it is right in itself: a default stands where a number is wrong.
+        let wrong = |key| found.concern(key) || self.errors.concern(key);
+        if !self.lacks_sections && !wrong("hub.tier1_min") && !wrong("hub.tier1_max") {
+            found.note(config.check_tier1());
         }
-        if !lacks_sections && !errors.concern("channels") {
-            errors.note(config.channels().map(|_| ()));
+        let mut errors = self.errors;
+        for error in found.iter() {
+            errors.add(error.clone().within(origin(&self.layers, error.key())));
         }
         let mut config = errors.into_result(config)?;
         config.hub.ice_servers.shrink_to_fit();
@@ -136,7 +149,7 @@ impl Layers {
             Ok(value) => value,
             Err(error) => {
                 self.lacks_sections |= values::is_list(path);
-                return self.errors.add(error.within(origin));
+                return self.errors.add(error.within(Some(origin)));
             }
         };
         let parts = path.split('.').rev();
@@ -149,10 +162,35 @@ impl Layers {
 
     fn add(&mut self, origin: &str, table: Table) {
         for error in values::check(&table).iter() {
-            self.errors.add(error.clone().within(origin));
+            self.errors.add(error.clone().within(Some(origin)));
         }
-        merge(&mut self.merged, table);
+        self.layers.push(Layer { origin: origin.to_owned(), table });
     }
+}
+
+impl Config {
+    /// Reads the file `path`, and nothing else.
+    pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
+        Layers::default().with_file(path).load()
+    }
+}
+
+/// Where a key was written or, if it is missing, most of what it would stand in. Of several places the last one counts.
+fn origin<'a>(layers: &'a [Layer], key: &str) -> Option<&'a str> {
+    let nearest = layers.iter().max_by_key(|layer| depth(&layer.table, key))?;
+    (depth(&nearest.table, key) > 0).then_some(&*nearest.origin)
+}
+
+/// How many parts of a key are there, from its beginning: of `channels[2].name` one if there are two channels.
+fn depth(table: &Table, key: &str) -> usize {
+    let mut parts = key.split(['.', '[', ']']).filter(|part| !part.is_empty());
+    let first = parts.next().and_then(|name| table.get(name));
+    std::iter::successors(first, |value| match (value, parts.next()?) {
+        (Value::Table(table), name) => table.get(name),
+        (Value::Array(items), index) => items.get(index.parse::<usize>().ok()?),
+        _ => None,
+    })
+    .count()
 }
 
 /// The name of the variable that sets a key.
@@ -174,13 +212,6 @@ fn merge(into: &mut Table, table: Table) {
             }
         }
     }
-}
-
-fn at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
-    let (sections, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let parts = sections.split('.').filter(|part| !part.is_empty());
-    let section = parts.into_iter().try_fold(table, |table, part| table.get(part)?.as_table())?;
-    section.get(name)
 }
 
 /// Reads a value as it is written in a variable or flag: no quotes, and commas between the texts of a list.
@@ -244,15 +275,9 @@ fn general(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
         let problem = "there is no signing_key_file to create: add one";
         found.add(ConfigError::new("signing_key_create", problem));
     }
+    config.state_dir = text("state_dir").map(PathBuf::from);
     if let Some(log) = text("log") {
-        found.note(check_log(log));
         config.log = log.to_owned();
+        found.note(config.check_log());
     }
-}
-
-pub(super) fn check_log(log: &str) -> Result<(), ConfigError> {
-    EnvFilter::try_new(log).map(|_| ()).map_err(|error| {
-        let problem = format!("`{log}`: {error}: write a level, such as info, or target=level,target=level");
-        ConfigError::new("log", problem)
-    })
 }

@@ -1,10 +1,11 @@
-//! Checks what was written against the table of keys: unknown names, wrong types, numbers out of bounds.
+//! What was written: looked up, and checked against the table of keys (unknown names, wrong types, numbers out of
+//! bounds).
 
 use toml::{Table, Value};
 
 use super::{
     error::{ConfigError, ConfigErrors},
-    keys::{KEYS, Key, Kind, check_bounds},
+    keys::{KEYS, Key, Kind},
     nearest::nearest,
 };
 
@@ -36,6 +37,50 @@ pub(super) fn unknown(pattern: &str, shown: &str) -> ConfigError {
         None => String::new(),
     };
     ConfigError::new(shown, format!("unknown key{hint}"))
+}
+
+/// The value of a key within a table.
+pub(super) fn at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    let (sections, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut parts = sections.split('.').filter(|part| !part.is_empty());
+    let section = parts.try_fold(table, |table, part| table.get(part)?.as_table())?;
+    section.get(name)
+}
+
+/// The sections of a list, and where each is written.
+pub(super) fn sections<'a>(
+    table: &'a Table,
+    name: &'a str,
+) -> impl Iterator<Item = (String, &'a Table)> + use<'a> {
+    let list = table.get(name).and_then(Value::as_array).into_iter().flatten();
+    list.enumerate().filter_map(move |(index, value)| Some((format!("{name}[{index}]"), value.as_table()?)))
+}
+
+/// What a section has to hold. Says so if it is missing, or an empty list.
+pub(super) fn required<'a>(
+    place: &str,
+    section: &'a Table,
+    key: &str,
+    example: &str,
+    found: &mut ConfigErrors,
+) -> Option<&'a Value> {
+    let value = section.get(key).filter(|value| value.as_array().is_none_or(|list| !list.is_empty()));
+    if value.is_none() {
+        found.add(ConfigError::new(format!("{place}.{key}"), format!("it is missing: write {example}")));
+    }
+    value
+}
+
+/// A text that a section has to hold, and its place. Of another type `check` has told.
+pub(super) fn required_text<'a>(
+    place: &str,
+    section: &'a Table,
+    key: &str,
+    example: &str,
+    found: &mut ConfigErrors,
+) -> Option<(String, &'a str)> {
+    let text = required(place, section, key, example, found)?.as_str()?;
+    Some((format!("{place}.{key}"), text))
 }
 
 /// A key's name in the table of keys, and as it is shown.
@@ -94,8 +139,8 @@ fn check_value(kind: &Kind, value: &Value, shown: &str) -> Result<(), ConfigErro
         (Kind::Text, Value::String(_)) | (Kind::Flag, Value::Boolean(_)) => Ok(()),
         (Kind::Texts, Value::Array(items)) if items.iter().all(Value::is_str) => Ok(()),
         (Kind::Number(number), Value::Integer(value)) => number.check(shown, non_negative(shown, *value)?),
-        (Kind::NumberEach(bounds), Value::Integer(value)) => {
-            check_bounds(shown, bounds, non_negative(shown, *value)?)
+        (Kind::NumberEach(number), Value::Integer(value)) => {
+            number.check(shown, non_negative(shown, *value)?)
         }
         (Kind::Text, _) => Err(wrong_type(shown, "a text in quotes", value)),
         (Kind::Texts, _) => Err(wrong_type(shown, "a list of texts, such as [\"a\", \"b\"]", value)),

@@ -76,7 +76,7 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{num::NonZeroU32, time::Instant};
 
     use tiercast_codec::{
         Hello, NodeKind, PROTOCOL_VERSION, Relay, SessionId, SigningKey, Since, Subscribe, ToHub, WireMessage,
@@ -98,7 +98,8 @@ mod tests {
         for session in (1..=peers).map(SessionId) {
             let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into() };
             let relay = Some(Relay { node: NodeKind::Native, children_max: 4 });
-            let subscribe = Subscribe { id: 2, channel: name.clone(), since: Since::Now, relay };
+            let (channel, window_bytes) = (name.clone(), NonZeroU32::MAX);
+            let subscribe = Subscribe { id: 2, channel, since: Since::Now, window_bytes, relay };
             hub.handle(now, Input::SessionOpened(session)).unwrap();
             hub.handle(now, Input::SessionData(session, ToHub::Hello(hello).encode())).unwrap();
             hub.handle(now, Input::SessionData(session, ToHub::Subscribe(subscribe).encode())).unwrap();

@@ -3,32 +3,47 @@
 //! One task holds the connection and tells the others by a watch whether it is up; each channel has a task
 //! that lives as long as the source and runs one session after another on whatever connection there is.
 
+mod buffered;
 mod config;
 mod connection;
 mod consumption;
+mod encoding;
 mod epoch_marker;
 mod error;
 mod feed;
+mod lifetime;
+mod mark;
 mod message;
+mod numbering;
+mod omission;
+mod overflow;
 mod peek;
+mod permission;
 mod queue;
+mod screen;
 mod stats;
 mod stream;
 mod topology;
+mod transport;
 mod unreachable;
 mod url;
 mod worker;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
-pub use config::{AmqpChannelConfig, AmqpConfig, BindingConfig, Mode, RetentionConfig};
+pub use config::{
+    AmqpChannelConfig, AmqpConfig, AmqpConfigError, BindingConfig, Exchange, Mode, RetentionConfig,
+    check_name,
+};
 pub use stats::AmqpStats;
-pub use url::BrokerUrl;
+pub use url::{BrokerUrl, BrokerUrlError};
 
-use super::{Shutdown, Source, SourceSink};
-use crate::config::ConfigErrors;
+use super::{Question, Questions, Shutdown, Source, SourceSink};
 use connection::{Keeper, Link};
 use feed::Feed;
 
@@ -40,10 +55,9 @@ pub struct AmqpSource {
 }
 
 impl AmqpSource {
-    /// A source for a configuration, which is validated first.
-    pub fn new(config: AmqpConfig) -> Result<Self, ConfigErrors> {
-        config.validate()?;
-        Ok(Self { config, stats: Arc::default() })
+    /// A source; it does nothing before it is run.
+    pub fn new(config: AmqpConfig) -> Self {
+        Self { config, stats: Arc::default() }
     }
 
     /// The source's counters; they go on counting while it runs.
@@ -51,19 +65,33 @@ impl AmqpSource {
         self.stats.clone()
     }
 
-    async fn feed_channels(self, sink: SourceSink, mut shutdown: Shutdown) {
+    async fn feed_channels(self, sink: SourceSink, mut questions: Questions, mut shutdown: Shutdown) {
         let (link, links) = watch::channel(Link::Connecting);
         let mut tasks = JoinSet::new();
+        let mut claims = BTreeMap::new();
         for channel in self.config.channels.clone() {
-            let feed = Feed::new(channel.name.clone(), sink.clone(), self.stats.clone());
-            tasks.spawn(worker::run(channel, self.config.max_event_bytes, feed, links.clone()));
+            // One question at a time waits for its answer.
+            let (claim, claimed) = mpsc::channel(1);
+            claims.insert(channel.name.clone(), claim);
+            let feed = Feed::new(channel.name.to_string(), sink.clone(), claimed, self.stats.clone());
+            tasks.spawn(worker::run(channel, self.config.queue_bytes, feed, links.clone()));
         }
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
         let closing = async {
             // An error means that whoever could ask for a shutdown is gone: that is one, too.
             let _ = shutdown.wait_for(|stop| *stop).await;
         };
+        let asking = async {
+            while let Some(Question { channel, claimed }) = questions.recv().await {
+                if let Some(claim) = claims.get(&channel) {
+                    // Refused only where the hub asks again before it was answered.
+                    let _ = claim.try_send(claimed);
+                }
+            }
+            std::future::pending().await
+        };
         tokio::select! {
+            () = asking => {}
             () = closing => {}
             () = sink.closed() => {}
             () = keeper.keep() => {}
@@ -78,8 +106,9 @@ impl Source for AmqpSource {
     fn run(
         self: Box<Self>,
         sink: SourceSink,
+        questions: Questions,
         shutdown: Shutdown,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(self.feed_channels(sink, shutdown))
+        Box::pin(self.feed_channels(sink, questions, shutdown))
     }
 }

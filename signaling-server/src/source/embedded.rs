@@ -1,19 +1,16 @@
 //! The embedded source: channels whose events are published to this server itself.
 //!
 //! Its updates go to the hub's own queue, not through a sink: a publisher wants to know the position that its
-//! event was given. The numbering lives as long as the process, so each start is a new epoch.
+//! event was given. The numbering lives as long as the process, so each start is a new epoch (`state.rs`).
 
-use tiercast_codec::{BEFORE_FIRST, ChannelName, Message, Position};
+use tiercast_codec::{BEFORE_FIRST, ChannelName, Epoch, Message, Position};
 use tiercast_mesh::SourceUpdate;
 
-use crate::{
-    driver::{Handle, PublishError},
-    epoch::new_epoch,
-};
+use crate::driver::{Handle, PublishError};
 
 /// The first thing that the source of an embedded channel says.
-pub(crate) fn opening() -> SourceUpdate {
-    SourceUpdate::Opened(Position::new(new_epoch(), BEFORE_FIRST))
+pub(crate) fn opening(epoch: Epoch) -> SourceUpdate {
+    SourceUpdate::Opened(Position::new(epoch, BEFORE_FIRST))
 }
 
 /// Publishes to one embedded channel. Cheap to clone.

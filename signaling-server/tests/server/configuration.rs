@@ -1,9 +1,12 @@
 //! Configuration: what overrides what, and that every mistake is named together with its cure.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
-use tiercast_signaling_server::{Config, Layers};
+use tiercast_signaling_server::{
+    Config, Layers,
+    source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig, Mode, RetentionConfig},
+};
 
 fn load(text: &str) -> Result<Config, String> {
     Layers::default().with_toml("test.toml", text).load().map_err(|errors| errors.to_string())
@@ -29,6 +32,7 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
         log = "warn,tiercast_signaling_server=debug"
         signing_key_file = "/tmp/key"
         signing_key_create = true
+        state_dir = "/var/lib/tiercast"
         [hub]
         heartbeat_ms = 5_000
         tier1_max = 64
@@ -37,22 +41,38 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
         [amqp]
         url = "amqp://me:hunter2@broker/%2f"
         heartbeat_s = 7
+        connect_timeout_ms = 1_000
+        rpc_timeout_ms = 2_000
+        max_event_bytes = 4_096
         [[channels]]
         name = "local"
         [[channels]]
         name = "builds"
         source = "amqp"
-        bindings = [{ exchange = "ci", patterns = ["build.#"] }]
-        retention.max_age_s = 60
+        mode = "queue"
+        history_s = 0
+        bindings = [{ exchange = "ci", patterns = ["build.#", "b"] }]
+        retention = { max_age_s = 60, segment_bytes = 1_000_000 }
         [[ice_servers]]
         urls = ["stun:stun.example.org:3478"]
     "#;
     let config = load(text).map_err(anyhow::Error::msg)?;
     ensure!(config.listen.port() == 80 && config.api_keys.len() == 2);
+    ensure!(config.state_dir.as_deref() == Some(Path::new("/var/lib/tiercast")));
     ensure!(config.hub.heartbeat == Duration::from_secs(5) && config.hub.tier1.max == 64);
     ensure!(config.limits.writer_queue_messages == 4 && config.hub.ice_servers.len() == 1);
     let amqp = config.amqp.clone().context("a broker")?;
-    ensure!(amqp.heartbeat_s == 7 && amqp.channels.len() == 1 && amqp.channels[0].retention.max_age_s == 60);
+    ensure!(amqp.heartbeat_s == 7 && amqp.connect_timeout_ms == 1_000 && amqp.rpc_timeout_ms == 2_000);
+    ensure!(
+        amqp.max_event_bytes == 4_096
+            && amqp.channels.len() == 1
+            && amqp.channels[0].name.as_str() == "builds"
+    );
+    let AmqpChannelConfig { mode, bindings, history_s, retention, .. } = &amqp.channels[0];
+    ensure!(
+        *mode == Mode::Queue && *history_s == 0 && *bindings == [BindingConfig::new("ci", ["build.#", "b"])?]
+    );
+    ensure!(*retention == RetentionConfig { max_age_s: 60, segment_bytes: 1_000_000 });
     ensure!(config.embedded_channels.iter().map(|name| name.as_str()).eq(["local"]));
     let printed = format!("{config:?} {}", config.summary());
     ensure!(!printed.contains("hunter2") && !printed.contains("first-key"), "{printed}");
@@ -128,7 +148,7 @@ fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
         ("channels = []".to_owned(), "channels", "add a [[channels]] section"),
         ("[[channels]]\nname = \"a/b\"".to_owned(), "channels[0].name", "A-Z a-z 0-9"),
         ("[[channels]]\nsource = \"embedded\"".to_owned(), "channels[0].name", "write name"),
-        (format!("{channel}{channel}"), "channels", "rename one"),
+        (format!("{channel}{channel}"), "channels[1].name", "rename one"),
         (format!("{channel}source = \"kafka\""), "channels[0].source", "\"embedded\" or \"amqp\""),
         (format!("{channel}mode = \"stream\""), "channels[0].mode", "source = \"amqp\""),
         (amqp.to_owned(), "channels[0].source", "[amqp]"),
@@ -147,7 +167,7 @@ fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
                 amqp.replace("\"#\"", "\"a#\"")
             ),
             "channels[1].bindings[0].patterns[0]",
-            "wildcard",
+            "stand alone between dots",
         ),
         ("[[ice_servers]]\nurls = [\"http://x\"]".to_owned(), "ice_servers[0].urls", "stun:"),
         ("[[ice_servers]]\nurls = [\"turn:x\"]".to_owned(), "ice_servers[0]", "credential"),
@@ -229,6 +249,80 @@ fn every_mistake_of_a_file_is_named_at_once() -> anyhow::Result<()> {
 }
 
 #[test]
+fn regression_ten_mistakes_are_all_named_with_their_file() -> anyhow::Result<()> {
+    let text = r#"
+        listen = "localhost"
+        [hub]
+        heartbeat_ms = 1
+        tier1_min = 9
+        tier1_max = 3
+        [amqp]
+        url = "amqp:/x"
+        heartbeat_s = 0
+        [[channels]]
+        name = "a/b"
+        [[channels]]
+        name = "same"
+        [[channels]]
+        name = "same"
+        source = "amqp"
+        bindings = [{ exchange = "x", patterns = ["a#"] }]
+        [[channels]]
+        name = "c"
+        source = "kafka"
+        [[ice_servers]]
+        urls = ["http://x"]
+    "#;
+    let problems = problem(text)?;
+    let mut expected = vec![
+        ("amqp.heartbeat_s", "use 1 to 60"),
+        ("amqp.url", "write amqp://USER:PASSWORD@HOST:PORT/VHOST"),
+        ("channels[0].name", "use 1 to 128 of A-Z"),
+        ("channels[2].bindings[0].patterns[0]", "stand alone between dots"),
+        ("channels[2].name", "`same` is the name of channels[1], too: rename one"),
+        ("channels[3].source", "write \"embedded\" or \"amqp\""),
+        ("hub.heartbeat_ms", "use 50 to 3600000"),
+        ("hub.tier1_min", "lower one or raise the other"),
+        ("ice_servers[0].urls", "stun:"),
+        ("listen", "such as 127.0.0.1:8780"),
+    ];
+    let mut lines: Vec<_> = problems.lines().collect();
+    lines.sort_unstable();
+    expected.sort_unstable();
+    ensure!(lines.len() == expected.len(), "{problems}");
+    for (line, (key, cure)) in lines.into_iter().zip(expected) {
+        ensure!(line.starts_with(&format!("test.toml: {key}: ")) && line.contains(cure), "{line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn regression_a_mistake_is_named_with_the_layer_that_made_it() -> anyhow::Result<()> {
+    let file = "listen = \"localhost\"\n[hub]\ntier1_min = 9\n[[channels]]\nname = \"a/b\"";
+    let variable = ("TIERCAST_HUB__TIER1_MAX".to_owned(), "3".to_owned());
+    let layers = || Layers::default().with_toml("test.toml", file).with_env([variable.clone()]);
+    let says = |layers: Layers, expected: &[&str]| -> anyhow::Result<()> {
+        let problems = layers.load().err().context("accepted")?.to_string();
+        let mut starts: Vec<_> =
+            problems.lines().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(": ")).collect();
+        starts.sort_unstable();
+        ensure!(starts == expected, "{problems}");
+        Ok(())
+    };
+    says(layers(), &["test.toml: channels[0].name", "test.toml: hub.tier1_min", "test.toml: listen"])?;
+    let flags = ["ok", "b b", "ok"].map(str::to_owned);
+    says(
+        layers().with_channels(&flags).with_set("--listen", "listen", "nowhere"),
+        &[
+            "--channel: channels[1].name",
+            "--channel: channels[2].name",
+            "--listen: listen",
+            "test.toml: hub.tier1_min",
+        ],
+    )
+}
+
+#[test]
 fn what_only_follows_from_a_mistake_is_not_named() -> anyhow::Result<()> {
     let broker = "[amqp]\nurl = \"amqp://x\"\n";
     let fed = "[[channels]]\nsource = \"amqp\"\n";
@@ -249,7 +343,7 @@ fn what_only_follows_from_a_mistake_is_not_named() -> anyhow::Result<()> {
         (format!("{broker}[[channels]]\nname = \"a\"\nsource = 5\nmode = \"stream\""), "channels[0].source"),
         ("signing_key_file = 5\nsigning_key_create = true".to_owned(), "signing_key_file"),
         ("[[ice_servers]]\nurls = 5".to_owned(), "ice_servers[0].urls"),
-        ("[[channels]]\nname = \"a\"\n[[channels]]\nname = \"a\"".to_owned(), "channels"),
+        ("[[channels]]\nname = \"a\"\n[[channels]]\nname = \"a\"".to_owned(), "channels[1].name"),
     ];
     for (text, key) in cases {
         let problems = problem(&text)?;
@@ -301,5 +395,14 @@ fn a_configuration_made_in_code_is_checked_too() -> anyhow::Result<()> {
     config.hub.heartbeat = Duration::ZERO;
     let errors = config.validate().err().context("accepted")?;
     ensure!(errors.to_string().contains("hub.heartbeat_ms: 0 is out of bounds"), "{errors}");
+
+    let mut channel = AmqpChannelConfig::new("n".repeat(49).parse()?, Vec::new());
+    channel.history_s = u64::MAX;
+    config = Config { amqp: Some(AmqpConfig::new("amqp://x".parse()?, vec![channel])), ..Config::default() };
+    let errors = config.validate().err().context("accepted")?.to_string();
+    for expected in ["amqp.channels[0].name: ", "amqp.channels[0].history_s: ", "amqp.channels[0].bindings: "]
+    {
+        ensure!(errors.contains(expected), "{expected} is not in\n{errors}");
+    }
     Ok(())
 }

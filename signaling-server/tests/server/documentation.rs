@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use tiercast_signaling_server::{
     Config,
     config::{KEYS, Kind},
-    source::amqp::AmqpConfig,
+    source::amqp::{AmqpChannelConfig, AmqpConfig},
 };
 
 const PAGE: &str = include_str!("../../../docs/configuration.md");
@@ -33,20 +33,42 @@ fn every_key_is_documented_and_no_other() -> anyhow::Result<()> {
 #[test]
 fn bounds_and_defaults_are_as_documented() -> anyhow::Result<()> {
     let rows = rows();
-    let config = Config { amqp: Some(AmqpConfig::new("amqp://x", Vec::new())), ..Config::default() };
+    let amqp = AmqpConfig::new("amqp://x".parse()?, Vec::new());
+    let config = Config { amqp: Some(amqp), ..Config::default() };
+    let channel = AmqpChannelConfig::new("any".parse()?, Vec::new());
     for key in KEYS {
         let row = rows.get(key.path).with_context(|| format!("{} is not documented", key.path))?;
-        let bounds = match &key.kind {
-            Kind::Number(number) => {
-                let default = (number.read)(&config).context("every number has a default")?;
-                ensure!(row[3] == grouped(default), "{}: default {default}, not {}", key.path, row[3]);
-                &number.bounds
-            }
-            Kind::NumberEach(bounds) => bounds,
+        let (bounds, default) = match &key.kind {
+            Kind::Number(number) => (&number.bounds, (number.read)(&config)),
+            Kind::NumberEach(number) => (&number.bounds, (number.read)(&channel)),
             _ => continue,
         };
+        let default = default.context("every number has a default")?;
+        ensure!(row[3] == grouped(default), "{}: default {default}, not {}", key.path, row[3]);
         let expected = format!("{} to {}", grouped(*bounds.start()), grouped(*bounds.end()));
         ensure!(row[2] == expected, "{}: {expected}, not {}", key.path, row[2]);
+    }
+    Ok(())
+}
+
+#[test]
+fn regression_pages_name_routes_as_they_are() -> anyhow::Result<()> {
+    let pages = [
+        PAGE,
+        include_str!("../../../README.md"),
+        include_str!("../../../docs/operations.md"),
+        include_str!("../../../docs/protocol.md"),
+    ];
+    let is_of_path = |c: char| c.is_ascii_alphanumeric() || "/{}-_".contains(c);
+    for page in pages {
+        for mention in page.split("/v1/").skip(1) {
+            let path = &mention[..mention.find(|c| !is_of_path(c)).unwrap_or(mention.len())];
+            let is_route = match path.split_once('/') {
+                None => ["ws", "channels"].contains(&path),
+                Some((route, channel)) => ["publish", "topology"].contains(&route) && !channel.is_empty(),
+            };
+            ensure!(is_route, "there is no route /v1/{path}");
+        }
     }
     Ok(())
 }

@@ -5,8 +5,9 @@ use std::{
     process::{Output, Stdio},
 };
 
-use anyhow::{Context, ensure};
-use tiercast_codec::Since;
+use anyhow::{Context, bail, ensure};
+use tiercast_codec::{Position, Since};
+use tiercast_signaling_server::epoch::new_epoch;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStderr, Command},
@@ -14,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{Client, PATIENCE},
+    client::{Client, PATIENCE, Received},
     http_client,
 };
 
@@ -125,6 +126,38 @@ async fn checking_a_configuration_says_ok_or_everything_that_is_wrong() -> anyho
     Ok(())
 }
 
+/// A pipe that nobody reads.
+fn unread_pipe() -> anyhow::Result<Stdio> {
+    let (_, writer) = std::io::pipe()?;
+    Ok(writer.into())
+}
+
+#[tokio::test]
+async fn regression_output_that_nobody_reads_is_no_mistake() -> anyhow::Result<()> {
+    for flag in ["--check-config", "--help", "--version"] {
+        let child = command(&[flag]).stdout(unread_pipe()?).stderr(Stdio::piped()).spawn()?;
+        let output = timeout(PATIENCE, child.wait_with_output()).await??;
+        let said = String::from_utf8(output.stderr)?;
+        ensure!(output.status.code() == Some(0) && said.is_empty(), "{flag}: {:?} {said}", output.status);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_a_server_whose_log_nobody_reads_goes_on() -> anyhow::Result<()> {
+    let mut program = Program::start(&["--log", "debug"]).await?;
+    drop(program.log);
+    // Whatever this logs, it finds nobody to read it.
+    let mut client = Client::subscribed(program.addr, Since::Now).await?;
+    let id = program.child.id().context("it runs")?;
+    ensure!(Command::new("kill").args(["-TERM", &id.to_string()]).status().await?.success());
+    ensure!(client.closed().await?.0 == tiercast_codec::Code::SHUTDOWN);
+    drop(client);
+    let status = timeout(PATIENCE, program.child.wait()).await??;
+    ensure!(status.code() == Some(0), "{status}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn help_shows_examples() -> anyhow::Result<()> {
     let text = String::from_utf8(run(&["--help"], &[]).await?.stdout)?;
@@ -155,6 +188,37 @@ async fn an_address_in_use_is_said_once_with_the_remedy() -> anyhow::Result<()> 
 async fn a_missing_key_file_is_said_once_with_the_remedy() -> anyhow::Result<()> {
     let args = ["--listen", "127.0.0.1:0", "--set", "signing_key_file=/nowhere/key"];
     fails_to_start(&args, "No such file", "signing_key_create = true").await
+}
+
+#[tokio::test]
+async fn a_damaged_state_is_said_once_with_the_remedy() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("events.epoch"), "soon")?;
+    let set = format!("state_dir={}", folder.path().display());
+    fails_to_start(&["--listen", "127.0.0.1:0", "--set", &set], "expected an epoch", "delete it").await
+}
+
+#[tokio::test]
+async fn regression_an_embedded_channel_begins_a_later_epoch_although_the_clock_was_set_back()
+-> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (set, kept) = (format!("state_dir={}", folder.path().display()), folder.path().join("events.epoch"));
+    // As if the last start had been in a year from now.
+    let last = new_epoch() + ((365 * 86_400 * 1_000) << 12);
+    std::fs::write(&kept, last.to_string())?;
+    let args = ["--set", &set, "--set", "api_keys=a-secret-key"];
+    let program = Program::start(&args).await?;
+    // One who had not read everything then.
+    let since = Since::Position(Position::new(last, 41));
+    let mut client = Client::subscribed(program.addr, since).await?;
+    let headers = [("authorization", "Bearer a-secret-key")];
+    let answer = http_client::request(program.addr, "POST", "/v1/publish/events", &headers, b"hello").await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let Received::Gap(gap) = client.receive().await? else { bail!("no gap") };
+    ensure!(gap.from == Position::new(last, 41) && gap.to == Position::new(last + 1, -1), "{gap:?}");
+    ensure!(client.events(1).await?[0].message.body == "hello");
+    ensure!(std::fs::read_to_string(&kept)?.trim() == (last + 1).to_string());
+    Ok(())
 }
 
 #[tokio::test]

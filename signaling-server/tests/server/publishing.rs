@@ -122,10 +122,10 @@ async fn without_a_key_nobody_may_publish() -> anyhow::Result<()> {
 async fn a_channel_of_a_broker_is_not_published_to_here() -> anyhow::Result<()> {
     use tiercast_signaling_server::source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig};
     let mut config = config();
-    let binding = BindingConfig::new("exchange", ["#"]);
+    let binding = BindingConfig::new("exchange", ["#"])?;
     // Nobody listens there: the source retries for as long as the server runs.
-    let channel = AmqpChannelConfig::new("builds", vec![binding]);
-    config.amqp = Some(AmqpConfig::new("amqp://127.0.0.1:1/%2f", vec![channel]));
+    let channel = AmqpChannelConfig::new("builds".parse()?, vec![binding]);
+    config.amqp = Some(AmqpConfig::new("amqp://127.0.0.1:1/%2f".parse()?, vec![channel]));
     let server = start(config).await?;
     let answer = publish(server.addr(), "/v1/publish/builds", &[("authorization", BEARER)], b"x").await?;
     ensure!(answer.status == 404 && answer.body.contains("broker"), "{answer:?}");

@@ -2,7 +2,7 @@
 
 use tiercast_codec::{Code, LinkId, PeerId};
 
-use super::{Action, Age, Link, Node, Place, Timer, Tree};
+use super::{Action, Age, Context, Link, Node, Place, Timer, Tree};
 use crate::{Time, hub::HubConfig};
 
 impl Tree {
@@ -96,6 +96,14 @@ impl Tree {
         if let Some(node) = self.nodes.get_mut(&peer) {
             node.is_lagging = true;
             self.demote(peer);
+        }
+    }
+
+    /// The application of a peer has caught up: it can have children and a parent again.
+    pub(crate) fn keeps_up(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
+        if self.nodes.get_mut(&peer).is_some_and(|node| std::mem::take(&mut node.is_lagging)) {
+            self.refresh(peer);
+            self.fill(now, context);
         }
     }
 

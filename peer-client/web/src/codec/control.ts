@@ -1,5 +1,5 @@
 /** Control messages between a peer and the hub. Names and order of fields are those on the wire. */
-import { channelName, code, position, publicKey, since, token } from "./fields.js";
+import { channelName, code, position, publicKey, since, token, windowBytes } from "./fields.js";
 import { type MessageFamily, messageFamily } from "./message.js";
 import {
   type Of,
@@ -30,19 +30,25 @@ const signalMessage = { link: u53, signal };
 const toHubVariants = {
   /** First message of a session. */
   hello: { id: u53, protocol: u32, client: text },
-  /** Asks for a channel. Without `relay` the peer takes no part in the mesh and the server feeds it. */
+  /**
+   * Asks for a channel. The server runs ahead of what it heard by `window_bytes` of frames. Without `relay` the peer
+   * takes no part in the mesh and the server feeds it.
+   */
   subscribe: {
     id: u53,
     channel: channelName,
     since: withDefault(since, "now"),
+    window_bytes: windowBytes,
     relay: optional(struct({ node: oneOf("browser", "native"), children_max: u16 })),
   },
   /** Ends a subscription. */
   unsubscribe: { id: u53, channel: channelName },
   /** Asks the server to feed a subscription from a position on, because its parent (on `link`) cannot. */
-  feed: { channel: channelName, position, link: optional(u53), code },
+  feed: { channel: channelName, position, window_bytes: windowBytes, link: optional(u53), code },
   /** Says that the parent on `link` feeds the subscription now, so that the server may stop. */
   fed: { channel: channelName, link: u53 },
+  /** Says how far a subscription is, so that the server may send more. */
+  at: { channel: channelName, position },
   /** A step of the negotiation of a link, for the other end. */
   signal: signalMessage,
   /** Says that a link is gone, and why. */

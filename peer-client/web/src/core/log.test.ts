@@ -27,7 +27,14 @@ test("a reader inside a frame gets that frame", () => {
   assert.deepEqual(read(log, at(1, 2)), at(1, 3));
   assert.deepEqual(read(log, at(1, 3)), at(1, 9));
   assert.deepEqual(read(log, at(1, 9)), upToDate);
-  assert.deepEqual(read(log, at(1, 12)), upToDate, "a server that is catching up is behind its clients");
+});
+
+test("a reader beyond the head is ahead of the log or has seen another numbering", () => {
+  const log = logOf([1, -1, 3], [1, 3, 9]);
+  assert.deepEqual([at(1, 9), at(1, 12), at(2, 12)].map((cursor) => log.isBehind(cursor)), [false, true, false]);
+  for (const cursor of [at(1, 12), at(2, 0)]) {
+    assert.deepEqual(read(log, cursor), { kind: "gap", to: at(1, -1), reason: "epoch", recorded: false });
+  }
 });
 
 test("a reader that falls off the tail is told so", () => {
@@ -74,7 +81,7 @@ test("there is room as long as nothing unread has to go", () => {
   assert.ok(log.hasRoom(at(1, 3), 1, 2 << 20), "nothing is unread");
 });
 
-test("half is read when half of the entries and of the bytes are", () => {
+test("what is unread fills a part of the log by entries and by bytes", () => {
   const frames = [0, 1, 2, 3].map((offset) => sealer.seal(at(1, offset - 1), offset, 0, [{ offset }]));
   const size = frames[0]?.bytes.length ?? 0;
   const logOfBytes = (bytes: number): FrameLog => {
@@ -82,7 +89,9 @@ test("half is read when half of the entries and of the bytes are", () => {
     for (const frame of frames) log.push(frame);
     return log;
   };
-  assert.ok(!logOfBytes(4 * size).isHalfRead(at(1, 0)));
-  assert.ok(logOfBytes(4 * size).isHalfRead(at(1, 1)));
-  assert.ok(!logOfBytes(3 * size).isHalfRead(at(1, 1)), "more than half of the bytes");
+  assert.ok(!logOfBytes(4 * size).fillsAtMost(at(1, 0), 2));
+  assert.ok(logOfBytes(4 * size).fillsAtMost(at(1, 1), 2));
+  assert.ok(!logOfBytes(4 * size).fillsAtMost(at(1, 1), 4));
+  assert.ok(logOfBytes(4 * size).fillsAtMost(at(1, 2), 4));
+  assert.ok(!logOfBytes(3 * size).fillsAtMost(at(1, 1), 2), "more than half of the bytes");
 });

@@ -70,7 +70,7 @@ export class FrameLog {
     if (order > 0) {
       this.#append({ kind: "gap", from, end: to, before: this.#added, reason }, 0);
     } else if (order < 0) {
-      // A numbering that sorts before the one we had: nothing of the old one can be ordered with it.
+      // Another numbering in the place of the one we had: nothing of the old one can be ordered with it.
       this.#entries = [];
       this.#start = 0;
       this.#base = to;
@@ -84,12 +84,21 @@ export class FrameLog {
       const reason = cursor.epoch === base.epoch ? "retention" : "epoch";
       return { kind: "gap", to: base, reason, recorded: false };
     }
-    if (cursor.epoch > this.head.epoch) return { kind: "gap", to: base, reason: "epoch", recorded: false };
+    if (comparePositions(cursor, this.head) > 0) {
+      // What is there was numbered anew. Whoever may just be ahead of us looks at `isBehind` first.
+      return { kind: "gap", to: base, reason: "epoch", recorded: false };
+    }
     const entry = this.#entries[this.#indexAfter(cursor)];
     if (entry === undefined) return { kind: "up_to_date" };
     if (entry.kind === "frame") return { kind: "frame", frame: entry.frame };
     const recorded = comparePositions(entry.from, cursor) === 0;
     return { kind: "gap", to: entry.end, reason: entry.reason, recorded };
+  }
+
+  /** Whether a reader at `cursor` has more of this numbering than the log: the log may yet come so far. */
+  isBehind(cursor: Position): boolean {
+    const { epoch, offset } = this.head;
+    return cursor.epoch === epoch && cursor.offset > offset;
   }
 
   /** Bytes of the frames that a reader at `cursor` has not had. */
@@ -105,10 +114,10 @@ export class FrameLog {
     return unread + entries <= this.limits.entries && this.bytesAfter(cursor) + bytes <= this.limits.bytes;
   }
 
-  /** Whether what a reader at `cursor` has not had would fill half of the log at most. */
-  isHalfRead(cursor: Position): boolean {
+  /** Whether what a reader at `cursor` has not had would fill one part in `parts` of the log at most. */
+  fillsAtMost(cursor: Position, parts: number): boolean {
     const unread = this.#entries.length - this.#indexAfter(cursor);
-    return unread <= this.limits.entries / 2 && this.bytesAfter(cursor) <= this.limits.bytes / 2;
+    return unread <= Math.floor(this.limits.entries / parts) && this.bytesAfter(cursor) <= Math.floor(this.limits.bytes / parts);
   }
 
   #at(index: number): Entry {

@@ -8,16 +8,27 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, interval, sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::info;
 
-use super::{config::AmqpConfig, error::AmqpError, stats::AmqpStats, unreachable};
-use tiercast_platform::{Reconnect, STABLE};
+use super::{
+    buffered::{Buffered, Counted},
+    config::AmqpConfig,
+    error::{ACCESS_REFUSED, AmqpError, reply_code},
+    permission::{self, Denial},
+    screen::FRAME_BYTES_MAX,
+    stats::AmqpStats,
+    transport, unreachable,
+};
+use tiercast_platform::Reconnect;
 
 /// Longest time to say goodbye to the broker at shutdown; unvalidated.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// How often the connection's state is looked at, should its own event not come; unvalidated.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Most deliveries that may be unacknowledged, however small: more is no faster (`docs/measurements.md`).
+const PREFETCH_MAX: u16 = 1000;
 
 /// What the channels know about the connection.
 #[derive(Debug, Clone)]
@@ -36,6 +47,10 @@ pub(super) struct Broker {
     connection: Arc<Connection>,
     shown_url: Arc<str>,
     rpc_timeout: Duration,
+    prefetch: u16,
+    /// What gives the user all permissions that are needed.
+    grant: Arc<str>,
+    buffered: Arc<Buffered>,
     given_up: Arc<Notify>,
 }
 
@@ -53,8 +68,16 @@ impl Broker {
     ) -> Result<T, AmqpError> {
         match timeout(self.rpc_timeout, request).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(source)) => Err(AmqpError::Broker { what, source }),
+            Ok(Err(source)) => Err(self.refused(what, source)),
             Err(_) => Err(self.silent(what)),
+        }
+    }
+
+    fn refused(&self, what: &'static str, source: lapin::Error) -> AmqpError {
+        let is_denied = reply_code(&source) == Some(ACCESS_REFUSED);
+        match is_denied.then(|| Denial::read(what, &source.to_string())).flatten() {
+            Some(denial) => AmqpError::Denied { denial, grant: self.grant.clone() },
+            None => AmqpError::Broker { what, source },
         }
     }
 
@@ -71,6 +94,16 @@ impl Broker {
     /// The longest time that the broker may take to answer.
     pub(super) fn rpc_timeout(&self) -> Duration {
         self.rpc_timeout
+    }
+
+    /// Deliveries that a consumer of events may have unacknowledged.
+    pub(super) fn prefetch(&self) -> u16 {
+        self.prefetch
+    }
+
+    /// Counts the bodies that come on an AMQP channel.
+    pub(super) fn count_buffered(&self, channel: &Channel) -> Counted {
+        self.buffered.count(channel.id())
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -94,10 +127,13 @@ impl Broker {
 
 /// Keeps the connection up and tells the channels.
 pub(super) struct Keeper {
-    uri: Result<AMQPUri, Arc<str>>,
+    uri: AMQPUri,
     shown_url: Arc<str>,
     connect_timeout: Duration,
     rpc_timeout: Duration,
+    max_event_bytes: usize,
+    prefetch: u16,
+    grant: Arc<str>,
     stats: Arc<AmqpStats>,
     link: watch::Sender<Link>,
 }
@@ -105,16 +141,18 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(config: &AmqpConfig, stats: Arc<AmqpStats>, link: watch::Sender<Link>) -> Self {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
-        let uri = config.url.parse().map_err(|error| error.to_string().into()).map(|mut uri| {
-            uri.query.heartbeat = Some(config.heartbeat_s);
-            uri.query.connection_timeout = Some(config.connect_timeout_ms);
-            uri
-        });
+        let mut uri = config.url.uri().clone();
+        uri.query.frame_max = Some(FRAME_BYTES_MAX);
+        uri.query.heartbeat = Some(config.heartbeat_s);
+        uri.query.connection_timeout = Some(config.connect_timeout_ms);
         Self {
             uri,
             shown_url: config.url.to_string().into(),
             connect_timeout,
             rpc_timeout: Duration::from_millis(config.rpc_timeout_ms),
+            max_event_bytes: config.max_event_bytes,
+            prefetch: prefetch(config),
+            grant: permission::grant(config).into(),
             stats,
             link,
         }
@@ -125,7 +163,7 @@ impl Keeper {
         let mut reconnect = Reconnect::new();
         let mut connected_before = false;
         loop {
-            let reason = match self.connect().await {
+            let (reason, lasted) = match self.connect().await {
                 Ok((broker, events)) => {
                     info!(broker = %self.shown_url, "connected to the broker");
                     if connected_before {
@@ -133,16 +171,13 @@ impl Keeper {
                     }
                     connected_before = true;
                     let since = Instant::now();
-                    let reason = self.serve(broker, events).await;
-                    if since.elapsed() >= STABLE {
-                        reconnect.reset();
-                    }
-                    reason
+                    (self.serve(broker, events).await, since.elapsed())
                 }
-                Err(reason) => reason,
+                Err(reason) => (reason, Duration::ZERO),
             };
-            let delay = reconnect.next_delay();
-            warn!(%reason, retry_in_ms = delay.as_millis(), "not connected to the broker");
+            let delay = reconnect.next_delay(lasted);
+            // Why is said once, by each channel.
+            info!(retry_in_ms = delay.as_millis(), "will connect to the broker again");
             self.link.send_replace(Link::Down(reason));
             sleep(delay).await;
         }
@@ -157,11 +192,13 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<(Broker, BoxStream<'static, Event>), Arc<str>> {
-        let uri = self.uri.clone()?;
         // No auto-recovery: it replays from the original offset or hangs (`docs/measurements.md`).
         let properties =
             ConnectionProperties::default().with_connection_name("tiercast-signaling-server".into());
-        let connection = match timeout(self.connect_timeout, Connection::connect_uri(uri, properties)).await {
+        let buffered = Arc::new(Buffered::new(self.stats.clone()));
+        let connecting =
+            transport::connect(self.uri.clone(), properties, self.max_event_bytes, buffered.clone());
+        let connection = match timeout(self.connect_timeout, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(unreachable::refused(&self.shown_url, &error)),
             Err(_) => return Err(unreachable::silent(&self.shown_url, self.connect_timeout)),
@@ -171,6 +208,9 @@ impl Keeper {
             connection: Arc::new(connection),
             shown_url: self.shown_url.clone(),
             rpc_timeout: self.rpc_timeout,
+            prefetch: self.prefetch,
+            grant: self.grant.clone(),
+            buffered,
             given_up: Arc::default(),
         };
         Ok((broker, events))
@@ -203,5 +243,30 @@ impl Keeper {
             broker.close().await;
         }
         reason
+    }
+}
+
+/// As many deliveries as fit into `buffer_bytes` if each is as large as it may be: the AMQP library keeps what comes
+/// in memory without a bound of its own.
+fn prefetch(config: &AmqpConfig) -> u16 {
+    let message_bytes = config.max_event_bytes + FRAME_BYTES_MAX as usize;
+    let fitting = (config.buffer_bytes / message_bytes).clamp(1, PREFETCH_MAX.into());
+    fitting as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_messages_are_let_ahead_as_fit_if_each_is_as_large_as_it_may_be() {
+        let mut config = AmqpConfig::new("amqp://broker".parse().expect("a URL"), Vec::new());
+        assert_eq!(prefetch(&config), 56);
+        config.max_event_bytes = 1_000;
+        assert_eq!(prefetch(&config), 508);
+        config.buffer_bytes = 1 << 40;
+        assert_eq!(prefetch(&config), PREFETCH_MAX);
+        (config.max_event_bytes, config.buffer_bytes) = (1 << 22, 65_536);
+        assert_eq!(prefetch(&config), 1);
     }
 }

@@ -23,7 +23,7 @@ const MARKER_BASE: u64 = 1 << 62;
 
 const MARKER_ARGUMENT: &str = "x-max-length-bytes";
 
-const PRECONDITION_FAILED: u16 = 406;
+pub(super) const PRECONDITION_FAILED: u16 = 406;
 
 /// A stream's epoch, and whether it was us who made the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,17 +70,21 @@ fn arguments(epoch: Epoch, retention: &RetentionConfig) -> FieldTable {
     arguments
 }
 
-/// Reads the epoch out of the broker's refusal. RabbitMQ 3.10 ends it in `inequivalent arg 'x-max-length-bytes' ...
+/// Reads the value that an argument has out of the broker's refusal of another one. RabbitMQ 3.10 ends it in `inequivalent arg '...' ...
 /// received '...' but current is '...'`, later versions in `... but current is the value '...' of type 'long'`. The
 /// names in its middle come before; a channel's cannot hold a quote.
-fn stored_epoch(text: &str) -> Option<Epoch> {
+pub(super) fn current_value<'a>(text: &'a str, argument: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once("inequivalent arg '")?;
-    if !rest.starts_with(MARKER_ARGUMENT) {
+    if !rest.starts_with(argument) {
         return None;
     }
     let (_, current) = rest.rsplit_once(" but current is ")?;
     let (_, value) = current.split_once('\'')?;
-    let (value, _) = value.split_once('\'')?;
+    Some(value.split_once('\'')?.0)
+}
+
+fn stored_epoch(text: &str) -> Option<Epoch> {
+    let value = current_value(text, MARKER_ARGUMENT)?;
     let epoch = value.parse::<u64>().ok()?.checked_sub(MARKER_BASE)?;
     (epoch <= NUMBER_MAX).then_some(epoch)
 }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::permission::Denial;
+
 /// Why a connection or a channel's session ended. Its text becomes the reason of `SourceUpdate::Lost`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AmqpError {
@@ -17,11 +19,29 @@ pub(super) enum AmqpError {
     /// Configured, but not on the broker. Nothing of this exchange is bound.
     #[error("exchange `{0}` does not exist on the broker: create it, or correct `bindings`")]
     NoExchange(String),
+    /// The user may not do it.
+    #[error("{denial}: an administrator of the broker can give it by `{grant}`")]
+    Denied { denial: Denial, grant: Arc<str> },
     /// A queue of our name that we did not make. It is left as it is.
     #[error(
         "queue `{queue}` on the broker carries no epoch of ours ({text}): delete it, or rename the channel"
     )]
     Foreign { queue: String, text: String },
+    /// An exchange of our name that we did not make. It is left as it is.
+    #[error("exchange `{exchange}` on the broker is not ours ({text}): delete it, or rename the channel")]
+    ForeignExchange { exchange: String, text: String },
+    /// It lost its end, was made again with the same arguments, or another server found that out.
+    #[error("the stream does not go on where it was: a new numbering begins")]
+    Renumbered,
+    /// What came was before what had come: the stream has lost its end under the consumer. Looked into by the next session.
+    #[error("the stream's offsets go back")]
+    WentBack,
+    /// Messages were lost that the hub was too slow for. Said of a classic queue only.
+    #[error(
+        "the queue on the broker was full: the server did not keep up, more than {bytes_max} bytes waited \
+         (amqp.queue_bytes), and some were lost"
+    )]
+    QueueFull { bytes_max: usize },
     /// Deleted while it was consumed, or between two looks at it.
     #[error("the queue was deleted on the broker")]
     Deleted,
@@ -51,6 +71,9 @@ impl AmqpError {
         matches!(self, Self::Broker { source, .. } if is_of_it(source.kind()))
     }
 }
+
+/// The code of the broker's refusal to let somebody in or do something.
+pub(super) const ACCESS_REFUSED: u16 = 403;
 
 /// The broker's reply code in an error, such as 404 or 406, if it was the broker's.
 pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {

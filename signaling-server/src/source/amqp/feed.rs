@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use tiercast_codec::{Event, Message, Position};
+use tiercast_codec::{Epoch, Event, Message, Position};
 use tiercast_mesh::SourceUpdate;
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::{error::AmqpError, stats::AmqpStats};
+use super::{error::AmqpError, omission::Omission, stats::AmqpStats};
 use crate::source::SourceSink;
 
 /// Sends the updates of one channel. Waits while the hub is busy, which is the source's backpressure.
@@ -15,17 +16,53 @@ pub(super) struct Feed {
     sink: SourceSink,
     stats: Arc<AmqpStats>,
     lost: Option<String>,
+    claims: mpsc::Receiver<Position>,
+    /// The claim that the open question of the hub is about.
+    claimed: Option<Position>,
 }
 
 impl Feed {
-    pub(super) fn new(channel: String, sink: SourceSink, stats: Arc<AmqpStats>) -> Self {
-        Self { channel, sink, stats, lost: None }
+    pub(super) fn new(
+        channel: String,
+        sink: SourceSink,
+        claims: mpsc::Receiver<Position>,
+        stats: Arc<AmqpStats>,
+    ) -> Self {
+        Self { channel, sink, stats, lost: None, claims, claimed: None }
+    }
+
+    /// Waits until the hub wants to know whether a peer can have so much. May be dropped while it waits; asked again,
+    /// it says the same until that has been answered.
+    pub(super) async fn question(&mut self) -> Position {
+        if let Some(claimed) = self.claimed {
+            return claimed;
+        }
+        match self.claims.recv().await {
+            Some(claimed) => *self.claimed.insert(claimed),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Answers the hub's question: the channel ends here, or did so since the question.
+    pub(super) async fn answer(&mut self, end: Position) -> Result<(), AmqpError> {
+        self.claimed = None;
+        self.send(SourceUpdate::End(end)).await
+    }
+
+    /// Says that what follows may be the channel's past.
+    pub(super) async fn behind(&mut self) -> Result<(), AmqpError> {
+        self.send(SourceUpdate::Behind).await
+    }
+
+    /// Says that the past is over.
+    pub(super) async fn caught_up(&mut self) -> Result<(), AmqpError> {
+        info!(channel = %self.channel, "channel caught up");
+        self.send(SourceUpdate::CaughtUp).await
     }
 
     pub(super) async fn opened(&mut self, position: Position) -> Result<(), AmqpError> {
         info!(channel = %self.channel, %position, "channel opened");
-        self.lost = None;
-        self.send(SourceUpdate::Opened(position)).await
+        self.goes_on_after(position).await
     }
 
     pub(super) async fn events(&mut self, events: Vec<Event>) -> Result<(), AmqpError> {
@@ -37,6 +74,9 @@ impl Feed {
 
     pub(super) async fn messages(&mut self, messages: Vec<Message>) -> Result<(), AmqpError> {
         let count = messages.len();
+        if count == 0 {
+            return Ok(());
+        }
         self.send(SourceUpdate::Messages(messages)).await?;
         self.stats.count_messages(count);
         Ok(())
@@ -51,10 +91,30 @@ impl Feed {
         self.send(SourceUpdate::Lost { reason: reason.to_owned() }).await
     }
 
-    /// Says that a message is left out. The gap in its place is for the caller to say.
-    pub(super) fn skipped_too_large(&self, position: Position, body_bytes: usize, max_event_bytes: usize) {
-        warn!(channel = %self.channel, %position, body_bytes, max_event_bytes, "event skipped: it is too large");
-        self.stats.count_too_large();
+    /// Says that a message is left out, and puts a gap in its place.
+    pub(super) async fn left_out(&mut self, position: Position, omission: Omission) -> Result<(), AmqpError> {
+        warn!(channel = %self.channel, %position, "message left out: {}", omission.what);
+        self.stats.count_left_out(omission.reason);
+        self.goes_on_after(position).await
+    }
+
+    /// Counts a queue that was full.
+    pub(super) fn overflowed(&self, error: AmqpError) -> AmqpError {
+        if matches!(error, AmqpError::QueueFull { .. }) {
+            self.stats.count_queue_overflow();
+        }
+        error
+    }
+
+    /// Says that the stream does not go on where it was.
+    pub(super) fn renumbered(&self, epoch: Epoch) {
+        warn!(channel = %self.channel, epoch, "the stream does not go on where it was: a new numbering begins");
+        self.stats.count_renumbering();
+    }
+
+    async fn goes_on_after(&mut self, position: Position) -> Result<(), AmqpError> {
+        self.lost = None;
+        self.send(SourceUpdate::Opened(position)).await
     }
 
     async fn send(&self, update: SourceUpdate) -> Result<(), AmqpError> {

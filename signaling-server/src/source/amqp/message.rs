@@ -10,7 +10,7 @@ use lapin::{
 use tiercast_codec::{HeaderValue, Message, Offset};
 
 /// The header in which a stream's broker says the offset.
-const OFFSET_HEADER: &str = "x-stream-offset";
+pub(super) const OFFSET_HEADER: &str = "x-stream-offset";
 
 /// The offset that a stream gave to a delivery.
 pub(super) fn stream_offset(delivery: &Delivery) -> Option<Offset> {

@@ -1,25 +1,37 @@
-//! A look at a stream: the offset of the first message from a place on.
+//! A look at a stream: where its oldest message is, and where its history begins.
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use lapin::types::{AMQPValue, FieldTable, LongString};
+use futures_util::{FutureExt, StreamExt};
+use lapin::{
+    Consumer,
+    options::BasicQosOptions,
+    types::{AMQPValue, FieldTable, LongString},
+};
 use tiercast_codec::Offset;
 use tokio::time::timeout;
 
-use super::{connection::Broker, consumption::consume, error::AmqpError, message::stream_offset};
+use super::{
+    connection::Broker,
+    consumption::{accept, consume},
+    error::AmqpError,
+    mark::Mark,
+    message::stream_offset,
+};
 
-/// How long to wait for a message. A peek costs 4 ms (`docs/measurements.md`); where there is nothing, the broker says
-/// nothing, so this is the time that an empty stream costs.
-const PEEK_WITHIN: Duration = Duration::from_millis(500);
+/// A stream that says nothing for so long is asked by a mark whether there is nothing. A look costs 4 ms
+/// (`docs/measurements.md`).
+pub(super) const SILENCE: Duration = Duration::from_millis(500);
 
 /// A place in a stream at which to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The oldest event that is retained.
+    /// The oldest message that is retained.
     First,
     /// The beginning of the newest chunk.
     Last,
+    /// Behind what there is.
+    Next,
     /// The chunk of this time in Unix seconds, or the next one.
     Time(u64),
     /// This offset, or the next one that is retained.
@@ -29,9 +41,11 @@ pub(super) enum Place {
 impl Place {
     /// The consumer's arguments that begin here.
     pub(super) fn arguments(self) -> FieldTable {
+        let text = |text| AMQPValue::LongString(LongString::from(text));
         let value = match self {
-            Place::First => AMQPValue::LongString(LongString::from("first")),
-            Place::Last => AMQPValue::LongString(LongString::from("last")),
+            Place::First => text("first"),
+            Place::Last => text("last"),
+            Place::Next => text("next"),
             Place::Time(unix_s) => AMQPValue::Timestamp(unix_s),
             Place::Offset(offset) => AMQPValue::LongLongInt(offset),
         };
@@ -41,14 +55,42 @@ impl Place {
     }
 }
 
-/// The offset of the first message from `place` on, or `None` if none comes soon.
-pub(super) async fn peek(broker: &Broker, queue: &str, place: Place) -> Result<Option<Offset>, AmqpError> {
+/// The oldest message of a stream that is not empty.
+pub(super) async fn oldest(broker: &Broker, queue: &str) -> Result<Offset, AmqpError> {
     let channel = broker.open_channel().await?;
-    let mut consumer = consume(broker, &channel, queue, 1, place.arguments()).await?;
-    match timeout(PEEK_WITHIN, consumer.next()).await {
-        Err(_) => Ok(None),
-        Ok(None) => Err(AmqpError::Deleted),
-        Ok(Some(Err(source))) => Err(AmqpError::Broker { what: "looking into the stream", source }),
-        Ok(Some(Ok(delivery))) => stream_offset(&delivery).map(Some).ok_or(AmqpError::NoOffset),
+    let mut consumer = consume(broker, &channel, queue, 1, Place::First.arguments()).await?;
+    match timeout(broker.rpc_timeout(), offset_of_next(&mut consumer)).await {
+        Ok(offset) => offset,
+        Err(_) => Err(broker.silent("looking for the oldest message")),
     }
+}
+
+/// The first message since `since`, in Unix seconds, or the first one of the newest chunk if that is older. Where the
+/// stream is empty, a mark of ours.
+pub(super) async fn history(broker: &Broker, queue: &str, since: Option<u64>) -> Result<Offset, AmqpError> {
+    let channel = broker.open_channel().await?;
+    let mut past = match since {
+        Some(unix_s) => Some(consume(broker, &channel, queue, 1, Place::Time(unix_s).arguments()).await?),
+        None => None,
+    };
+    let mut newest = consume(broker, &channel, queue, 1, Place::Last.arguments()).await?;
+    let mut last = timeout(SILENCE, offset_of_next(&mut newest)).await;
+    if last.is_err() {
+        // Empty, or slow.
+        Mark::Here.put(broker, &channel, queue).await?;
+        last = timeout(broker.rpc_timeout(), offset_of_next(&mut newest)).await;
+    }
+    let last = last.map_err(|_| broker.silent("looking for the newest message"))??;
+    // The broker serves all consumers of a channel together: what the first one gets was sent with what the second
+    // one has got, and so before the answer to the next request.
+    broker.rpc("looking for the history", channel.basic_qos(1, BasicQosOptions::default())).await?;
+    match past.as_mut().and_then(|past| offset_of_next(past).now_or_never()) {
+        Some(first) => Ok(first?.min(last)),
+        None => Ok(last),
+    }
+}
+
+async fn offset_of_next(consumer: &mut Consumer) -> Result<Offset, AmqpError> {
+    let delivery = accept(consumer.next().await)?;
+    stream_offset(&delivery).ok_or(AmqpError::NoOffset)
 }

@@ -3,14 +3,21 @@
 use std::convert::Infallible;
 
 use lapin::{
-    options::{QueueDeclareOptions, QueueDeleteOptions},
+    options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
 use tiercast_codec::{BEFORE_FIRST, Epoch, Offset, Position};
 
 use super::{
-    config::AmqpChannelConfig, connection::Broker, consumption::Consumption, error::AmqpError, feed::Feed,
-    message, topology::bind,
+    config::AmqpChannelConfig,
+    connection::Broker,
+    consumption::Consumption,
+    error::AmqpError,
+    feed::Feed,
+    message,
+    omission::Omission,
+    overflow::{self, Overflow},
+    topology::bind,
 };
 use crate::epoch::new_epoch_after;
 
@@ -24,14 +31,14 @@ pub(super) struct QueueState {
 pub(super) async fn run(
     broker: &Broker,
     config: &AmqpChannelConfig,
-    max_event_bytes: usize,
+    bytes_max: usize,
     feed: &mut Feed,
     state: &mut QueueState,
 ) -> Result<Infallible, AmqpError> {
     // A name of our own: one given by the server is outside the prefix that permissions name.
     let queue = format!("{}.{:016x}", config.queue_name(), rand::random::<u64>());
-    let mut consumption = match start(broker, config, &queue).await {
-        Ok(consumption) => consumption,
+    let (mut overflow, mut consumption) = match start(broker, config, &queue, bytes_max).await {
+        Ok(started) => started,
         Err(error) => {
             delete(broker, &queue).await;
             return Err(error);
@@ -43,49 +50,58 @@ pub(super) async fn run(
     let mut reached: Offset = BEFORE_FIRST;
     feed.opened(Position::new(epoch, reached)).await?;
     loop {
-        let batch = consumption.next_batch().await?;
-        let (count, last) = (batch.len(), batch.last().map_or(0, |delivery| delivery.delivery_tag));
-        let mut messages = Vec::with_capacity(count);
-        for delivery in batch {
-            reached += 1;
-            let body_bytes = delivery.data.len();
-            if body_bytes <= max_event_bytes {
-                messages.push(message::from_queue(delivery));
+        let batch = tokio::select! {
+            // First: what comes behind a loss is not to be taken for what comes next.
+            biased;
+            error = overflow.happened() => return Err(feed.overflowed(error)),
+            batch = consumption.next_batch() => batch?,
+            _ = feed.question() => {
+                feed.answer(Position::new(epoch, reached)).await?;
                 continue;
             }
-            if !messages.is_empty() {
-                feed.messages(std::mem::take(&mut messages)).await?;
-            }
-            let position = Position::new(epoch, reached);
-            feed.skipped_too_large(position, body_bytes, max_event_bytes);
-            feed.opened(position).await?;
+        };
+        let mut messages = Vec::with_capacity(batch.len());
+        for delivery in batch {
+            reached += 1;
+            let Some(omission) = Omission::read(&delivery) else {
+                messages.push(message::from_queue(delivery));
+                continue;
+            };
+            feed.messages(std::mem::take(&mut messages)).await?;
+            feed.left_out(Position::new(epoch, reached), omission).await?;
         }
-        if !messages.is_empty() {
-            feed.messages(messages).await?;
-        }
-        consumption.handed_over(count, last).await?;
+        feed.messages(messages).await?;
+        consumption.handed_over().await?;
     }
 }
 
-async fn start(broker: &Broker, config: &AmqpChannelConfig, queue: &str) -> Result<Consumption, AmqpError> {
+async fn start(
+    broker: &Broker,
+    config: &AmqpChannelConfig,
+    queue: &str,
+    bytes_max: usize,
+) -> Result<(Overflow, Consumption), AmqpError> {
+    let overflow = Overflow::watch(broker, queue, bytes_max).await?;
     let channel = broker.open_channel().await?;
     let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    broker
-        .rpc("declaring the queue", channel.queue_declare(queue.into(), options, FieldTable::default()))
-        .await?;
+    let declaration = channel.queue_declare(queue.into(), options, overflow::limit(queue, bytes_max));
+    broker.rpc("declaring the queue", declaration).await?;
     bind(broker, &channel, queue, &config.bindings).await?;
-    Consumption::start(broker, queue, FieldTable::default()).await
+    Ok((overflow, Consumption::start(broker, queue, FieldTable::default()).await?))
 }
 
-/// Removes a queue that has never had a consumer and would stay as long as the connection.
+/// Removes what has never had a consumer and would stay: the queues as long as the connection, the exchange longer.
 async fn delete(broker: &Broker, queue: &str) {
     if !broker.is_alive() {
         return;
     }
-    if let Ok(channel) = broker.open_channel().await {
-        // At worst it goes with the connection.
-        let _ = broker
-            .rpc("deleting the queue", channel.queue_delete(queue.into(), QueueDeleteOptions::default()))
-            .await;
+    let Ok(channel) = broker.open_channel().await else { return };
+    let overflow = overflow::name(queue);
+    // What is refused here was refused before, and said.
+    for queue in [queue, &overflow] {
+        let deletion = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
+        let _ = broker.rpc("deleting the queue", deletion).await;
     }
+    let deletion = channel.exchange_delete(overflow.into(), ExchangeDeleteOptions::default());
+    let _ = broker.rpc("deleting the exchange", deletion).await;
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::omission::Reason;
+
 /// Counters of one AMQP source. Counts only grow, from zero at the start of the process.
 #[derive(Debug, Default)]
 pub struct AmqpStats {
@@ -9,6 +11,10 @@ pub struct AmqpStats {
     reconnects: AtomicU64,
     messages: AtomicU64,
     skipped_too_large: AtomicU64,
+    unreadable: AtomicU64,
+    queue_overflows: AtomicU64,
+    renumberings: AtomicU64,
+    buffered_bytes: AtomicU64,
 }
 
 impl AmqpStats {
@@ -32,6 +38,26 @@ impl AmqpStats {
         self.skipped_too_large.load(Ordering::Relaxed)
     }
 
+    /// Messages left out because the AMQP library cannot read them.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
+    }
+
+    /// Queues that were given up because more than `queue_bytes` waited in them.
+    pub fn queue_overflows(&self) -> u64 {
+        self.queue_overflows.load(Ordering::Relaxed)
+    }
+
+    /// Streams that did not go on where they had been, so that a new numbering began.
+    pub fn renumberings(&self) -> u64 {
+        self.renumberings.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the bodies that have come from the broker and wait for the hub, over all channels.
+    pub fn buffered_bytes(&self) -> u64 {
+        self.buffered_bytes.load(Ordering::Relaxed)
+    }
+
     pub(super) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);
     }
@@ -44,7 +70,27 @@ impl AmqpStats {
         self.messages.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn count_too_large(&self) {
-        self.skipped_too_large.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_left_out(&self, reason: Reason) {
+        let count = match reason {
+            Reason::TooLarge => &self.skipped_too_large,
+            Reason::Unreadable => &self.unreadable,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_queue_overflow(&self) {
+        self.queue_overflows.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_renumbering(&self) {
+        self.renumberings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_buffered(&self, bytes: u64) {
+        self.buffered_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_buffered(&self, bytes: u64) {
+        self.buffered_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

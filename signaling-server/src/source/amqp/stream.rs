@@ -1,47 +1,62 @@
-//! A session on a stream: finds the epoch and the place to begin, then hands over what comes, numbered by the broker.
+//! A session on a stream: finds the place to begin, then hands over what comes, numbered by the broker.
 
 use std::{
     convert::Infallible,
+    hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures_util::FutureExt;
 use lapin::message::Delivery;
-use tiercast_codec::{BEFORE_FIRST, Epoch, Event, Offset, Position};
-use tokio::time::{sleep, timeout};
+use tiercast_codec::{BEFORE_FIRST, Event, Offset, Position};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use super::{
     config::AmqpChannelConfig,
     connection::Broker,
     consumption::Consumption,
-    epoch_marker::{Declared, declare},
     error::AmqpError,
     feed::Feed,
+    lifetime::{Lifetime, is_still, renumber, settle},
+    mark::Mark,
     message,
-    peek::{Place, peek},
-    topology::bind,
+    omission::Omission,
+    peek::{Place, SILENCE, history, oldest},
+    topology::{bind, bind_marks},
 };
-use crate::epoch::epoch_age_ms;
 
-/// A stream that another server may be creating just now is left alone for this long. Who binds or consumes at once
-/// makes the broker kill publishers' connections (`docs/measurements.md`: 36 of 40 races; after 500 ms, 0 of 50).
-const SETTLE: Duration = Duration::from_millis(500);
-
-/// Streams younger than this may be being created just now: far more than a creation takes, for clocks that differ.
-const YOUNG_MS: u64 = 30_000;
+/// The hub's question is answered so much later: most peers that are ahead of us come from a server that is so by
+/// milliseconds, and then there is no need for a mark. Unvalidated.
+const ANSWER_AFTER: Duration = Duration::from_millis(500);
 
 /// What is remembered from one session to the next.
 #[derive(Debug, Default)]
 pub(super) struct StreamState {
-    /// What has been handed over; `None` before the first session has got that far.
+    /// What has been handed over; `None` before the first session has got that far, and where it counts no more.
     position: Option<Position>,
-    /// The stream that we made or have waited for.
-    settled: Option<Epoch>,
+    /// The last message that came, be it an event or not.
+    seen: Option<Seen>,
+    /// The stream that we know.
+    lifetime: Option<Lifetime>,
 }
 
-impl StreamState {
-    fn last_epoch(&self) -> Option<Epoch> {
-        self.settled.max(self.position.map(|position| position.epoch))
+/// A message that came, so that it can be told from another one in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    offset: Offset,
+    hash: u64,
+}
+
+impl Seen {
+    fn of(delivery: &Delivery) -> Result<Self, AmqpError> {
+        let offset = message::stream_offset(delivery).ok_or(AmqpError::NoOffset)?;
+        let mut hasher = DefaultHasher::new();
+        delivery.exchange.as_str().hash(&mut hasher);
+        delivery.routing_key.as_str().hash(&mut hasher);
+        format!("{:?}", delivery.properties).hash(&mut hasher);
+        delivery.data.hash(&mut hasher);
+        Ok(Self { offset, hash: hasher.finish() })
     }
 }
 
@@ -49,201 +64,253 @@ impl StreamState {
 pub(super) async fn run(
     broker: &Broker,
     config: &AmqpChannelConfig,
-    max_event_bytes: usize,
     feed: &mut Feed,
     state: &mut StreamState,
 ) -> Result<Infallible, AmqpError> {
     let queue = config.queue_name();
-    let epoch = settle(broker, config, &queue, state).await?;
+    let (lifetime, is_new) = settle(broker, config, state.lifetime).await?;
+    let before = state.lifetime.replace(lifetime);
     let channel = broker.open_channel().await?;
     bind(broker, &channel, &queue, &config.bindings).await?;
+    bind_marks(broker, &channel, &queue).await?;
     drop(channel);
 
-    let start = match state.position {
-        Some(position) if position.epoch == epoch => Start::After(position.offset),
+    let start = match (state.position, before) {
+        (Some(position), Some(before)) if before.stream == lifetime.stream => Start::Resume(position.offset),
         // All that is in a stream created since is new.
-        Some(_) => Start::After(BEFORE_FIRST),
-        None => start_of_history(broker, &queue, config.history_s).await?,
+        (Some(_), _) => Start::All,
+        (None, _) if is_new => Start::All,
+        (None, _) => Start::History(start_of_history(broker, &queue, config.history_s).await?),
     };
-    let consumption = Consumption::start(broker, &queue, start.place().arguments()).await?;
-    // Between the first look at the epoch and the consumer's start the stream may have been created again.
-    match declare(broker, &queue, &config.retention, state.last_epoch()).await? {
-        Declared::Existing(still) if still == epoch => {}
-        Declared::Existing(_) => return Err(AmqpError::Deleted),
-        Declared::Created(new) => {
-            state.settled = Some(new);
-            return Err(AmqpError::Deleted);
-        }
+    let from = start.first(state.seen);
+    let consumption = Consumption::start(broker, &queue, Place::Offset(from).arguments()).await?;
+    // Between the first look and the consumer's start the stream may have been created again.
+    if !is_still(broker, config, lifetime).await? {
+        return Err(AmqpError::Deleted);
     }
-    Session { broker, queue, epoch, max_event_bytes, feed, position: &mut state.position, consumption }
-        .hand_over(start)
-        .await
-}
-
-/// Declares the stream and, if it is not ours and may be very new, gives the broker time to finish it.
-async fn settle(
-    broker: &Broker,
-    config: &AmqpChannelConfig,
-    queue: &str,
-    state: &mut StreamState,
-) -> Result<Epoch, AmqpError> {
-    let epoch = match declare(broker, queue, &config.retention, state.last_epoch()).await? {
-        Declared::Created(epoch) => epoch,
-        Declared::Existing(epoch) => {
-            if state.settled != Some(epoch) && epoch_age_ms(epoch) < YOUNG_MS {
-                sleep(SETTLE).await;
-            }
-            epoch
-        }
-    };
-    state.settled = Some(epoch);
-    Ok(epoch)
+    let session = Session { broker, config, queue, lifetime, feed, state, consumption, came: None };
+    session.hand_over(start, from, is_new).await
 }
 
 /// Where a session begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
+    /// With all that is there.
+    All,
+    /// At a message of the past, with nothing handed over yet.
+    History(Offset),
     /// Behind what has been handed over.
-    After(Offset),
-    /// At an event of the past, with nothing handed over yet.
-    At(Offset),
+    Resume(Offset),
 }
 
 impl Start {
-    fn place(self) -> Place {
+    /// The first message to be asked for. The last one that came is asked for again: it tells whether the stream goes on
+    /// where it was.
+    fn first(self, seen: Option<Seen>) -> Offset {
         match self {
-            Start::After(offset) => Place::Offset(offset + 1),
-            Start::At(offset) => Place::Offset(offset),
+            Start::All => BEFORE_FIRST + 1,
+            Start::History(first) => first,
+            Start::Resume(reached) => match seen {
+                Some(seen) if seen.offset >= reached => seen.offset,
+                _ => reached + 1,
+            },
         }
     }
 }
 
 /// Where the last `history_s` seconds begin, or the newest chunk if that is older.
-async fn start_of_history(broker: &Broker, queue: &str, history_s: u64) -> Result<Start, AmqpError> {
+async fn start_of_history(broker: &Broker, queue: &str, history_s: u64) -> Result<Offset, AmqpError> {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let since = async {
-        if history_s == 0 {
-            Ok(None)
-        } else {
-            peek(broker, queue, Place::Time(now_s.saturating_sub(history_s))).await
-        }
-    };
-    let (last, since) = tokio::try_join!(peek(broker, queue, Place::Last), since)?;
-    Ok(older(last, since).map_or(Start::After(BEFORE_FIRST), Start::At))
+    let since = (history_s > 0).then(|| now_s.saturating_sub(history_s));
+    history(broker, queue, since).await
 }
 
-fn older(a: Option<Offset>, b: Option<Offset>) -> Option<Offset> {
-    a.into_iter().chain(b).min()
-}
-
-/// What is done with a delivery.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Duplicate,
-    TooLarge,
-    Take,
-}
-
-fn verdict(offset: Offset, reached: Offset, body_bytes: usize, max_event_bytes: usize) -> Verdict {
-    if offset <= reached {
-        Verdict::Duplicate
-    } else if body_bytes > max_event_bytes {
-        Verdict::TooLarge
-    } else {
-        Verdict::Take
-    }
-}
-
-/// A consumer that has been started in an epoch that is known.
+/// A consumer that has been started in a life of the stream that is known.
 struct Session<'a> {
     broker: &'a Broker,
+    config: &'a AmqpChannelConfig,
     queue: String,
-    epoch: Epoch,
-    max_event_bytes: usize,
+    lifetime: Lifetime,
     feed: &'a mut Feed,
-    /// Moves as soon as the hub has what it covers.
-    position: &'a mut Option<Position>,
+    /// The position moves as soon as the hub has what it covers.
+    state: &'a mut StreamState,
     consumption: Consumption,
+    /// The last message that this consumer got.
+    came: Option<Offset>,
 }
 
 impl Session<'_> {
-    async fn hand_over(mut self, start: Start) -> Result<Infallible, AmqpError> {
-        let mut batch = match start {
-            Start::After(offset) => {
-                self.open(offset).await?;
-                self.first_batch_after(offset).await?
-            }
-            Start::At(_) => {
-                let limit = self.broker.rpc_timeout();
-                let batch = timeout(limit, self.consumption.next_batch()).await;
-                let batch = batch.map_err(|_| self.broker.silent("reading the history"))??;
-                let first = message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)?;
-                self.open(first - 1).await?;
-                batch
-            }
-        };
+    async fn hand_over(mut self, start: Start, from: Offset, is_new: bool) -> Result<Infallible, AmqpError> {
+        if is_new {
+            self.open(BEFORE_FIRST).await?;
+            self.feed.caught_up().await?;
+        } else {
+            let Some(batch) = self.first_batch(from).await? else { return self.renumber().await };
+            self.feed.behind().await?;
+            self.begin(start, from, &batch).await?;
+            self.hand_on(batch).await?;
+            self.catch_up().await?;
+        }
+        self.go_on().await
+    }
+
+    /// Hands over what comes, and answers the hub's questions.
+    async fn go_on(mut self) -> Result<Infallible, AmqpError> {
+        let mut question = None;
         loop {
-            let (count, last) = (batch.len(), batch.last().map_or(0, |delivery| delivery.delivery_tag));
-            self.take(batch).await?;
-            self.consumption.handed_over(count, last).await?;
-            batch = self.consumption.next_batch().await?;
+            let answer_at = question.map_or_else(Instant::now, |(_, at)| at);
+            tokio::select! {
+                batch = self.consumption.next_batch() => self.hand_on(batch?).await?,
+                claimed = self.feed.question(), if question.is_none() => {
+                    question = Some((claimed, Instant::now() + ANSWER_AFTER));
+                }
+                () = sleep_until(answer_at), if question.is_some() => {
+                    if let Some((claimed, _)) = question.take() {
+                        self.answer(claimed).await?;
+                    }
+                }
+            }
         }
     }
 
-    /// Waits for the first batch, and says so if there is a hole before it in which events are lost.
+    /// The first batch from `from` on, or `None` if the stream does not go on where it was: it ends before that, or has
+    /// another message in the place of the last one that we know.
+    async fn first_batch(&mut self, from: Offset) -> Result<Option<Vec<Delivery>>, AmqpError> {
+        let mut batch = timeout(SILENCE, self.consumption.next_batch()).await;
+        if batch.is_err() {
+            // A mark comes, or the broker is not to be relied on.
+            if Mark::Here.place(self.broker, &self.queue).await? < from {
+                return Ok(None);
+            }
+            batch = timeout(self.broker.rpc_timeout(), self.consumption.next_batch()).await;
+        }
+        let batch = batch.map_err(|_| self.broker.silent("reading the stream"))??;
+        let first = Seen::of(&batch[0])?;
+        let is_known = self.state.seen.is_none_or(|seen| seen.offset != first.offset || seen == first);
+        Ok(is_known.then_some(batch))
+    }
+
+    /// Opens the channel at the place where the first batch goes on, and says so if events are lost before it.
     ///
-    /// A hole alone means nothing: a segment's end skips an offset. But where the oldest retained event is behind
-    /// the one we want next, what was between is gone.
-    async fn first_batch_after(&mut self, reached: Offset) -> Result<Vec<Delivery>, AmqpError> {
-        let batch = self.consumption.next_batch().await?;
-        let mut offsets = batch.iter().map_while(message::stream_offset);
-        let Some(next) = offsets.find(|offset| *offset > reached) else { return Ok(batch) };
-        if next == reached + 1 {
-            return Ok(batch);
+    /// A hole alone means nothing: a segment's end skips an offset. But where the oldest retained message is behind
+    /// the one that we asked for, what was between is gone.
+    async fn begin(&mut self, start: Start, from: Offset, batch: &[Delivery]) -> Result<(), AmqpError> {
+        let first = message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)?;
+        match start {
+            Start::All => self.open(BEFORE_FIRST).await?,
+            Start::History(_) => return self.open(first - 1).await,
+            Start::Resume(reached) => self.open(reached).await?,
         }
-        let first = peek(self.broker, &self.queue, Place::First).await?;
-        let first = first.ok_or_else(|| self.broker.silent("looking for the oldest event"))?;
-        if first > reached + 1 {
-            let (from, to) = (reached + 1, next - 1);
+        if first > from && oldest(self.broker, &self.queue).await? > from {
+            let to = first - 1;
             warn!(queue = self.queue, from, to, "events are lost: the stream no longer retains them");
-            self.open(next - 1).await?;
+            self.open(to).await?;
         }
-        Ok(batch)
+        Ok(())
     }
 
-    /// Hands a batch to the hub, duplicates left out and an explicit gap in the place of what is too large.
+    /// Hands over what is left of what was there when we came.
+    async fn catch_up(&mut self) -> Result<(), AmqpError> {
+        loop {
+            let (batch, is_end) = self.consumption.next_or_end().await?;
+            self.hand_on(batch).await?;
+            if is_end {
+                return self.feed.caught_up().await;
+            }
+        }
+    }
+
+    /// Begins a new numbering, if no other server has done so, tells the others, and forgets where we were.
+    async fn renumber(self) -> Result<Infallible, AmqpError> {
+        let is_old = self.state.position.is_some_and(|position| position.epoch == self.lifetime.epoch);
+        let lifetime = match is_old {
+            true => renumber(self.broker, self.config, self.lifetime, None).await?,
+            false => self.lifetime,
+        };
+        self.feed.renumbered(lifetime.epoch);
+        let channel = self.broker.open_channel().await?;
+        bind_marks(self.broker, &channel, &self.queue).await?;
+        Mark::Numbering(lifetime.epoch).place(self.broker, &self.queue).await?;
+        *self.state = StreamState { lifetime: Some(lifetime), ..StreamState::default() };
+        Err(AmqpError::Renumbered)
+    }
+
+    /// Tells the hub where the stream ends, for one who claims to have so much.
+    async fn answer(&mut self, claimed: Position) -> Result<(), AmqpError> {
+        let end = match self.has_reached(claimed) {
+            true => self.reached(),
+            false => Mark::Here.place(self.broker, &self.queue).await? - 1,
+        };
+        self.feed.answer(Position::new(self.lifetime.epoch, end)).await
+    }
+
+    /// Answers at once if no look is needed.
+    async fn answer_if_reached(&mut self) -> Result<(), AmqpError> {
+        match self.feed.question().now_or_never() {
+            Some(claimed) if self.has_reached(claimed) => self.answer(claimed).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether we have as much ourselves, or it is not of this numbering.
+    fn has_reached(&self, claimed: Position) -> bool {
+        claimed.epoch != self.lifetime.epoch || claimed.offset <= self.reached()
+    }
+
+    fn reached(&self) -> Offset {
+        self.state.position.map_or(BEFORE_FIRST, |position| position.offset)
+    }
+
+    async fn hand_on(&mut self, batch: Vec<Delivery>) -> Result<(), AmqpError> {
+        let Some(last) = batch.last() else { return Ok(()) };
+        let seen = Seen::of(last)?;
+        self.take(batch).await?;
+        self.state.seen = Some(seen);
+        self.consumption.handed_over().await?;
+        self.answer_if_reached().await
+    }
+
+    /// Hands a batch to the hub: not what it has already, and with an explicit gap in the place of what is left out.
     async fn take(&mut self, batch: Vec<Delivery>) -> Result<(), AmqpError> {
-        let mut reached = self.position.map_or(BEFORE_FIRST, |position| position.offset);
+        let reached = self.reached();
         let mut events = Vec::with_capacity(batch.len());
         for delivery in batch {
             let offset = message::stream_offset(&delivery).ok_or(AmqpError::NoOffset)?;
-            let body_bytes = delivery.data.len();
-            match verdict(offset, reached, body_bytes, self.max_event_bytes) {
-                Verdict::Duplicate => continue,
-                Verdict::Take => events.push(Event { offset, message: message::from_stream(delivery) }),
-                Verdict::TooLarge => {
-                    self.send(std::mem::take(&mut events)).await?;
-                    let position = Position::new(self.epoch, offset);
-                    self.feed.skipped_too_large(position, body_bytes, self.max_event_bytes);
-                    self.open(offset).await?;
-                }
+            if self.came.replace(offset).is_some_and(|came| offset <= came) {
+                return Err(AmqpError::WentBack);
             }
-            reached = offset;
+            if offset <= reached {
+                continue;
+            }
+            if let Some(mark) = Mark::read(&delivery, &self.queue) {
+                if matches!(mark, Mark::Numbering(epoch) if epoch > self.lifetime.epoch) {
+                    return Err(AmqpError::Renumbered);
+                }
+                continue;
+            }
+            let Some(omission) = Omission::read(&delivery) else {
+                events.push(Event { offset, message: message::from_stream(delivery) });
+                continue;
+            };
+            self.send(std::mem::take(&mut events)).await?;
+            let position = Position::new(self.lifetime.epoch, offset);
+            self.feed.left_out(position, omission).await?;
+            self.state.position = Some(position);
         }
         self.send(events).await
     }
 
     async fn open(&mut self, offset: Offset) -> Result<(), AmqpError> {
-        let position = Position::new(self.epoch, offset);
+        let position = Position::new(self.lifetime.epoch, offset);
         self.feed.opened(position).await?;
-        *self.position = Some(position);
+        self.state.position = Some(position);
         Ok(())
     }
 
     async fn send(&mut self, events: Vec<Event>) -> Result<(), AmqpError> {
         let Some(last) = events.last().map(|event| event.offset) else { return Ok(()) };
         self.feed.events(events).await?;
-        *self.position = Some(Position::new(self.epoch, last));
+        self.state.position = Some(Position::new(self.lifetime.epoch, last));
         Ok(())
     }
 }
@@ -253,24 +320,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn history_begins_at_the_older_of_the_two_places() {
-        assert_eq!(older(Some(7), Some(3)), Some(3));
-        assert_eq!(older(Some(7), Some(9)), Some(7));
-        assert_eq!(older(Some(7), None), Some(7));
-        assert_eq!(older(None, None), None);
+    fn a_session_asks_again_for_the_last_message_that_came() {
+        let seen = |offset| Some(Seen { offset, hash: 0 });
+        assert_eq!(Start::Resume(41).first(seen(41)), 41);
+        assert_eq!(Start::Resume(41).first(seen(43)), 43, "a mark behind the last event");
+        assert_eq!(Start::Resume(41).first(seen(40)), 42);
+        assert_eq!(Start::Resume(BEFORE_FIRST).first(None), 0);
+        assert_eq!(Start::All.first(seen(41)), 0);
+        assert_eq!(Start::History(41).first(None), 41);
     }
 
     #[test]
-    fn a_session_begins_behind_what_has_been_handed_over() {
-        assert_eq!(Start::After(41).place(), Place::Offset(42));
-        assert_eq!(Start::After(BEFORE_FIRST).place(), Place::Offset(0));
-        assert_eq!(Start::At(41).place(), Place::Offset(41));
-    }
-
-    #[test]
-    fn what_has_been_handed_over_is_dropped_even_if_it_is_too_large() {
-        assert_eq!(verdict(5, 5, 100, 10), Verdict::Duplicate);
-        assert_eq!(verdict(6, 5, 100, 10), Verdict::TooLarge);
-        assert_eq!(verdict(6, 5, 10, 10), Verdict::Take);
+    fn a_message_is_told_from_another_one_in_its_place() {
+        let delivery = |body: &[u8], offset| {
+            let mut delivery = Delivery::mock(1, "events".into(), "a".into(), false, body.to_vec());
+            let mut headers = lapin::types::FieldTable::default();
+            headers.insert("x-stream-offset".into(), lapin::types::AMQPValue::LongLongInt(offset));
+            delivery.properties = lapin::BasicProperties::default().with_headers(headers);
+            Seen::of(&delivery).unwrap()
+        };
+        assert_eq!(delivery(b"one", 1), delivery(b"one", 1));
+        assert_ne!(delivery(b"one", 1), delivery(b"another", 1));
     }
 }

@@ -23,14 +23,21 @@ pub(super) async fn bind(
             let binding = channel.queue_bind(
                 queue,
                 exchange.as_str().into(),
-                pattern.as_str().into(),
+                pattern.to_string().into(),
                 options,
                 FieldTable::default(),
             );
-            broker.rpc("binding", binding).await.map_err(|error| name_missing(error, exchange))?;
+            broker.rpc("binding", binding).await.map_err(|error| name_missing(error, exchange.as_str()))?;
         }
     }
     Ok(())
+}
+
+/// Lets marks get into the stream (`mark.rs`), through the exchange that is called like it.
+pub(super) async fn bind_marks(broker: &Broker, channel: &Channel, queue: &str) -> Result<(), AmqpError> {
+    let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+    let binding = channel.queue_bind(queue.into(), queue.into(), "".into(), options, none);
+    broker.rpc("binding", binding).await
 }
 
 /// Tells the exchange that is missing from the queue that has just been deleted.

@@ -15,23 +15,23 @@ use super::{
     queue::{self, QueueState},
     stream::{self, StreamState},
 };
-use tiercast_platform::{Reconnect, STABLE};
+use tiercast_platform::Reconnect;
 
 /// Feeds one channel until the hub takes nothing more. May be dropped at any time.
 pub(super) async fn run(
     config: AmqpChannelConfig,
-    max_event_bytes: usize,
+    queue_bytes: usize,
     feed: Feed,
     link: watch::Receiver<Link>,
 ) {
     let (stream, queue) = (StreamState::default(), QueueState::default());
-    let mut worker = Worker { config, max_event_bytes, feed, stream, queue };
+    let mut worker = Worker { config, queue_bytes, feed, stream, queue };
     worker.run(link).await;
 }
 
 struct Worker {
     config: AmqpChannelConfig,
-    max_event_bytes: usize,
+    queue_bytes: usize,
     feed: Feed,
     stream: StreamState,
     queue: QueueState,
@@ -51,9 +51,7 @@ impl Worker {
                 },
                 reason = broken(&mut link, &broker) => AmqpError::Disconnected(reason),
             };
-            if started.elapsed() >= STABLE {
-                reconnect.reset();
-            }
+            let lasted = started.elapsed();
             if error.needs_new_connection() {
                 broker.give_up();
             }
@@ -62,17 +60,17 @@ impl Worker {
             }
             // A broken connection has its own delay; a session that fails on a good one waits here.
             tokio::select! {
-                () = sleep(reconnect.next_delay()), if broker.is_alive() => {}
+                () = sleep(reconnect.next_delay(lasted)), if broker.is_alive() => {}
                 _ = broken(&mut link, &broker) => {}
             }
         }
     }
 
     async fn session(&mut self, broker: &Broker) -> AmqpError {
-        let Self { config, max_event_bytes, feed, stream, queue } = self;
+        let Self { config, queue_bytes, feed, stream, queue } = self;
         let ended: Result<Infallible, AmqpError> = match config.mode {
-            Mode::Stream => stream::run(broker, config, *max_event_bytes, feed, stream).await,
-            Mode::Queue => queue::run(broker, config, *max_event_bytes, feed, queue).await,
+            Mode::Stream => stream::run(broker, config, feed, stream).await,
+            Mode::Queue => queue::run(broker, config, *queue_bytes, feed, queue).await,
         };
         match ended {
             Err(error) => error,

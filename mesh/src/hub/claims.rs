@@ -1,0 +1,89 @@
+//! Claims to more than the hub has: whether a numbering ever came so far is for its source to say.
+//!
+//! A peer that comes from another server may rightly be ahead of this one, which then catches up. But where the source
+//! has lost its end, the offsets that come next are those of other events, and the peer must be told. So a claim is
+//! judged by where the channel ends, and by a look that was taken after the claim had been made.
+
+use std::collections::BTreeMap;
+
+use tiercast_codec::{PeerId, Position};
+
+/// The claims of one channel.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    /// Made since the last question.
+    new: BTreeMap<PeerId, Position>,
+    /// Those that the open question is about.
+    asked: Option<BTreeMap<PeerId, Position>>,
+}
+
+impl Claims {
+    /// A peer claims to have everything up to `position`.
+    pub(super) fn add(&mut self, peer: PeerId, position: Position) {
+        self.remove(peer);
+        self.new.insert(peer, position);
+    }
+
+    /// The peer claims nothing any more.
+    pub(super) fn remove(&mut self, peer: PeerId) {
+        self.new.remove(&peer);
+        if let Some(asked) = &mut self.asked {
+            asked.remove(&peer);
+        }
+    }
+
+    /// The farthest of the claims that have to be asked about now. One question at a time.
+    pub(super) fn question(&mut self) -> Option<Position> {
+        if self.asked.is_some() {
+            return None;
+        }
+        let claimed = self.new.values().max().copied()?;
+        self.asked = Some(std::mem::take(&mut self.new));
+        Some(claimed)
+    }
+
+    /// The answer: since the question, the channel has ended here. Gives whose claims are judged by it, and whether
+    /// they are refuted: they claim to have more than that.
+    pub(super) fn judged_by(&mut self, end: Position) -> Vec<(PeerId, bool)> {
+        let is_refuted = |claimed: Position| claimed.epoch == end.epoch && claimed.offset > end.offset;
+        let asked = self.asked.take().unwrap_or_default();
+        asked.into_iter().map(|(peer, claimed)| (peer, is_refuted(claimed))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offset: i64) -> Position {
+        Position::new(7, offset)
+    }
+
+    #[test]
+    fn a_claim_is_refuted_by_an_end_before_it_and_by_no_other() {
+        let mut claims = Claims::default();
+        for peer in [1, 2, 3] {
+            claims.add(PeerId(peer), at(peer as i64 * 10));
+        }
+        claims.remove(PeerId(3));
+        assert_eq!(claims.question(), Some(at(20)));
+        assert_eq!(claims.judged_by(at(19)), [(PeerId(1), false), (PeerId(2), true)]);
+        claims.add(PeerId(1), at(10));
+        claims.question();
+        let another = Position::new(8, 0);
+        assert_eq!(claims.judged_by(another), [(PeerId(1), false)], "it says nothing about this numbering");
+    }
+
+    #[test]
+    fn a_claim_that_is_made_after_the_question_waits_for_the_next_one() {
+        let mut claims = Claims::default();
+        claims.add(PeerId(1), at(10));
+        assert_eq!(claims.question(), Some(at(10)));
+        claims.add(PeerId(1), at(11));
+        claims.add(PeerId(2), at(20));
+        assert_eq!(claims.question(), None, "one at a time");
+        assert!(claims.judged_by(at(5)).is_empty());
+        assert_eq!(claims.question(), Some(at(20)));
+        assert_eq!(claims.judged_by(at(5)), [(PeerId(1), true), (PeerId(2), true)]);
+    }
+}

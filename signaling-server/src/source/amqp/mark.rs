@@ -1,0 +1,103 @@
+//! Marks: empty messages of ours in a stream. A mark that comes back proves what silence does not: where the stream
+//! ends, even if the broker is slow or this node of it is behind the others.
+//!
+//! Marks are no events. They get into a stream only where it says nothing or may have lost its end.
+
+use futures_util::StreamExt;
+use lapin::{BasicProperties, Channel, message::Delivery, options::BasicPublishOptions};
+use tiercast_codec::{Epoch, Offset};
+use tokio::time::timeout;
+
+use super::{
+    connection::Broker,
+    consumption::{accept, consume},
+    error::AmqpError,
+    message::stream_offset,
+    peek::Place,
+};
+
+/// Deliveries between the place where the look begins and the mark that may be unacknowledged; unvalidated.
+const PREFETCH: u16 = 100;
+
+/// What a mark says, by its routing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Nothing: it is there.
+    Here,
+    /// What comes is of this numbering.
+    Numbering(Epoch),
+}
+
+impl Mark {
+    fn routing_key(self) -> String {
+        match self {
+            Mark::Here => "here".to_owned(),
+            Mark::Numbering(epoch) => epoch.to_string(),
+        }
+    }
+
+    /// What a delivery from the stream says if it is a mark.
+    pub(super) fn read(delivery: &Delivery, queue: &str) -> Option<Self> {
+        let is_mark = delivery.exchange.as_str() == queue;
+        is_mark.then(|| delivery.routing_key.as_str().parse().map_or(Mark::Here, Mark::Numbering))
+    }
+
+    /// Puts a mark into the stream and does not wait for it. Says how it can be told from others.
+    pub(super) async fn put(
+        self,
+        broker: &Broker,
+        channel: &Channel,
+        queue: &str,
+    ) -> Result<String, AmqpError> {
+        let id = format!("{:016x}", rand::random::<u64>());
+        let publishing = channel.basic_publish(
+            // The exchange is called like the stream.
+            queue.into(),
+            self.routing_key().into(),
+            BasicPublishOptions::default(),
+            &[],
+            BasicProperties::default().with_message_id(id.as_str().into()),
+        );
+        broker.rpc("marking the stream's end", publishing).await?;
+        Ok(id)
+    }
+
+    /// Puts a mark into the stream and waits for it: its offset is where the stream has ended.
+    pub(super) async fn place(self, broker: &Broker, queue: &str) -> Result<Offset, AmqpError> {
+        let channel = broker.open_channel().await?;
+        let mut consumer = consume(broker, &channel, queue, PREFETCH, Place::Next.arguments()).await?;
+        let id = self.put(broker, &channel, queue).await?;
+        let coming = async {
+            loop {
+                let delivery = accept(consumer.next().await)?;
+                let its_id = delivery.properties.message_id().as_ref();
+                if Mark::read(&delivery, queue).is_some() && its_id.is_some_and(|its| its.as_str() == id) {
+                    return stream_offset(&delivery).ok_or(AmqpError::NoOffset);
+                }
+                let acknowledgement = delivery.acker.ack(lapin::options::BasicAckOptions::default());
+                broker.rpc("acknowledging", acknowledgement).await?;
+            }
+        };
+        match timeout(broker.rpc_timeout(), coming).await {
+            Ok(offset) => offset,
+            Err(_) => Err(broker.silent("looking for the stream's end")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_came_through_the_exchange_of_the_streams_name_is_a_mark() {
+        let delivery = |exchange: &str, key: String| {
+            Delivery::mock(1, exchange.into(), key.as_str().into(), false, Vec::new())
+        };
+        for mark in [Mark::Here, Mark::Numbering(77)] {
+            let key = mark.routing_key();
+            assert_eq!(Mark::read(&delivery("tiercast.a", key.clone()), "tiercast.a"), Some(mark));
+            assert_eq!(Mark::read(&delivery("events", key), "tiercast.a"), None);
+        }
+    }
+}
