@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use tiercast_codec::{
     Assign, ChannelId, ChannelName, Code, Expect, LinkId, Lost, Ping, Place as PlaceMessage, Position,
-    Sealer, SessionId, Signer, ToPeer,
+    Sealer, SessionId, SignalMessage, Signer, ToPeer,
 };
 
 use crate::{SourceUpdate, Time, timers::Timers};
@@ -209,7 +209,7 @@ impl Hub {
             self.say_close(session, Code::FULL, reason);
             return Ok(());
         }
-        self.sessions.insert(session, Session::new(now, self.config.outbox_bytes));
+        self.sessions.insert(session, Session::new(now, &self.config));
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
         Ok(())
     }
@@ -346,6 +346,15 @@ impl Hub {
     fn send(&mut self, session: SessionId, message: ToPeer) {
         let bytes = self.queue(session, &message);
         self.stats.control_bytes += bytes;
+    }
+
+    /// Forwards a signal. False if those before it are not being read.
+    fn forward(&mut self, id: ChannelId, session: SessionId, signal: SignalMessage) -> bool {
+        let Some(state) = self.sessions.get_mut(&session) else { return true };
+        let Ok(bytes) = state.push_signal(signal) else { return false };
+        self.count(id, |stats| stats.control_bytes += bytes as u64);
+        announce(&mut self.sessions, &mut self.outputs, session);
+        true
     }
 
     /// Queues a message; says how large it is.

@@ -106,9 +106,12 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         ("signals", "Signals passed on from one end of a link to the other", None, |channel| {
             channel.stats.signals
         }),
-        ("signals_dropped", "Signals that were not passed on: too many for one link", None, |channel| {
-            channel.stats.signals_dropped
-        }),
+        (
+            "signals_dropped",
+            "Signals that were not passed on: too large, too many for one link, or not being read",
+            None,
+            |channel| channel.stats.signals_dropped,
+        ),
         ("orphans_fed", "Times that a peer had to be fed by the server again", None, |channel| {
             channel.stats.orphans
         }),

@@ -8,6 +8,7 @@ use tiercast_codec::{
 
 use super::{
     Hub, announce,
+    channel::Channel,
     session::{peer_of, session_of},
 };
 use crate::Time;
@@ -56,7 +57,7 @@ impl Hub {
                 }
             }
             ToHub::At(at) => self.on_at(now, session, &at),
-            ToHub::Signal(signal) => self.on_signal(session, signal),
+            ToHub::Signal(signal) => self.on_signal(now, session, signal),
             ToHub::Report(report) => {
                 if let Some(id) = self.links.get(&report.link).copied() {
                     let peer = peer_of(session);
@@ -167,20 +168,22 @@ impl Hub {
         self.ask_source(id);
     }
 
-    pub(super) fn on_signal(&mut self, session: SessionId, message: SignalMessage) {
+    pub(super) fn on_signal(&mut self, now: Time, session: SessionId, message: SignalMessage) {
         let link = message.link;
         // A signal for a link that is no more crossed its `lost` on the way.
-        let Some(id) = self.links.get(&link).copied() else { return };
-        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.tree.has_link(link)) else {
-            return;
-        };
-        let to = channel.tree.signals_to(link, peer_of(session), &self.config);
-        match to {
-            None => channel.stats.signals_dropped += 1,
-            Some(other) => {
-                channel.stats.signals += 1;
-                self.send_on(id, session_of(other), ToPeer::Signal(message));
-            }
+        let has_link = |channel: &Channel| channel.tree.has_link(link);
+        let id = self.links.get(&link).copied();
+        let Some(id) = id.filter(|id| self.channels.get(id).is_some_and(has_link)) else { return };
+        let mut to = None;
+        self.with_tree(id, |tree, context| {
+            to = tree.signal(now, link, peer_of(session), &message.signal, context);
+        });
+        let Some(other) = to else { return self.count(id, |stats| stats.signals_dropped += 1) };
+        if self.forward(id, session_of(other), message) {
+            self.count(id, |stats| stats.signals += 1);
+        } else {
+            self.count(id, |stats| stats.signals_dropped += 1);
+            self.with_tree(id, |tree, context| tree.unread(now, link, context));
         }
     }
 

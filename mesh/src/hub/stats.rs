@@ -31,7 +31,7 @@ pub struct ChannelStats {
     pub suspensions: u64,
     /// Signals that were passed on from one end of a link to the other.
     pub signals: u64,
-    /// Signals that were not: too many for one link, or by one who is not an end of it.
+    /// Signals that were not: too large, too many for one link, not being read, or by one who is not an end of it.
     pub signals_dropped: u64,
     /// Times that a peer had to be fed by the server again.
     pub orphans: u64,

@@ -18,6 +18,7 @@ mod judgment;
 mod links;
 mod places;
 mod record;
+mod signaling;
 #[cfg(test)]
 mod storm;
 

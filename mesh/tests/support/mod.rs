@@ -1,6 +1,7 @@
 //! A hub and peers on an in-memory network with a fake clock: seeded latencies, no tasks, no sleeps.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod sessions;
 pub mod trace;
 
 use std::{

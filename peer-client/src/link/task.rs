@@ -18,7 +18,7 @@ use webrtc::peer_connection::RTCPeerConnectionState;
 
 use super::connection::Connection;
 use super::mailbox::Mailbox;
-use super::negotiation::{Negotiation, candidate_signal};
+use super::negotiation::Negotiation;
 use super::{LinkCloseReason, LinkEvent, LinkId, LinkSettings, MESSAGE_BYTES_MAX, Role};
 
 /// How long a close waits for what was queued to be sent and acknowledged. A native receiver may
@@ -130,7 +130,8 @@ impl Session<'_> {
                 false => Err(LinkCloseReason::Transport("not the data channel of a link".into())),
             },
             Some(candidate) = connection.candidates.recv() => {
-                self.say(vec![candidate_signal(candidate)]);
+                let signal = self.negotiation.own_candidate(candidate);
+                self.say(signal.into_iter().collect());
                 Ok(())
             }
             Ok(()) = connection.status.changed() => self.on_status(connection),

@@ -24,6 +24,8 @@ declare const Code: {
     readonly lagging: 3104;
     /** The hub changed the tree. */
     readonly replaced: 3105;
+    /** An end of a link signaled more than the hub forwards, or the other end does not read its signals. */
+    readonly signal_limit: 3106;
     /** A frame, head or message that cannot be decoded. */
     readonly malformed: 3500;
     /** A signature that is not the server's. */

@@ -78,7 +78,7 @@ impl Tree {
     }
 
     /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while.
-    fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
+    pub(super) fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
         let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
         if let Some(duration) = node.record.unreached(child, config) {
             self.suspend(parent, now + duration);

@@ -1,9 +1,9 @@
-//! The links of a tree: how they begin and end, and what passes between their ends through the hub.
+//! The links of a tree: how they begin and end.
 
 use rand_chacha::rand_core::Rng;
 use tiercast_codec::{Code, LinkId, PeerId, Token};
 
-use super::{Action, Context, Place, Timer, Tree};
+use super::{Action, Context, Place, Timer, Tree, signaling::Signaled};
 use crate::{Time, hub::HubConfig};
 
 /// So many links that ended are remembered for what is still to be said about them.
@@ -19,8 +19,8 @@ pub(super) struct Link {
     pub(super) is_noted: bool,
     /// Which of parent and child have said what became of it.
     pub(super) heard: [bool; 2],
-    /// How many signals there were to pass on from the parent, and from the child.
-    pub(super) signals: [u32; 2],
+    /// What the parent and the child have signaled.
+    pub(super) signaled: [Signaled; 2],
 }
 
 /// How far a link has come.
@@ -34,16 +34,6 @@ pub(super) enum Age {
 }
 
 impl Tree {
-    /// To whom a signal of `peer` for a link goes: the other end, if `peer` is one of its ends and has not signaled
-    /// too often.
-    pub(crate) fn signals_to(&mut self, link: LinkId, peer: PeerId, config: &HubConfig) -> Option<PeerId> {
-        let state = self.links.get_mut(&link)?;
-        let (end, other) = state.end_of(peer)?;
-        let count = &mut state.signals[end];
-        *count = count.saturating_add(1);
-        (*count <= config.link_signals_max).then_some(other)
-    }
-
     /// Whether a link is under way or up.
     pub(crate) fn has_link(&self, link: LinkId) -> bool {
         self.links.contains_key(&link)
@@ -118,7 +108,14 @@ impl Tree {
 
 impl Link {
     fn new(parent: PeerId, child: PeerId) -> Self {
-        Self { parent, child, age: Age::New, is_noted: false, heard: [false; 2], signals: [0; 2] }
+        Self {
+            parent,
+            child,
+            age: Age::New,
+            is_noted: false,
+            heard: [false; 2],
+            signaled: Default::default(),
+        }
     }
 
     /// Which end `peer` is, 0 the parent or 1 the child, and who is at the other.
