@@ -48,7 +48,7 @@ impl Broker {
             connection.context("cannot connect to the broker: check --source and that it runs")?;
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let channel = format!("experiment-{millis}");
-        let exchange = format!("tiercast.{channel}");
+        let exchange = format!("tiercast.{channel}.events");
         let amqp = connection.create_channel().await?;
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         amqp.exchange_declare(exchange.as_str().into(), ExchangeKind::Topic, options, FieldTable::default())
