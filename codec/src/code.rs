@@ -53,6 +53,8 @@ codes! {
     LAGGING = 3104, "lagging";
     /// The hub changed the tree.
     REPLACED = 3105, "replaced";
+    /// An end of a link signaled more than the hub forwards, or the other end does not read its signals.
+    SIGNAL_LIMIT = 3106, "signal_limit";
     /// A frame, head or message that cannot be decoded.
     MALFORMED = 3500, "malformed";
     /// A signature that is not the server's.

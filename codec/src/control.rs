@@ -1,12 +1,16 @@
 //! Control messages between a peer and the hub: msgpack maps with readable keys.
 //!
-//! Unknown fields are ignored, so that fields can be added. The field `type` names the message.
+//! Unknown fields are ignored, so that fields can be added. The field `type` names the message. Integers are refused
+//! beyond the ranges that docs/protocol.md gives for them.
+
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ChannelId, ChannelName, Code, IceServer, LinkId, Offset, PeerId, Position, SessionId, Signal, Since,
     message::message_family,
+    range,
     token::{KeyBytes, Token},
 };
 
@@ -26,6 +30,8 @@ message_family! {
         Feed(Feed) = "feed",
         /// Says that the parent feeds the subscription now, so that the server may stop.
         Fed(Fed) = "fed",
+        /// Says how far a subscription is, so that the server may send more.
+        At(ChannelAt) = "at",
         /// A step of the negotiation of a link, for the other end.
         Signal(SignalMessage) = "signal",
         /// Says that a link is gone, and why.
@@ -71,6 +77,7 @@ message_family! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Request id; the answer carries it.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// [`PROTOCOL_VERSION`].
     pub protocol: u32,
@@ -82,12 +89,15 @@ pub struct Hello {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscribe {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// The channel.
     pub channel: ChannelName,
     /// Where to start; `now` if absent.
     #[serde(default)]
     pub since: Since,
+    /// How far the server may run ahead of the last position that it heard, in bytes of frames.
+    pub window_bytes: NonZeroU32,
     /// What the peer can do for others. Absent: it takes no part in the mesh and the server feeds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
@@ -116,6 +126,7 @@ pub enum NodeKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsubscribe {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// The channel.
     pub channel: ChannelName,
@@ -128,6 +139,8 @@ pub struct Feed {
     pub channel: ChannelName,
     /// What the peer has.
     pub position: Position,
+    /// As in [`Subscribe`].
+    pub window_bytes: NonZeroU32,
     /// The link that failed, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkId>,
@@ -142,6 +155,15 @@ pub struct Fed {
     pub channel: ChannelName,
     /// The link that feeds it.
     pub link: LinkId,
+}
+
+/// Says how far a subscription is. The server stays within a window beyond it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelAt {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What the peer has.
+    pub position: Position,
 }
 
 /// A step of the negotiation of a link.
@@ -166,6 +188,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping {
     /// Comes back in the answer: the asker's clock in microseconds.
+    #[serde(deserialize_with = "range::number")]
     pub time_us: u64,
 }
 
@@ -173,6 +196,7 @@ pub struct Ping {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pong {
     /// The ping's.
+    #[serde(deserialize_with = "range::number")]
     pub time_us: u64,
 }
 
@@ -180,17 +204,20 @@ pub struct Pong {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// This session.
     pub session: SessionId,
     /// What the peer is called in the tree.
     pub peer: PeerId,
     /// The server's clock in microseconds since the Unix epoch.
+    #[serde(deserialize_with = "range::number")]
     pub server_time_us: u64,
     /// The Ed25519 keys that frames and heads may be signed with.
     pub keys: Vec<KeyBytes>,
     /// Either side that has nothing to say sends a `ping` this often; silence for three times as long ends
-    /// the session.
+    /// the session. At least 1, at most an hour.
+    #[serde(deserialize_with = "range::interval_ms")]
     pub heartbeat_ms: u32,
     /// STUN and TURN servers for links.
     pub ice_servers: Vec<IceServer>,
@@ -200,6 +227,7 @@ pub struct Welcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscribed {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// The channel.
     pub channel: ChannelName,
@@ -208,6 +236,7 @@ pub struct Subscribed {
     /// Where the subscription starts. If it is not where the peer asked to start, a `gap` follows.
     pub position: Position,
     /// The newest offset.
+    #[serde(deserialize_with = "range::offset")]
     pub head: Offset,
     /// Whether everything after the position asked for is there.
     pub recovered: bool,
@@ -217,6 +246,7 @@ pub struct Subscribed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsubscribed {
     /// Request id.
+    #[serde(deserialize_with = "range::number")]
     pub id: u64,
     /// The channel.
     pub channel: ChannelName,
@@ -286,6 +316,7 @@ pub struct Gap {
 /// Why events are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum GapReason {
     /// Older than what the server retains.
     Retention,
@@ -299,13 +330,13 @@ pub enum GapReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorMessage {
     /// The request's id, if it had one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "range::number_if_any", skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
     /// What kind of error.
     pub code: Code,
     /// What is wrong and what to do, for people.
     pub reason: String,
-    /// If trying again makes sense: no earlier than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// If trying again makes sense: no earlier than this. At most an hour.
+    #[serde(default, deserialize_with = "range::wait_ms_if_any", skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u32>,
 }

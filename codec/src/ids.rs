@@ -1,15 +1,17 @@
-//! Numbers that the hub hands out. Each counts up from 1 and is never used twice by one server.
+//! Numbers that the hub hands out, at most 2^53 - 1. Each counts up from 1 and is never used twice by one server.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::range;
 
 macro_rules! ids {
     ($($(#[doc = $doc:literal])+ $id:ident;)+) => {$(
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $id(pub u64);
+        pub struct $id(#[serde(deserialize_with = "range::number")] pub u64);
 
         impl fmt::Display for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -40,6 +40,7 @@ mod message;
 mod pattern;
 mod payload;
 mod position;
+mod range;
 mod signal;
 mod signature;
 mod token;
@@ -47,9 +48,9 @@ mod token;
 pub use channel::{ChannelId, ChannelName, ChannelNameError};
 pub use code::Code;
 pub use control::{
-    Assign, ErrorMessage, Expect, Fed, Feed, Gap, GapReason, Hello, Lost, NodeKind, PROTOCOL_VERSION, Ping,
-    Place, Pong, Relay, Report, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer, Unsubscribe,
-    Unsubscribed, Welcome,
+    Assign, ChannelAt, ErrorMessage, Expect, Fed, Feed, Gap, GapReason, Hello, Lost, NodeKind,
+    PROTOCOL_VERSION, Ping, Place, Pong, Relay, Report, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
+    Unsubscribe, Unsubscribed, Welcome,
 };
 pub use error::{DecodeError, EncodeError};
 pub use event::{Event, HeaderValue, Message};
@@ -60,7 +61,7 @@ pub use item::{CHUNK_HEADER_BYTES, CHUNK_KIND, Item, chunks};
 pub use link_message::{At, Bye, Join, Joined, LinkMessage};
 pub use message::WireMessage;
 pub use pattern::{Pattern, PatternError};
-pub use position::{BEFORE_FIRST, Epoch, NUMBER_MAX, Offset, Position, PositionError, Since};
+pub use position::{BEFORE_FIRST, Epoch, NUMBER_MAX, Offset, Position, PositionError, Since, SinceError};
 pub use signal::{IceServer, Signal};
 pub use signature::{Ed25519, PublicKey, SIGNATURE_BYTES, Signature, Signer, SigningKey, Verifier};
 pub use token::{FixedBytes, KeyBytes, Token};

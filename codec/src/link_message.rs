@@ -1,5 +1,7 @@
 //! Link messages between parent and child, beside frames and heads: msgpack maps with readable keys.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ChannelId, Code, Ping, Pong, Position, message::message_family, token::Token};
@@ -11,7 +13,7 @@ message_family! {
         Join(Join) = "join",
         /// The parent's answer.
         Joined(Joined) = "joined",
-        /// The child's acknowledgement of what it has taken.
+        /// Says how far the child is, so that the parent may send more.
         At(At) = "at",
         /// The last message before a link is closed.
         Bye(Bye) = "bye",
@@ -31,6 +33,8 @@ pub struct Join {
     pub channel: ChannelId,
     /// What the child has.
     pub position: Position,
+    /// How far the parent may run ahead of the last position that it heard, in bytes of frames.
+    pub window_bytes: NonZeroU32,
 }
 
 /// The parent's answer: how far it is itself. A child that has reached this is fed by the link.
@@ -40,7 +44,7 @@ pub struct Joined {
     pub position: Position,
 }
 
-/// The child's acknowledgement of what it has taken. The parent stays within a window beyond it.
+/// Says how far the child is. The parent stays within a window beyond it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct At {
     /// What the child has.

@@ -1,8 +1,11 @@
 //! How control and link messages are encoded: msgpack maps whose field `type` names the message.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
-use crate::{DecodeError, limits::CONTROL_BYTES_MAX};
+use crate::{DecodeError, limits::CONTROL_BYTES_MAX, range};
 
 /// A family of messages, told apart by the field `type`.
 pub trait WireMessage: Serialize + DeserializeOwned {
@@ -28,7 +31,7 @@ pub trait WireMessage: Serialize + DeserializeOwned {
         if !Self::TYPES.contains(&envelope.kind.as_str()) {
             return Err(DecodeError::UnknownMessage {
                 kind: envelope.kind.chars().take(64).collect(),
-                id: envelope.id,
+                id: envelope.id.known(),
             });
         }
         read(bytes)
@@ -40,12 +43,23 @@ pub(crate) fn is_map(marker: u8) -> bool {
     matches!(marker, 0x80..=0x8f | 0xde | 0xdf)
 }
 
+/// What is read of any message, to know which one it is and how to answer if it is none.
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
-    id: Option<u64>,
+    id: AnyId,
+}
+
+/// The `id` of a message that may be of a type that nobody knows: whatever else it holds is not an id.
+#[derive(Default, Deserialize)]
+#[serde(untagged)]
+enum AnyId {
+    Id(#[serde(deserialize_with = "range::number")] u64),
+    Other(IgnoredAny),
+    #[default]
+    None,
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
@@ -54,6 +68,15 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     decoder.set_max_depth(8);
     let value = T::deserialize(&mut decoder).map_err(|error| DecodeError::BadMessage(error.to_string()))?;
     if rest.is_empty() { Ok(value) } else { Err(DecodeError::TrailingBytes) }
+}
+
+impl AnyId {
+    fn known(self) -> Option<u64> {
+        match self {
+            Self::Id(id) => Some(id),
+            Self::Other(_) | Self::None => None,
+        }
+    }
 }
 
 /// Declares a family of messages: an enum with one struct per message, tagged by its wire name.

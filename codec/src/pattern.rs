@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-/// A topic pattern: words separated by dots, where `*` stands for one word and `#` for any number of words.
+/// A topic pattern: words separated by dots, where `*` stands for one word and `#` for any number of words. A word may
+/// be empty, as the second of `a..b`; an empty text has no word. RabbitMQ says the same (`tests/tests/patterns.rs`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 
@@ -14,12 +15,12 @@ pub struct PatternError(String);
 impl Pattern {
     /// Whether `routing_key` matches.
     pub fn matches(&self, routing_key: &str) -> bool {
-        let words: Vec<_> = self.0.split('.').collect();
+        let words: Vec<_> = words_of(&self.0).collect();
         // reached[i]: the pattern's first i words match the key's words so far.
         let mut reached = vec![false; words.len() + 1];
         reached[0] = true;
         skip_hashes(&words, &mut reached);
-        for key in routing_key.split('.') {
+        for key in words_of(routing_key) {
             let mut next = vec![false; words.len() + 1];
             for (at, word) in words.iter().enumerate().filter(|(at, _)| reached[*at]) {
                 match *word {
@@ -33,6 +34,10 @@ impl Pattern {
         }
         reached[words.len()]
     }
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split('.').filter(move |_| !text.is_empty())
 }
 
 /// `#` matches no word, too.

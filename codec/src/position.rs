@@ -111,14 +111,22 @@ impl fmt::Display for Since {
     }
 }
 
-impl FromStr for Since {
-    type Err = PositionError;
+/// A text that says no place to start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no place to start: write `now`, `earliest`, or the position of the last event that is there, such as \
+     7331243921334-41"
+)]
+pub struct SinceError(String);
 
-    fn from_str(text: &str) -> Result<Self, PositionError> {
+impl FromStr for Since {
+    type Err = SinceError;
+
+    fn from_str(text: &str) -> Result<Self, SinceError> {
         match text {
             "now" => Ok(Since::Now),
             "earliest" => Ok(Since::Earliest),
-            _ => text.parse().map(Since::Position),
+            _ => text.parse().map(Since::Position).map_err(|PositionError(text)| SinceError(text)),
         }
     }
 }

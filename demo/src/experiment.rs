@@ -1,11 +1,13 @@
 //! The experiment: a server process, a swarm process, a publisher; progress while it runs, figures at the end.
 
-use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tiercast_peer_client::swarm::{Spread, SwarmReport};
+use tiercast_platform::{end_progress, print_line, say, say_progress};
+use tiercast_signaling_server::source::amqp::BrokerUrl;
 use tokio::time::Instant;
 
 mod broker;
@@ -19,6 +21,9 @@ use server::ServerReport;
 
 /// The experiment ends without success when nothing more has been delivered for this long.
 const STALLED: Duration = Duration::from_secs(60);
+
+/// How many peers the server feeds, unless there are fewer.
+const TIER1: u64 = 4;
 
 /// Reports without news before the experiment ends; there are two a second.
 const QUIET_REPORTS: u32 = 3;
@@ -71,9 +76,9 @@ pub(crate) struct ExperimentOptions {
     /// How many native peers listen.
     #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
     peers: u64,
-    /// How many of them the server feeds.
-    #[arg(long, default_value_t = 4, value_name = "N")]
-    tier1: usize,
+    /// How many of them the server feeds, at most all [default: 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
+    tier1: Option<u64>,
     /// How many events are published.
     #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
@@ -147,7 +152,7 @@ struct Cpu {
 
 /// Runs the experiment.
 pub(crate) async fn run(options: ExperimentOptions) -> anyhow::Result<ExitCode> {
-    options.check_source()?;
+    options.check()?;
     let json = options.json;
     let mut broker = Broker::prepare(&options.source).await?;
     let figures = measure(options, broker.as_mut()).await;
@@ -157,10 +162,10 @@ pub(crate) async fn run(options: ExperimentOptions) -> anyhow::Result<ExitCode> 
     }
     let figures = figures?;
     let text = if json { serde_json::to_string(&figures)? } else { serde_json::to_string_pretty(&figures)? };
-    println!("{text}");
+    print_line(text)?;
     let faults = figures.missing + figures.duplicates + figures.out_of_order;
     if faults > 0 {
-        eprintln!("failed: {faults} events are missing, repeated or out of order");
+        say(format_args!("failed: {faults} events are missing, repeated or out of order"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -222,7 +227,8 @@ async fn watch(swarm: &mut Child, options: &ExperimentOptions) -> anyhow::Result
         if delivered > progress.0 {
             progress = (delivered, Instant::now());
         } else if progress.1.elapsed() > STALLED {
-            eprintln!("\nnothing was delivered for {} s: giving up", STALLED.as_secs());
+            end_progress();
+            say(format_args!("nothing was delivered for {} s: giving up", STALLED.as_secs()));
             return Ok(());
         }
     }
@@ -238,13 +244,10 @@ fn show(report: &SwarmReport, options: &ExperimentOptions, expected: u64) {
         report.latency_ms.p50,
         report.latency_ms.p99,
     );
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[2K{line}");
-        if report.delivered >= expected {
-            eprintln!();
-        }
-    } else {
-        eprintln!("{line}");
+    // The figures are what counts, even if nobody follows.
+    say_progress(line);
+    if report.delivered >= expected {
+        end_progress();
     }
 }
 
@@ -288,9 +291,20 @@ impl ExperimentOptions {
         start + Duration::from_nanos(number * 1_000_000_000 / self.rate)
     }
 
-    fn check_source(&self) -> anyhow::Result<()> {
-        if self.source != "embedded" && !self.source.starts_with("amqp") {
-            bail!("--source {}: write `embedded` or amqp://USER:PASSWORD@HOST:5672/%2f", self.source);
+    /// How many peers the server feeds.
+    fn tier1(&self) -> usize {
+        self.tier1.unwrap_or(TIER1.min(self.peers)) as usize
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if let Some(tier1) = self.tier1
+            && tier1 > self.peers
+        {
+            bail!("--tier1 {tier1} is more than --peers {}: lower one or raise the other", self.peers);
+        }
+        if self.source != "embedded" {
+            // What was written may hold a password.
+            self.source.parse::<BrokerUrl>().context("--source is neither `embedded` nor a broker's URL")?;
         }
         Ok(())
     }

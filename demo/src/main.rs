@@ -43,11 +43,7 @@ async fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     let default = if arguments.command.is_some() { "warn,lapin=off" } else { "info,webrtc=warn,rtc=warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(tiercast_platform::stderr_has_colours())
-        .init();
+    tiercast_platform::start_log(filter);
     let result = match arguments.command {
         None => page::run(arguments.page).await,
         Some(Command::Experiment(options)) => experiment::run(options).await,
@@ -55,7 +51,7 @@ async fn main() -> std::process::ExitCode {
         Some(Command::ExperimentSwarm(role)) => experiment::swarm::run(role).await,
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        tiercast_platform::say(format_args!("error: {error:#}"));
         std::process::ExitCode::from(2)
     })
 }

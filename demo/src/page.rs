@@ -1,6 +1,6 @@
 //! The demo with its page: one process with server, publisher and native peers, and the page's buttons.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
@@ -9,6 +9,7 @@ use tiercast_peer_client::{
     ClientOptions, Since,
     swarm::{Swarm, SwarmOptions},
 };
+use tiercast_platform::print_line;
 use tiercast_signaling_server::{Config, EmbeddedPublisher, Server};
 use tokio::{
     sync::{Mutex, OnceCell, watch},
@@ -18,6 +19,7 @@ use tokio::{
 
 use crate::ci_events::ci_event;
 
+mod guard;
 mod routes;
 
 use routes::Stage;
@@ -46,15 +48,17 @@ pub(crate) struct PageOptions {
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=RATE_MAX))]
     rate: u64,
     /// Peers that the server feeds.
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    tier1: usize,
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=PEERS_MAX as u64))]
+    tier1: u64,
 }
 
 /// Runs the demo until ctrl-c.
 pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
     let mut config = Config { listen: options.listen, open_topology: true, ..Config::default() };
     config.embedded_channels = vec![CHANNEL.parse()?];
-    config.hub.tier1 = Tier1 { min: options.tier1, max: options.tier1 };
+    config.hub.tier1 = Tier1 { min: options.tier1 as usize, max: options.tier1 as usize };
+    // The audience is small, and the page shows each change at once.
+    config.limits.topology = Duration::ZERO;
     let rate = watch::channel(options.rate).0;
     // The swarm needs the server's address, and the server the routes that steer the swarm.
     let stage = Arc::new(Stage { swarm: OnceCell::new(), rate });
@@ -63,7 +67,12 @@ pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
 
     let client = ClientOptions { children_max: CHILDREN_MAX, ..ClientOptions::default() };
     let url = format!("ws://{}/v1/ws", server.addr());
-    let mut swarm = Swarm::new(SwarmOptions { url, channel: CHANNEL.to_owned(), since: Since::Now, client });
+    let mut swarm = Swarm::new(SwarmOptions {
+        url: url.parse()?,
+        channel: CHANNEL.to_owned(),
+        since: Since::Now,
+        client,
+    });
     for _ in 0..options.peers {
         swarm.add().await?;
     }
@@ -72,7 +81,8 @@ pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
     tasks.spawn(publish(server.publisher(CHANNEL)?, stage.rate.subscribe()));
     tasks.spawn(keep_latency_recent(stage.clone()));
 
-    println!("Tiercast demo: open http://{}/ in a browser; ctrl-c ends it.", server.addr());
+    let addr = server.addr();
+    print_line(format_args!("Tiercast demo: open http://{addr}/ in a browser; ctrl-c ends it."))?;
     let failed = tokio::select! {
         _ = tokio::signal::ctrl_c() => None,
         failed = server.failed() => failed,

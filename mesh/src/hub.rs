@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use tiercast_codec::{
     Assign, ChannelId, ChannelName, Code, Expect, LinkId, Lost, Ping, Place as PlaceMessage, Position,
-    Sealer, SessionId, Signer, ToPeer,
+    Sealer, SessionId, SignalMessage, Signer, ToPeer,
 };
 
 use crate::{SourceUpdate, Time, timers::Timers};
@@ -184,7 +184,13 @@ impl Hub {
         Some(self.channel(name)?.stats)
     }
 
-    /// A channel's tree.
+    /// How many subscribers of a channel stand in each tier, 0 for those without a place; from tier 64 on they are
+    /// counted together. It is kept as peers come and go: asking costs nothing that grows with the audience.
+    pub fn peers_by_tier(&self, name: &ChannelName) -> Option<&BTreeMap<u32, usize>> {
+        Some(self.channel(name)?.tree.peers_by_tier())
+    }
+
+    /// A channel's tree. It is a copy: asking takes time in proportion to the audience, so ask seldom.
     pub fn topology(&self, name: &ChannelName) -> Option<Vec<TreeNode>> {
         Some(self.channel(name)?.tree.nodes().collect())
     }
@@ -203,7 +209,7 @@ impl Hub {
             self.say_close(session, Code::FULL, reason);
             return Ok(());
         }
-        self.sessions.insert(session, Session::new(now, self.config.outbox_bytes));
+        self.sessions.insert(session, Session::new(now, &self.config));
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
         Ok(())
     }
@@ -319,6 +325,7 @@ impl Hub {
             }
             Action::Ended => self.count(id, |stats| stats.links_lost += 1),
             Action::Forgotten(link) => drop(self.links.remove(&link)),
+            Action::Accused => self.count(id, |stats| stats.accusations += 1),
             Action::Suspended => self.count(id, |stats| stats.suspensions += 1),
         }
     }
@@ -339,6 +346,15 @@ impl Hub {
     fn send(&mut self, session: SessionId, message: ToPeer) {
         let bytes = self.queue(session, &message);
         self.stats.control_bytes += bytes;
+    }
+
+    /// Forwards a signal. False if those before it are not being read.
+    fn forward(&mut self, id: ChannelId, session: SessionId, signal: SignalMessage) -> bool {
+        let Some(state) = self.sessions.get_mut(&session) else { return true };
+        let Ok(bytes) = state.push_signal(signal) else { return false };
+        self.count(id, |stats| stats.control_bytes += bytes as u64);
+        announce(&mut self.sessions, &mut self.outputs, session);
+        true
     }
 
     /// Queues a message; says how large it is.

@@ -52,6 +52,7 @@
 //! [`Code`](tiercast_codec::Code). An `Err` is the driver's misuse.
 
 mod batch;
+mod cursor;
 pub mod hub;
 mod log;
 mod outbox;

@@ -156,10 +156,10 @@ impl FrameLog {
         unread == 0 || (unread + entries <= entries_max && self.bytes_after(cursor) + bytes <= bytes_max)
     }
 
-    /// Whether what a reader at `cursor` has not had would fill half of the log at most.
-    pub fn is_half_read(&self, cursor: Position) -> bool {
+    /// Whether what a reader at `cursor` has not had would fill one part in `parts` of the log at most.
+    pub fn fills_at_most(&self, cursor: Position, parts: usize) -> bool {
         let unread = self.entries.len() - self.index_after(cursor);
-        unread <= self.limits.entries / 2 && self.bytes_after(cursor) <= self.limits.bytes / 2
+        unread <= self.limits.entries / parts && self.bytes_after(cursor) <= self.limits.bytes / parts
     }
 
     fn index_after(&self, cursor: Position) -> usize {
@@ -310,13 +310,15 @@ mod tests {
     }
 
     #[test]
-    fn half_is_read_when_half_of_the_entries_and_of_the_bytes_are() {
+    fn what_is_unread_fills_a_part_of_the_log_by_entries_and_by_bytes() {
         let mut log = log_of(&[(1, -1, 0), (1, 0, 1), (1, 1, 2), (1, 2, 3)]);
-        assert!(!log.is_half_read(at(1, 0)));
-        assert!(log.is_half_read(at(1, 1)));
+        assert!(!log.fills_at_most(at(1, 0), 2));
+        assert!(log.fills_at_most(at(1, 1), 2));
+        assert!(!log.fills_at_most(at(1, 1), 4));
+        assert!(log.fills_at_most(at(1, 2), 4));
         log.limits.bytes = log.bytes();
-        assert!(log.is_half_read(at(1, 1)));
+        assert!(log.fills_at_most(at(1, 1), 2));
         log.limits.bytes -= 2;
-        assert!(!log.is_half_read(at(1, 1)), "more than half of the bytes");
+        assert!(!log.fills_at_most(at(1, 1), 2), "more than half of the bytes");
     }
 }

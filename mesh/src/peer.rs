@@ -13,6 +13,7 @@ use crate::{Time, outbox::Outbox, timers::Timers};
 
 mod api;
 mod config;
+mod credit;
 mod frames;
 mod link;
 mod links;
@@ -23,13 +24,13 @@ mod subscription;
 
 pub use api::{CommandError, Input, Output, Status, Target};
 pub use config::PeerConfig;
+use link::Link;
 pub use link::bye;
-use link::{End, Link};
 use links::Tell;
 pub use reader::Delivery;
 use session::Refusal;
 pub use stats::PeerStats;
-use subscription::{Subscription, Taken};
+use subscription::Subscription;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -133,8 +134,8 @@ impl Peer {
     }
 
     /// The next event or gap of a channel for the application, to be asked for when it has room. Whatever is
-    /// not asked for stays in the log; when the log is full of it, the peer stops taking frames until there
-    /// is room.
+    /// not asked for stays in the log; when that is half full of it, those who feed the peer are held up until
+    /// the application has caught up.
     pub fn poll_delivery(&mut self, channel: &ChannelName) -> Option<Delivery> {
         let id = channel.id();
         let delivery = self.subscriptions.get_mut(&id)?.next_delivery();
@@ -229,19 +230,6 @@ impl Peer {
             self.close_link(link, code);
         }
     }
-
-    /// Goes on taking frames once the application has read half of what filled the log.
-    fn end_stall(&mut self, id: ChannelId) {
-        let Some(subscription) =
-            self.subscriptions.get_mut(&id).filter(|subscription| subscription.is_stalled)
-        else {
-            return;
-        };
-        if subscription.taken.as_ref().is_some_and(Taken::is_half_read) {
-            subscription.is_stalled = false;
-            self.ask_feed(id, None, Code::LAGGING);
-        }
-    }
 }
 
 // Time.
@@ -275,13 +263,7 @@ impl Peer {
             return self.close_link(link, Code::SILENT);
         }
         self.timers.set(Timer::LinkHeartbeat(link), self.now + heartbeat);
-        let position = self.subscriptions.get(&state.channel).and_then(Subscription::position);
-        let has_moved =
-            matches!(state.end, End::Follows { acknowledged, .. } if Some(acknowledged) != position);
-        let is_quiet = self.now.since(state.last_sent) >= heartbeat;
-        if has_moved {
-            self.acknowledge(link);
-        } else if is_quiet {
+        if self.now.since(state.last_sent) >= heartbeat {
             self.tell(link, LinkMessage::Ping(Ping { time_us: self.now.0 }));
         }
     }

@@ -12,7 +12,7 @@
 //! | peer | `SessionSilent` | every heartbeat | closes a silent session |
 //! | peer | `Subscribe` | what the server asked for | asks again for a channel that was not ready |
 //! | peer | `LinkSetup` | `link_setup` after `assign` or `expect` | gives up the link |
-//! | peer | `LinkHeartbeat` | every `link_heartbeat` | pings, acknowledges, closes a silent link |
+//! | peer | `LinkHeartbeat` | every `link_heartbeat` | pings a quiet link, closes a silent one |
 
 use std::collections::{BTreeMap, BTreeSet};
 

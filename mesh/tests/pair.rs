@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use support::{
-    CALM, CHILD, FakeVerifier, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence,
+    CALM, CHILD, FakeVerifier, Net, PARENT, bodies, channel, noise, pair, pair_with, relay, roots, sequence,
 };
-use tiercast_codec::{Code, Gap, GapReason, Message, Position, Since, ToPeer, WireMessage};
+use tiercast_codec::{
+    CHUNK_KIND, Code, FRAME_KIND, Gap, GapReason, Message, Position, Since, ToPeer, WireMessage,
+};
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate,
     hub::Place,
@@ -153,6 +155,32 @@ fn garbage_on_a_link_closes_that_link_and_nothing_else() {
 }
 
 #[test]
+fn regression_a_frame_between_the_chunks_of_another_is_malformed_at_once() {
+    let mut net = pair();
+    let (mut small, mut chunks) = (Bytes::new(), 0);
+    // In the place of the second chunk comes the frame before, and no chunk after that.
+    net.tamper = Some(Box::new(move |_, to, bytes| {
+        if to == CHILD && bytes[0] == FRAME_KIND {
+            small = bytes.clone();
+        }
+        chunks += u64::from(to == CHILD && bytes[0] == CHUNK_KIND);
+        match (bytes[0], chunks) {
+            (CHUNK_KIND, 2) => Some(small.clone()),
+            (CHUNK_KIND, 3..) => None,
+            _ => Some(bytes),
+        }
+    }));
+    net.publish(bodies(1));
+    net.run_until("caught up", Net::is_caught_up);
+    net.publish([noise(1, 50_000)]);
+    net.run_for(Duration::from_secs(3));
+    assert_eq!(net.nodes[&CHILD].peer.stats().malformed, 1);
+    let closed = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::MALFORMED };
+    assert!(net.nodes[&CHILD].statuses.contains(&closed));
+    assert_eq!(net.offsets(CHILD), sequence(2), "the server sent it");
+}
+
+#[test]
 fn a_stranger_without_the_token_gets_nothing() {
     let mut net = Net::new(3, roots(1), CALM);
     net.join(PARENT, relay(4), Since::Earliest);
@@ -213,16 +241,8 @@ fn a_child_takes_its_time_and_the_parent_stays_within_the_window() {
     child.log = LogLimits { bytes: 100_000, entries: 10_000 };
     let mut net = pair_with(roots(1), relay(4), child);
     net.set_reads(CHILD, false);
-    // Bodies that do not compress.
-    let mut noise = 1_u64;
-    for _ in 0..100 {
-        let body: Vec<u8> = std::iter::repeat_with(|| {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (noise >> 56) as u8
-        })
-        .take(10_000)
-        .collect();
-        net.publish([body]);
+    for number in 0..100 {
+        net.publish([noise(number, 10_000)]);
         net.run_for(Duration::from_millis(20));
     }
     net.run_for(Duration::from_secs(60));

@@ -9,15 +9,16 @@ use std::{path::PathBuf, time::Duration};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use support::{
-    CALM, Net, channel, relay, roots,
+    CALM, Net, channel, noise, relay, roots,
     trace::{Recorder, config_from, config_json, input_from, target_from},
 };
 use tiercast_codec::{
-    Ed25519, Gap, GapReason, LinkMessage, Ping, Position, SigningKey, Since, ToPeer, WireMessage,
+    Assign, At, ChannelName, Code, Ed25519, Event, Expect, Gap, GapReason, Joined, LinkId, LinkMessage,
+    Message, PeerId, Ping, Position, Sealer, SigningKey, Since, ToPeer, Token, WireMessage,
 };
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate, Time,
-    peer::{Input, PeerConfig, Target},
+    peer::{Input, PeerConfig, Status, Target},
 };
 
 const SUBJECT: u64 = 1;
@@ -32,12 +33,8 @@ struct Scenario {
 }
 
 fn scenarios() -> Vec<Scenario> {
-    let small = || PeerConfig {
-        window_bytes: 4_096,
-        ack_bytes: 1_024,
-        log: LogLimits { bytes: 40_000, entries: 64 },
-        ..relay(2)
-    };
+    let small =
+        || PeerConfig { window_bytes: 4_096, log: LogLimits { bytes: 40_000, entries: 64 }, ..relay(2) };
     let scenario = |name, description, config, play| Scenario { name, description, config, play };
     vec![
         scenario(
@@ -52,12 +49,35 @@ fn scenarios() -> Vec<Scenario> {
             relay(0),
             reconnect,
         ),
-        scenario("child", "assigned to a parent, caught up, acknowledging, the parent dies", small(), child),
+        scenario(
+            "child",
+            "assigned to a parent, caught up, saying how far it is, the parent dies",
+            small(),
+            child,
+        ),
+        scenario(
+            "ahead",
+            "a child whose parent sends nothing but what the server has sent already",
+            small(),
+            ahead,
+        ),
         scenario(
             "parent",
-            "serving a child within its window: small frames together, a large one in chunks, heads",
+            "serving a child within the child's window: small frames together, a large one in chunks, heads",
             small(),
             parent,
+        ),
+        scenario(
+            "overtaken",
+            "a parent goes on where its child says that it is: the server was faster",
+            small(),
+            overtaken,
+        ),
+        scenario(
+            "chunks",
+            "a link message between the chunks of a frame, and a frame between them",
+            small(),
+            chunks,
         ),
         scenario(
             "relay",
@@ -74,9 +94,15 @@ fn scenarios() -> Vec<Scenario> {
         ),
         scenario(
             "slow",
-            "an application that stops reading for a while, with a parent and a child",
+            "an application that stops reading for a while, with a parent that waits and a child that goes",
             PeerConfig { log: LogLimits { bytes: 6_000, entries: 64 }, ..small() },
             slow,
+        ),
+        scenario(
+            "full",
+            "an application that stops reading, and a log with no room for what is under way",
+            PeerConfig { log: LogLimits { bytes: 40_000, entries: 8 }, ..small() },
+            full,
         ),
         scenario(
             "picky",
@@ -95,6 +121,12 @@ fn scenarios() -> Vec<Scenario> {
             "nobody reads what it has to say, to the server and on a link",
             PeerConfig { outbox_bytes: 1_000, ..relay(2) },
             overflow,
+        ),
+        scenario(
+            "manners",
+            "what strangers say out of turn: before `join`, before `joined`, of another channel, beyond a position",
+            relay(2),
+            manners,
         ),
         scenario(
             "going_back",
@@ -174,19 +206,85 @@ fn parent(net: &mut Net, config: PeerConfig) {
     join_subject(net, config);
     net.run_until("placed", |net| net.is_settled(SUBJECT));
     publish(net, bodies(6, 100));
-    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    let narrow = PeerConfig { window_bytes: 4_096, ..relay(0) };
+    net.join_with(CHILD, Peer::new(narrow, Box::new(Ed25519)), Since::Earliest);
     net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
     publish(net, bodies(20, 500));
-    let mut noise = 1_u32;
-    let mut large = vec![0; 20_000];
-    for byte in &mut large {
-        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        *byte = (noise >> 24) as u8;
-    }
-    publish(net, vec![large]);
+    publish(net, vec![noise(1, 20_000)]);
     net.run_for(Duration::from_secs(5));
     net.disconnect(CHILD);
     net.run_for(ms(100));
+}
+
+/// Both are at the beginning when the child says so; when the parent hears it, the server has brought both to the end.
+fn join_late(net: &mut Net, join_child: impl FnOnce(&mut Net)) {
+    net.link_delay = ms(200);
+    join_child(net);
+    net.run_for(ms(20));
+    for number in 0..30 {
+        net.publish([noise(number, 400)]);
+        net.run_for(ms(3));
+    }
+    net.run_for(ms(1_000));
+    net.link_delay = Duration::ZERO;
+    publish(net, bodies(3, 100));
+}
+
+fn ahead(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(1));
+    join_late(net, |net| join_subject(net, config));
+    let stats = net.nodes[&SUBJECT].peer.stats();
+    assert!(stats.duplicates > 5, "{stats:?}");
+    assert_eq!(net.parent(SUBJECT), Some(PARENT));
+}
+
+fn overtaken(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.run_until("placed", |net| net.is_settled(SUBJECT));
+    let narrow = PeerConfig { window_bytes: 4_096, ..relay(0) };
+    join_late(net, |net| net.join_with(CHILD, Peer::new(narrow, Box::new(Ed25519)), Since::Earliest));
+    let stats = net.nodes[&CHILD].peer.stats();
+    assert!((5..20).contains(&stats.duplicates), "{stats:?}");
+    assert_eq!(net.parent(CHILD), Some(SUBJECT));
+}
+
+/// What a parent has to say on a link until it has nothing more. None of it arrives.
+fn intercept(net: &mut Net, bodies: [Vec<u8>; 2]) -> Vec<Bytes> {
+    let (sender, intercepted) = std::sync::mpsc::channel();
+    net.tamper = Some(Box::new(move |_, to, bytes| {
+        if to != SUBJECT || bytes[0] >= 0x80 {
+            return Some(bytes);
+        }
+        sender.send(bytes).unwrap();
+        None
+    }));
+    for body in bodies {
+        net.publish([body]);
+        net.run_for(ms(20));
+    }
+    net.tamper = None;
+    intercepted.iter().collect()
+}
+
+fn chunks(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(1));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    let link = net.link(SUBJECT).expect("it has a parent");
+    let mut messages = intercept(net, [noise(1, 100), noise(2, 40_000)]);
+    assert_eq!(messages.iter().map(|message| message[0]).collect::<Vec<_>>(), [1, 3, 3, 3]);
+    messages.insert(2, LinkMessage::Ping(Ping { time_us: 1 }).encode());
+    for bytes in messages {
+        net.peer(SUBJECT, Input::LinkData(link, bytes));
+    }
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.parent(SUBJECT), Some(PARENT));
+    let messages = intercept(net, [noise(3, 100), noise(4, 40_000)]);
+    for number in [0, 1, 0] {
+        net.peer(SUBJECT, Input::LinkData(link, messages[number].clone()));
+    }
+    assert_eq!(net.nodes[&SUBJECT].peer.stats().malformed, 1);
+    net.run_until("caught up", Net::is_caught_up);
 }
 
 fn relay_between(net: &mut Net, config: PeerConfig) {
@@ -259,14 +357,16 @@ fn strangers(net: &mut Net, config: PeerConfig) {
     net.join_with(CHILD + 1, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
     net.run_for(Duration::from_secs(15));
     net.kill(CHILD + 1);
-    // A child that acknowledges so rarely that the log moves on without it.
-    let lazy = PeerConfig { ack_bytes: 1 << 20, link_heartbeat: Duration::from_secs(5), ..relay(0) };
+    // A child whose application stops for so long that the log moves on without it.
+    let lazy = PeerConfig { log: LogLimits { bytes: 8_000, entries: 64 }, ..relay(0) };
     net.join_with(CHILD + 2, Peer::new(lazy, Box::new(Ed25519)), Since::Earliest);
     net.run_until("linked", |net| net.parent(CHILD + 2) == Some(SUBJECT));
+    net.set_reads(CHILD + 2, false);
     for body in bodies(80, 2_000) {
         net.publish([body]);
         net.run_for(ms(40));
     }
+    net.set_reads(CHILD + 2, true);
     net.run_until("caught up", Net::is_caught_up);
 }
 
@@ -282,13 +382,28 @@ fn slow(net: &mut Net, config: PeerConfig) {
         net.run_for(ms(20));
     }
     net.run_for(ms(500));
-    // Our place below the parent is free again.
-    net.kill(CHILD);
     net.source(SourceUpdate::Opened(Position::new(8, -1)));
     net.set_reads(SUBJECT, true);
     publish(net, bodies(3, 100));
-    net.run_until("linked again", |net| net.parent(SUBJECT) == Some(PARENT));
+    assert_eq!(net.parent(SUBJECT), Some(PARENT));
+    net.run_until("linked again", |net| net.parent(CHILD) == Some(SUBJECT));
     publish(net, bodies(3, 100));
+}
+
+fn full(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(1));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    net.set_reads(SUBJECT, false);
+    for body in bodies(30, 50) {
+        net.publish([body]);
+        net.run_for(ms(20));
+    }
+    net.set_reads(SUBJECT, true);
+    publish(net, bodies(3, 100));
+    net.run_until("linked again", |net| net.parent(SUBJECT) == Some(PARENT));
+    assert_eq!(net.nodes[&SUBJECT].peer.stats().feeds, 1);
+    assert_eq!(net.offsets(SUBJECT), (0..33).collect::<Vec<_>>());
 }
 
 fn picky(net: &mut Net, config: PeerConfig) {
@@ -349,6 +464,87 @@ fn overflow(net: &mut Net, config: PeerConfig) {
     net.run_for(ms(100));
     net.connect(SUBJECT);
     publish(net, bodies(3, 100));
+}
+
+fn manners(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.run_until("placed", |net| net.is_settled(SUBJECT));
+    publish(net, bodies(3, 100));
+    let key = SigningKey::from_seed(&[5; 32]);
+    let frame = |name: &ChannelName, after: i64| {
+        let events = [Event { offset: after + 1, message: Message::default() }];
+        let frame = Sealer::default().seal(name, Position::new(7, after), after + 1, 1, &events, &key);
+        frame.expect("a good frame").bytes().clone()
+    };
+    let joined =
+        |epoch, offset| encoded(LinkMessage::Joined(Joined { position: Position::new(epoch, offset) }));
+    let at = encoded(LinkMessage::At(At { position: Position::new(7, 0) }));
+    let ping = encoded(LinkMessage::Ping(Ping { time_us: 1 }));
+    let unknown = Bytes::from_static(b"\x81\xa4type\xa5greet");
+
+    // A child says hello in its own way, which is ignored, and acknowledges what it was never sent.
+    let as_parent = |net: &mut Net, said: &[&Bytes]| as_neighbour(net, End::Parent, said);
+    assert_eq!(as_parent(net, &[&ping, &unknown]), None);
+    assert_eq!(as_parent(net, &[&ping, &unknown, &at]), Some(Code::UNEXPECTED));
+    assert_eq!(as_parent(net, &[&frame(&channel(), 2)]), Some(Code::UNEXPECTED));
+    assert_eq!(as_parent(net, &[&Bytes::new()]), Some(Code::MALFORMED));
+
+    // A parent that sends before it has said where it is, something else, or with a hole.
+    let as_child = |net: &mut Net, said: &[&Bytes]| as_neighbour(net, End::Child, said);
+    let other: ChannelName = "other".parse().unwrap();
+    assert_eq!(as_child(net, &[&unknown, &frame(&channel(), 2)]), Some(Code::UNEXPECTED));
+    assert_eq!(as_child(net, &[&joined(7, 5), &frame(&other, 2)]), Some(Code::UNEXPECTED));
+    assert_eq!(as_child(net, &[&joined(7, 5), &at]), Some(Code::UNEXPECTED));
+    assert_eq!(as_child(net, &[&joined(7, 5), &frame(&channel(), 4)]), Some(Code::UNAVAILABLE));
+    // One that is behind is our parent at once.
+    assert_eq!(as_child(net, &[&joined(7, 0)]), None);
+    assert_eq!(net.nodes[&SUBJECT].peer.parent(&channel()), Some(PeerId(77)));
+
+    // A numbering that sorts before ours is for those only who have all of the last one.
+    for from in [0, 2] {
+        let (from, to) = (Position::new(7, from), Position::new(6, -1));
+        let gap = Gap { channel: channel(), from, to, reason: GapReason::Epoch };
+        net.peer(SUBJECT, Input::SessionData(ToPeer::Gap(gap).encode()));
+    }
+    assert_eq!(net.gaps(SUBJECT).len(), 1);
+
+    let frame = frame(&channel(), 2);
+    let chunk = tiercast_codec::chunks(&frame).next().expect("a chunk");
+    net.peer(SUBJECT, Input::SessionData(chunk));
+    assert_eq!(net.nodes[&SUBJECT].closed_with, Some(Code::UNEXPECTED));
+}
+
+/// Which end of a link the subject is.
+#[derive(Clone, Copy)]
+enum End {
+    Parent,
+    Child,
+}
+
+fn encoded(message: LinkMessage) -> Bytes {
+    message.encode()
+}
+
+/// A stranger, introduced by the hub, says something on a link with the subject; the code with which that ended the
+/// link, if it did.
+fn as_neighbour(net: &mut Net, subject: End, said: &[&Bytes]) -> Option<Code> {
+    let heard = net.nodes[&SUBJECT].statuses.len();
+    let link = LinkId(1_000 + heard as u64);
+    let (channel, token, stranger) = (channel(), Token::new([3; 16]), PeerId(77));
+    let introduction = match subject {
+        End::Parent => ToPeer::Expect(Expect { channel, link, child: stranger, token, offers: false }),
+        End::Child => ToPeer::Assign(Assign { channel, link, parent: stranger, token, offers: false }),
+    };
+    net.peer(SUBJECT, Input::SessionData(introduction.encode()));
+    net.peer(SUBJECT, Input::LinkOpened(link));
+    for bytes in said {
+        net.peer(SUBJECT, Input::LinkData(link, (*bytes).clone()));
+    }
+    net.run_for(ms(50));
+    net.nodes[&SUBJECT].statuses[heard..].iter().find_map(|status| match status {
+        Status::LinkLost { code, .. } => Some(*code),
+        _ => None,
+    })
 }
 
 fn going_back(net: &mut Net, config: PeerConfig) {

@@ -1,15 +1,15 @@
 //! Peers that are not to be relied on: relays that change what they pass on, children that lie about their parents,
-//! links that never last, neighbours that flood.
+//! links that never last.
 
 mod support;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use support::{CALM, CHILD, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence};
 use tiercast_codec::{Code, Feed, LinkId, Ping, Report, SessionId, Signal, Since, ToHub, WireMessage};
 use tiercast_mesh::{
     hub::{self, ChannelStats, HubConfig, Place},
-    peer,
+    peer::{self, Status},
 };
 
 const THIRD: u64 = 3;
@@ -129,20 +129,6 @@ fn nobody_gets_more_children_than_the_hub_allows_whatever_it_offers() {
 }
 
 #[test]
-fn a_neighbour_cannot_be_flooded_with_signals_through_the_hub() {
-    let mut net = pair_with(HubConfig { link_signals_max: 10, ..roots(1) }, relay(4), relay(0));
-    let link = net.link(CHILD).expect("the child has a parent");
-    let before = stats(&net).signals;
-    let candidate = || Signal::Candidate { candidate: "candidate".into(), mid: "0".into() };
-    for _ in 0..50 {
-        net.peer(CHILD, peer::Input::LocalSignal(link, candidate()));
-        net.run_for(Duration::from_millis(1));
-    }
-    net.run_for(Duration::from_secs(1));
-    assert_eq!((before, stats(&net).signals, stats(&net).signals_dropped), (2, 11, 41));
-}
-
-#[test]
 fn a_stranger_to_a_link_can_neither_signal_nor_report_on_it() {
     let mut net = pair();
     net.join(THIRD, relay(0), Since::Earliest);
@@ -163,6 +149,26 @@ fn a_stranger_to_a_link_can_neither_signal_nor_report_on_it() {
     assert_eq!(net.parent(CHILD), Some(PARENT));
     assert_eq!(stats(&net).signals, before.signals);
     assert_eq!(stats(&net).suspensions, 0);
+}
+
+#[test]
+fn regression_a_message_of_an_unknown_type_closes_nobody_whatever_its_id_is() {
+    let mut net = pair();
+    let session = SessionId(net.nodes[&CHILD].session.unwrap());
+    // A map of `type`, "dance", and `id`: text, negative, 2^64 - 1, a list, 9.
+    let ids =
+        [&b"\xa4nine"[..], b"\xff", &[0xcf, 255, 255, 255, 255, 255, 255, 255, 255], b"\x91\x09", b"\x09"];
+    for id in ids {
+        let message = [b"\x82\xa4type\xa5dance\xa2id", id].concat();
+        net.hub.handle(net.now, hub::Input::SessionData(session, message.into())).unwrap();
+        net.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(net.hub.sessions(), 2);
+    assert_eq!(net.hub.stats().malformed, 0);
+    let is_refusal = |status: &&Status| {
+        matches!(status, Status::Refused { channel: None, code: Code::UNKNOWN_MESSAGE, .. })
+    };
+    assert_eq!(net.nodes[&CHILD].statuses.iter().filter(is_refusal).count(), 5, "each is answered");
 }
 
 #[test]
@@ -190,12 +196,38 @@ fn regression_a_relay_does_not_escape_by_reporting_the_link_first() {
     let link = net.link(CHILD).expect("the child has a parent");
     let position = net.nodes[&CHILD].peer.position(&channel()).unwrap();
     say(&mut net, PARENT, &ToHub::Report(Report { link, code: Code::DEPARTED }));
-    let feed = Feed { channel: channel(), position, link: Some(link), code: Code::BAD_SIGNATURE };
+    let (link, code) = (Some(link), Code::BAD_SIGNATURE);
+    let feed = Feed { channel: channel(), position, window_bytes: NonZeroU32::MAX, link, code };
     say(&mut net, CHILD, &ToHub::Feed(feed.clone()));
     assert_eq!(stats(&net).suspensions, 1);
     assert_ne!(place(&net, PARENT), Place::Root);
     say(&mut net, CHILD, &ToHub::Feed(feed));
     assert_eq!(stats(&net).suspensions, 1, "it is heard once");
+}
+
+#[test]
+fn regression_only_a_child_accuses_and_only_its_own_parent() {
+    let mut net = pair();
+    net.join(THIRD, relay(0), Since::Earliest);
+    net.run_until("the third is placed", |net| net.is_settled(THIRD));
+    let link = net.link(CHILD).expect("the child has a parent");
+    let (position, window_bytes) = (net.position, NonZeroU32::MAX);
+    let feed = |link, code| Feed { channel: channel(), position, window_bytes, link, code };
+    let [foreign, without_link] = [feed(Some(link), Code::MALFORMED), feed(None, Code::BAD_SIGNATURE)];
+    let own = feed(Some(link), Code::BAD_SIGNATURE);
+    for code in [Code::MALFORMED, Code::BAD_SIGNATURE] {
+        say(&mut net, THIRD, &ToHub::Report(Report { link, code }));
+        say(&mut net, THIRD, &ToHub::Report(Report { link: LinkId(link.0 + 1_000), code }));
+    }
+    say(&mut net, THIRD, &ToHub::Feed(foreign));
+    say(&mut net, THIRD, &ToHub::Feed(without_link));
+    assert_eq!(stats(&net).accusations, 0, "of strangers");
+    say(&mut net, PARENT, &ToHub::Report(Report { link, code: Code::MALFORMED }));
+    assert_eq!((stats(&net).accusations, stats(&net).suspensions), (0, 0), "of the parent");
+    for _ in 0..3 {
+        say(&mut net, CHILD, &ToHub::Feed(own.clone()));
+    }
+    assert_eq!((stats(&net).accusations, stats(&net).suspensions), (1, 1), "of the child");
 }
 
 #[test]
@@ -248,7 +280,8 @@ fn regression_asking_for_frames_does_not_end_the_link_that_is_being_set_up() {
         net.place(CHILD).is_some_and(|entry| matches!(entry.place, Place::Linking(_)))
     });
     let before = place(&net, CHILD);
-    let feed = Feed { channel: channel(), position: net.position, link: None, code: Code::UNAVAILABLE };
+    let (position, code) = (net.position, Code::UNAVAILABLE);
+    let feed = Feed { channel: channel(), position, window_bytes: NonZeroU32::MAX, link: None, code };
     say(&mut net, CHILD, &ToHub::Feed(feed));
     assert_eq!(place(&net, CHILD), before);
 }

@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, builder::RangedU64ValueParser};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{RangedI64ValueParser, RangedU64ValueParser},
+};
 use tiercast_peer_client::{
     ClientOptions, ServerUrl, Since,
     link::{CandidatePolicy, LinkSettings},
@@ -31,7 +34,7 @@ Environment:
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the events of a channel, one JSON object a line; status on stderr.
+    /// Print the events of a channel, one JSON object a line, for as long as they are read; status on stderr.
     Subscribe(subscribe::Subscribe),
     /// Run many peers in this process, each checking what it gets, with a live status line.
     Swarm(swarm::SwarmCommand),
@@ -40,7 +43,7 @@ enum Command {
 /// How a peer takes part.
 #[derive(Args)]
 struct Taking {
-    /// The server: ws://HOST:PORT/v1/ws; `http` and a missing path are mended.
+    /// The server: ws://HOST:PORT/v1/ws, or HOST:PORT.
     url: ServerUrl,
     /// The channel.
     channel: String,
@@ -51,11 +54,12 @@ struct Taking {
     #[arg(long, default_value_t = 8, value_name = "N")]
     max_children: u16,
     /// Bytes of events to keep for children, and for a reader of the output that is slow [least: 65536].
-    #[arg(long, default_value_t = default_bytes().0, value_name = "BYTES", value_parser = bytes())]
+    #[arg(long, default_value_t = ClientOptions::default().log_bytes as u64, value_name = "BYTES", value_parser = bytes())]
     log_bytes: u64,
-    /// Bytes to run ahead of what a child has acknowledged: round trip times bandwidth [least: 65536].
-    #[arg(long, default_value_t = default_bytes().1, value_name = "BYTES", value_parser = bytes())]
-    window_bytes: u64,
+    /// Bytes of events that may be under way to this peer: round trip times bandwidth. At most a quarter of the log
+    /// counts [least: 4096].
+    #[arg(long, default_value_t = ClientOptions::default().window_bytes, value_name = "BYTES", value_parser = window())]
+    window_bytes: u32,
     /// Where to start: `now`, `earliest`, or a position such as 7331243921334-41.
     #[arg(long, default_value = "now", value_name = "POSITION")]
     since: Since,
@@ -64,15 +68,14 @@ struct Taking {
     turn_only: bool,
 }
 
-/// Children acknowledge after 64 KiB, so less than that helps nobody.
+/// A log that is smaller than a few frames helps nobody.
 fn bytes() -> RangedU64ValueParser {
     clap::value_parser!(u64).range(64 << 10..=1 << 40)
 }
 
-/// Of the log and of the window.
-fn default_bytes() -> (u64, u64) {
-    let ClientOptions { log_bytes, window_bytes, .. } = ClientOptions::default();
-    (log_bytes as u64, window_bytes as u64)
+/// Every quarter of it costs a message.
+fn window() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(4_096..)
 }
 
 impl Arguments {
@@ -91,7 +94,7 @@ impl Taking {
             children_max: self.max_children,
             relay: !self.no_relay,
             log_bytes: self.log_bytes as usize,
-            window_bytes: self.window_bytes as usize,
+            window_bytes: self.window_bytes,
             links: LinkSettings { candidates, ..LinkSettings::default() },
             ..ClientOptions::default()
         }
@@ -120,10 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn limits_below_what_a_child_needs_are_refused() {
-        for flag in ["--log-bytes", "--window-bytes"] {
-            let error = taking(&[flag, "65535"]).err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(error.contains(flag) && error.contains("65536"), "{error}");
+    fn limits_that_are_too_small_to_be_useful_are_refused() {
+        for (flag, least) in [("--log-bytes", 65_536), ("--window-bytes", 4_096)] {
+            let less = (least - 1).to_string();
+            let error = taking(&[flag, &less]).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(flag) && error.contains(&least.to_string()), "{error}");
         }
     }
 }

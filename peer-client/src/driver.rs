@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tiercast_codec::{ChannelName, Code, Ed25519, LinkId, Pattern, Since};
 use tiercast_mesh::{
     Peer,
-    peer::{CommandError, Delivery, Input, Output, Status, Target},
+    peer::{CommandError, Input, Output, Status, Target},
 };
 use tiercast_platform::Clock;
 use tokio::{
@@ -19,8 +19,11 @@ use tokio::{
 };
 
 use crate::{
-    client::{ClientError, ClientOptions, News, Notification, Standing},
+    error::ClientError,
     link::{LinkEvent, LinkHandle, Links, Role, TrySendError},
+    notification::{News, Notification, Standing},
+    options::ClientOptions,
+    server_url::ServerUrl,
     session::{self, Outgoing, SessionEvent},
 };
 
@@ -48,7 +51,7 @@ pub(crate) enum Command {
 
 /// Drives one peer.
 pub(crate) struct Driver {
-    url: String,
+    url: ServerUrl,
     peer: Peer,
     clock: Clock,
     links: Links,
@@ -71,7 +74,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(
-        url: String,
+        url: ServerUrl,
         options: ClientOptions,
         standing: watch::Sender<Standing>,
         news: broadcast::Sender<News>,
@@ -137,15 +140,21 @@ impl Driver {
     /// Does what the core wants until it wants nothing more.
     fn drive(&mut self) {
         loop {
-            while let Some(output) = self.peer.poll_output() {
-                self.do_output(output);
-            }
+            self.do_outputs();
             self.deliver();
+            // What was read made room, also where it gave nothing, and the core may have to say so.
+            self.do_outputs();
             if !self.transmit() {
                 break;
             }
         }
         self.publish_standing();
+    }
+
+    fn do_outputs(&mut self) {
+        while let Some(output) = self.peer.poll_output() {
+            self.do_output(output);
+        }
     }
 
     fn input(&mut self, input: Input) {
@@ -425,17 +434,6 @@ impl Driver {
         };
         // Whoever does not hear the goodbye notices by itself.
         let _ = tokio::time::timeout(CLOSING, all_closed).await;
-    }
-}
-
-impl From<Delivery> for Notification {
-    fn from(delivery: Delivery) -> Self {
-        match delivery {
-            Delivery::Event { position, sealed_us, event, .. } => {
-                Self::Event { epoch: position.epoch, sealed_us, event }
-            }
-            Delivery::Gap { from, to, reason, .. } => Self::Gap { from, to, reason },
-        }
     }
 }
 

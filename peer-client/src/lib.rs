@@ -5,7 +5,7 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), tiercast_peer_client::ClientError> {
-//! let client = Client::connect("ws://127.0.0.1:8780/v1/ws", ClientOptions::default());
+//! let client = Client::connect("ws://127.0.0.1:8780/v1/ws".parse()?, ClientOptions::default());
 //! let mut events = client.subscribe("builds", SubscribeOptions::default()).await?;
 //! while let Some(notification) = events.next().await {
 //!     match notification {
@@ -13,6 +13,7 @@
 //!         Notification::Gap { from, to, .. } => println!("gone for good: what lies between {from} and {to}"),
 //!         Notification::Subscribed { position, .. } => println!("listening from {position}"),
 //!         Notification::Refused { reason, .. } => println!("the end: {reason}"),
+//!         _ => {}
 //!     }
 //! }
 //! # Ok(())
@@ -22,16 +23,29 @@
 //! The peer reconnects by itself, relays to others unless told not to, and gives every event once and in
 //! order. An application that reads slowly costs nobody anything: what it has not read waits in the peer's
 //! log, and when that is full, on the server.
+//!
+//! All types that an application can meet are exported here. Enums that will grow are `non_exhaustive`; options are
+//! written as `ClientOptions { relay: false, ..ClientOptions::default() }`, which goes on to compile when there are
+//! more of them.
 
 mod client;
 mod driver;
+mod error;
 pub mod link;
+mod notification;
+mod options;
 mod server_url;
 mod session;
 pub mod swarm;
 
-pub use client::{
-    Client, ClientError, ClientOptions, News, Notification, Standing, SubscribeOptions, Subscription,
-};
+pub use bytes::Bytes;
+pub use client::{Client, Subscription};
+pub use error::ClientError;
+pub use notification::{News, Notification, Standing};
+pub use options::{ClientOptions, SubscribeOptions};
 pub use server_url::{ServerUrl, ServerUrlError};
-pub use tiercast_codec::{Event, Message, Pattern, Position, Since};
+pub use tiercast_codec::{
+    BEFORE_FIRST, ChannelName, ChannelNameError, Code, Epoch, Event, GapReason, HeaderValue, IceServer,
+    Message, Offset, Pattern, PatternError, PeerId, Position, PositionError, Signal, Since, SinceError,
+};
+pub use tiercast_mesh::peer::PeerStats;

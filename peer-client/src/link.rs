@@ -19,6 +19,7 @@
 //!         LinkEvent::Opened { .. } | LinkEvent::Writable { .. } => { /* try_send until it refuses */ }
 //!         LinkEvent::Data { link, bytes } => { /* to the core */ }
 //!         LinkEvent::Closed { link, reason } => break,
+//!         _ => {}
 //!     }
 //! }
 //! # }
@@ -71,6 +72,7 @@ pub enum Role {
 
 /// Which of its addresses a peer may use and show to a neighbour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum CandidatePolicy {
     /// The host's own addresses, what STUN finds, and TURN relays. The default.
     #[default]
@@ -109,6 +111,7 @@ impl Default for LinkSettings {
 
 /// What a link tells its peer. Events of one link keep their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LinkEvent {
     /// To be brought to the other end.
     Signal {
@@ -158,6 +161,7 @@ impl LinkEvent {
 
 /// Why a link closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LinkCloseReason {
     /// This side wanted it: [`LinkHandle::close`], the handle dropped, or the event channel closed.
     #[error("closed by this side")]

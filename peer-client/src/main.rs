@@ -8,15 +8,11 @@ mod cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .with_ansi(tiercast_platform::stderr_has_colours())
-        .init();
+    tiercast_platform::start_log(tracing_subscriber::EnvFilter::from_default_env());
     match cli::Arguments::parse().run().await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tiercast_platform::say(format_args!("error: {error:#}"));
             ExitCode::from(2)
         }
     }

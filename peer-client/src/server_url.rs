@@ -7,13 +7,14 @@ use tokio_tungstenite::tungstenite::http::{Uri, uri::Authority};
 /// Where servers listen for peers.
 const PATH: &str = "/v1/ws";
 
-/// The address of a signaling server, `ws://HOST:PORT/v1/ws`. `http://`, a missing scheme and a missing path are
-/// mended when it is parsed.
+/// The address of a signaling server, `ws://HOST:PORT/v1/ws`. `http://`, a missing path and, before a host with its
+/// port, a missing scheme are mended when it is parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl(String);
 
 /// Why a text is no address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServerUrlError {
     /// Nothing can be connected to by it.
     #[error("{0}: write an address such as ws://127.0.0.1:8780/v1/ws")]
@@ -31,11 +32,16 @@ impl FromStr for ServerUrl {
 
     fn from_str(text: &str) -> Result<Self, ServerUrlError> {
         let malformed = |problem: String| Err(ServerUrlError::Malformed(problem));
-        let (scheme, rest) = text.split_once("://").unwrap_or(("ws", text));
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme), rest),
+            None => (None, text),
+        };
         match scheme {
-            "ws" | "http" => {}
-            "wss" | "https" => return Err(ServerUrlError::Tls(scheme.to_owned())),
-            other => return malformed(format!("`{other}://` is not how a signaling server is reached")),
+            Some("ws" | "http") | None => {}
+            Some(tls @ ("wss" | "https")) => return Err(ServerUrlError::Tls(tls.to_owned())),
+            Some(other) => {
+                return malformed(format!("`{other}://` is not how a signaling server is reached"));
+            }
         }
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if authority.is_empty() {
@@ -49,10 +55,13 @@ impl FromStr for ServerUrl {
         }
         // The colons within brackets are those of an IPv6 address.
         let port = authority.rsplit(']').next().and_then(|behind| behind.split_once(':'));
-        if let Some((_, port)) = port
-            && port.parse::<NonZeroU16>().is_err()
-        {
-            return malformed(format!("`{port}` is no port, which is a number from 1 to 65535"));
+        match port {
+            Some((_, port)) if port.parse::<NonZeroU16>().is_err() => {
+                return malformed(format!("`{port}` is no port, which is a number from 1 to 65535"));
+            }
+            // Nobody means port 80 by a single word.
+            None if scheme.is_none() => return malformed(format!("`{authority}` has no port")),
+            _ => {}
         }
         let path = if path.is_empty() || path == "/" { PATH } else { path };
         if let Err(error) = path.parse::<Uri>() {
@@ -86,7 +95,8 @@ mod tests {
             assert_eq!(text.parse(), Ok(ServerUrl("ws://h:1/v1/ws".to_owned())), "{text}");
         }
         let other = |text: &str| text.parse::<ServerUrl>().map(|url| url.to_string());
-        assert_eq!(other("h/other?x=1").as_deref(), Ok("ws://h/other?x=1"));
+        assert_eq!(other("h:1/other?x=1").as_deref(), Ok("ws://h:1/other?x=1"));
+        assert_eq!(other("http://h").as_deref(), Ok("ws://h/v1/ws"));
         assert_eq!(other("[::1]:8780").as_deref(), Ok("ws://[::1]:8780/v1/ws"));
     }
 
@@ -111,6 +121,14 @@ mod tests {
                 "{text}: {error}"
             );
             assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn regression_a_word_is_no_address() {
+        for text in ["nonsense", "foo/v1/ws", "::::", "[::1]"] {
+            let error = text.parse::<ServerUrl>().expect_err(text).to_string();
+            assert!(error.contains("write an address such as ws://127.0.0.1:8780/v1/ws"), "{text}: {error}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tiercast_codec::Code;
-use tiercast_platform::{Reconnect, STABLE};
+use tiercast_platform::Reconnect;
 use tokio::{net::TcpStream, sync::mpsc, time::Instant};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
@@ -17,7 +17,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::ServerUrl;
+use crate::server_url::ServerUrl;
 
 /// The WebSocket subprotocol of peers.
 const SUBPROTOCOL: &str = "tiercast.v1";
@@ -25,6 +25,8 @@ const SUBPROTOCOL: &str = "tiercast.v1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages that wait for the socket; the core keeps the rest.
 const OUTGOING_MESSAGES: usize = 16;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// What the session tells the peer's task.
 #[derive(Debug)]
@@ -51,23 +53,11 @@ struct Ended {
 }
 
 /// Keeps a connection to `url` for as long as somebody listens to `events`, or until the server forbids it.
-pub(crate) async fn run(url: String, events: mpsc::Sender<SessionEvent>) {
-    let url: ServerUrl = match url.parse() {
-        Ok(url) => url,
-        Err(error) => {
-            // Whoever does not listen any more needs no reason.
-            let _ = events.send(SessionEvent::Closed { reason: error.to_string(), retry_in: None }).await;
-            return;
-        }
-    };
+pub(crate) async fn run(url: ServerUrl, events: mpsc::Sender<SessionEvent>) {
     let mut reconnect = Reconnect::new();
     loop {
-        let started = Instant::now();
-        let ended = connect_and_carry(&url, &events).await;
-        if started.elapsed() >= STABLE {
-            reconnect.reset();
-        }
-        let retry_in = ended.may_retry.then(|| reconnect.next_delay());
+        let (ended, lasted) = connect_and_carry(&url, &events).await;
+        let retry_in = ended.may_retry.then(|| reconnect.next_delay(lasted));
         let closed = SessionEvent::Closed { reason: ended.reason, retry_in };
         if events.send(closed).await.is_err() {
             return;
@@ -82,26 +72,32 @@ pub(crate) async fn run(url: String, events: mpsc::Sender<SessionEvent>) {
     }
 }
 
-async fn connect_and_carry(url: &ServerUrl, events: &mpsc::Sender<SessionEvent>) -> Ended {
+/// Says why the connection ended, and how long it was there.
+async fn connect_and_carry(url: &ServerUrl, events: &mpsc::Sender<SessionEvent>) -> (Ended, Duration) {
     let socket = tokio::select! {
-        result = tokio::time::timeout(CONNECT_TIMEOUT, connect(url.as_str())) => match result {
-            Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => return connect_error(url, &error),
-            Err(_) => {
-                let limit_s = CONNECT_TIMEOUT.as_secs();
-                return Ended::retry(format!("{url} does not answer within {limit_s} s: {NO_SERVER}"));
-            }
-        },
-        () = events.closed() => return Ended::retry("closed".into()),
+        socket = connect_in_time(url) => socket,
+        () = events.closed() => Err(Ended::retry("closed".into())),
     };
-    let (outgoing, messages) = mpsc::channel(OUTGOING_MESSAGES);
-    if events.send(SessionEvent::Opened(outgoing)).await.is_err() {
-        return Ended::retry("closed".into());
+    match socket {
+        Ok(socket) => {
+            let since = Instant::now();
+            (carry(socket, events).await, since.elapsed())
+        }
+        Err(ended) => (ended, Duration::ZERO),
     }
-    carry(socket, events, messages).await
 }
 
-async fn connect(url: &str) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, Error> {
+async fn connect_in_time(url: &ServerUrl) -> Result<Socket, Ended> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, connect(url.as_str())).await {
+        Ok(socket) => socket.map_err(|error| connect_error(url, &error)),
+        Err(_) => {
+            let limit_s = CONNECT_TIMEOUT.as_secs();
+            Err(Ended::retry(format!("{url} does not answer within {limit_s} s: {NO_SERVER}")))
+        }
+    }
+}
+
+async fn connect(url: &str) -> Result<Socket, Error> {
     let mut request = url.into_client_request()?;
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
     let largest = tiercast_codec::limits::FRAME_PAYLOAD_BYTES_MAX + (64 << 10);
@@ -142,11 +138,11 @@ fn is_final(status: StatusCode) -> bool {
     status.is_client_error() && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
-async fn carry(
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    events: &mpsc::Sender<SessionEvent>,
-    mut messages: mpsc::Receiver<Outgoing>,
-) -> Ended {
+async fn carry(socket: Socket, events: &mpsc::Sender<SessionEvent>) -> Ended {
+    let (outgoing, mut messages) = mpsc::channel(OUTGOING_MESSAGES);
+    if events.send(SessionEvent::Opened(outgoing)).await.is_err() {
+        return Ended::retry("closed".into());
+    }
     let (mut sink, mut stream) = socket.split();
     let reading = async {
         loop {

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use crate::{Client, ClientError, ClientOptions, Notification, Since, Standing, SubscribeOptions};
+use crate::{Client, ClientError, ClientOptions, Notification, ServerUrl, Since, Standing, SubscribeOptions};
 
 mod checker;
 
@@ -19,8 +19,8 @@ pub use checker::{NUMBER_HEADER, SENT_HEADER};
 /// What a swarm does.
 #[derive(Debug, Clone)]
 pub struct SwarmOptions {
-    /// The server's `ws://HOST:PORT/v1/ws`.
-    pub url: String,
+    /// The server.
+    pub url: ServerUrl,
     /// The channel.
     pub channel: String,
     /// Where each peer starts.
@@ -59,6 +59,7 @@ struct Counts {
 
 /// What a swarm has seen so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SwarmReport {
     /// Peers that are there now.
     pub peers: usize,
@@ -108,7 +109,7 @@ impl Swarm {
     /// If the channel's name is none.
     pub async fn add(&mut self) -> Result<(), ClientError> {
         let started = Instant::now();
-        let client = Client::connect(&self.options.url, self.options.client.clone());
+        let client = Client::connect(self.options.url.clone(), self.options.client.clone());
         let standing = client.standing();
         let subscribe = SubscribeOptions { since: self.options.since, ..SubscribeOptions::default() };
         let mut subscription = client.subscribe(&self.options.channel, subscribe).await?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tiercast_codec::{IceServer, Signal};
+use tiercast_codec::{IceServer, Signal, limits::SIGNAL_DESCRIPTION_BYTES_MAX};
 use tiercast_peer_client::link::{
     CandidatePolicy, LinkCloseReason, LinkEvent, LinkHandle, LinkSettings, Links, MESSAGE_BYTES_MAX, Role,
     TrySendError,
@@ -199,6 +199,21 @@ async fn the_addresses_chosen_by_default_connect() {
     let (mut a, mut b) = pair_with(LinkSettings::default(), 64).await;
     a.send(numbered(1, 300)).await;
     assert_eq!(number(&b.data().await), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_negotiation_says_is_far_below_what_the_hub_forwards() {
+    let _alone = alone().await;
+    let mut a = End::open(LinkSettings::default(), Role::Offerer, 64);
+    let mut b = End::open(LinkSettings::default(), Role::Answerer, 64);
+    let offer = a.description().await;
+    b.link.signal(offer.clone());
+    for signal in [offer, b.description().await] {
+        let (Signal::Offer { sdp } | Signal::Answer { sdp }) = &signal else { panic!("{signal:?}") };
+        let candidates = sdp.matches("a=candidate").count();
+        println!("a description of {} bytes, {candidates} candidates in it", sdp.len());
+        assert!(sdp.len() < SIGNAL_DESCRIPTION_BYTES_MAX / 4, "{sdp}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

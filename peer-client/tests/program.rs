@@ -66,6 +66,68 @@ async fn an_address_that_cannot_be_one_is_not_blamed_on_the_server() -> Result<(
     Ok(())
 }
 
+/// Runs it with an output that nobody reads, and whatever it says to nobody.
+async fn run_unread(arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let (_, writer) = std::io::pipe()?;
+    let child = command(arguments).stdout(writer).stderr(Stdio::piped()).spawn()?;
+    let output = timeout(PATIENCE, child.wait_with_output()).await.context("it does not end")??;
+    Ok((output.status.code(), String::from_utf8(output.stderr)?))
+}
+
+#[tokio::test]
+async fn regression_output_that_nobody_reads_is_a_silent_end() -> Result<()> {
+    let (_socket, address) = closed_port()?;
+    let address = address.to_string();
+    let cases: [&[&str]; 5] = [
+        &["subscribe", &address, "builds", "--quiet"],
+        &["swarm", &address, "builds", "--peers", "1", "--json"],
+        &["--help"],
+        &["subscribe", "--help"],
+        &["--version"],
+    ];
+    for arguments in cases {
+        let (code, said) = run_unread(arguments).await?;
+        ensure!(code == Some(0) && said.is_empty(), "{arguments:?}: {code:?} {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_a_status_that_nobody_reads_is_no_mistake() -> Result<()> {
+    let (_socket, address) = closed_port()?;
+    let address = address.to_string();
+    for arguments in [["subscribe", &address, "builds"], ["swarm", &address, "builds"]] {
+        let (_, writer) = std::io::pipe()?;
+        let mut child = command(&arguments).stdout(writer.try_clone()?).stderr(writer).spawn()?;
+        let status = timeout(PATIENCE, child.wait()).await.context("it does not end")??;
+        ensure!(status.code() == Some(0), "{arguments:?}: {status}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_what_cannot_work_is_an_error_at_once() -> Result<()> {
+    let cases: [(&[&str], &str); 6] = [
+        (
+            &["subscribe", "foo", "builds"],
+            "`foo` has no port: write an address such as ws://127.0.0.1:8780/v1/ws",
+        ),
+        (&["subscribe", "::::", "builds"], "write an address such as ws://127.0.0.1:8780/v1/ws"),
+        (&["subscribe", "wss://h/v1/ws", "builds"], "speaks ws:// only"),
+        (&["swarm", "nonsense", "builds"], "`nonsense` has no port"),
+        (&["swarm", "h:1", "builds", "--peers", "0"], "invalid value '0' for '--peers <N>'"),
+        (
+            &["subscribe", "h:1", "builds", "--since", "yesterday"],
+            "write `now`, `earliest`, or the position of the last event that is there, such as 7331243921334-41",
+        ),
+    ];
+    for (arguments, words) in cases {
+        let (output, stderr) = run(arguments).await?;
+        ensure!(output.status.code() == Some(2) && stderr.contains(words), "{arguments:?}: {stderr}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_with_the_remedy() -> Result<()> {
     let (_socket, address) = closed_port()?;

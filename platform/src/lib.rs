@@ -1,13 +1,13 @@
 //! What lies between the sans-IO core and the machine: where the time comes from, how long to wait before trying
-//! again, what the process costs, and how its log looks. The server and the peer both use it, and know nothing else
+//! again, what the process costs, and how it prints and logs. The server and the peer both use it, and know nothing else
 //! of each other.
 
 mod clock;
+mod output;
 mod process;
 mod reconnect;
-mod terminal;
 
 pub use clock::Clock;
+pub use output::{end_progress, print_line, say, say_progress, start_log, stdout_unread};
 pub use process::{cpu_seconds, resident_bytes};
-pub use reconnect::{CEILING, FIRST_CEILING, Reconnect, STABLE};
-pub use terminal::stderr_has_colours;
+pub use reconnect::Reconnect;

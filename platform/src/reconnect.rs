@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use backoff::{SystemClock, backoff::Backoff, exponential::ExponentialBackoff};
 
-/// The longest that the first delay can be (protocol page, "Session").
-pub const FIRST_CEILING: Duration = Duration::from_millis(500);
+/// The longest that the first delay can be (protocol page, "Reconnecting").
+const FIRST_CEILING: Duration = Duration::from_millis(500);
 
-/// The longest that any delay can be (protocol page, "Session").
-pub const CEILING: Duration = Duration::from_secs(20);
+/// The longest that any delay can be (protocol page, "Reconnecting").
+const CEILING: Duration = Duration::from_secs(20);
 
-/// What has worked for this long starts again from the first ceiling when it fails (protocol page, "Session").
-pub const STABLE: Duration = Duration::from_secs(60);
+/// What has worked for this long starts again from the first ceiling when it fails. As long as the longest delay:
+/// whoever fails each time just after this comes back no more often than one who waits that long each time.
+const STABLE: Duration = CEILING;
 
 /// Gives the delays between attempts: each uniform between zero and a ceiling that doubles up to [`CEILING`].
 #[derive(Debug)]
@@ -37,14 +38,12 @@ impl Reconnect {
         Self { backoff }
     }
 
-    /// The time to wait before the next attempt.
-    pub fn next_delay(&mut self) -> Duration {
+    /// The time to wait before the next attempt. `lasted`: how long the one before has worked.
+    pub fn next_delay(&mut self, lasted: Duration) -> Duration {
+        if lasted >= STABLE {
+            self.backoff.reset();
+        }
         self.backoff.next_backoff().map_or(CEILING, |delay| delay.min(CEILING))
-    }
-
-    /// Starts again from the first ceiling. For callers whose last attempt held for [`STABLE`].
-    pub fn reset(&mut self) {
-        self.backoff.reset();
     }
 }
 
@@ -58,17 +57,21 @@ impl Default for Reconnect {
 mod tests {
     use super::*;
 
-    fn delays(count: usize) -> Vec<Duration> {
+    /// Rounding apart, no delay is longer than its ceiling.
+    const ROUNDING: Duration = Duration::from_millis(1);
+
+    /// The delays of one whose attempts work for so long each.
+    fn delays(count: usize, lasted: Duration) -> Vec<Duration> {
         let mut reconnect = Reconnect::new();
-        (0..count).map(|_| reconnect.next_delay()).collect()
+        (0..count).map(|_| reconnect.next_delay(lasted)).collect()
     }
 
     #[test]
     fn delays_stay_below_a_ceiling_that_doubles_up_to_the_cap() {
         for _ in 0..200 {
             let mut ceiling = FIRST_CEILING;
-            for delay in delays(12) {
-                assert!(delay <= ceiling + Duration::from_millis(1), "{delay:?} above {ceiling:?}");
+            for delay in delays(12, STABLE - ROUNDING) {
+                assert!(delay <= ceiling + ROUNDING, "{delay:?} above {ceiling:?}");
                 ceiling = (ceiling * 2).min(CEILING);
             }
         }
@@ -76,18 +79,19 @@ mod tests {
 
     #[test]
     fn jitter_reaches_from_near_zero_to_near_the_ceiling() {
-        let firsts: Vec<_> = (0..500).map(|_| Reconnect::new().next_delay()).collect();
+        let firsts: Vec<_> = (0..500).flat_map(|_| delays(1, Duration::ZERO)).collect();
         assert!(firsts.iter().any(|delay| *delay < FIRST_CEILING / 10));
         assert!(firsts.iter().any(|delay| *delay > FIRST_CEILING * 9 / 10));
     }
 
     #[test]
-    fn a_reset_starts_from_the_first_ceiling() {
-        let mut reconnect = Reconnect::new();
-        for _ in 0..20 {
-            reconnect.next_delay();
-        }
-        reconnect.reset();
-        assert!(reconnect.next_delay() <= FIRST_CEILING + Duration::from_millis(1));
+    fn regression_one_that_is_cut_every_half_minute_waits_no_longer_than_the_first_time() {
+        let longest = delays(200, Duration::from_secs(30)).into_iter().max();
+        assert!(longest <= Some(FIRST_CEILING + ROUNDING), "{longest:?}");
+    }
+
+    #[test]
+    fn one_that_is_cut_as_soon_as_it_may_comes_back_no_more_often_than_the_longest_delay_allows() {
+        assert!(delays(200, STABLE).into_iter().all(|delay| STABLE + delay >= CEILING));
     }
 }

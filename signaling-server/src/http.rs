@@ -23,17 +23,18 @@ pub(crate) use upgrade::Upgrades;
 use crate::{
     config::{ApiKeys, Config},
     driver::Handle,
-    metrics,
     source::amqp::AmqpStats,
 };
-pub(crate) use error::ApiError;
+use error::ApiError;
+pub(crate) use topology::Pages;
 
 /// What the handlers need.
 pub(crate) struct App {
     pub(crate) handle: Handle,
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     pub(crate) api_keys: ApiKeys,
     pub(crate) amqp: Option<Arc<AmqpStats>>,
+    pub(crate) topologies: Pages,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
         .route("/v1/ws", get(upgrade::upgrade))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(status::metrics))
         .route("/v1/publish/{channel}", post(publish::publish).layer(DefaultBodyLimit::max(publish_bytes)))
         .route("/v1/channels", get(status::channels))
         .route("/v1/topology/{channel}", get(topology::topology))

@@ -5,8 +5,7 @@
 //! requests send it inputs through a bounded queue, and it hands messages to the sessions that can take some.
 //!
 //! ```
-//! use tiercast_codec::Message;
-//! use tiercast_signaling_server::{Config, Server};
+//! use tiercast_signaling_server::{Config, Message, Server};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,6 +20,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! All types that an application can meet are exported here or in the module that they belong to.
 
 pub mod config;
 mod counters;
@@ -34,8 +35,21 @@ mod session;
 pub mod source;
 mod state;
 
-pub use config::{ApiKey, Config, ConfigErrors, KeySource, Layers, Limits, SourceKind};
+pub use axum::Router;
+pub use bytes::Bytes;
+pub use config::{
+    ApiKey, ApiKeyError, Config, ConfigError, ConfigErrors, KeySource, Layers, Limits, SigningKeyError,
+    SourceKind,
+};
 pub use driver::{ChannelSnapshot, Handle, PublishError, Snapshot, Stopped};
 pub use server::{Server, StartError, Task};
 pub use source::embedded::EmbeddedPublisher;
 pub use state::StateError;
+pub use tiercast_codec::{
+    BEFORE_FIRST, ChannelName, ChannelNameError, Epoch, Event, HeaderValue, IceServer, LinkId, Message,
+    NodeKind, Offset, Pattern, PatternError, PeerId, Position, PublicKey, Relay,
+};
+pub use tiercast_mesh::{
+    BatchLimits, LogLimits, SourceUpdate, Time,
+    hub::{ChannelStats, CommandError, HubConfig, HubStats, Place, SourceState, Tier1, TreeNode},
+};

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use tiercast_platform::{print_line, say, start_log};
 use tiercast_signaling_server::Server;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,7 +18,7 @@ const WRONG_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
     start().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        say(format_args!("error: {error:#}"));
         ExitCode::from(WRONG_CONFIG)
     })
 }
@@ -30,19 +31,15 @@ fn start() -> anyhow::Result<ExitCode> {
     let configuration = match cli.configuration(variables) {
         Ok(configuration) => configuration,
         Err(errors) => {
-            eprintln!("{errors}");
+            say(errors);
             return Ok(ExitCode::from(WRONG_CONFIG));
         }
     };
     if cli.check_config {
-        println!("ok: {}", configuration.config.summary());
+        print_line(format_args!("ok: {}", configuration.config.summary()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(tiercast_platform::stderr_has_colours())
-        .with_env_filter(EnvFilter::new(&configuration.config.log))
-        .init();
+    start_log(EnvFilter::new(&configuration.config.log));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(configuration))
 }
@@ -53,15 +50,15 @@ async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::
     let nobody_may_publish = channel.is_some() && config.api_keys.is_empty();
     let mut server = Server::start(config).await?;
     if let (Some(key), Some(channel)) = (generated_key, channel) {
-        eprintln!("No api_keys are set. For this run:");
-        eprintln!(
+        say("No api_keys are set. For this run:");
+        say(format_args!(
             "  curl -H 'Authorization: Bearer {}' -d hello http://{}/v1/publish/{channel}",
             key.secret(),
             server.addr()
-        );
+        ));
     }
     if nobody_may_publish {
-        eprintln!("Nobody may publish: set api_keys, or TIERCAST_API_KEYS.");
+        say("Nobody may publish: set api_keys, or TIERCAST_API_KEYS.");
     }
     let failed = tokio::select! {
         _ = terminate.recv() => false,

@@ -1,8 +1,7 @@
-//! `GET /metrics`: the hub's counters, the sources', the process's and every limit, in OpenMetrics text.
+//! The hub's counters, the sources', the process's and every limit, in OpenMetrics text.
 
 use std::{fmt, sync::Arc};
 
-use axum::{extract::State, http::header};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, NoLabelSet, text},
@@ -13,28 +12,16 @@ use tiercast_mesh::hub::SourceState;
 
 use crate::{
     config::{Config, Number, numbers},
-    driver::{ChannelSnapshot, Snapshot},
-    http::{ApiError, App},
+    driver::{ChannelSnapshot, Handle, Snapshot},
     source::amqp::AmqpStats,
 };
 
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-pub(crate) async fn metrics(
-    State(app): State<Arc<App>>,
-) -> Result<([(header::HeaderName, &'static str); 1], String), ApiError> {
-    let scrape = Scrape { snapshot: app.handle.snapshot().await?, app };
-    let mut registry = Registry::with_prefix("tiercast");
-    registry.register_collector(Box::new(scrape));
-    let mut text = String::new();
-    text::encode(&mut text, &registry).expect("writing to a string does not fail");
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
-}
-
 /// Everything that one scrape shows.
-struct Scrape {
-    snapshot: Snapshot,
-    app: Arc<App>,
+pub(crate) struct Scrape {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) handle: Handle,
+    pub(crate) amqp: Option<Arc<AmqpStats>>,
+    pub(crate) config: Arc<Config>,
 }
 
 impl fmt::Debug for Scrape {
@@ -48,19 +35,28 @@ impl Collector for Scrape {
         let mut page = Page(encoder);
         self.encode_sessions(&mut page)?;
         encode_channels(&mut page, &self.snapshot.channels)?;
-        if let Some(stats) = &self.app.amqp {
+        if let Some(stats) = &self.amqp {
             encode_amqp(&mut page, stats)?;
         }
         encode_process(&mut page, &self.snapshot)?;
-        encode_limits(&mut page, &self.app.config)
+        encode_limits(&mut page, &self.config)
     }
 }
 
 impl Scrape {
+    /// The page that is answered.
+    pub(crate) fn into_text(self) -> String {
+        let mut registry = Registry::with_prefix("tiercast");
+        registry.register_collector(Box::new(self));
+        let mut text = String::new();
+        text::encode(&mut text, &registry).expect("writing to a string does not fail");
+        text
+    }
+
     fn encode_sessions(&self, page: &mut Page<'_>) -> fmt::Result {
         let Snapshot { sessions, hub, channels, .. } = &self.snapshot;
         let unfit: u64 = channels.iter().map(|channel| channel.stats.unfit).sum();
-        let counters = self.app.handle.counters();
+        let counters = self.handle.counters();
         let malformed = hub.malformed + counters.violations().value();
         page.gauge("sessions", "Open sessions", *sessions as i64)?;
         page.counter("sessions_opened", "Sessions opened", None, hub.sessions_opened)?;
@@ -101,7 +97,7 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         ("gaps", "Gaps that subscribers were told of", None, |channel| channel.stats.gaps),
         ("links", "Links between peers that were asked for", None, |channel| channel.stats.links),
         ("links_lost", "Links that were given up or broke", None, |channel| channel.stats.links_lost),
-        ("accusations", "Links closed by a peer for a bad signature or malformed data", None, |channel| {
+        ("accusations", "Links closed by the child for a bad signature or malformed data", None, |channel| {
             channel.stats.accusations
         }),
         ("suspensions", "Relays that were taken out of service after an accusation", None, |channel| {
@@ -110,9 +106,12 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         ("signals", "Signals passed on from one end of a link to the other", None, |channel| {
             channel.stats.signals
         }),
-        ("signals_dropped", "Signals that were not passed on: too many for one link", None, |channel| {
-            channel.stats.signals_dropped
-        }),
+        (
+            "signals_dropped",
+            "Signals that were not passed on: too large, too many for one link, or not being read",
+            None,
+            |channel| channel.stats.signals_dropped,
+        ),
         ("orphans_fed", "Times that a peer had to be fed by the server again", None, |channel| {
             channel.stats.orphans
         }),
@@ -141,7 +140,11 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
             ([("channel", channel.name.to_string()), ("tier", tier.to_string())], count as i64)
         })
     });
-    page.gauges("channel_peers", "Subscribers by tier; tier 0 have no place in the tree", peers)
+    page.gauges(
+        "channel_peers",
+        "Subscribers by tier; tier 0 have no place in the tree, 64 are all from there on",
+        peers,
+    )
 }
 
 fn encode_amqp(page: &mut Page<'_>, stats: &AmqpStats) -> fmt::Result {

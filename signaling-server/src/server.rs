@@ -21,7 +21,7 @@ use crate::{
     EmbeddedPublisher, PublishError,
     config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
     driver::{Command, Driver, Handle},
-    http::{self, App},
+    http::{self, App, Pages},
     listener::Connections,
     source::{Source, amqp::AmqpSource, embedded},
     state::{StateError, next_epoch},
@@ -44,6 +44,7 @@ pub struct Server {
 
 /// A part of the server. The parts run until they are told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Task {
     /// The driver of the hub.
     Driver,
@@ -55,6 +56,7 @@ pub enum Task {
 
 /// Why the server did not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The configuration is not valid.
     #[error(transparent)]
@@ -118,8 +120,9 @@ impl Server {
             handle: handle.clone(),
             api_keys: ApiKeys::new(&config.api_keys),
             amqp: amqp_stats,
+            topologies: Pages::default(),
             stopping: stops.clone(),
-            config,
+            config: Arc::new(config),
         });
         let router = http::router(app, routes(&handle));
         let connections =

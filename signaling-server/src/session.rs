@@ -166,7 +166,7 @@ fn refuse(reason: String) -> End {
     End::Refused(Closing { code: Code::MALFORMED, reason })
 }
 
-/// Ends the connection in the way that its end asks for.
+/// Ends the connection in the way that its end asks for. `limit`: for the closing handshake as a whole.
 async fn conclude<T>(mut socket: Socket<T>, session: SessionId, end: End, handle: &Handle, limit: Duration)
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -174,9 +174,7 @@ where
     let closing = match end {
         End::Departed => {
             debug!(%session, "session departed");
-            // Answers the peer's close, if it sent one.
-            let _ = timeout(limit, socket.close(None)).await;
-            return;
+            None
         }
         End::Unwritable(error) => {
             info!(%session, %error, "session lost");
@@ -187,23 +185,38 @@ where
         }
         End::Refused(closing) => {
             handle.counters().violations().add();
-            closing
+            Some(closing)
         }
-        End::ClosedByHub(closing) => closing,
+        End::ClosedByHub(closing) => Some(closing),
     };
-    info!(%session, code = %closing.code, reason = closing.reason, "closing session");
-    let frame = CloseFrame { code: closing.code.0.into(), reason: cut(&closing.reason).into() };
-    // Whatever goes wrong now, the connection is dropped.
-    let _ = timeout(limit, async {
-        socket.close(Some(frame)).await?;
-        linger(socket.get_mut()).await
-    })
-    .await;
+    if let Some(Closing { code, reason }) = &closing {
+        info!(%session, %code, reason, "closing session");
+    }
+    if timeout(limit, shake_hands(&mut socket, closing)).await.is_err() {
+        debug!(%session, "cut off: the peer did not finish the closing handshake in time");
+    }
 }
 
-/// Waits for the peer to close. A socket that is closed with unread bytes is reset, and a reset can overtake
-/// the close frame.
-async fn linger<T>(io: &mut StallGuard<T>) -> Result<(), WsError>
+/// The closing handshake (RFC 6455, 7.1): says Close, unless it is the peer who closes; waits for the peer's, which is
+/// answered if it came first; and ends the connection, which is the server's part.
+async fn shake_hands<T>(socket: &mut Socket<T>, closing: Option<Closing>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Some(Closing { code, reason }) = closing {
+        let frame = CloseFrame { code: code.0.into(), reason: cut(&reason).into() };
+        // Refused if the peer's close has come meanwhile; that one is answered below.
+        let _ = socket.close(Some(frame)).await;
+    }
+    // Writes the answer, too. Ends once both have said Close, or the peer says what is not WebSocket.
+    while let Some(Ok(_)) = socket.next().await {}
+    // Whatever goes wrong now, the connection is dropped.
+    let _ = linger(socket.get_mut()).await;
+}
+
+/// Ends our side and waits for the peer to end its own. A connection that is dropped with unread bytes is reset, and a
+/// reset can overtake the close frame.
+async fn linger<T>(io: &mut StallGuard<T>) -> std::io::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {

@@ -28,7 +28,7 @@ impl Listener {
 
     /// Connects and subscribes.
     pub async fn start_at(url: &str, channel: &str, options: ClientOptions, since: Since) -> Result<Self> {
-        let client = Client::connect(url, options);
+        let client = Client::connect(url.parse()?, options);
         let subscribe = SubscribeOptions { since, ..SubscribeOptions::default() };
         let mut subscription = client.subscribe(channel, subscribe).await?;
         let got = Arc::new(Mutex::new(Vec::new()));

@@ -376,9 +376,7 @@ async fn a_message_that_matches_several_patterns_is_delivered_once() -> Result<(
         publisher.publish(&numbered(0..3)).await?;
         let got = match mode {
             Mode::Stream => ids(&fed.events(3).await?),
-            Mode::Queue => {
-                fed.messages(3).await?.into_iter().filter_map(|message| message.message_id).collect()
-            }
+            _ => fed.messages(3).await?.into_iter().filter_map(|message| message.message_id).collect(),
         };
         assert_eq!(got, ["0", "1", "2"]);
         fed.stop().await?;

@@ -245,7 +245,7 @@ async fn a_source_says_where_its_channel_ends() -> Result<()> {
         publisher.publish(&numbered(0..10)).await?;
         match mode {
             Mode::Stream => drop(fed.events(10).await?),
-            Mode::Queue => drop(fed.messages(10).await?),
+            _ => drop(fed.messages(10).await?),
         }
         for claimed in [9, 5_000] {
             let end = fed.find_end(scene.channel.name.clone(), Position::new(epoch, claimed)).await?;

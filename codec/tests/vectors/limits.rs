@@ -9,7 +9,7 @@ use tiercast_codec::{
 use crate::{
     files,
     json::{bytes_from_json, bytes_to_json},
-    key, public_key,
+    key, public_key, ranges,
     raw::{self, CHANNEL, RawFrame, map, text},
 };
 
@@ -58,7 +58,7 @@ fn built() -> Vec<Value> {
     let stored = RawFrame::stored(1, largest.clone());
     let inflated = RawFrame::deflated(1, FRAME_INFLATED_BYTES_MAX, raw::zlib(&largest));
     let deep = ping_with([vec![0x91; 5], vec![0x90]].concat());
-    vec![
+    let limits = vec![
         frame("most_events", &most, FRAME_EVENTS_MAX, 0),
         frame("largest_payload", &stored, 1, body_bytes),
         frame("compressed_largest_inflated_payload", &inflated, 1, body_bytes),
@@ -67,10 +67,11 @@ fn built() -> Vec<Value> {
         case("to_peer", "to_peer_message_largest", &largest_ping()),
         case("link", "link_message_largest", &largest_ping()),
         case("to_hub", "unknown_field_nested_7_deep", &deep),
-    ]
+    ];
+    [limits, ranges::edges()].concat()
 }
 
-fn case(kind: &str, name: &str, bytes: &[u8]) -> Value {
+pub fn case(kind: &str, name: &str, bytes: &[u8]) -> Value {
     json!({ "name": name, "kind": kind, "bytes": bytes_to_json(bytes) })
 }
 

@@ -13,6 +13,7 @@ mod limits;
 mod malformed;
 mod malformed_messages;
 mod messages;
+mod ranges;
 mod raw;
 mod signatures;
 mod texts;

@@ -1,17 +1,18 @@
 //! Control and link messages that must be refused, for `malformed.json`.
 
 use serde_json::Value;
-use tiercast_codec::limits::CONTROL_BYTES_MAX;
+use tiercast_codec::{NUMBER_MAX, limits::CONTROL_BYTES_MAX};
 
 use crate::{
     malformed::case,
-    raw::{map, text},
+    ranges,
+    raw::{map, text, wide},
 };
 
 type Fields<'a> = [(&'a str, Vec<u8>)];
 
 pub fn built() -> Vec<Value> {
-    [envelopes(), values(), families()].concat()
+    [envelopes(), unknown_types(), values(), families(), ranges::outside()].concat()
 }
 
 fn bad(family: &str, name: &str, bytes: &[u8]) -> Value {
@@ -26,7 +27,6 @@ fn ping(more: &Fields<'_>) -> Vec<u8> {
 fn envelopes() -> Vec<Value> {
     let good = ping(&[]);
     let typed = |kind: Vec<u8>| map(&[("type", kind), ("time_us", vec![1])]);
-    let known = |kind: &str| typed(text(kind));
     let too_large = [vec![0xdf], vec![0; CONTROL_BYTES_MAX]].concat();
     vec![
         bad("to_hub", "message_nothing", &[]),
@@ -55,22 +55,53 @@ fn envelopes() -> Vec<Value> {
         case("to_hub", "message_one_byte_too_large", &too_large, "too_large"),
         case("to_peer", "message_one_byte_too_large_to_peer", &too_large, "too_large"),
         case("link", "message_one_byte_too_large_on_a_link", &too_large, "too_large"),
-        case("to_hub", "type_unknown", &known("dance"), "unknown_message"),
-        case("to_hub", "type_empty", &known(""), "unknown_message"),
-        case("to_hub", "type_capital", &known("Ping"), "unknown_message"),
-        case("to_hub", "type_of_the_other_direction", &known("welcome"), "unknown_message"),
-        case("to_hub", "type_of_links", &known("join"), "unknown_message"),
-        case("to_peer", "type_unknown_to_peer", &known("dance"), "unknown_message"),
-        case("to_peer", "type_hello_to_peer", &known("hello"), "unknown_message"),
-        case("link", "type_unknown_on_a_link", &known("dance"), "unknown_message"),
-        case("link", "type_subscribe_on_a_link", &known("subscribe"), "unknown_message"),
-        case(
-            "to_hub",
-            "type_unknown_with_id",
-            &map(&[("type", text("dance")), ("id", vec![9])]),
-            "unknown_message",
-        ),
     ]
+}
+
+/// Types that nobody knows. Nobody closes for them, whatever else is in the message, and the answer has the `id` of
+/// the message if that is one.
+fn unknown_types() -> Vec<Value> {
+    let named = |kind: &str| map(&[("type", text(kind)), ("time_us", vec![1])]);
+    let with_id = |id: Vec<u8>| map(&[("type", text("dance")), ("id", id)]);
+    let unknown = |family: &str, name: &str, bytes: &[u8], id: Option<u64>| {
+        let mut case = case(family, name, bytes, "unknown_message");
+        case["id"] = id.into();
+        case
+    };
+    let half = [vec![0xcb], 0.5f64.to_be_bytes().to_vec()].concat();
+    let without_id = [
+        ("to_hub", "type_unknown", named("dance")),
+        ("to_hub", "type_empty", named("")),
+        ("to_hub", "type_capital", named("Ping")),
+        ("to_hub", "type_of_the_other_direction", named("welcome")),
+        ("to_hub", "type_of_links", named("join")),
+        ("to_peer", "type_unknown_to_peer", named("dance")),
+        ("to_peer", "type_hello_to_peer", named("hello")),
+        ("link", "type_unknown_on_a_link", named("dance")),
+        ("link", "type_subscribe_on_a_link", named("subscribe")),
+        ("to_hub", "type_unknown_id_nil", with_id(vec![0xc0])),
+        ("to_hub", "type_unknown_id_text", with_id(text("nine"))),
+        ("to_hub", "type_unknown_id_bytes", with_id(vec![0xc4, 1, 9])),
+        ("to_hub", "type_unknown_id_bool", with_id(vec![0xc3])),
+        ("to_hub", "type_unknown_id_negative", with_id(vec![0xff])),
+        ("to_hub", "type_unknown_id_fraction", with_id(half)),
+        ("to_hub", "type_unknown_id_list", with_id(vec![0x92, 9, 0x91, 9])),
+        ("to_hub", "type_unknown_id_map", with_id(map(&[("id", vec![9])]))),
+        ("to_hub", "type_unknown_id_extension", with_id(vec![0xd4, 1, 9])),
+        ("to_peer", "type_unknown_id_extension_to_peer", with_id(vec![0xd4, 1, 9])),
+        ("to_hub", "type_unknown_id_2_53", with_id(wide(NUMBER_MAX + 1))),
+        ("to_hub", "type_unknown_id_largest_64_bits", with_id(wide(u64::MAX))),
+        ("to_peer", "type_unknown_id_text_to_peer", with_id(text("nine"))),
+        ("link", "type_unknown_id_list_on_a_link", with_id(vec![0x91, 9])),
+    ];
+    let with_id = [
+        ("to_hub", "type_unknown_with_id", with_id(vec![9]), 9),
+        ("to_hub", "type_unknown_with_largest_id", with_id(wide(NUMBER_MAX)), NUMBER_MAX),
+        ("to_peer", "type_unknown_with_id_to_peer", with_id(vec![0]), 0),
+    ];
+    let without_id = without_id.map(|(family, name, bytes)| unknown(family, name, &bytes, None));
+    let with_id = with_id.map(|(family, name, bytes, id)| unknown(family, name, &bytes, Some(id)));
+    without_id.into_iter().chain(with_id).collect()
 }
 
 /// One field missing or wrong.
@@ -80,6 +111,10 @@ fn values() -> Vec<Value> {
     };
     let subscribe = |channel: Vec<u8>, more: &Fields<'_>| {
         let known = [("type", text("subscribe")), ("id", vec![2]), ("channel", channel)];
+        map(&[&known, more, &[("window_bytes", vec![1])]].concat())
+    };
+    let window = |more: &Fields<'_>| {
+        let known = [("type", text("subscribe")), ("id", vec![2]), ("channel", text("builds"))];
         map(&[&known, more].concat())
     };
     let since = |value: Vec<u8>| subscribe(text("builds"), &[("since", value)]);
@@ -114,6 +149,15 @@ fn values() -> Vec<Value> {
         ("since_word", since(text("latest"))),
         ("since_not_canonical", since(text("01-5"))),
         ("since_beyond_range", since(text("1-9007199254740992"))),
+        ("window_missing", window(&[])),
+        ("window_nil", window(&[("window_bytes", vec![0xc0])])),
+        ("window_0", window(&[("window_bytes", vec![0])])),
+        ("window_negative", window(&[("window_bytes", vec![0xff])])),
+        ("window_beyond_32_bits", window(&[("window_bytes", vec![0xcf, 0, 0, 0, 1, 0, 0, 0, 0])])),
+        ("at_without_channel", {
+            let position = map(&[("epoch", vec![1]), ("offset", vec![5])]);
+            map(&[("type", text("at")), ("position", position)])
+        }),
         ("relay_bool", subscribe(good(), &[("relay", vec![0xc3])])),
         ("relay_without_children_max", subscribe(good(), &[("relay", map(&[("node", text("native"))]))])),
         ("relay_unknown_node", relay(text("toaster"), vec![4])),
@@ -143,10 +187,13 @@ fn families() -> Vec<Value> {
     let above = vec![0xcf, 0, 0x20, 0, 0, 0, 0, 0, 0];
     let lowest = vec![0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0];
     let good = || position(vec![1], vec![5]);
-    let join = |token: Vec<u8>, channel: Vec<u8>| {
-        map(&[("type", text("join")), ("token", token), ("channel", channel), ("position", good())])
-    };
     let bytes = |length: u8| [vec![0xc4, length], vec![0xf0; length.into()]].concat();
+    let join = |token: Vec<u8>, channel: Vec<u8>| {
+        let known = [("type", text("join")), ("token", token), ("channel", channel), ("position", good())];
+        map(&[&known[..], &[("window_bytes", vec![1])]].concat())
+    };
+    let join_without_window =
+        [("type", text("join")), ("token", bytes(16)), ("channel", vec![1]), ("position", good())];
     let positions = [
         ("position_without_offset", at(map(&[("epoch", vec![1])]))),
         ("position_nil", at(vec![0xc0])),
@@ -163,6 +210,7 @@ fn families() -> Vec<Value> {
         ("token_integer", join(vec![5], vec![1])),
         ("channel_id_beyond_32_bits", join(bytes(16), vec![0xcf, 0, 0, 0, 1, 0, 0, 0, 0])),
         ("channel_id_name", join(bytes(16), text("builds"))),
+        ("window_missing_on_a_link", map(&join_without_window)),
         ("bye_without_code", map(&[("type", text("bye"))])),
     ]
     .map(|(name, bytes)| bad("link", name, &bytes));

@@ -1,13 +1,13 @@
 //! `messages.json`: every message of every family, with and without what is optional.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tiercast_codec::{
-    Assign, At, BEFORE_FIRST, Bye, ChannelName, Code, ErrorMessage, Expect, Fed, Feed, FixedBytes, Gap,
-    GapReason, Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, Lost, NUMBER_MAX, NodeKind, PeerId,
-    Ping, Place, Pong, Position, Relay, Report, SessionId, Signal, SignalMessage, Since, Subscribe,
+    Assign, At, BEFORE_FIRST, Bye, ChannelAt, ChannelName, Code, ErrorMessage, Expect, Fed, Feed, FixedBytes,
+    Gap, GapReason, Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, Lost, NUMBER_MAX, NodeKind,
+    PeerId, Ping, Place, Pong, Position, Relay, Report, SessionId, Signal, SignalMessage, Since, Subscribe,
     Subscribed, ToHub, ToPeer, Unsubscribe, Unsubscribed, Welcome, WireMessage,
 };
 
@@ -59,7 +59,7 @@ fn every_type_of_message_has_a_vector() {
     }
 }
 
-fn built() -> Vec<Value> {
+pub fn built() -> Vec<Value> {
     [to_hub(), to_peer(), link(), unusual()].concat()
 }
 
@@ -81,6 +81,11 @@ fn position() -> Position {
     Position::new(1_790_000_000_000, 41)
 }
 
+/// What a peer that keeps 8 MiB asks for.
+fn window() -> NonZeroU32 {
+    NonZeroU32::new(256 << 10).unwrap()
+}
+
 fn token() -> FixedBytes<16> {
     FixedBytes(std::array::from_fn(|i| 0xf0 | i as u8))
 }
@@ -93,25 +98,31 @@ fn candidate() -> Signal {
 }
 
 fn to_hub() -> Vec<Value> {
-    let subscribe = |since, relay| ToHub::Subscribe(Subscribe { id: 2, channel: channel(), since, relay });
+    let subscribe = |since, window_bytes, relay| {
+        ToHub::Subscribe(Subscribe { id: 2, channel: channel(), since, window_bytes, relay })
+    };
     let since = Since::Position(position());
     let earliest = Since::Position(Position::new(0, BEFORE_FIRST));
     let browser = Relay { node: NodeKind::Browser, children_max: 4 };
     let native = Relay { node: NodeKind::Native, children_max: u16::MAX };
     let leaf = Relay { node: NodeKind::Browser, children_max: 0 };
     let signal = |signal| ToHub::Signal(SignalMessage { link: LinkId(7), signal });
-    let feed = |link, code| ToHub::Feed(Feed { channel: channel(), position: position(), link, code });
+    let feed = |link, code| {
+        let (channel, position, window_bytes) = (channel(), position(), window());
+        ToHub::Feed(Feed { channel, position, window_bytes, link, code })
+    };
     [
         ("hello", ToHub::Hello(Hello { id: 1, protocol: 1, client: "tiercast-peer/0.1.0".into() })),
         ("hello_without_client_name", ToHub::Hello(Hello { id: NUMBER_MAX, protocol: 1, client: "".into() })),
-        ("subscribe_now", subscribe(Since::Now, None)),
-        ("subscribe_earliest_as_browser", subscribe(Since::Earliest, Some(browser))),
-        ("subscribe_since_position_as_native", subscribe(since, Some(native))),
-        ("subscribe_since_before_first_as_leaf", subscribe(earliest, Some(leaf))),
+        ("subscribe_now", subscribe(Since::Now, window(), None)),
+        ("subscribe_earliest_as_browser", subscribe(Since::Earliest, window(), Some(browser))),
+        ("subscribe_since_position_as_native", subscribe(since, NonZeroU32::MAX, Some(native))),
+        ("subscribe_since_before_first_as_leaf", subscribe(earliest, NonZeroU32::MIN, Some(leaf))),
         ("unsubscribe", ToHub::Unsubscribe(Unsubscribe { id: 3, channel: channel() })),
         ("feed_without_link", feed(None, Code::LAGGING)),
         ("feed_with_link", feed(Some(LinkId(7)), Code::BAD_SIGNATURE)),
         ("fed", ToHub::Fed(Fed { channel: channel(), link: LinkId(7) })),
+        ("at", ToHub::At(ChannelAt { channel: channel(), position: position() })),
         ("signal_offer", signal(Signal::Offer { sdp: "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n".into() })),
         ("signal_answer", signal(Signal::Answer { sdp: "v=0\r\n".into() })),
         ("signal_candidate", signal(candidate())),
@@ -212,10 +223,12 @@ fn to_peer() -> Vec<Value> {
 fn link() -> Vec<Value> {
     let nothing_yet = Position::new(1_790_000_000_000, BEFORE_FIRST);
     let largest = Position::new(NUMBER_MAX, NUMBER_MAX as i64);
-    let channel = channel().id();
+    let join = |position, window_bytes| {
+        LinkMessage::Join(Join { token: token(), channel: channel().id(), position, window_bytes })
+    };
     [
-        ("join", LinkMessage::Join(Join { token: token(), channel, position: position() })),
-        ("join_with_nothing_yet", LinkMessage::Join(Join { token: token(), channel, position: nothing_yet })),
+        ("join", join(position(), window())),
+        ("join_with_nothing_yet", join(nothing_yet, NonZeroU32::MAX)),
         ("joined", LinkMessage::Joined(Joined { position: position() })),
         ("at", LinkMessage::At(At { position: position() })),
         ("at_largest_position", LinkMessage::At(At { position: largest })),
@@ -232,16 +245,16 @@ fn unusual() -> Vec<Value> {
     let (time, nil) = (|| vec![0x05], || vec![0xc0]);
     let nested = map(&[("deeper", vec![0x93, 0x01, 0xc4, 0x01, 0xff, 0x80])]);
     let position = map(&[("hint", text("?")), ("offset", vec![0xff]), ("epoch", vec![0x01])]);
-    let wide_position = map(&[
-        ("epoch", [vec![0xcf], 1u64.to_be_bytes().to_vec()].concat()),
-        ("offset", [vec![0xd3], 41u64.to_be_bytes().to_vec()].concat()),
-    ]);
+    let wide = |value: u64| [vec![0xcf], value.to_be_bytes().to_vec()].concat();
+    let wide_position =
+        map(&[("epoch", wide(1)), ("offset", [vec![0xd3], 41u64.to_be_bytes().to_vec()].concat())]);
     let subscribe = |more: &[(&str, Vec<u8>)]| {
         let known = [("type", text("subscribe")), ("id", vec![2]), ("channel", text("builds"))];
-        map(&[&known, more].concat())
+        map(&[&known, more, &[("window_bytes", wide(1 << 20))]].concat())
     };
     let feed = [("type", text("feed")), ("link", nil()), ("code", vec![0xcd, 0x0b, 0xb9])];
     let feed = [&feed[..], &[("channel", text("builds")), ("position", wide_position)]].concat();
+    let feed = [&feed[..], &[("window_bytes", wide(1))]].concat();
     let error = [("type", text("error")), ("id", nil()), ("code", vec![0]), ("reason", text(""))];
     let error = [&error[..], &[("retry_after_ms", nil())]].concat();
     let map16 =
@@ -252,6 +265,11 @@ fn unusual() -> Vec<Value> {
             "to_hub",
             "unknown_fields",
             &map(&[("new", nested), ("type", text("ping")), ("time_us", time()), ("newer", nil())]),
+        ),
+        taken::<ToHub>(
+            "to_hub",
+            "unknown_field_of_an_extension_type",
+            &map(&[("type", text("ping")), ("time_us", time()), ("new", vec![0xd4, 0x01, 0x09])]),
         ),
         taken::<ToHub>("to_hub", "type_comes_last", &map(&[("time_us", time()), ("type", text("ping"))])),
         taken::<ToHub>("to_hub", "map16", &map16),

@@ -119,6 +119,11 @@ pub fn text(text: &str) -> Vec<u8> {
     [head, text.as_bytes().to_vec()].concat()
 }
 
+/// A msgpack integer of 64 bits without a sign.
+pub fn wide(number: u64) -> Vec<u8> {
+    [vec![0xcf], number.to_be_bytes().to_vec()].concat()
+}
+
 /// The fields of an event at `offset` beyond the frame's `after`, each encoded.
 pub fn fields(offset: u8) -> [Vec<u8>; 8] {
     let nil = || vec![0xc0];

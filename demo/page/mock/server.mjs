@@ -75,13 +75,13 @@ function post(path, body) {
   switch (path) {
     case "/demo/peers": {
       const { add = 0, remove = 0 } = body;
-      const natives = world.natives().length;
-      if (natives + add > NATIVE_MAX) {
-        return refuse(409, `the demo runs at most ${NATIVE_MAX} native peers`, "remove some first");
-      }
-      world.addNatives(add);
-      world.removeNatives(remove);
-      return [200, { native_peers: world.natives().length }];
+      const room = NATIVE_MAX - world.natives().length;
+      if (add > 0 && room === 0) return refuse(409, `the demo runs at most ${NATIVE_MAX} native peers`, "remove some first");
+      const added = Math.min(add, room);
+      world.addNatives(added);
+      const removed = Math.min(remove, world.natives().length);
+      world.removeNatives(removed);
+      return [200, { added, removed, native_peers: world.natives().length }];
     }
     case "/demo/kill": {
       const killed = world.kill();

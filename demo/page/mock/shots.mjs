@@ -7,21 +7,21 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { root } from "../scripts/bundle.mjs";
 
-const DESKTOP = { width: 1440, height: 900 };
+const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844 };
-const SMALL = { width: 360, height: 740 };
+const SMALL = { width: 320, height: 568 };
 
 const STATES = {
-  12: { args: ["--peers", "12", "--browsers", "2"] },
-  40: { args: ["--peers", "40", "--browsers", "5"] },
-  200: { args: ["--peers", "200", "--browsers", "12", "--rate", "200"] },
+  20: { args: ["--peers", "20", "--browsers", "2"] },
+  60: { args: ["--peers", "60", "--browsers", "5"] },
+  197: { args: ["--peers", "197", "--browsers", "12", "--rate", "200"] },
   empty: { args: ["--peers", "0", "--real"], waitMs: 3_000 },
   gone: { args: ["--peers", "24"], then: "stop" },
   real: { args: ["--peers", "24", "--real"] },
   killed: { args: ["--peers", "60"], then: "kill" },
   joining: { args: ["--peers", "24"], then: "join" },
   tip: { args: ["--peers", "40", "--browsers", "5"], then: "tip" },
-  refused: { args: ["--peers", "195"], then: "refuse" },
+  full: { args: ["--peers", "197"], then: "join" },
   nowebrtc: { args: ["--peers", "24"], init: "delete globalThis.RTCPeerConnection" },
   direct: { args: ["--peers", "24"], then: "direct" },
 };
@@ -90,9 +90,6 @@ async function shoot(name, port, viewport, scheme, { args, waitMs = 5_000, then,
   } else if (then === "tip") {
     await page.locator(".node.you .mark").click({ force: true });
     await page.waitForTimeout(300);
-  } else if (then === "refuse") {
-    await page.click("#add-10");
-    await page.waitForTimeout(500);
   } else if (then === "direct") {
     await page.click("#relay");
     await page.waitForTimeout(1_800);

@@ -218,7 +218,6 @@ class Page {
   #showRelay(): void {
     const isOn = this.#own.relays && canLink();
     byId("relay", HTMLButtonElement).setAttribute("aria-checked", String(isOn));
-    setText(byId("relay-text", HTMLElement), isOn ? "Turn relaying off" : "Turn relaying on");
     setText(
       byId("privacy-text", HTMLElement),
       isOn

@@ -15,6 +15,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use tiercast_codec::{HeaderValue, Message};
+use tiercast_platform::say;
 use tokio::time::{Instant, timeout};
 
 use super::ExperimentOptions;
@@ -47,7 +48,7 @@ impl Broker {
             connection.context("cannot connect to the broker: check --source and that it runs")?;
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let channel = format!("experiment-{millis}");
-        let exchange = format!("tiercast.{channel}");
+        let exchange = format!("tiercast.{channel}.events");
         let amqp = connection.create_channel().await?;
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         amqp.exchange_declare(exchange.as_str().into(), ExchangeKind::Topic, options, FieldTable::default())
@@ -126,10 +127,11 @@ impl Broker {
             amqp.exchange_delete(self.exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
             self.connection.close(200, "done".into()).await
         };
-        match timeout(PATIENCE, cleaning).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => eprintln!("could not delete {queue} from the broker: {error}"),
-            Err(_) => eprintln!("could not delete {queue} from the broker: it does not answer"),
-        }
+        let problem = match timeout(PATIENCE, cleaning).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it does not answer".to_owned(),
+        };
+        say(format_args!("could not delete {queue} from the broker: {problem}"));
     }
 }

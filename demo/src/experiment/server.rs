@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tiercast_mesh::hub::{SourceState, Tier1};
+use tiercast_platform::print_line;
 use tiercast_signaling_server::{
     Config, EmbeddedPublisher, Server,
     source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig},
@@ -75,13 +76,13 @@ async fn wait_for_source(server: &Server) -> anyhow::Result<()> {
 }
 
 fn say(line: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(line)?);
+    print_line(serde_json::to_string(line)?)?;
     Ok(())
 }
 
 fn config(task: &Task) -> anyhow::Result<Config> {
     let mut config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
-    let tier1 = task.options.tier1;
+    let tier1 = task.options.tier1();
     config.hub.tier1 = Tier1 { min: tier1, max: tier1 };
     if task.options.source == "embedded" {
         config.embedded_channels = vec![task.channel.parse()?];

@@ -27,7 +27,7 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
     };
     let channel = task.channel.clone();
     let mut swarm =
-        Swarm::new(SwarmOptions { url: task.url.clone(), channel, since: Since::Earliest, client });
+        Swarm::new(SwarmOptions { url: task.url.parse()?, channel, since: Since::Earliest, client });
     for _ in 0..task.options.peers {
         swarm.add().await?;
     }
@@ -45,6 +45,6 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
 
 fn say(swarm: &Swarm, is_last: bool) -> anyhow::Result<()> {
     let line = Line { report: swarm.report(), cpu_s: tiercast_platform::cpu_seconds(), is_last };
-    println!("{}", serde_json::to_string(&line)?);
+    tiercast_platform::print_line(serde_json::to_string(&line)?)?;
     Ok(())
 }

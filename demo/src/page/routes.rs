@@ -1,11 +1,12 @@
 //! The page's files, what it shows, and its buttons.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json, Router,
     extract::State,
     http::{StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -15,7 +16,7 @@ use tiercast_peer_client::swarm::Swarm;
 use tiercast_signaling_server::Handle;
 use tokio::sync::{Mutex, OnceCell, watch};
 
-use super::{CHANNEL, PEERS_MAX, RATE_MAX};
+use super::{CHANNEL, PEERS_MAX, RATE_MAX, guard};
 
 /// What the buttons act on.
 pub(super) struct Stage {
@@ -32,7 +33,13 @@ struct Context {
 }
 
 /// Says no, and what to do instead.
-struct Refusal(StatusCode, &'static str, &'static str);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) Cow<'static, str>, pub(super) &'static str);
+
+impl Refusal {
+    const fn new(status: StatusCode, error: &'static str, fix: &'static str) -> Self {
+        Self(status, Cow::Borrowed(error), fix)
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -41,7 +48,8 @@ impl IntoResponse for Refusal {
     }
 }
 
-const STARTING: Refusal = Refusal(StatusCode::SERVICE_UNAVAILABLE, "the demo is still starting", "try again");
+const STARTING: Refusal =
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the demo is still starting", "try again");
 
 pub(super) fn router(stage: Arc<Stage>, server: Handle) -> Router {
     let file = |content_type: &'static str, content: &'static [u8]| {
@@ -52,14 +60,22 @@ pub(super) fn router(stage: Arc<Stage>, server: Handle) -> Router {
         .route("/page.js", file("text/javascript; charset=utf-8", include_bytes!("../../page/dist/page.js")))
         .route("/page.css", file("text/css; charset=utf-8", include_bytes!("../../page/dist/page.css")))
         .route("/demo/state", get(state))
-        .route("/demo/peers", post(change_peers))
-        .route("/demo/kill", post(kill))
-        .route("/demo/rate", post(set_rate))
+        .merge(buttons())
         .with_state(Context { stage, server })
 }
 
+/// Everything that acts.
+fn buttons() -> Router<Context> {
+    Router::new()
+        .route("/demo/peers", post(change_peers))
+        .route("/demo/kill", post(kill))
+        .route("/demo/rate", post(set_rate))
+        .route_layer(middleware::from_fn(guard::own_page_only))
+}
+
 async fn state(State(context): State<Context>) -> Result<Json<Value>, Refusal> {
-    let stopping = |_| Refusal(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping", "start it again");
+    let stopping =
+        |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping", "start it again");
     let snapshot = context.server.snapshot().await.map_err(stopping)?;
     let channel =
         snapshot.channels.iter().find(|channel| channel.name.as_str() == CHANNEL).ok_or(STARTING)?;
@@ -83,6 +99,7 @@ async fn state(State(context): State<Context>) -> Result<Json<Value>, Refusal> {
     })))
 }
 
+/// How many peers to add and remove; as many as there is room for, and as there are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChangePeers {
@@ -97,29 +114,28 @@ async fn change_peers(
     Json(change): Json<ChangePeers>,
 ) -> Result<Json<Value>, Refusal> {
     let mut swarm = context.stage.swarm.get().ok_or(STARTING)?.lock().await;
-    if swarm.len() + change.add > PEERS_MAX {
-        return Err(Refusal(
-            StatusCode::CONFLICT,
-            "the demo runs at most 200 native peers",
-            "remove some first",
-        ));
+    let room = PEERS_MAX.saturating_sub(swarm.len());
+    if change.add > 0 && room == 0 {
+        let error = "the demo runs at most 200 native peers";
+        return Err(Refusal::new(StatusCode::CONFLICT, error, "remove some first"));
     }
-    for _ in 0..change.add {
-        let failed =
-            |_| Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the peer did not start", "see the demo's log");
+    let added = change.add.min(room);
+    for _ in 0..added {
+        let failed = |_| {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the peer did not start", "see the demo's log")
+        };
         swarm.add().await.map_err(failed)?;
     }
-    for _ in 0..change.remove {
-        if !swarm.remove().await {
-            break;
-        }
+    let removed = change.remove.min(swarm.len());
+    for _ in 0..removed {
+        swarm.remove().await;
     }
-    Ok(Json(json!({ "native_peers": swarm.len() })))
+    Ok(Json(json!({ "added": added, "removed": removed, "native_peers": swarm.len() })))
 }
 
 async fn kill(State(context): State<Context>) -> Result<Json<Value>, Refusal> {
     let mut swarm = context.stage.swarm.get().ok_or(STARTING)?.lock().await;
-    let none = || Refusal(StatusCode::CONFLICT, "no native peer has children", "add native peers first");
+    let none = || Refusal::new(StatusCode::CONFLICT, "no native peer has children", "add native peers first");
     let killed = swarm.kill_relay(rand::random_range(0..usize::MAX)).ok_or_else(none)?;
     Ok(Json(json!({ "killed": killed.peer, "children": killed.children, "native_peers": swarm.len() })))
 }
@@ -132,7 +148,7 @@ struct SetRate {
 
 async fn set_rate(State(context): State<Context>, Json(rate): Json<SetRate>) -> Result<Json<Value>, Refusal> {
     if !(1..=RATE_MAX).contains(&rate.rate_per_s) {
-        return Err(Refusal(
+        return Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             "the rate is out of range",
             "choose 1 to 500 events a second",

@@ -1,6 +1,6 @@
 //! One channel of the hub: its log, the batch that is being filled, and who is fed by the server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use bytes::Bytes;
 use tiercast_codec::{
@@ -9,7 +9,7 @@ use tiercast_codec::{
 };
 
 use super::{ChannelStats, CommandError, HubConfig, claims::Claims, tree::Tree};
-use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch};
+use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch, cursor::Cursor};
 
 /// A channel of the hub.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Channel {
     pub(super) log: Option<FrameLog>,
     batch: Batch,
     /// The peers that the server feeds, and how far each is.
-    fed: BTreeMap<PeerId, Cursor>,
+    fed: BTreeMap<PeerId, Fed>,
     /// Those of them who say that they have more than the log.
     claims: Claims,
     head: Option<Head>,
@@ -45,12 +45,10 @@ pub enum SourceState {
     },
 }
 
-/// How far the server has fed a peer.
-#[derive(Debug, Clone, Copy)]
-struct Cursor {
-    position: Position,
-    /// The time of the last head that was sent to it.
-    head_time_us: u64,
+/// A peer that the server feeds.
+#[derive(Debug)]
+struct Fed {
+    cursor: Cursor,
     /// Whether heads are sent to it: only to those who may pass them on.
     wants_heads: bool,
     claim: Claim,
@@ -236,15 +234,32 @@ impl Channel {
         })
     }
 
-    /// The server feeds `peer` from `position` on.
-    pub(super) fn feed(&mut self, peer: PeerId, position: Position, wants_heads: bool) {
+    /// The server feeds `peer` from `position` on, at most a window ahead of what it acknowledges.
+    pub(super) fn feed(
+        &mut self,
+        peer: PeerId,
+        position: Position,
+        window_bytes: NonZeroU32,
+        wants_heads: bool,
+    ) {
         self.claims.remove(peer);
         let mut claim = Claim::None;
         if self.log.as_ref().is_some_and(|log| log.is_behind(position)) {
             self.claims.add(peer, position);
             claim = Claim::Open;
         }
-        self.fed.insert(peer, Cursor { position, head_time_us: 0, wants_heads, claim });
+        self.fed.insert(peer, Fed { cursor: Cursor::new(position, window_bytes), wants_heads, claim });
+    }
+
+    /// A peer says how far it is. False if the server does not feed it.
+    pub(super) fn acknowledge(&mut self, peer: PeerId, position: Position) -> bool {
+        let (Some(fed), Some(log)) = (self.fed.get_mut(&peer), &self.log) else { return false };
+        fed.cursor.acknowledge(log, position);
+        if fed.claim == Claim::None && log.is_behind(position) {
+            self.claims.add(peer, position);
+            fed.claim = Claim::Open;
+        }
+        true
     }
 
     /// The server feeds `peer` no longer.
@@ -260,8 +275,8 @@ impl Channel {
 
     fn judge_claims(&mut self, end: Position) {
         for (peer, is_refuted) in self.claims.judged_by(end) {
-            if let Some(cursor) = self.fed.get_mut(&peer) {
-                cursor.claim = if is_refuted { Claim::Refuted } else { Claim::None };
+            if let Some(fed) = self.fed.get_mut(&peer) {
+                fed.claim = if is_refuted { Claim::Refuted } else { Claim::None };
             }
         }
     }
@@ -288,34 +303,30 @@ impl Channel {
 
     /// The next bytes for a peer that the server feeds.
     pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
-        let cursor = self.fed.get_mut(&peer)?;
+        let Fed { cursor, wants_heads, claim } = self.fed.get_mut(&peer)?;
         let log = self.log.as_ref()?;
-        let read = match cursor.claim {
-            Claim::Open => return None,
-            Claim::None if log.is_behind(cursor.position) => return None,
-            Claim::None => log.read(cursor.position),
+        let next = match claim {
+            Claim::Open => Read::UpToDate,
+            Claim::None => cursor.read(log),
             Claim::Refuted => Read::Gap { to: log.base(), reason: GapReason::Epoch, recorded: false },
         };
-        match read {
+        match next {
             Read::Frame(frame) => {
-                cursor.position = frame.position();
+                cursor.sent(frame);
                 self.stats.data_bytes += frame.bytes().len() as u64;
                 Some(frame.bytes().clone())
             }
             Read::Gap { to, reason, .. } => {
-                let gap = Gap { channel: self.name.clone(), from: cursor.position, to, reason };
-                (cursor.position, cursor.claim) = (to, Claim::None);
+                let gap = Gap { channel: self.name.clone(), from: cursor.position(), to, reason };
+                cursor.skip(to);
+                *claim = Claim::None;
                 self.stats.gaps += 1;
                 let bytes = ToPeer::Gap(gap).encode();
                 self.stats.control_bytes += bytes.len() as u64;
                 Some(bytes)
             }
             Read::UpToDate => {
-                let head = self.head.as_ref()?;
-                if !cursor.wants_heads || head.time_us <= cursor.head_time_us {
-                    return None;
-                }
-                cursor.head_time_us = head.time_us;
+                let head = cursor.next_head(self.head.as_ref().filter(|_| *wants_heads))?;
                 self.stats.control_bytes += head.bytes().len() as u64;
                 Some(head.bytes().clone())
             }

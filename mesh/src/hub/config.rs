@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tiercast_codec::IceServer;
+use tiercast_codec::{
+    IceServer,
+    limits::{SIGNAL_CANDIDATE_BYTES_MAX, SIGNAL_CANDIDATES_MAX, SIGNAL_DESCRIPTION_BYTES_MAX},
+};
 
 use crate::{BatchLimits, LogLimits};
 
@@ -15,7 +18,7 @@ pub struct HubConfig {
     pub log: LogLimits,
     /// How many peers the server feeds for good.
     pub tier1: Tier1,
-    /// A quiet session is pinged this often and closed after three times as long without a word. Default 10 s.
+    /// A quiet session is pinged this often and closed after three times as long without a word. 1 ms to 1 h. Default 10 s.
     pub heartbeat: Duration,
     /// A channel without frames says this often how far it is. Default 1 s.
     pub head_interval: Duration,
@@ -31,21 +34,28 @@ pub struct HubConfig {
     pub link_retry: Duration,
     /// A parent that failed a child is not given to it again for this long. Default 60 s.
     pub parent_refused: Duration,
-    /// Most signals that are passed on from each end of a link; the rest is dropped, so that nobody can flood a
-    /// neighbour through the hub. Default 256: a negotiation takes two, and one for each late candidate.
-    pub link_signals_max: u32,
+    /// Largest SDP of an offer or answer that is passed on, in bytes; each end of a link may send one of them. Like the
+    /// next two it is the least that a peer may count on, and beyond it the link ends. Default 16 KiB.
+    pub signal_description_bytes: usize,
+    /// Largest candidate that is passed on, in bytes, its media section included. Default 512.
+    pub signal_candidate_bytes: usize,
+    /// Most candidates that are passed on from each end of a link. Default 64: one per address and server.
+    pub signal_candidates_max: u32,
     /// Most children of one peer, whatever it offers. Default 64.
     pub children_max: u16,
-    /// A peer that is accused of sending what is malformed or not signed by the server gets no children and no place
+    /// A parent that is accused by a child of sending what is malformed or not signed by the server gets no children and no place
     /// in tier 1 for this long; it doubles each time, to at most 32 times this. Default 10 min.
     pub suspension: Duration,
     /// Accusations of one peer that are believed. Default 3, so that a liar cannot empty the tree.
     pub accusations_max: u32,
     /// Most sessions; the next one is refused. Default 65,536.
     pub sessions_max: usize,
-    /// Bytes of control messages that wait for one session; one that lets them pile up is closed. Default 256 KiB:
-    /// room for the negotiations of 64 children.
+    /// Bytes of control messages that wait for one session, signals apart; one that lets them pile up is closed.
+    /// Default 256 KiB, unvalidated.
     pub outbox_bytes: usize,
+    /// Bytes of signals that wait for one session. Its neighbours send them, so it is not closed for them: a link whose
+    /// next signal finds no room ends. Default 512 KiB: room for the negotiations of 64 children at once, 8 KiB each.
+    pub outbox_signal_bytes: usize,
     /// Most subscriptions of one session. Default 16.
     pub subscriptions_max: usize,
     /// STUN and TURN servers that peers are told of. Default none.
@@ -74,12 +84,15 @@ impl Default for HubConfig {
             link_proven: Duration::from_secs(10),
             link_retry: Duration::from_secs(30),
             parent_refused: Duration::from_secs(60),
-            link_signals_max: 256,
+            signal_description_bytes: SIGNAL_DESCRIPTION_BYTES_MAX,
+            signal_candidate_bytes: SIGNAL_CANDIDATE_BYTES_MAX,
+            signal_candidates_max: SIGNAL_CANDIDATES_MAX,
             children_max: 64,
             suspension: Duration::from_secs(600),
             accusations_max: 3,
             sessions_max: 65_536,
             outbox_bytes: 256 << 10,
+            outbox_signal_bytes: 512 << 10,
             subscriptions_max: 16,
             ice_servers: Vec::new(),
         }
@@ -90,7 +103,7 @@ impl Tier1 {
     /// How many of `peers` peers, by N^0.4: the smallest r with r^5 >= N^2.
     pub fn of(self, peers: usize) -> usize {
         let square = (peers as u128).pow(2);
-        let root = (1u128..).find(|root| root.pow(5) >= square).unwrap_or(1) as usize;
+        let root = (1..self.max).find(|root| (*root as u128).pow(5) >= square).unwrap_or(self.max);
         root.clamp(self.min, self.max.max(self.min))
     }
 }

@@ -1,13 +1,14 @@
 //! The hub and what its sessions say.
 
 use tiercast_codec::{
-    BEFORE_FIRST, ChannelId, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
+    BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
     PROTOCOL_VERSION, Ping, Pong, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
     Unsubscribed, Welcome, WireMessage,
 };
 
 use super::{
     Hub, announce,
+    channel::Channel,
     session::{peer_of, session_of},
 };
 use crate::Time;
@@ -55,10 +56,10 @@ impl Hub {
                     channel.starve(peer);
                 }
             }
-            ToHub::Signal(signal) => self.on_signal(session, signal),
+            ToHub::At(at) => self.on_at(now, session, &at),
+            ToHub::Signal(signal) => self.on_signal(now, session, signal),
             ToHub::Report(report) => {
                 if let Some(id) = self.links.get(&report.link).copied() {
-                    self.count_accusation(id, report.code);
                     let peer = peer_of(session);
                     self.with_tree(id, |tree, context| {
                         tree.reported(now, peer, report.link, report.code, context)
@@ -125,7 +126,7 @@ impl Hub {
         };
         state.channels.push(id);
         channel.stats.direct_data_bytes += channel.backlog_bytes(start);
-        channel.feed(peer, start, subscribe.relay.is_some());
+        channel.feed(peer, start, subscribe.window_bytes, subscribe.relay.is_some());
         let answer = Subscribed {
             id: subscribe.id,
             channel: subscribe.channel,
@@ -150,35 +151,39 @@ impl Hub {
         }
         channel.stats.orphans += u64::from(!channel.feeds(peer));
         let wants_heads = channel.tree.is_relay(peer);
-        channel.feed(peer, feed.position, wants_heads);
-        self.count_accusation(id, feed.code);
+        channel.feed(peer, feed.position, feed.window_bytes, wants_heads);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
         announce(&mut self.sessions, &mut self.outputs, session);
         self.ask_source(id);
     }
 
-    pub(super) fn on_signal(&mut self, session: SessionId, message: SignalMessage) {
-        let link = message.link;
-        // A signal for a link that is no more crossed its `lost` on the way.
-        let Some(id) = self.links.get(&link).copied() else { return };
-        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.tree.has_link(link)) else {
-            return;
-        };
-        let to = channel.tree.signals_to(link, peer_of(session), &self.config);
-        match to {
-            None => channel.stats.signals_dropped += 1,
-            Some(other) => {
-                channel.stats.signals += 1;
-                self.send_on(id, session_of(other), ToPeer::Signal(message));
-            }
+    /// A peer can take more.
+    pub(super) fn on_at(&mut self, now: Time, session: SessionId, at: &ChannelAt) {
+        let (id, peer) = (at.channel.id(), peer_of(session));
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if channel.acknowledge(peer, at.position) {
+            announce(&mut self.sessions, &mut self.outputs, session);
         }
+        self.with_tree(id, |tree, context| tree.keeps_up(now, peer, context));
+        self.ask_source(id);
     }
 
-    pub(super) fn count_accusation(&mut self, id: ChannelId, code: Code) {
-        if matches!(code, Code::BAD_SIGNATURE | Code::MALFORMED)
-            && let Some(channel) = self.channels.get_mut(&id)
-        {
-            channel.stats.accusations += 1;
+    pub(super) fn on_signal(&mut self, now: Time, session: SessionId, message: SignalMessage) {
+        let link = message.link;
+        // A signal for a link that is no more crossed its `lost` on the way.
+        let has_link = |channel: &Channel| channel.tree.has_link(link);
+        let id = self.links.get(&link).copied();
+        let Some(id) = id.filter(|id| self.channels.get(id).is_some_and(has_link)) else { return };
+        let mut to = None;
+        self.with_tree(id, |tree, context| {
+            to = tree.signal(now, link, peer_of(session), &message.signal, context);
+        });
+        let Some(other) = to else { return self.count(id, |stats| stats.signals_dropped += 1) };
+        if self.forward(id, session_of(other), message) {
+            self.count(id, |stats| stats.signals += 1);
+        } else {
+            self.count(id, |stats| stats.signals_dropped += 1);
+            self.with_tree(id, |tree, context| tree.unread(now, link, context));
         }
     }
 

@@ -1,7 +1,8 @@
 //! One session of the hub: what waits for it, and whether it is alive.
 
-use tiercast_codec::{ChannelId, PeerId, SessionId, ToPeer, WireMessage};
+use tiercast_codec::{ChannelId, PeerId, SessionId, SignalMessage, ToPeer, WireMessage};
 
+use super::HubConfig;
 use crate::{
     Time,
     outbox::{Full, Outbox},
@@ -22,14 +23,14 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(now: Time, outbox_bytes: usize) -> Self {
+    pub(super) fn new(now: Time, config: &HubConfig) -> Self {
         Self {
             is_welcome: false,
             channels: Vec::new(),
             last_received: now,
             last_sent: now,
             is_announced: false,
-            outbox: Outbox::new(outbox_bytes),
+            outbox: Outbox::new(config.outbox_bytes).with_signals(config.outbox_signal_bytes),
         }
     }
 
@@ -38,6 +39,14 @@ impl Session {
         let bytes = message.encode();
         let length = bytes.len();
         self.outbox.push(bytes)?;
+        Ok(length)
+    }
+
+    /// Queues a signal; says how large it is.
+    pub(super) fn push_signal(&mut self, signal: SignalMessage) -> Result<usize, Full> {
+        let bytes = ToPeer::Signal(signal).encode();
+        let length = bytes.len();
+        self.outbox.push_signal(bytes)?;
         Ok(length)
     }
 

@@ -25,13 +25,13 @@ pub struct ChannelStats {
     pub links: u64,
     /// Links that were given up or broke.
     pub links_lost: u64,
-    /// Links that a peer closed because of a bad signature or malformed data.
+    /// Links of which the child said that its parent sent a bad signature or malformed data, believed or not.
     pub accusations: u64,
     /// Relays that were taken out of service after that; not every accusation is believed.
     pub suspensions: u64,
     /// Signals that were passed on from one end of a link to the other.
     pub signals: u64,
-    /// Signals that were not: too many for one link, or by one who is not an end of it.
+    /// Signals that were not: too large, too many for one link, not being read, or by one who is not an end of it.
     pub signals_dropped: u64,
     /// Times that a peer had to be fed by the server again.
     pub orphans: u64,

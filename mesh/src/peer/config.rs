@@ -1,6 +1,6 @@
 //! What can be set about a peer.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use tiercast_codec::Relay;
 
@@ -16,11 +16,9 @@ pub struct PeerConfig {
     /// What it keeps for its children and for an application that is slow. Default 8 MiB and 16,384 frames,
     /// unvalidated.
     pub log: LogLimits,
-    /// How far the parent runs ahead of what a child has acknowledged. Default 256 KiB: a round trip of
-    /// 100 ms at 20 Mbit/s.
-    pub window_bytes: usize,
-    /// A child acknowledges after this many bytes. Default a quarter of the window.
-    pub ack_bytes: usize,
+    /// How far the server or a parent may run ahead of what the peer has said that it has, in bytes of frames; at most a
+    /// quarter of the log. Default 256 KiB: a round trip of 100 ms at 20 Mbit/s.
+    pub window_bytes: u32,
     /// Bytes of control messages that wait for the server, and again for each link; whoever lets them pile up is
     /// closed. Default 256 KiB.
     pub outbox_bytes: usize,
@@ -39,11 +37,19 @@ impl Default for PeerConfig {
             relay: None,
             log: LogLimits { bytes: 8 << 20, entries: 16_384 },
             window_bytes: 256 << 10,
-            ack_bytes: 64 << 10,
             outbox_bytes: 256 << 10,
             link_heartbeat: Duration::from_secs(2),
             link_setup: Duration::from_secs(10),
             welcome_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+impl PeerConfig {
+    /// The window that those who feed this peer are given. The log must hold it beside the half of itself that the
+    /// application may leave unread before anybody is held up, and the last frame, which may go beyond the window.
+    pub(super) fn window(&self) -> NonZeroU32 {
+        let quarter = u32::try_from(self.log.bytes / 4).unwrap_or(u32::MAX);
+        NonZeroU32::new(self.window_bytes.min(quarter)).unwrap_or(NonZeroU32::MIN)
     }
 }

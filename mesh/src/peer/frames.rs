@@ -6,6 +6,14 @@ use super::{Peer, Target, announce, link::End, subscription::Relation};
 
 impl Peer {
     pub(super) fn on_frame(&mut self, frame: Frame, from: Target) -> Result<(), Code> {
+        let (id, bytes) = (frame.header().channel, frame.bytes().len());
+        self.take(frame, from)?;
+        self.count_received(id, from, bytes);
+        Ok(())
+    }
+
+    /// Takes a frame if it is what comes next.
+    fn take(&mut self, frame: Frame, from: Target) -> Result<(), Code> {
         let id = frame.header().channel;
         let bytes = frame.bytes().len();
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
@@ -28,10 +36,6 @@ impl Peer {
             }
             Relation::Next | Relation::NewEpoch => {}
         }
-        if subscription.is_stalled {
-            self.stats.not_taken += 1;
-            return Ok(());
-        }
         let is_genuine = |key| frame.verify(&subscription.channel, key, &*self.verifier);
         if !self.keys.iter().any(is_genuine) {
             return Err(Code::BAD_SIGNATURE);
@@ -40,7 +44,7 @@ impl Peer {
         let entries = if relation == Relation::NewEpoch { 2 } else { 1 };
         if !taken.has_room(entries, bytes) {
             self.stats.not_taken += 1;
-            self.stall(id);
+            self.refuse(id, bytes);
             return Ok(());
         }
         if relation == Relation::NewEpoch {
@@ -69,19 +73,6 @@ impl Peer {
         subscription.head = Some(head);
         self.announce_children(id);
         Ok(())
-    }
-
-    /// The application is too slow to take more: the children have to go elsewhere, and so does our parent.
-    pub(super) fn stall(&mut self, id: ChannelId) {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        if std::mem::replace(&mut subscription.is_stalled, true) {
-            return;
-        }
-        self.stats.stalls += 1;
-        let links = subscription.children.iter().chain(&subscription.parent).chain(&subscription.joining);
-        for link in links.copied().collect::<Vec<_>>() {
-            self.close_link(link, Code::LAGGING);
-        }
     }
 
     pub(super) fn announce_children(&mut self, id: ChannelId) {

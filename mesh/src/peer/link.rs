@@ -1,6 +1,6 @@
 //! One link of a peer: to its parent, or to a child.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZeroU32};
 
 use bytes::{Bytes, BytesMut};
 use tiercast_codec::{
@@ -11,6 +11,7 @@ use tiercast_codec::{
 
 use crate::{
     FrameLog, Read, Time,
+    cursor::Cursor,
     outbox::{Full, Outbox},
 };
 
@@ -43,19 +44,19 @@ pub(super) enum End {
     /// The child's: `join` has been sent.
     Joins,
     /// The child's: the parent is at `goal`; once we are there too, it feeds us.
-    Follows { goal: Position, unacknowledged_bytes: usize, acknowledged: Position },
+    Follows {
+        goal: Position,
+        /// Bytes of frames that came since the parent was last told how far we are.
+        unsaid_bytes: usize,
+    },
 }
 
 /// How far a child has been served.
 #[derive(Debug)]
 pub(super) struct Service {
-    cursor: Position,
-    /// What was sent and not acknowledged: where each message ended, and its size.
-    in_flight: VecDeque<(Position, usize)>,
-    in_flight_bytes: usize,
+    cursor: Cursor,
     /// The rest of a frame that is larger than a message.
     chunks: VecDeque<Bytes>,
-    head_time_us: u64,
 }
 
 /// What there is to send to a child.
@@ -104,6 +105,11 @@ impl Link {
         self.outbox.pop()
     }
 
+    /// Whether a frame has begun that is not whole yet.
+    pub(super) fn is_assembling(&self) -> bool {
+        !self.assembly.is_empty()
+    }
+
     /// Adds a chunk; gives the frame when it is whole.
     pub(super) fn assemble(&mut self, part: &Bytes, is_last: bool) -> Result<Option<Frame>, DecodeError> {
         let max = FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX + SIGNATURE_BYTES;
@@ -127,34 +133,27 @@ impl Link {
 }
 
 impl Service {
-    pub(super) fn new(cursor: Position) -> Self {
-        let (in_flight, chunks) = (VecDeque::new(), VecDeque::new());
-        Self { cursor, in_flight, in_flight_bytes: 0, chunks, head_time_us: 0 }
+    pub(super) fn new(position: Position, window_bytes: NonZeroU32) -> Self {
+        Self { cursor: Cursor::new(position, window_bytes), chunks: VecDeque::new() }
     }
 
     /// The child has everything up to `position`.
-    pub(super) fn acknowledge(&mut self, position: Position) {
-        while let Some((end, bytes)) = self.in_flight.front().copied()
-            && end <= position
-        {
-            self.in_flight.pop_front();
-            self.in_flight_bytes -= bytes;
-        }
+    pub(super) fn acknowledge(&mut self, log: &FrameLog, position: Position) {
+        self.cursor.acknowledge(log, position);
     }
 
     /// The next message for the child: frames from the log, as many as fit, or a head when there are none.
-    pub(super) fn next(&mut self, log: &FrameLog, head: Option<&Head>, window_bytes: usize) -> Serve {
+    pub(super) fn next(&mut self, log: &FrameLog, head: Option<&Head>) -> Serve {
         if let Some(chunk) = self.chunks.pop_front() {
             return Serve::Send { bytes: chunk, frames: 0, frame_bytes: 0 };
         }
         let mut batch = Vec::new();
         let mut batch_bytes = 0;
-        // A child that is ahead of us waits until we have more than it has.
-        while self.in_flight_bytes < window_bytes && !log.is_behind(self.cursor) {
-            match log.read(self.cursor) {
+        loop {
+            match self.cursor.read(log) {
                 Read::UpToDate => break,
                 // The first frame of the new numbering tells the child by its signature.
-                Read::Gap { to, reason: GapReason::Epoch, recorded: true } => self.cursor = to,
+                Read::Gap { to, reason: GapReason::Epoch, recorded: true } => self.cursor.skip(to),
                 Read::Gap { .. } if batch.is_empty() => return Serve::Unavailable,
                 Read::Gap { .. } => break,
                 Read::Frame(frame) => {
@@ -162,16 +161,18 @@ impl Service {
                     if !batch.is_empty() && batch_bytes + bytes > LINK_MESSAGE_BYTES_MAX {
                         break;
                     }
-                    self.cursor = frame.position();
-                    self.in_flight.push_back((self.cursor, bytes));
-                    self.in_flight_bytes += bytes;
+                    self.cursor.sent(frame);
                     batch_bytes += bytes;
                     batch.push(frame.bytes().clone());
                 }
             }
         }
         if batch.is_empty() {
-            return self.next_head(head);
+            return self.cursor.next_head(head).map_or(Serve::Nothing, |head| Serve::Send {
+                bytes: head.bytes().clone(),
+                frames: 0,
+                frame_bytes: 0,
+            });
         }
         let (frames, frame_bytes) = (batch.len() as u64, batch_bytes as u64);
         Serve::Send { bytes: self.pack(batch, batch_bytes), frames, frame_bytes }
@@ -185,16 +186,6 @@ impl Service {
             }
             [frame] => frame.clone(),
             frames => frames.concat().into(),
-        }
-    }
-
-    fn next_head(&mut self, head: Option<&Head>) -> Serve {
-        match head {
-            Some(head) if head.time_us > self.head_time_us && head.position <= self.cursor => {
-                self.head_time_us = head.time_us;
-                Serve::Send { bytes: head.bytes().clone(), frames: 0, frame_bytes: 0 }
-            }
-            _ => Serve::Nothing,
         }
     }
 }

@@ -42,7 +42,8 @@ impl Peer {
                 let position = self.subscriptions.get(&state.channel).and_then(Subscription::position);
                 let Some(position) = position else { return self.close_link(link, Code::UNEXPECTED) };
                 state.end = End::Joins;
-                let join = Join { token: state.token, channel: state.channel, position };
+                let window_bytes = self.config.window();
+                let join = Join { token: state.token, channel: state.channel, position, window_bytes };
                 self.tell(link, LinkMessage::Join(join));
             }
             _ => {}
@@ -63,6 +64,7 @@ impl Peer {
                     Err(_) => return Err(Code::MALFORMED),
                 },
                 _ if !follows => return Err(Code::UNEXPECTED),
+                Item::Frame(_) | Item::Head(_) if state.is_assembling() => return Err(Code::MALFORMED),
                 Item::Frame(frame) => self.on_link_frame(link, frame)?,
                 Item::Head(head) => self.on_link_head(link, head)?,
                 Item::Chunk { is_last, part } => {
@@ -86,17 +88,7 @@ impl Peer {
         if self.links.get(&link).is_some_and(|state| state.channel != frame.header().channel) {
             return Err(Code::UNEXPECTED);
         }
-        let bytes = frame.bytes().len();
         self.on_frame(frame, Target::Link(link))?;
-        let ack_bytes = self.config.ack_bytes;
-        if let Some(End::Follows { unacknowledged_bytes, .. }) =
-            self.links.get_mut(&link).map(|state| &mut state.end)
-        {
-            *unacknowledged_bytes += bytes;
-            if *unacknowledged_bytes >= ack_bytes {
-                self.acknowledge(link);
-            }
-        }
         self.check_goal(link);
         Ok(())
     }
@@ -112,14 +104,15 @@ impl Peer {
             }
             (LinkMessage::Join(join), End::AwaitsJoin) => return self.on_join(link, join),
             (LinkMessage::At(At { position }), End::Serves(service)) => {
-                service.acknowledge(position);
+                let subscription = self.subscriptions.get(&state.channel);
+                if let Some(taken) = subscription.and_then(|subscription| subscription.taken.as_ref()) {
+                    service.acknowledge(&taken.log, position);
+                }
                 announce(&mut self.outputs, link, state);
             }
             (LinkMessage::Joined(Joined { position: goal }), End::Joins) => {
                 self.timers.clear(Timer::LinkSetup(link));
-                let acknowledged = self.subscriptions.get(&state.channel).and_then(Subscription::position);
-                let acknowledged = acknowledged.unwrap_or(goal);
-                state.end = End::Follows { goal, unacknowledged_bytes: 0, acknowledged };
+                state.end = End::Follows { goal, unsaid_bytes: 0 };
                 self.check_goal(link);
             }
             _ => return Err(Code::UNEXPECTED),
@@ -136,7 +129,7 @@ impl Peer {
         let Some(position) = subscription.and_then(Subscription::position) else {
             return Err(Code::UNAVAILABLE);
         };
-        if subscription.is_some_and(|subscription| subscription.is_stalled) {
+        if subscription.is_some_and(|subscription| subscription.stall.is_some()) {
             return Err(Code::LAGGING);
         }
         if subscription
@@ -146,7 +139,7 @@ impl Peer {
             return Err(Code::UNAVAILABLE);
         }
         self.timers.clear(Timer::LinkSetup(link));
-        state.end = End::Serves(Service::new(join.position));
+        state.end = End::Serves(Service::new(join.position, join.window_bytes));
         let (channel, count) =
             (subscription.map(|subscription| subscription.channel.clone()), self.serves(join.channel));
         if let Some(channel) = channel {
@@ -183,19 +176,6 @@ impl Peer {
         }
     }
 
-    /// Tells a parent how far we are.
-    pub(super) fn acknowledge(&mut self, link: LinkId) {
-        let Some(state) = self.links.get_mut(&link) else { return };
-        let position = self.subscriptions.get(&state.channel).and_then(Subscription::position);
-        if let (End::Follows { unacknowledged_bytes, acknowledged, .. }, Some(position)) =
-            (&mut state.end, position)
-        {
-            *unacknowledged_bytes = 0;
-            *acknowledged = position;
-            self.tell(link, LinkMessage::At(At { position }));
-        }
-    }
-
     pub(super) fn poll_link(&mut self, link: LinkId) -> Option<Bytes> {
         let state = self.links.get_mut(&link)?;
         if let Some(bytes) = state.pop() {
@@ -205,7 +185,7 @@ impl Peer {
         let End::Serves(service) = &mut state.end else { return None };
         let subscription = self.subscriptions.get(&state.channel)?;
         let log = &subscription.taken.as_ref()?.log;
-        match service.next(log, subscription.head.as_ref(), self.config.window_bytes) {
+        match service.next(log, subscription.head.as_ref()) {
             Serve::Send { bytes, frames, frame_bytes } => {
                 state.last_sent = self.now;
                 self.stats.relayed_frames += frames;
@@ -256,9 +236,9 @@ impl Peer {
             subscription.parent = None;
             let channel = subscription.channel.clone();
             self.outputs.push_back(Output::Status(Status::Parent { channel, parent: None }));
-            // While the application is too slow nothing is asked for: the end of that asks.
-            if !subscription.is_stalled {
-                return self.ask_feed(id, Some(link), code);
+            match &mut subscription.stall {
+                Some(stall) => stall.must_ask = true,
+                None => return self.ask_feed(id, Some(link), code),
             }
         }
         if subscription.joining == Some(link) {

@@ -10,7 +10,7 @@ use tiercast_codec::{
 use super::{
     Output, Peer, Session, Status, Target, Tell, Timer,
     link::{End, Link, bye},
-    subscription::Subscription,
+    subscription::{Stall, Subscription},
 };
 
 /// Why a session is closed: the code, and a text for people.
@@ -150,7 +150,8 @@ impl Peer {
         };
         subscription.request = Some(request);
         let (channel, since) = (subscription.channel.clone(), subscription.since());
-        self.tell_hub(ToHub::Subscribe(Subscribe { id: request, channel, since, relay }));
+        let window_bytes = self.config.window();
+        self.tell_hub(ToHub::Subscribe(Subscribe { id: request, channel, since, window_bytes, relay }));
     }
 
     pub(super) fn on_subscribed(&mut self, subscribed: &Subscribed) {
@@ -160,7 +161,11 @@ impl Peer {
             return;
         }
         subscription.request = None;
-        subscription.is_stalled = false;
+        subscription.unsaid_bytes = 0;
+        if let Some(stall) = &mut subscription.stall {
+            // What comes next comes by itself now.
+            *stall = Stall::default();
+        }
         subscription.start(subscribed.position, limits);
         self.outputs.push_back(Output::Status(Status::Subscribed {
             channel: subscribed.channel.clone(),
@@ -174,15 +179,16 @@ impl Peer {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         let Some(taken) = &mut subscription.taken else { return };
         let reached = taken.log.head();
-        if subscription.is_stalled || reached < gap.from {
+        if reached < gap.from {
             // Between what we have and the gap lies what the server sent and we did not take.
             self.ask_again(id);
         } else if gap.to > reached || gap.from == reached {
             // What we have got meanwhile from a parent is not gone. One that goes back is meant for us only if it
-            // follows exactly what we have, and the log cannot hold both sides of it.
+            // follows exactly what we have, and takes the whole log: that cannot hold both sides of it.
             let goes_back = gap.to < reached;
-            if !taken.has_room(1, 0) || (goes_back && !taken.is_read()) {
-                return self.stall(id);
+            let bytes = if goes_back { self.config.log.bytes } else { 0 };
+            if !taken.has_room(1, bytes) {
+                return self.refuse(id, bytes);
             }
             taken.log.jump(gap.to, gap.reason);
             subscription.has_asked = false;
@@ -217,7 +223,7 @@ impl Peer {
     pub(super) fn on_assign(&mut self, assign: Assign) {
         let id = assign.channel.id();
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        if subscription.is_stalled {
+        if subscription.stall.is_some() {
             return self.tell_hub(ToHub::Report(Report { link: assign.link, code: Code::LAGGING }));
         }
         if let Some(earlier) = subscription.joining.replace(assign.link) {
@@ -231,7 +237,7 @@ impl Peer {
     pub(super) fn on_expect(&mut self, expect: Expect) {
         let id = expect.channel.id();
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        if subscription.is_stalled {
+        if subscription.stall.is_some() {
             return self.tell_hub(ToHub::Report(Report { link: expect.link, code: Code::LAGGING }));
         }
         subscription.children.insert(expect.link);
@@ -247,17 +253,20 @@ impl Peer {
         let may_ask = subscription.request.is_none() && self.session == Session::Open;
         if let Some(position) = subscription.position().filter(|_| may_ask) {
             subscription.has_asked = true;
-            let channel = subscription.channel.clone();
+            subscription.unsaid_bytes = 0;
+            let (channel, window_bytes) = (subscription.channel.clone(), self.config.window());
             self.stats.feeds += 1;
-            self.tell_hub(ToHub::Feed(Feed { channel, position, link, code }));
+            self.tell_hub(ToHub::Feed(Feed { channel, position, window_bytes, link, code }));
         }
     }
 
     /// Asks the server to feed a subscription that did not take what it sent. Asks once until something is taken,
     /// and not while the application is too slow: the end of that asks.
     pub(super) fn ask_again(&mut self, id: ChannelId) {
-        let is_due = |subscription: &Subscription| !subscription.has_asked && !subscription.is_stalled;
-        if self.subscriptions.get(&id).is_some_and(is_due) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        if let Some(stall) = &mut subscription.stall {
+            stall.must_ask = true;
+        } else if !subscription.has_asked {
             self.ask_feed(id, None, Code::UNAVAILABLE);
         }
     }

@@ -11,7 +11,7 @@ pub struct PeerStats {
     pub parent_bytes: u64,
     /// Frames that were there already.
     pub duplicates: u64,
-    /// Frames that were not taken because something before them was missing, or the application was too slow.
+    /// Frames that were not taken because something before them was missing, or there was no room.
     pub not_taken: u64,
     /// Events given to the application.
     pub delivered: u64,
@@ -27,6 +27,6 @@ pub struct PeerStats {
     pub malformed: u64,
     /// Times that the server was asked to feed again.
     pub feeds: u64,
-    /// Times that the application was so slow that the peer stopped taking frames.
+    /// Times that the application was so slow that the peer held up those who feed it.
     pub stalls: u64,
 }

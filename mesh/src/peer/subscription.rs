@@ -25,8 +25,10 @@ pub(super) struct Subscription {
     pub(super) has_asked: bool,
     /// Children are served from here on only: what is older was signed with keys that they do not know.
     pub(super) serves_from: Option<Position>,
-    /// Whether frames are refused until the application has read some.
-    pub(super) is_stalled: bool,
+    /// Bytes of frames that came from the server since it was last told how far we are.
+    pub(super) unsaid_bytes: usize,
+    /// There while the application is too slow.
+    pub(super) stall: Option<Stall>,
     since: Since,
     patterns: Vec<Pattern>,
     /// Exists once the server has said where the subscription starts.
@@ -38,6 +40,17 @@ pub(super) struct Subscription {
 pub(super) struct Taken {
     pub(super) log: FrameLog,
     pub(super) reader: Reader,
+}
+
+/// The application is too slow: until it has caught up nobody is told how far we are, so that those who feed us wait, and
+/// there are neither children nor a new parent.
+#[derive(Debug, Default)]
+pub(super) struct Stall {
+    /// Whether to ask for what comes next when it ends, as it will not come by itself: it came and was not taken, or the
+    /// parent is gone.
+    pub(super) must_ask: bool,
+    /// Room that there must be before it ends: for the largest frame that was not taken.
+    pub(super) refused_bytes: usize,
 }
 
 /// How a frame relates to what we have.
@@ -65,7 +78,8 @@ impl Subscription {
             request: None,
             has_asked: false,
             serves_from: None,
-            is_stalled: false,
+            unsaid_bytes: 0,
+            stall: None,
             since,
             patterns,
             taken: None,
@@ -117,13 +131,14 @@ impl Taken {
         self.log.has_room(self.reader.position, entries, bytes)
     }
 
-    /// Whether the application has read everything.
-    pub(super) fn is_read(&self) -> bool {
-        self.reader.position >= self.log.head()
+    /// Whether what the application has not read fills more than half of the log.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.log.fills_at_most(self.reader.position, 2)
     }
 
-    /// Whether what the application has not read fills half of the log at most.
-    pub(super) fn is_half_read(&self) -> bool {
-        self.log.is_half_read(self.reader.position)
+    /// Whether what the application has not read fills a quarter of the log at most. So that a stall that has just ended
+    /// does not begin again at once, this is less than what it begins with.
+    pub(super) fn has_caught_up(&self) -> bool {
+        self.log.fills_at_most(self.reader.position, 4)
     }
 }

@@ -1,6 +1,7 @@
 //! A hub and peers on an in-memory network with a fake clock: seeded latencies, no tasks, no sleeps.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod sessions;
 pub mod trace;
 
 use std::{
@@ -110,6 +111,8 @@ pub struct Net {
     pub deaf: BTreeSet<u64>,
     /// Bytes that crossed links, by receiver.
     pub link_bytes: BTreeMap<u64, usize>,
+    /// What messages on links take beyond what the weather says.
+    pub link_delay: Duration,
     /// Writes down all that happens to one node.
     pub recorder: Option<trace::Recorder>,
     weather: Weather,
@@ -153,6 +156,7 @@ impl Net {
             blocked: BTreeSet::new(),
             deaf: BTreeSet::new(),
             link_bytes: BTreeMap::new(),
+            link_delay: Duration::ZERO,
             recorder: None,
             weather,
             queue: BTreeMap::new(),
@@ -295,6 +299,16 @@ impl Net {
             state.reads = reads;
         }
         self.drain_peer(node);
+    }
+
+    /// An application that does not read by itself takes the next event or gap. False if there is none.
+    pub fn read_one(&mut self, node: u64) -> bool {
+        let Some(state) = self.nodes.get_mut(&node) else { return false };
+        let delivery = state.peer.poll_delivery(&channel());
+        let has_read = delivery.is_some();
+        state.deliveries.extend(delivery);
+        self.drain_peer(node);
+        has_read
     }
 
     /// Lets time pass.
@@ -531,7 +545,8 @@ impl Net {
     fn send(&mut self, connection: String, happening: Happening) {
         let (least, most) = self.weather.latency;
         let spread = (most - least).as_micros() as u64;
-        let arrival = self.now + least + Duration::from_micros(self.below(spread));
+        let delay = if matches!(happening, Happening::OnLink(..)) { self.link_delay } else { Duration::ZERO };
+        let arrival = self.now + least + delay + Duration::from_micros(self.below(spread));
         let earlier = self.last_arrival.entry(connection).or_default();
         *earlier = arrival.max(*earlier);
         let arrival = *earlier;
@@ -589,11 +604,13 @@ impl Net {
     }
 
     /// Checks what must always hold of the tree: a parent's tier is one less than its child's, so there is no
-    /// cycle, and nobody has more children than it takes.
+    /// cycle, nobody has more children than it takes, and the peers of each tier are counted right.
     pub fn check_tree(&self) {
         let tree: BTreeMap<_, _> =
             self.hub.topology(&channel()).unwrap().into_iter().map(|entry| (entry.peer, entry)).collect();
+        let mut tiers = BTreeMap::new();
         for entry in tree.values() {
+            *tiers.entry(entry.tier).or_default() += 1;
             let capacity = entry.relay.map_or(0, |relay| usize::from(relay.children_max));
             assert!(entry.children <= capacity, "{entry:?} has too many children");
             let mut above = BTreeSet::from([entry.peer]);
@@ -608,6 +625,7 @@ impl Net {
                 assert_eq!(tree[&parent].tier + 1, entry.tier, "{entry:?} below {:?}", tree[&parent]);
             }
         }
+        assert_eq!(self.hub.peers_by_tier(&channel()), Some(&tiers));
     }
 }
 
@@ -642,6 +660,13 @@ pub const CHILD: u64 = 2;
 /// Bodies that tell their number.
 pub fn bodies(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|number| format!("body {number}").into_bytes()).collect()
+}
+
+/// A body that does not compress, the same for the same number.
+pub fn noise(number: u64, bytes: usize) -> Vec<u8> {
+    let mut body = vec![0; bytes];
+    ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut body);
+    body
 }
 
 /// A parent that is fed by the server, and a child that is fed by it.

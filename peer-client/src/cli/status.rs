@@ -24,14 +24,14 @@ impl Status {
                 self.said = Some(reason.clone());
                 format!("not connected: {reason} (trying again until it works)")
             }
-            // The subscription ends with the same reason.
-            News::Disconnected { retry_in_ms: None, .. } => return None,
             News::Placed { tier: 0, .. } => "fed by the server, relaying nothing".to_owned(),
             News::Placed { tier, .. } => format!("in tier {tier}"),
             News::Parent { parent: Some(parent), .. } => format!("fed by peer {parent}"),
             News::Parent { parent: None, .. } => "fed by the server".to_owned(),
             News::Children { count, .. } => format!("relaying to {count}"),
             News::LinkLost { other, code } => format!("link to peer {other} closed: {code}"),
+            // Of a connection that is not tried again the subscription ends with the same reason.
+            _ => return None,
         })
     }
 }

@@ -1,12 +1,12 @@
 //! `peer-client subscribe`: events as JSON lines on stdout, status on stderr.
 
-use std::{io::Write, process::ExitCode};
+use std::{pin::pin, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use tiercast_codec::{Epoch, Event, Position};
-use tiercast_peer_client::{Client, Notification, Pattern, SubscribeOptions};
+use tiercast_peer_client::{Client, Epoch, Event, Notification, Pattern, Position, SubscribeOptions};
+use tiercast_platform::{print_line, say, stdout_unread};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Taking, status::Status};
@@ -28,11 +28,12 @@ pub(super) struct Subscribe {
 
 impl Subscribe {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = Client::connect(self.taking.url.as_str(), self.taking.options());
+        let client = Client::connect(self.taking.url.clone(), self.taking.options());
         let mut news = client.news();
         let options = SubscribeOptions { since: self.taking.since, patterns: self.patterns };
         let mut subscription = client.subscribe(&self.taking.channel, options).await?;
         let (mut printed, mut status) = (0, Status::default());
+        let mut unread = pin!(stdout_unread());
         while self.count.is_none_or(|count| printed < count) {
             tokio::select! {
                 notification = subscription.next() => match notification {
@@ -43,28 +44,34 @@ impl Subscribe {
                     Some(Notification::Subscribed { position, recovered }) => {
                         if !self.quiet {
                             let gap = if recovered { "" } else { "; not everything since then is there" };
-                            eprintln!("subscribed to {} at {position}{gap}", self.taking.channel);
+                            say(format_args!("subscribed to {} at {position}{gap}", self.taking.channel));
                         }
                     }
                     Some(Notification::Event { epoch, event, .. }) => {
-                        print(&event_json(epoch, &event))?;
+                        if !print(&event_json(epoch, &event))? {
+                            break;
+                        }
                         printed += 1;
                     }
                     Some(Notification::Gap { from, to, reason }) => {
                         let (from, to) = (from.to_string(), to.to_string());
-                        print(&json!({ "gap": { "from": from, "to": to, "reason": reason } }))?;
+                        if !print(&json!({ "gap": { "from": from, "to": to, "reason": reason } }))? {
+                            break;
+                        }
                     }
+                    Some(_) => {}
                     None => anyhow::bail!("the peer has ended"),
                 },
                 news = news.recv() => match news {
                     Ok(news) if !self.quiet => {
                         if let Some(line) = status.line(&news) {
-                            eprintln!("{line}");
+                            say(line);
                         }
                     }
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => anyhow::bail!("the peer has ended"),
                 },
+                () = &mut unread => break,
                 _ = tokio::signal::ctrl_c() => break,
             }
         }
@@ -73,9 +80,9 @@ impl Subscribe {
     }
 }
 
-fn print(line: &Value) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("cannot write to stdout")
+/// False if nobody reads it any more.
+fn print(line: &Value) -> anyhow::Result<bool> {
+    print_line(line).context("cannot write to stdout")
 }
 
 /// An event for machines. A body that is JSON is printed as JSON (spaces may differ), text as text,

@@ -1,14 +1,11 @@
 //! `peer-client swarm`: many peers in one process, with a live status line.
 
-use std::{
-    io::{IsTerminal, Write},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{pin::pin, process::ExitCode, time::Duration};
 
 use clap::Args;
 use serde_json::json;
 use tiercast_peer_client::swarm::{Swarm, SwarmOptions, SwarmReport};
+use tiercast_platform::{end_progress, print_line, say_progress, stdout_unread};
 
 use super::Taking;
 
@@ -17,8 +14,8 @@ pub(super) struct SwarmCommand {
     #[command(flatten)]
     taking: Taking,
     /// How many peers.
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    peers: usize,
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    peers: u64,
     /// Print a JSON object a second to stdout instead of the status line.
     #[arg(long)]
     json: bool,
@@ -30,7 +27,7 @@ pub(super) struct SwarmCommand {
 impl SwarmCommand {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut swarm = Swarm::new(SwarmOptions {
-            url: self.taking.url.to_string(),
+            url: self.taking.url.clone(),
             channel: self.taking.channel.clone(),
             since: self.taking.since,
             client: self.taking.options(),
@@ -41,26 +38,26 @@ impl SwarmCommand {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         let end = tokio::time::Instant::now() + self.seconds.map_or(Duration::MAX / 4, Duration::from_secs);
         let mut before = 0;
+        let mut unread = pin!(stdout_unread());
         loop {
             tokio::select! {
                 _ = second.tick() => {
                     let report = swarm.report();
-                    if !self.show(&swarm, &report, report.delivered - before) {
+                    if !self.show(&swarm, &report, report.delivered - before)? {
                         break;
                     }
                     before = report.delivered;
                 }
+                () = &mut unread, if self.json => break,
                 () = tokio::time::sleep_until(end) => break,
                 _ = tokio::signal::ctrl_c() => break,
             }
         }
         let report = swarm.report();
-        self.show(&swarm, &report, report.delivered - before);
-        if std::io::stderr().is_terminal() {
-            eprintln!();
-        }
+        self.show(&swarm, &report, report.delivered - before)?;
+        end_progress();
         swarm.close().await;
-        if self.peers > 0 && report.peers == 0 {
+        if report.peers == 0 {
             anyhow::bail!("every peer was refused: check the channel's name and the address");
         }
         let is_clean = report.missing + report.duplicates + report.out_of_order == 0;
@@ -68,12 +65,11 @@ impl SwarmCommand {
     }
 
     /// False if nobody reads it any more.
-    fn show(&self, swarm: &Swarm, report: &SwarmReport, per_second: u64) -> bool {
+    fn show(&self, swarm: &Swarm, report: &SwarmReport, per_second: u64) -> std::io::Result<bool> {
         if self.json {
             let mut line = json!(report);
             line["tiers"] = json!(swarm.tiers());
-            // Whoever read it may have had enough.
-            return writeln!(std::io::stdout(), "{line}").is_ok();
+            return print_line(line);
         }
         let tiers: Vec<_> = swarm.tiers().iter().map(|(tier, count)| format!("{tier}:{count}")).collect();
         let trouble = match swarm.trouble() {
@@ -92,11 +88,6 @@ impl SwarmCommand {
             report.duplicates,
             report.out_of_order,
         );
-        if std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[2K{line}");
-        } else {
-            eprintln!("{line}");
-        }
-        true
+        Ok(say_progress(line))
     }
 }

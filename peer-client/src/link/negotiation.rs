@@ -2,21 +2,17 @@
 
 use std::time::Duration;
 
-use tiercast_codec::Signal;
+use tiercast_codec::{
+    Signal,
+    limits::{SIGNAL_CANDIDATE_BYTES_MAX, SIGNAL_CANDIDATES_MAX, SIGNAL_DESCRIPTION_BYTES_MAX},
+};
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSdpType, RTCSessionDescription};
 
 use super::connection::Connection;
 use super::{LinkCloseReason, Role};
 
-/// Longest description taken, in bytes. A data-only one is about 500, plus 80 per candidate.
-const SDP_BYTES_MAX: usize = 16 * 1024;
-
-/// Longest candidate taken, in bytes.
-const CANDIDATE_BYTES_MAX: usize = 512;
-
-/// Candidates taken from the other end, whether kept or applied; more are ignored, because each is
-/// paired with each of ours.
-const CANDIDATES_MAX: usize = 64;
+/// There is only the data section.
+const MID: &str = "0";
 
 /// How long a description waits for our own candidates, so that they travel inside it and the hub
 /// forwards one message instead of several. Host addresses take less than a millisecond; what STUN
@@ -33,22 +29,26 @@ pub(super) struct Negotiation {
     described: bool,
     /// Candidates that came before it.
     early: Vec<String>,
-    candidates: usize,
+    /// Candidates taken from the other end, whether kept or applied; more are ignored, because each is
+    /// paired with each of ours.
+    candidates: u32,
+    /// Candidates of our own that were said; the hub would end the link for more.
+    said: u32,
     /// Signals that were dropped because they made no sense, without closing the link.
     ignored: u32,
 }
 
 impl Negotiation {
     pub(super) fn new(role: Role) -> Self {
-        Self { role, described: false, early: Vec::new(), candidates: 0, ignored: 0 }
+        Self { role, described: false, early: Vec::new(), candidates: 0, said: 0, ignored: 0 }
     }
 
     /// What this end says first.
-    pub(super) async fn begin(&self, connection: &mut Connection) -> Result<Signals, LinkCloseReason> {
+    pub(super) async fn begin(&mut self, connection: &mut Connection) -> Result<Signals, LinkCloseReason> {
         match self.role {
             Role::Offerer => {
                 let offer = connection.pc.create_offer(None).await.map_err(transport)?;
-                describe(connection, offer).await
+                self.describe(connection, offer).await
             }
             Role::Answerer => Ok(Vec::new()),
         }
@@ -68,7 +68,7 @@ impl Negotiation {
             (Signal::Offer { sdp }, Role::Answerer, false) => {
                 self.on_description(connection, parse(RTCSdpType::Offer, sdp)?).await?;
                 let answer = connection.pc.create_answer(None).await.map_err(bad_signal)?;
-                describe(connection, answer).await
+                self.describe(connection, answer).await
             }
             (Signal::Answer { sdp }, Role::Offerer, false) => {
                 self.on_description(connection, parse(RTCSdpType::Answer, sdp)?).await?;
@@ -78,6 +78,44 @@ impl Negotiation {
             (Signal::Answer { .. }, Role::Answerer, _) => Err(bad_signal("an answer to the answerer")),
             (_, _, true) => Err(bad_signal("a second description")),
         }
+    }
+
+    /// A candidate of our own, for the other end: nothing if the hub would not forward it.
+    pub(super) fn own_candidate(&mut self, candidate: String) -> Option<Signal> {
+        let is_small = candidate.len() + MID.len() <= SIGNAL_CANDIDATE_BYTES_MAX;
+        if !is_small || self.said == SIGNAL_CANDIDATES_MAX {
+            tracing::debug!(said = self.said, candidate, "kept a candidate of our own");
+            return None;
+        }
+        self.said += 1;
+        Some(Signal::Candidate { candidate, mid: MID.into() })
+    }
+
+    /// Makes `description` ours and says it, together with the candidates that were found meanwhile.
+    async fn describe(
+        &mut self,
+        connection: &mut Connection,
+        description: RTCSessionDescription,
+    ) -> Result<Signals, LinkCloseReason> {
+        let kind = description.sdp_type;
+        connection.pc.set_local_description(description).await.map_err(transport)?;
+        // Late candidates, or none at all: both are fine, so neither outcome matters.
+        let _ = tokio::time::timeout(GATHER_WAIT, connection.status.wait_for(|status| status.gathered)).await;
+        let Some(RTCSessionDescription { sdp, .. }) = connection.pc.local_description().await else {
+            return Err(transport("no description"));
+        };
+        if sdp.len() > SIGNAL_DESCRIPTION_BYTES_MAX {
+            return Err(transport(format!("a description of {} bytes, too long to be forwarded", sdp.len())));
+        }
+        let mut candidates = Vec::new();
+        while let Ok(candidate) = connection.candidates.try_recv() {
+            if !sdp.contains(&candidate) {
+                candidates.extend(self.own_candidate(candidate));
+            }
+        }
+        let description =
+            if kind == RTCSdpType::Offer { Signal::Offer { sdp } } else { Signal::Answer { sdp } };
+        Ok(std::iter::once(description).chain(candidates).collect())
     }
 
     /// Counts signals that were dropped before they came here.
@@ -106,10 +144,10 @@ impl Negotiation {
         if candidate.is_empty() {
             return;
         }
-        if candidate.len() > CANDIDATE_BYTES_MAX {
+        if candidate.len() > SIGNAL_CANDIDATE_BYTES_MAX {
             return self.ignore(1, "candidate too long");
         }
-        if self.candidates == CANDIDATES_MAX {
+        if self.candidates == SIGNAL_CANDIDATES_MAX {
             return self.ignore(1, "too many candidates");
         }
         self.candidates += 1;
@@ -123,7 +161,7 @@ impl Negotiation {
     async fn apply(&mut self, connection: &Connection, candidate: String) {
         let init = RTCIceCandidateInit {
             candidate,
-            sdp_mid: Some("0".into()),
+            sdp_mid: Some(MID.into()),
             sdp_mline_index: Some(0),
             ..Default::default()
         };
@@ -133,36 +171,9 @@ impl Negotiation {
     }
 }
 
-/// A candidate of our own, for the other end.
-pub(super) fn candidate_signal(candidate: String) -> Signal {
-    Signal::Candidate { candidate, mid: "0".into() }
-}
-
-/// Makes `description` ours and says it, together with the candidates that were found meanwhile.
-async fn describe(
-    connection: &mut Connection,
-    description: RTCSessionDescription,
-) -> Result<Signals, LinkCloseReason> {
-    let kind = description.sdp_type;
-    connection.pc.set_local_description(description).await.map_err(transport)?;
-    // Late candidates, or none at all: both are fine, so neither outcome matters.
-    let _ = tokio::time::timeout(GATHER_WAIT, connection.status.wait_for(|status| status.gathered)).await;
-    let Some(RTCSessionDescription { sdp, .. }) = connection.pc.local_description().await else {
-        return Err(transport("no description"));
-    };
-    let mut candidates = Vec::new();
-    while let Ok(candidate) = connection.candidates.try_recv() {
-        if !sdp.contains(&candidate) {
-            candidates.push(candidate_signal(candidate));
-        }
-    }
-    let description = if kind == RTCSdpType::Offer { Signal::Offer { sdp } } else { Signal::Answer { sdp } };
-    Ok(std::iter::once(description).chain(candidates).collect())
-}
-
 /// A description for data and nothing else. Media would reserve decoders for a stranger.
 fn parse(kind: RTCSdpType, sdp: String) -> Result<RTCSessionDescription, LinkCloseReason> {
-    if sdp.len() > SDP_BYTES_MAX {
+    if sdp.len() > SIGNAL_DESCRIPTION_BYTES_MAX {
         return Err(bad_signal("description too long"));
     }
     let mut sections = sdp.lines().filter(|line| line.starts_with("m="));
@@ -201,7 +212,16 @@ mod tests {
         {
             assert!(matches!(parse(RTCSdpType::Offer, bad), Err(LinkCloseReason::BadSignal(_))));
         }
-        let long = format!("{head}{data}{}", "a=x\r\n".repeat(SDP_BYTES_MAX));
+        let long = format!("{head}{data}{}", "a=x\r\n".repeat(SIGNAL_DESCRIPTION_BYTES_MAX));
         assert!(matches!(parse(RTCSdpType::Answer, long), Err(LinkCloseReason::BadSignal(_))));
+    }
+
+    #[test]
+    fn we_say_no_more_candidates_than_the_hub_forwards() {
+        let mut negotiation = Negotiation::new(Role::Offerer);
+        let mut say = |bytes: usize| negotiation.own_candidate("c".repeat(bytes)).is_some();
+        assert!(!say(SIGNAL_CANDIDATE_BYTES_MAX), "with its section it is too large");
+        let said = (0..100).filter(|_| say(SIGNAL_CANDIDATE_BYTES_MAX - 1)).count();
+        assert_eq!(said, SIGNAL_CANDIDATES_MAX as usize);
     }
 }

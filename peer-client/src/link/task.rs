@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use tiercast_codec::Signal;
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ use webrtc::peer_connection::RTCPeerConnectionState;
 
 use super::connection::Connection;
 use super::mailbox::Mailbox;
-use super::negotiation::{Negotiation, candidate_signal};
+use super::negotiation::Negotiation;
 use super::{LinkCloseReason, LinkEvent, LinkId, LinkSettings, MESSAGE_BYTES_MAX, Role};
 
 /// How long a close waits for what was queued to be sent and acknowledged. A native receiver may
@@ -130,7 +130,8 @@ impl Session<'_> {
                 false => Err(LinkCloseReason::Transport("not the data channel of a link".into())),
             },
             Some(candidate) = connection.candidates.recv() => {
-                self.say(vec![candidate_signal(candidate)]);
+                let signal = self.negotiation.own_candidate(candidate);
+                self.say(signal.into_iter().collect());
                 Ok(())
             }
             Ok(()) = connection.status.changed() => self.on_status(connection),
@@ -191,11 +192,13 @@ impl Session<'_> {
                 self.open = true;
                 self.outbox.push_back(LinkEvent::Opened { link });
             }
-            Some(DataChannelEvent::OnMessage(RTCDataChannelMessage { data, .. })) => {
+            Some(DataChannelEvent::OnMessage(RTCDataChannelMessage { data, is_string })) => {
                 if data.len() > MESSAGE_BYTES_MAX {
                     return Err(LinkCloseReason::MessageTooLarge);
                 }
-                self.outbox.push_back(LinkEvent::Data { link, bytes: data.freeze() });
+                // Text; an empty message is as malformed, and closes the link with a word to the hub.
+                let bytes = if is_string { Bytes::new() } else { data.freeze() };
+                self.outbox.push_back(LinkEvent::Data { link, bytes });
             }
             Some(DataChannelEvent::OnClosing | DataChannelEvent::OnClose) => {
                 return Err(LinkCloseReason::Remote);
@@ -285,18 +288,31 @@ mod tests {
         Some(DataChannelEvent::OnMessage(RTCDataChannelMessage { is_string: false, data }))
     }
 
+    fn task() -> LinkTask {
+        let (events, _) = mpsc::channel(1);
+        let (settings, mailbox) = (Arc::default(), Arc::default());
+        LinkTask { link: 1, role: Role::Answerer, settings, mailbox, events }
+    }
+
+    fn open_session(task: &LinkTask) -> Session<'_> {
+        let negotiation = Negotiation::new(task.role);
+        Session { task, negotiation, outbox: VecDeque::new(), open: true }
+    }
+
+    #[tokio::test]
+    async fn regression_text_is_not_taken_for_the_bytes_of_a_message() {
+        let task = task();
+        let mut session = open_session(&task);
+        let text = RTCDataChannelMessage { is_string: true, data: BytesMut::from(&b"\x80"[..]) };
+        assert_eq!(session.on_channel_event(Some(DataChannelEvent::OnMessage(text))), Ok(()));
+        let Some(LinkEvent::Data { bytes, .. }) = session.outbox.pop_front() else { panic!("no message") };
+        assert!(bytes.is_empty(), "which is malformed, as in browsers");
+    }
+
     #[tokio::test]
     async fn a_message_that_is_too_large_ends_the_session() {
-        let (events, _inbox) = mpsc::channel(1);
-        let task = LinkTask {
-            link: 1,
-            role: Role::Answerer,
-            settings: Arc::default(),
-            mailbox: Arc::default(),
-            events,
-        };
-        let negotiation = Negotiation::new(task.role);
-        let mut session = Session { task: &task, negotiation, outbox: VecDeque::new(), open: true };
+        let task = task();
+        let mut session = open_session(&task);
         assert_eq!(session.on_channel_event(message(MESSAGE_BYTES_MAX)), Ok(()));
         let reason = session.on_channel_event(message(MESSAGE_BYTES_MAX + 1));
         assert_eq!(reason, Err(LinkCloseReason::MessageTooLarge));

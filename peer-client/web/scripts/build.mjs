@@ -1,10 +1,13 @@
-// Builds the package: `dist/tiercast-peer.js`, what it loads only where the browser lacks Ed25519, and the types.
+// Builds the package: `dist/tiercast-peer.js`, which needs no other file; its types beside it; and the licences of the
+// libraries in it.
 // The same sources give the same bytes. An argument names another folder than `dist`.
 import { spawnSync } from "node:child_process";
-import { readFileSync, readdirSync, rmSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { bundleDeclarations } from "./declarations.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const outdir = resolve(root, process.argv[2] ?? "dist");
@@ -15,8 +18,6 @@ const { metafile } = await build({
   entryPoints: { "tiercast-peer": "src/index.ts" },
   outdir,
   bundle: true,
-  splitting: true,
-  chunkNames: "[name]",
   format: "esm",
   target: "es2022",
   minify: true,
@@ -25,33 +26,26 @@ const { metafile } = await build({
   logLevel: "warning",
   metafile: true,
 });
-const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-const types = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", outdir], {
-  cwd: root,
-  stdio: "inherit",
-});
-if (types.status !== 0) process.exit(1);
-keepReachable("index.d.ts");
 for (const [file, { bytes }] of Object.entries(metafile.outputs)) console.log(`${file} ${bytes}`);
+writeFileSync(join(outdir, "THIRD-PARTY-LICENSES"), licences(Object.keys(metafile.inputs)));
 
-/** Deletes the declarations that the public ones do not refer to. */
-function keepReachable(entry) {
-  const reachable = new Set();
-  const visit = (path) => {
-    if (reachable.has(path)) return;
-    reachable.add(path);
-    const text = readFileSync(path, "utf8");
-    for (const [, target] of text.matchAll(/(?:from |import\()"(\.[^"]+)\.js"/g)) {
-      visit(join(dirname(path), `${target}.d.ts`));
-    }
-  };
-  visit(join(outdir, entry));
-  for (const path of readdirSync(outdir, { recursive: true, encoding: "utf8" })) {
-    const full = join(outdir, path);
-    if (path.endsWith(".d.ts") && !reachable.has(full)) rmSync(full);
-  }
-  for (const entry of readdirSync(outdir, { withFileTypes: true })) {
-    const full = join(outdir, entry.name);
-    if (entry.isDirectory() && readdirSync(full).length === 0) rmSync(full, { recursive: true });
-  }
+const modules = mkdtempSync(join(tmpdir(), "tiercast-types-"));
+try {
+  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+  const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", modules], {
+    cwd: root,
+    stdio: "inherit",
+  });
+  if (status === 0) writeFileSync(join(outdir, "tiercast-peer.d.ts"), bundleDeclarations(join(modules, "index.d.ts")));
+  process.exitCode = status ?? 1;
+} finally {
+  rmSync(modules, { recursive: true, force: true });
+}
+
+/** What the libraries ask to be told of, those among `files`. */
+function licences(files) {
+  const packages = files.map((file) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]);
+  const names = [...new Set(packages.filter((name) => name !== undefined))].sort();
+  const text = (name) => readFileSync(join(root, "node_modules", name, "LICENSE"), "utf8").trim();
+  return names.map((name) => `${name}\n\n${text(name)}\n`).join(`\n${"-".repeat(80)}\n\n`);
 }

@@ -258,15 +258,37 @@ inFakeTime("a server that says nothing for three heartbeats is left, and connect
   page.client.close();
 });
 
+inFakeTime("regression: a page that wants nothing of what is left goes on at once", async () => {
+  const page = new Page({ logBytes: 64 << 10 });
+  const subscription = page.client.subscribe(CHANNEL, { since: "earliest", match: "wanted" });
+  const iterator = subscription[Symbol.asyncIterator]();
+  await pass();
+  const publish = (routingKey: string): void => {
+    const offset = page.hub.head.offset + 1;
+    page.hub.publishEvents([{ offset, routingKey, body: new Uint8Array(1_000) }]);
+  };
+  for (let count = 0; count < 100; count++) publish("unwanted");
+  await pass();
+  assert.equal(page.client.stats().stalls, 1, "nobody reads");
+  const next = iterator.next();
+  await pass();
+  assert.deepEqual(subscription.position, page.hub.head);
+  publish("wanted");
+  await pass();
+  const { value } = await next;
+  assert.ok(value?.type === "event" && value.position.offset === 100);
+  page.client.close();
+});
+
 inFakeTime("the statistics tell who we are and how far", async () => {
   const page = new Page();
-  const subscription = page.client.subscribe(CHANNEL, { since: "0-3" });
+  const subscription = page.client.subscribe(CHANNEL, { since: "1-3" });
   await pass();
   const stats = page.client.stats();
   assert.equal(stats.peer, 1);
   assert.ok(Math.abs(stats.clockOffsetUs ?? Infinity) < 1_000_000);
   assert.deepEqual(stats.channels, [
-    { channel: CHANNEL, position: { epoch: 0, offset: 3 }, tier: 0, parent: undefined, children: [] },
+    { channel: CHANNEL, position: { epoch: 1, offset: 3 }, tier: 0, parent: undefined, children: [] },
   ]);
   subscription.unsubscribe();
   page.client.close();

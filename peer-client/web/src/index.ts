@@ -12,6 +12,7 @@ export { Code, codeName } from "./codec/code.js";
 export type { Event, HeaderTable, HeaderValue } from "./codec/event.js";
 export { PatternError } from "./codec/pattern.js";
 export { type GapReason, type Position, PositionError, formatPosition, parsePosition } from "./codec/position.js";
+export { ConnectError } from "./connect-error.js";
 export { CommandError } from "./core/command-error.js";
 export type { Child } from "./core/stats.js";
 export type { ConnectOptions, SubscribeOptions } from "./options.js";
@@ -29,7 +30,8 @@ export {
 /**
  * Connects to a server, and stays connected until `close`.
  *
- * `url` may be relative to the page; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is meant.
+ * `url` may be a path of the page's own server; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is
+ * meant. Throws {@link ConnectError} if nothing can be reached by it, and `RangeError` for an option out of bounds.
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Client {
   const client = new Client(url, options, browserPlatform());

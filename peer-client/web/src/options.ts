@@ -4,6 +4,7 @@ import { Pattern } from "./codec/pattern.js";
 import { type Position, type Since, inRange, parseSince } from "./codec/position.js";
 import { DEFAULT_CONFIG, type PeerConfig } from "./core/config.js";
 import type { DriverSettings } from "./io/driver.js";
+import { type Page, sessionUrl } from "./server-url.js";
 
 /** Options of {@link connect}. */
 export interface ConnectOptions {
@@ -16,8 +17,8 @@ export interface ConnectOptions {
   /** Most peers to feed. 0: be fed by others, feed nobody. Default 4, at most 64. */
   readonly maxChildren?: number;
   /**
-   * Most bytes of frames kept per channel, for children and for an application that is slow. When it is full of
-   * what the application has not taken, no more is fetched until it has. Default 4 MiB, 64 KiB to 256 MiB.
+   * Most bytes of frames kept per channel, for children and for an application that is slow. When it is half full of
+   * what the application has not taken, whoever feeds the page waits until it has. Default 4 MiB, 64 KiB to 256 MiB.
    */
   readonly logBytes?: number;
   /** STUN and TURN servers besides those that the server names. Default: none. */
@@ -56,17 +57,8 @@ export function driverSettings(url: string | URL, options: ConnectOptions, hasWe
     relay: relays ? { node: "browser", children_max: childrenMax } : undefined,
     log: { ...DEFAULT_CONFIG.log, bytes: logBytes },
   };
-  return { url: sessionUrl(url).href, config, iceServers, iceTransportPolicy };
-}
-
-/** The WebSocket's address: `/v1/ws` unless another path is given, `ws` for `http`, relative to the page. @internal */
-export function sessionUrl(url: string | URL): URL {
-  const address = new URL(url, "location" in globalThis ? globalThis.location.href : undefined);
-  if (address.protocol === "http:") address.protocol = "ws:";
-  if (address.protocol === "https:") address.protocol = "wss:";
-  if (address.pathname === "/") address.pathname = "/v1/ws";
-  address.hash = "";
-  return address;
+  const page: Page = "location" in globalThis ? globalThis.location : undefined;
+  return { url: sessionUrl(url, page).href, config, iceServers, iceTransportPolicy };
 }
 
 /** @internal */

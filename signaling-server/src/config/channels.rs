@@ -18,12 +18,13 @@ const AMQP_ONLY: &[&str] = &["mode", "bindings", "history_s", "retention"];
 /// What is wrong if there is no channel at all.
 pub(super) const NONE: &str = "there is none: add a [[channels]] section with a `name`";
 
-/// The names that are taken, and where. Frames know a channel by its number only, which two names may share.
+/// The names that are taken, and by which channels. Frames know a channel by its number only, which two names may
+/// share.
 #[derive(Default)]
 pub(super) struct Names(BTreeMap<ChannelId, (String, ChannelName)>);
 
 impl Names {
-    /// Takes a name that stands at `place`.
+    /// Takes a name for the channel at `place`.
     pub(super) fn take(&mut self, place: &str, name: &ChannelName) -> Result<(), String> {
         match self.0.get(&name.id()) {
             Some((first, other)) if other == name => {
@@ -84,9 +85,9 @@ fn kind(place: &str, section: &Table, found: &mut ConfigErrors) -> Option<Source
 }
 
 fn name(place: &str, section: &Table, names: &mut Names, found: &mut ConfigErrors) -> Option<ChannelName> {
-    let (place, name) = required_text(place, section, "name", "name = \"events\"", found)?;
-    let name = found.keep_right(&*place, name.parse())?;
-    found.keep_right(&*place, names.take(&place, &name));
+    let (key, name) = required_text(place, section, "name", "name = \"events\"", found)?;
+    let name = found.keep_right(&*key, name.parse())?;
+    found.keep_right(key, names.take(place, &name));
     Some(name)
 }
 

@@ -16,16 +16,13 @@ impl ConfigError {
         Self { origin: None, key: key.into(), problem: problem.into() }
     }
 
-    /// Says where the key was written.
-    pub(crate) fn within(self, origin: &str) -> Self {
-        Self { origin: Some(origin.to_owned()), ..self }
+    /// Says where the key was written, if that is known.
+    pub(crate) fn within(self, origin: Option<&str>) -> Self {
+        Self { origin: origin.map(str::to_owned), ..self }
     }
 
-    /// Whether whoever reads this knows `other`, too.
-    fn says(&self, other: &Self) -> bool {
-        self.key == other.key
-            && self.problem == other.problem
-            && (other.origin.is_none() || self.origin == other.origin)
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 }
 
@@ -46,7 +43,7 @@ pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
     pub(crate) fn add(&mut self, error: ConfigError) {
-        if !self.0.iter().any(|known| known.says(&error)) {
+        if !self.0.contains(&error) {
             self.0.push(error);
         }
     }

@@ -16,6 +16,7 @@ pub struct Key {
 
 /// What a key holds.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Kind {
     /// A text.
     Text,
@@ -168,6 +169,7 @@ pub static KEYS: &[Key] = &[
     amqp!("amqp.queue_bytes", 65_536..=1 << 40, queue_bytes),
     count!("hub.sessions_max", 1..=1_000_000, hub.sessions_max),
     count!("hub.outbox_bytes", 131_072..=1 << 30, hub.outbox_bytes),
+    count!("hub.outbox_signal_bytes", 65_536..=1 << 30, hub.outbox_signal_bytes),
     count!("hub.subscriptions_max", 1..=1_024, hub.subscriptions_max),
     millis!("hub.heartbeat_ms", 50..=HOUR_MS, hub.heartbeat),
     millis!("hub.head_interval_ms", 50..=HOUR_MS, hub.head_interval),
@@ -183,7 +185,10 @@ pub static KEYS: &[Key] = &[
     millis!("hub.link_proven_ms", 0..=HOUR_MS, hub.link_proven),
     millis!("hub.link_retry_ms", 100..=HOUR_MS, hub.link_retry),
     millis!("hub.parent_refused_ms", 0..=24 * HOUR_MS, hub.parent_refused),
-    count!("hub.link_signals_max", 2..=65_536, hub.link_signals_max),
+    // No less than what the protocol promises to peers.
+    count!("hub.signal_description_bytes", 16_384..=49_152, hub.signal_description_bytes),
+    count!("hub.signal_candidate_bytes", 512..=4_096, hub.signal_candidate_bytes),
+    count!("hub.signal_candidates_max", 64..=4_096, hub.signal_candidates_max),
     count!("hub.children_max", 1..=65_535, hub.children_max),
     count!("hub.accusations_max", 0..=1_000_000, hub.accusations_max),
     millis!("hub.suspension_ms", 0..=24 * HOUR_MS, hub.suspension),
@@ -197,5 +202,6 @@ pub static KEYS: &[Key] = &[
     millis!("limits.close_ms", 0..=60_000, limits.close),
     millis!("limits.shutdown_ms", 0..=10 * 60_000, limits.shutdown),
     millis!("limits.request_ms", 100..=10 * 60_000, limits.request),
+    millis!("limits.topology_ms", 0..=HOUR_MS, limits.topology),
     count!("limits.publish_bytes", 1..=PUBLISH_BYTES_MAX as u64, limits.publish_bytes),
 ];

@@ -25,10 +25,18 @@ const ENV_FILE: &str = "TIERCAST_CONFIG";
 /// mistake: `load` names them all.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
-    merged: Table,
+    layers: Vec<Layer>,
     errors: ConfigErrors,
     /// A file or a list could not be read: sections may be missing that were written.
     lacks_sections: bool,
+}
+
+/// What was written at one place.
+#[derive(Debug, Clone)]
+struct Layer {
+    /// The file, variable or flag.
+    origin: String,
+    table: Table,
 }
 
 impl Layers {
@@ -89,24 +97,26 @@ impl Layers {
         let section = |name: &String| {
             Value::Table(Table::from_iter([("name".to_owned(), Value::String(name.clone()))]))
         };
-        self.merged.insert("channels".to_owned(), Value::Array(names.iter().map(section).collect()));
+        let sections = Value::Array(names.iter().map(section).collect());
+        self.add("--channel", Table::from_iter([("channels".to_owned(), sections)]));
         self
     }
 
     /// Whether a key was set.
     pub fn has(&self, key: &str) -> bool {
-        self.merged.contains_key(key)
+        self.layers.iter().any(|layer| layer.table.contains_key(key))
     }
 
     /// The configuration, or everything that is wrong with it.
     pub fn load(self) -> Result<Config, ConfigErrors> {
-        let Self { merged, mut errors, lacks_sections } = self;
+        let mut merged = Table::new();
+        self.layers.iter().for_each(|layer| merge(&mut merged, layer.table.clone()));
         let mut config = Config::default();
         // Each layer has said this of its own; here it tells what is not to be blamed for what follows from it.
         let mut found = values::check(&merged);
         general(&merged, &mut config, &mut found);
         // What belongs together may stand in different layers: it is compared only if all of it is there.
-        if !lacks_sections {
+        if !self.lacks_sections {
             channels::read(&merged, &mut config, &mut found);
             ice_servers::read(&merged, &mut config, &mut found);
         }
@@ -115,10 +125,14 @@ impl Layers {
                 (number.write)(&mut config, u64::try_from(value).unwrap_or_default());
             }
         }
-        errors.extend(found);
         // And only if it is right in itself: a default stands where a number is wrong.
-        if !lacks_sections && !errors.concern("hub.tier1_min") && !errors.concern("hub.tier1_max") {
-            errors.note(config.check_tier1());
+        let wrong = |key| found.concern(key) || self.errors.concern(key);
+        if !self.lacks_sections && !wrong("hub.tier1_min") && !wrong("hub.tier1_max") {
+            found.note(config.check_tier1());
+        }
+        let mut errors = self.errors;
+        for error in found.iter() {
+            errors.add(error.clone().within(origin(&self.layers, error.key())));
         }
         let mut config = errors.into_result(config)?;
         config.hub.ice_servers.shrink_to_fit();
@@ -135,7 +149,7 @@ impl Layers {
             Ok(value) => value,
             Err(error) => {
                 self.lacks_sections |= values::is_list(path);
-                return self.errors.add(error.within(origin));
+                return self.errors.add(error.within(Some(origin)));
             }
         };
         let parts = path.split('.').rev();
@@ -148,9 +162,9 @@ impl Layers {
 
     fn add(&mut self, origin: &str, table: Table) {
         for error in values::check(&table).iter() {
-            self.errors.add(error.clone().within(origin));
+            self.errors.add(error.clone().within(Some(origin)));
         }
-        merge(&mut self.merged, table);
+        self.layers.push(Layer { origin: origin.to_owned(), table });
     }
 }
 
@@ -159,6 +173,24 @@ impl Config {
     pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
         Layers::default().with_file(path).load()
     }
+}
+
+/// Where a key was written or, if it is missing, most of what it would stand in. Of several places the last one counts.
+fn origin<'a>(layers: &'a [Layer], key: &str) -> Option<&'a str> {
+    let nearest = layers.iter().max_by_key(|layer| depth(&layer.table, key))?;
+    (depth(&nearest.table, key) > 0).then_some(&*nearest.origin)
+}
+
+/// How many parts of a key are there, from its beginning: of `channels[2].name` one if there are two channels.
+fn depth(table: &Table, key: &str) -> usize {
+    let mut parts = key.split(['.', '[', ']']).filter(|part| !part.is_empty());
+    let first = parts.next().and_then(|name| table.get(name));
+    std::iter::successors(first, |value| match (value, parts.next()?) {
+        (Value::Table(table), name) => table.get(name),
+        (Value::Array(items), index) => items.get(index.parse::<usize>().ok()?),
+        _ => None,
+    })
+    .count()
 }
 
 /// The name of the variable that sets a key.

@@ -11,6 +11,7 @@ use tiercast_codec::{FixedBytes, SigningKey};
 
 /// Where the signing key comes from.
 #[derive(Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum KeySource {
     /// A new one at each start. Peers learn it from `welcome`, so servers need not share it.
     #[default]
@@ -28,6 +29,7 @@ pub enum KeySource {
 
 /// Why there is no signing key.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SigningKeyError {
     /// The file cannot be read or created.
     #[error("signing_key_file {path}: {reason}: correct the path, or set signing_key_create = true")]

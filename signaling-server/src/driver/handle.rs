@@ -37,6 +37,7 @@ pub struct Stopped;
 
 /// Why an event was not published. It has not been given a position, nor will it be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PublishError {
     /// No such channel.
     #[error("there is no channel `{0}` on this server")]

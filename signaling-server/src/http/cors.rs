@@ -1,5 +1,5 @@
-//! Lets pages from anywhere read: what GET answers is for everybody who knows the address (and, where one is
-//! asked for, the key).
+//! Lets pages from anywhere read, and no more: what GET answers is for everybody who knows the address (and, where one
+//! is asked for, the key).
 
 use axum::{
     extract::Request,
@@ -8,21 +8,42 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::error::ApiError;
+
 /// Allows other origins to GET, and answers their preflight requests.
 pub(super) async fn allow_reading(request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let is_preflight =
-        method == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response =
-        if is_preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD).cloned();
+    match asked.filter(|_| request.method() == Method::OPTIONS) {
+        Some(method) => preflight(&method),
+        None => {
+            let reads = is_reading(request.method().as_str());
+            let response = next.run(request).await;
+            if reads { readable(response) } else { response }
+        }
+    }
+}
+
+/// A page that asks for POST gets no header at all: were the headers that it may send named, it could publish, as
+/// browsers allow POST whatever methods are named.
+fn preflight(method: &HeaderValue) -> Response {
+    if !method.to_str().is_ok_and(is_reading) {
+        return ApiError::new(StatusCode::FORBIDDEN, "pages from another origin may only read here")
+            .fix("publish from a program, or through the server that the page comes from")
+            .into_response();
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
-    if is_preflight {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization"));
-        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    }
-    if is_preflight || method == Method::GET || method == Method::HEAD {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    }
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    readable(response)
+}
+
+fn is_reading(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
+}
+
+fn readable(mut response: Response) -> Response {
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }

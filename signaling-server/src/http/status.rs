@@ -1,14 +1,24 @@
-//! Is it alive, can it deliver, what channels are there.
+//! Is it alive, can it deliver, what channels are there, what is counted. None of it costs the hub more for a large
+//! audience.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+};
 use serde_json::{Value, json};
 use tiercast_mesh::hub::SourceState;
 use tokio::time::timeout;
 
 use super::{App, error::ApiError};
-use crate::driver::{ChannelSnapshot, Snapshot, Stopped};
+use crate::{
+    driver::{ChannelSnapshot, Snapshot, Stopped},
+    metrics::Scrape,
+};
+
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A hub that does not answer within this is not turning.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -55,6 +65,14 @@ pub(super) async fn channels(State(app): State<Arc<App>>) -> Result<Json<Value>,
         })
     };
     Ok(Json(json!({ "channels": channels.iter().map(describe).collect::<Vec<_>>() })))
+}
+
+pub(super) async fn metrics(
+    State(app): State<Arc<App>>,
+) -> Result<([(header::HeaderName, &'static str); 1], String), ApiError> {
+    let (handle, amqp, config) = (app.handle.clone(), app.amqp.clone(), app.config.clone());
+    let scrape = Scrape { snapshot: handle.snapshot().await?, handle, amqp, config };
+    Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], scrape.into_text()))
 }
 
 impl From<Stopped> for ApiError {

@@ -19,6 +19,7 @@ mod omission;
 mod overflow;
 mod peek;
 mod permission;
+mod place;
 mod queue;
 mod screen;
 mod stats;

@@ -1,6 +1,6 @@
 //! A peer without a mesh: says what it is told to, and checks everything that it receives.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
@@ -105,7 +105,9 @@ impl Client {
         since: Since,
     ) -> anyhow::Result<Result<Subscribed, ErrorMessage>> {
         let channel: ChannelName = channel.parse()?;
-        let subscribe = Subscribe { id: 2, channel: channel.clone(), since, relay: None };
+        // It never says how far it is.
+        let window_bytes = NonZeroU32::MAX;
+        let subscribe = Subscribe { id: 2, channel: channel.clone(), since, window_bytes, relay: None };
         self.send(ToHub::Subscribe(subscribe)).await?;
         loop {
             match self.control().await? {

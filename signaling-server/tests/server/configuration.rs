@@ -148,7 +148,7 @@ fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
         ("channels = []".to_owned(), "channels", "add a [[channels]] section"),
         ("[[channels]]\nname = \"a/b\"".to_owned(), "channels[0].name", "A-Z a-z 0-9"),
         ("[[channels]]\nsource = \"embedded\"".to_owned(), "channels[0].name", "write name"),
-        (format!("{channel}{channel}"), "channels", "rename one"),
+        (format!("{channel}{channel}"), "channels[1].name", "rename one"),
         (format!("{channel}source = \"kafka\""), "channels[0].source", "\"embedded\" or \"amqp\""),
         (format!("{channel}mode = \"stream\""), "channels[0].mode", "source = \"amqp\""),
         (amqp.to_owned(), "channels[0].source", "[amqp]"),
@@ -246,6 +246,80 @@ fn every_mistake_of_a_file_is_named_at_once() -> anyhow::Result<()> {
     ensure!(found == expected, "{problems}");
     ensure!(!problems.contains("hunter2"), "{problems}");
     Ok(())
+}
+
+#[test]
+fn regression_ten_mistakes_are_all_named_with_their_file() -> anyhow::Result<()> {
+    let text = r#"
+        listen = "localhost"
+        [hub]
+        heartbeat_ms = 1
+        tier1_min = 9
+        tier1_max = 3
+        [amqp]
+        url = "amqp:/x"
+        heartbeat_s = 0
+        [[channels]]
+        name = "a/b"
+        [[channels]]
+        name = "same"
+        [[channels]]
+        name = "same"
+        source = "amqp"
+        bindings = [{ exchange = "x", patterns = ["a#"] }]
+        [[channels]]
+        name = "c"
+        source = "kafka"
+        [[ice_servers]]
+        urls = ["http://x"]
+    "#;
+    let problems = problem(text)?;
+    let mut expected = vec![
+        ("amqp.heartbeat_s", "use 1 to 60"),
+        ("amqp.url", "write amqp://USER:PASSWORD@HOST:PORT/VHOST"),
+        ("channels[0].name", "use 1 to 128 of A-Z"),
+        ("channels[2].bindings[0].patterns[0]", "stand alone between dots"),
+        ("channels[2].name", "`same` is the name of channels[1], too: rename one"),
+        ("channels[3].source", "write \"embedded\" or \"amqp\""),
+        ("hub.heartbeat_ms", "use 50 to 3600000"),
+        ("hub.tier1_min", "lower one or raise the other"),
+        ("ice_servers[0].urls", "stun:"),
+        ("listen", "such as 127.0.0.1:8780"),
+    ];
+    let mut lines: Vec<_> = problems.lines().collect();
+    lines.sort_unstable();
+    expected.sort_unstable();
+    ensure!(lines.len() == expected.len(), "{problems}");
+    for (line, (key, cure)) in lines.into_iter().zip(expected) {
+        ensure!(line.starts_with(&format!("test.toml: {key}: ")) && line.contains(cure), "{line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn regression_a_mistake_is_named_with_the_layer_that_made_it() -> anyhow::Result<()> {
+    let file = "listen = \"localhost\"\n[hub]\ntier1_min = 9\n[[channels]]\nname = \"a/b\"";
+    let variable = ("TIERCAST_HUB__TIER1_MAX".to_owned(), "3".to_owned());
+    let layers = || Layers::default().with_toml("test.toml", file).with_env([variable.clone()]);
+    let says = |layers: Layers, expected: &[&str]| -> anyhow::Result<()> {
+        let problems = layers.load().err().context("accepted")?.to_string();
+        let mut starts: Vec<_> =
+            problems.lines().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(": ")).collect();
+        starts.sort_unstable();
+        ensure!(starts == expected, "{problems}");
+        Ok(())
+    };
+    says(layers(), &["test.toml: channels[0].name", "test.toml: hub.tier1_min", "test.toml: listen"])?;
+    let flags = ["ok", "b b", "ok"].map(str::to_owned);
+    says(
+        layers().with_channels(&flags).with_set("--listen", "listen", "nowhere"),
+        &[
+            "--channel: channels[1].name",
+            "--channel: channels[2].name",
+            "--listen: listen",
+            "test.toml: hub.tier1_min",
+        ],
+    )
 }
 
 #[test]

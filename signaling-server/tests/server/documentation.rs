@@ -51,6 +51,28 @@ fn bounds_and_defaults_are_as_documented() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn regression_pages_name_routes_as_they_are() -> anyhow::Result<()> {
+    let pages = [
+        PAGE,
+        include_str!("../../../README.md"),
+        include_str!("../../../docs/operations.md"),
+        include_str!("../../../docs/protocol.md"),
+    ];
+    let is_of_path = |c: char| c.is_ascii_alphanumeric() || "/{}-_".contains(c);
+    for page in pages {
+        for mention in page.split("/v1/").skip(1) {
+            let path = &mention[..mention.find(|c| !is_of_path(c)).unwrap_or(mention.len())];
+            let is_route = match path.split_once('/') {
+                None => ["ws", "channels"].contains(&path),
+                Some((route, channel)) => ["publish", "topology"].contains(&route) && !channel.is_empty(),
+            };
+            ensure!(is_route, "there is no route /v1/{path}");
+        }
+    }
+    Ok(())
+}
+
 /// A number with a comma between groups of three digits.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();

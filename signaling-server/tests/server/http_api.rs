@@ -47,7 +47,13 @@ async fn the_topology_is_shown_to_those_with_a_key_or_to_all() -> anyhow::Result
     let server = start(config()).await?;
     let mut client = Client::connect(server.addr()).await?;
     let relay = Some(Relay { node: NodeKind::Native, children_max: 8 });
-    let subscribe = Subscribe { id: 9, channel: "events".parse()?, since: Since::Now, relay };
+    let subscribe = Subscribe {
+        id: 9,
+        channel: "events".parse()?,
+        since: Since::Now,
+        window_bytes: std::num::NonZeroU32::MAX,
+        relay,
+    };
     client.send(ToHub::Subscribe(subscribe)).await?;
     while !matches!(client.control().await?, ToPeer::Place(_)) {}
 
@@ -66,6 +72,25 @@ async fn the_topology_is_shown_to_those_with_a_key_or_to_all() -> anyhow::Result
     open.open_topology = true;
     let server = start(open).await?;
     ensure!(http_client::get(server.addr(), path, &[]).await?.status == 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_the_tree_is_made_once_in_a_while_however_many_ask() -> anyhow::Result<()> {
+    let peers = |topology: serde_json::Value| topology["peers"].as_array().map_or(0, Vec::len);
+    for (period, seen_later) in [(Duration::from_secs(3_600), 1), (Duration::ZERO, 2)] {
+        let mut config = config();
+        (config.open_topology, config.limits.topology) = (true, period);
+        let server = start(config).await?;
+        let ask = || http_client::get(server.addr(), "/v1/topology/events", &[]);
+        let _first = Client::subscribed(server.addr(), Since::Now).await?;
+        ensure!(peers(ask().await?.json()?) == 1);
+        let _second = Client::subscribed(server.addr(), Since::Now).await?;
+        for answer in futures_util::future::join_all((0..20).map(|_| ask())).await {
+            ensure!(peers(answer?.json()?) == seen_later, "with a period of {period:?}");
+        }
+        ensure!(server.handle().topology(&"events".parse()?).await?.map(|nodes| nodes.len()) == Some(2));
+    }
     Ok(())
 }
 
@@ -102,17 +127,34 @@ async fn half_a_request_is_not_waited_for_for_ever() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn pages_from_elsewhere_may_read_and_not_publish() -> anyhow::Result<()> {
+async fn pages_from_elsewhere_may_read() -> anyhow::Result<()> {
     let server = start(config()).await?;
     let allowed = "access-control-allow-origin: *";
     let read = http_client::get(server.addr(), "/v1/channels", &[("origin", "https://example.org")]).await?;
     ensure!(read.head.contains(allowed), "{read:?}");
-    let preflight = [("access-control-request-method", "POST"), ("origin", "https://example.org")];
+    let preflight = [("access-control-request-method", "GET"), ("origin", "https://example.org")];
+    let answer =
+        http_client::request(server.addr(), "OPTIONS", "/v1/topology/events", &preflight, b"").await?;
+    ensure!(answer.status == 204 && answer.head.contains(allowed), "{answer:?}");
+    ensure!(answer.head.contains("access-control-allow-headers: authorization"), "{answer:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_pages_from_elsewhere_may_not_publish_even_with_the_key() -> anyhow::Result<()> {
+    let server = start(config()).await?;
+    let preflight = [
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization"),
+        ("origin", "https://example.org"),
+    ];
     let answer =
         http_client::request(server.addr(), "OPTIONS", "/v1/publish/events", &preflight, b"").await?;
-    ensure!(answer.status == 204 && answer.head.contains("access-control-allow-methods: get, head"));
+    // Browsers take POST for allowed wherever the origin and the headers are.
+    ensure!(answer.status == 403 && !answer.head.contains("access-control-allow"), "{answer:?}");
+    ensure!(answer.json()?["fix"].as_str().is_some_and(|fix| fix.contains("from a program")), "{answer:?}");
     let publish = http_client::request(server.addr(), "POST", "/v1/publish/events", &[], b"").await?;
-    ensure!(!publish.head.contains(allowed), "{publish:?}");
+    ensure!(publish.status == 401 && !publish.head.contains("access-control-allow"), "{publish:?}");
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! The whole server, driven from outside: real sockets, real signatures, every behaviour a sentence.
 
+mod api;
 mod broker;
 mod client;
+mod closing;
 mod configuration;
 mod documentation;
 mod http_api;

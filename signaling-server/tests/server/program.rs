@@ -126,6 +126,38 @@ async fn checking_a_configuration_says_ok_or_everything_that_is_wrong() -> anyho
     Ok(())
 }
 
+/// A pipe that nobody reads.
+fn unread_pipe() -> anyhow::Result<Stdio> {
+    let (_, writer) = std::io::pipe()?;
+    Ok(writer.into())
+}
+
+#[tokio::test]
+async fn regression_output_that_nobody_reads_is_no_mistake() -> anyhow::Result<()> {
+    for flag in ["--check-config", "--help", "--version"] {
+        let child = command(&[flag]).stdout(unread_pipe()?).stderr(Stdio::piped()).spawn()?;
+        let output = timeout(PATIENCE, child.wait_with_output()).await??;
+        let said = String::from_utf8(output.stderr)?;
+        ensure!(output.status.code() == Some(0) && said.is_empty(), "{flag}: {:?} {said}", output.status);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_a_server_whose_log_nobody_reads_goes_on() -> anyhow::Result<()> {
+    let mut program = Program::start(&["--log", "debug"]).await?;
+    drop(program.log);
+    // Whatever this logs, it finds nobody to read it.
+    let mut client = Client::subscribed(program.addr, Since::Now).await?;
+    let id = program.child.id().context("it runs")?;
+    ensure!(Command::new("kill").args(["-TERM", &id.to_string()]).status().await?.success());
+    ensure!(client.closed().await?.0 == tiercast_codec::Code::SHUTDOWN);
+    drop(client);
+    let status = timeout(PATIENCE, program.child.wait()).await??;
+    ensure!(status.code() == Some(0), "{status}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn help_shows_examples() -> anyhow::Result<()> {
     let text = String::from_utf8(run(&["--help"], &[]).await?.stdout)?;

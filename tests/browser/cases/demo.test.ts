@@ -5,7 +5,9 @@ import { join } from "node:path";
 import test from "node:test";
 import type { Page } from "playwright-core";
 import { ask } from "../harness/changing.js";
+import { Chromium } from "../harness/chromium.js";
 import { Demo, numberIn, shownPeers, untilText } from "../harness/demo.js";
+import { PageServer } from "../harness/page-server.js";
 import { ROOT } from "../harness/program.js";
 
 const TEST_MS = 300_000;
@@ -147,6 +149,76 @@ demo("the page relays to peers, reports them, and stops when it is told to", ["-
   await expectClean(demo, page);
 });
 
+demo("regression: the switch is called Relaying, and the dot is green only while it is on", ["--peers", "2"], async (demo) => {
+  const page = await demo.open();
+  await joined(page);
+  const relaying = page.getByRole("switch", { name: "Relaying", exact: true });
+  const pill = page.locator("#pill");
+  assert.deepEqual([await relaying.getAttribute("aria-checked"), await pill.getAttribute("data-tone")], ["true", "good"]);
+  await relaying.click();
+  await untilText(page, "#pill-text", /^Not relaying$/);
+  assert.deepEqual([await relaying.getAttribute("aria-checked"), await pill.getAttribute("data-tone")], ["false", "calm"]);
+  await relaying.click();
+  await joined(page);
+  assert.deepEqual([await relaying.getAttribute("aria-checked"), await pill.getAttribute("data-tone")], ["true", "good"]);
+});
+
+demo("regression: +10 adds as many as there is room for, and says so", ["--peers", "197", "--rate", "1"], async (demo) => {
+  const page = await demo.open();
+  await untilText(page, "#native-peers", /^197$/);
+  await page.click("#add-10");
+  await untilText(page, "#feedback", /^Added 3 native peers: the demo runs at most 200\.$/);
+  await untilText(page, "#native-peers", /^200$/);
+  assert.equal((await demo.state()).native_peers, 200);
+});
+
+for (const [device, viewport] of [
+  ["desktop", { width: 1280, height: 800 }],
+  ["phone", { width: 390, height: 844 }],
+] as const) {
+  demo(`regression: the name of the page's own node lies on top of those who join later, on a ${device}`, ["--peers", "4"], async (demo) => {
+    const page = await demo.open({ viewport });
+    await joined(page);
+    for (let peers = 14; peers <= 64; peers += 10) {
+      await page.click("#add-10");
+      await untilText(page, "#native-peers", new RegExp(`^${peers}$`));
+    }
+    await demo.untilTree("all have places", (tree) => tree.length === 65 && tree.every(({ tier }) => tier > 0));
+    await showsTheTree(demo, page);
+    assert.deepEqual(await page.evaluate(onTopOfYou), [], "drawn after the page's own node");
+    let covered: string[] = [];
+    await ask(
+      "nothing covers the name",
+      async () => {
+        covered = await page.evaluate(coveringYourName);
+        return covered.length === 0;
+      },
+      () => covered.join(),
+    );
+  });
+}
+
+demo("regression: a page of another site cannot operate the demo", ["--peers", "6", "--rate", "1"], async (demo) => {
+  await demo.untilTree("somebody relays", (peers) => peers.some(({ place }) => place === "child"));
+  const pages = await PageServer.start();
+  const chromium = await Chromium.start("browser that is led astray", ["--host-resolver-rules=MAP evil.example 127.0.0.1"]);
+  try {
+    const site = await chromium.context.newPage();
+    await site.goto(pages.url);
+    // For this a browser asks nobody beforehand; the page is not told what came of it.
+    await site.evaluate(async (url) => fetch(`${url}/demo/kill`, { method: "POST", mode: "no-cors" }), demo.url);
+    assert.equal((await demo.state()).native_peers, 6);
+
+    // A site whose name points here: to the browser its page is the demo's own.
+    await site.goto(demo.url.replace("127.0.0.1", "evil.example"));
+    await site.locator("#kill:enabled").click();
+    await untilText(site, "#feedback", /^The demo is not called `evil\.example:\d+`.* open the demo's own page/i);
+    assert.equal((await demo.state()).native_peers, 6);
+  } finally {
+    await Promise.allSettled([pages.stop(), chromium.stop()]);
+  }
+});
+
 demo("the page says that the demo is gone, and comes back with it", ["--peers", "6"], async (demo) => {
   const page = await demo.open();
   await joined(page);
@@ -173,13 +245,14 @@ demo("a pulse has its place in the tree as soon as it is there", ["--peers", "6"
 });
 
 const DEVICES = {
-  desktop: { viewport: { width: 1440, height: 900 } },
-  phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
-  "small phone": { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
+  "the page fits a desktop": { viewport: { width: 1440, height: 900 } },
+  "the page fits a phone": { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
+  // The narrowest that there are.
+  "regression: the page fits a small phone": { viewport: { width: 320, height: 568 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
 } as const;
 
-for (const [device, options] of Object.entries(DEVICES)) {
-  demo(`the page fits a ${device}, light and dark`, ["--peers", "40"], async (demo) => {
+for (const [title, options] of Object.entries(DEVICES)) {
+  demo(`${title}, light and dark`, ["--peers", "40"], async (demo) => {
     mkdirSync(SHOTS, { recursive: true });
     for (const colorScheme of ["light", "dark"] as const) {
       const page = await demo.open({ ...options, colorScheme });
@@ -192,7 +265,7 @@ for (const [device, options] of Object.entries(DEVICES)) {
       });
       await untilText(page, "#share", /^\d/);
       await showsTheTree(demo, page);
-      await page.screenshot({ path: join(SHOTS, `${device.replace(" ", "-")}-${colorScheme}.png`), fullPage: true });
+      await page.screenshot({ path: join(SHOTS, `${options.viewport.width}-${colorScheme}.png`), fullPage: true });
 
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(width <= options.viewport.width, `it scrolls sideways: ${width}`);
@@ -230,6 +303,30 @@ async function firstPulses(count: number): Promise<{ x: number; y: number; width
       resolve(found);
     }).observe(tree, { childList: true, subtree: true });
   });
+}
+
+/** Runs in the page: who is drawn after, and so above, the page's own node. */
+function onTopOfYou(): (string | null)[] {
+  const nodes = [...document.querySelectorAll("#tree .node")];
+  return nodes.slice(nodes.findIndex((node) => node.matches(".you")) + 1).map((node) => node.getAttribute("data-peer"));
+}
+
+/** Runs in the page: what lies on the name of the page's own node. */
+function coveringYourName(): string[] {
+  const name = document.querySelector(".you g.you-mark rect");
+  if (name === null) return ["there is no name"];
+  const { left, top, width, height } = name.getBoundingClientRect();
+  const found = new Set<string>();
+  for (let x = 0.05; x < 1; x += 0.05) {
+    // The rest of the box are its round corners.
+    const margin = x < 0.25 || x > 0.75 ? 0.4 : 0.1;
+    for (let y = margin; y <= 1 - margin; y += 0.05) {
+      const above = document.elementFromPoint(left + x * width, top + y * height);
+      if (above === null) found.add("it is out of sight");
+      else if (above.closest(".you") === null) found.add(above.outerHTML);
+    }
+  }
+  return [...found];
 }
 
 /** Runs in the page: figures as they are after a day on a slow machine. */

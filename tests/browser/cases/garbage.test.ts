@@ -26,7 +26,7 @@ const BAD_SESSIONS: readonly (readonly [string, readonly RawMessage[], number])[
   ["garbage after a good beginning", [HELLO, [...randomBytes(500)].with(0, 0xc1)], MALFORMED],
   ["text after a good beginning", [HELLO, "more"], MALFORMED],
   ["a version of the future", [map({ type: "hello", id: 1, protocol: 99, client: "x" })], UNSUPPORTED_VERSION],
-  ["a subscription without hello", [map({ type: "subscribe", id: 1, channel: "builds" })], UNEXPECTED],
+  ["a subscription without hello", [map({ type: "subscribe", id: 1, channel: "builds", window_bytes: 1 })], UNEXPECTED],
   ["hello twice", [HELLO, HELLO], UNEXPECTED],
 ];
 

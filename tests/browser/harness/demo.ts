@@ -35,6 +35,10 @@ export class Demo {
     return this.#program;
   }
 
+  get url(): string {
+    return `http://${this.#address}`;
+  }
+
   async open(options: BrowserContextOptions = {}): Promise<Page> {
     const context = await this.chromium.browser.newContext(options);
     const page = await context.newPage();
@@ -43,7 +47,7 @@ export class Demo {
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type()) && !this.#isDown) this.errors.push(message.text());
     });
-    await page.goto(`http://${this.#address}/`);
+    await page.goto(this.url);
     return page;
   }
 
@@ -63,7 +67,7 @@ export class Demo {
   }
 
   async topology(): Promise<TreeNode[]> {
-    const response = await fetch(`http://${this.#address}/v1/topology/builds`);
+    const response = await fetch(`${this.url}/v1/topology/builds`);
     return ((await response.json()) as { peers: TreeNode[] }).peers;
   }
 
@@ -80,7 +84,7 @@ export class Demo {
   }
 
   async state(): Promise<{ rate_per_s: number; native_peers: number; swarm: { missing: number; duplicates: number } }> {
-    const response = await fetch(`http://${this.#address}/demo/state`);
+    const response = await fetch(`${this.url}/demo/state`);
     return (await response.json()) as Awaited<ReturnType<Demo["state"]>>;
   }
 

@@ -59,7 +59,9 @@ export class Server {
 
   static async start({ tier1 = 1, amqp, set = {} }: ServerOptions): Promise<Server> {
     const channel = amqp?.channel ?? "builds";
-    const settings = { "hub.tier1_min": tier1, "hub.tier1_max": tier1, ...(amqp && settingsOf(amqp)), ...set };
+    // The tree is always the present one: what is waited for must not have been so before.
+    const fresh = { "limits.topology_ms": 0 };
+    const settings = { "hub.tier1_min": tier1, "hub.tier1_max": tier1, ...fresh, ...(amqp && settingsOf(amqp)), ...set };
     const args = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
     if (amqp === undefined) args.push("--channel", channel);
     const program = launch("127.0.0.1:0", args);

@@ -34,12 +34,14 @@ export async function readTopology(channel: string): Promise<PeerInfo[]> {
   return parse(parseTopology, await request(`/v1/topology/${encodeURIComponent(channel)}`));
 }
 
-export async function addPeers(count: number): Promise<void> {
-  await request("/demo/peers", { add: count });
+/** Adds native peers, as many as there is room for; gives how many. */
+export async function addPeers(count: number): Promise<number> {
+  return parse((json) => new Fields(json, "").number("added"), await request("/demo/peers", { add: count }));
 }
 
-export async function removePeers(count: number): Promise<void> {
-  await request("/demo/peers", { remove: count });
+/** Removes native peers, as many as there are; gives how many. */
+export async function removePeers(count: number): Promise<number> {
+  return parse((json) => new Fields(json, "").number("removed"), await request("/demo/peers", { remove: count }));
 }
 
 export async function killRelay(): Promise<Kill> {

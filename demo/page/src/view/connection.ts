@@ -3,7 +3,8 @@ import type { ServerLink } from "../net/poller.js";
 import type { OwnSnapshot } from "../own/own-peer.js";
 import { byId, setText } from "./dom.js";
 
-type PillTone = "wait" | "good" | "warn" | "bad";
+/** `calm`: as it was asked for, and nothing to be done. */
+export type PillTone = "wait" | "calm" | "good" | "warn" | "bad";
 
 export interface Connection {
   readonly link: ServerLink;
@@ -70,7 +71,8 @@ export class ConnectionView {
   }
 }
 
-function pillOf({ link, own, relays, canLink }: Connection): [PillTone, string] {
+/** The colour of the dot, and what is said beside it. */
+export function pillOf({ link, own, relays, canLink }: Omit<Connection, "nowMs" | "others">): [PillTone, string] {
   if (link.kind === "gone") return ["bad", "Server gone"];
   switch (own.state.kind) {
     case "connecting":
@@ -83,7 +85,7 @@ function pillOf({ link, own, relays, canLink }: Connection): [PillTone, string] 
       break;
   }
   if (!canLink) return ["warn", "No WebRTC"];
-  if (!relays) return ["good", "Not relaying"];
+  if (!relays) return ["calm", "Not relaying"];
   return ["good", own.tier > 0 ? `Connected, tier ${own.tier}` : "Finding a place"];
 }
 

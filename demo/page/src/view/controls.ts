@@ -1,4 +1,5 @@
 /** The buttons and the slider. Each says what came of it, also where the server refuses. */
+import { changeText } from "../model/change.js";
 import { formatRate, plural, sentence } from "../model/format.js";
 import { rateSteps, stepOf } from "../model/rate-scale.js";
 import type { DemoState } from "../model/demo-state.js";
@@ -89,8 +90,8 @@ export class Controls {
   async #changePeers(by: number): Promise<void> {
     const peers = plural(Math.abs(by), "native peer");
     await this.#do(by > 0 ? `Adding ${peers}…` : `Removing ${peers}…`, async () => {
-      await (by > 0 ? addPeers(by) : removePeers(-by));
-      this.say("good", by > 0 ? `Added ${peers}.` : `Removed ${peers}.`);
+      const done = by > 0 ? await addPeers(by) : -(await removePeers(-by));
+      this.say("good", changeText(by, done, this.#state?.nativePeersMax));
     });
   }
 

@@ -1,10 +1,8 @@
 /** A node of the tree on the screen: what it is made of, where it is, and how it is drawn. */
-import type { Point } from "../model/layout.js";
+import { LABEL_HALF, RING, SERVER_HALF, inside } from "../model/label.js";
+import type { Point, Size } from "../model/layout.js";
 import type { PeerInfo } from "../model/topology.js";
 import { setText, svg } from "./dom.js";
-
-/** Half the width of the name below our own node. */
-const YOU_HALF = 18;
 
 /** A node on the screen: the number of a peer, or the server. */
 export type NodeKey = number | "server";
@@ -15,6 +13,8 @@ export interface Sprite {
   mark: SVGElement;
   info: PeerInfo;
   where: "fan" | "stage";
+  /** From its middle to that of its name; undefined: it has none. */
+  label: Point | undefined;
   /** Where it is drawn now. */
   now: Pose;
   from: Pose;
@@ -37,12 +37,26 @@ export function makeServer(): SVGGElement {
   const group = svg("g", { class: "server", role: "treeitem", tabindex: 0, "aria-level": 1, "aria-label": "The server" });
   const text = svg("text", { "text-anchor": "middle", y: 4 });
   setText(text, "server");
-  group.append(svg("rect", { x: -31, y: -12, width: 62, height: 24, rx: 12 }), text);
+  group.append(pill(SERVER_HALF), text);
   return group;
 }
 
-/** Puts a node where it is now, inside of a frame of this width. */
-export function drawNode({ group, mark, now, info }: Sprite, width: number): void {
+/** The name of our own node, around its middle. */
+export function makeYouLabel(): SVGGElement {
+  const label = svg("g", { class: "you-mark", "aria-hidden": "true" });
+  const text = svg("text", { class: "you-text", "text-anchor": "middle", y: 3.5 });
+  setText(text, "you");
+  label.append(pill(LABEL_HALF), text);
+  return label;
+}
+
+/** The ground of a name, around the middle. */
+function pill({ width, height }: Size): SVGRectElement {
+  return svg("rect", { x: -width, y: -height, width: 2 * width, height: 2 * height, rx: height });
+}
+
+/** Puts a node where it is now, and its name inside of a frame of this size. */
+export function drawNode({ group, mark, now, info, label }: Sprite, size: Size): void {
   group.setAttribute("transform", `translate(${now.x.toFixed(1)} ${now.y.toFixed(1)}) scale(${now.scale.toFixed(3)})`);
   const { radius } = now;
   if (info.node === "browser") {
@@ -53,10 +67,12 @@ export function drawNode({ group, mark, now, info }: Sprite, width: number): voi
     setAll(mark, { r: radius });
   }
   const ring = group.querySelector("circle.you-ring");
-  if (ring !== null) setAll(ring, { r: radius + 4.5 });
-  // The name stays inside of the frame.
-  const aside = Math.max(YOU_HALF - now.x, Math.min(0, width - YOU_HALF - now.x));
-  group.querySelector("g.you-mark")?.setAttribute("transform", `translate(${aside.toFixed(1)} ${(radius + 8).toFixed(1)})`);
+  if (ring !== null) setAll(ring, { r: radius + RING });
+  if (label === undefined) return;
+  // Inside of the frame on the way, too.
+  const { x, y } = inside(size, { x: now.x + label.x, y: now.y + label.y });
+  const way = `translate(${(x - now.x).toFixed(1)} ${(y - now.y).toFixed(1)})`;
+  group.querySelector("g.you-mark")?.setAttribute("transform", way);
 }
 
 function setAll(element: Element, attributes: Readonly<Record<string, number>>): void {

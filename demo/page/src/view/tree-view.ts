@@ -3,11 +3,12 @@
  * shrink, those that were killed flash first.
  */
 import { arrange, descendants, pathToServer } from "../model/arrange.js";
+import { placeLabel } from "../model/label.js";
 import { type Layout, type Point, type Size, type Spot, layOut, linkCurve, pointOn } from "../model/layout.js";
 import type { PeerInfo } from "../model/topology.js";
 import { byId, svg, wantsLittleMotion } from "./dom.js";
 import { describePeer } from "./peer-text.js";
-import { type NodeKey, type Pose, type Sprite, drawNode, ease, isClose, lerp, makeServer, mix } from "./sprite.js";
+import { type NodeKey, type Pose, type Sprite, drawNode, ease, isClose, lerp, makeServer, makeYouLabel, mix } from "./sprite.js";
 
 const GLIDE_MS = 650;
 const LEAVE_MS = 420;
@@ -135,6 +136,7 @@ export class TreeView {
       else this.#dress(sprite, spot.info);
       this.#attach(sprite, spot.feeder ?? "server");
       sprite.link.classList.toggle("cut", isCut(spot, this.#sprites));
+      sprite.label = spot.peer === this.#you ? placeLabel(spot, layout.spots, layout.server, this.#size) : undefined;
       this.#head(sprite, to, nowMs, jumps ? 0 : GLIDE_MS);
     }
     for (const [peer, sprite] of this.#sprites) {
@@ -156,7 +158,8 @@ export class TreeView {
     group.append(mark);
     const link = svg("path", { class: "link" });
     this.#links.append(link);
-    this.#nodes.append(group);
+    // Below our own, whose name lies on others where they are many.
+    this.#nodes.insertBefore(group, this.#ownGroup() ?? null);
     const feeder = info.parent === undefined ? undefined : this.#sprites.get(info.parent);
     const born: Pose = { ...(feeder?.now ?? layout.server), radius: to.radius, scale: 0 };
     const sprite: Sprite = {
@@ -165,6 +168,7 @@ export class TreeView {
       mark,
       info,
       where: "fan",
+      label: undefined,
       now: born,
       from: born,
       to: born,
@@ -209,12 +213,7 @@ export class TreeView {
       return;
     }
     if (old !== null) return;
-    const label = svg("g", { class: "you-mark", "aria-hidden": "true" });
-    const text = svg("text", { class: "you-text", "text-anchor": "middle", y: 11.5 });
-    text.textContent = "you";
-    label.append(svg("rect", { class: "you-back", x: -16, y: 0, width: 32, height: 16, rx: 8 }), text);
-    sprite.group.append(label, svg("circle", { class: "you-ring you-mark" }));
-    // Above all the others.
+    sprite.group.append(makeYouLabel(), svg("circle", { class: "you-ring you-mark" }));
     this.#nodes.append(sprite.group);
   }
 
@@ -260,7 +259,7 @@ export class TreeView {
         this.#killed.delete(peer);
         continue;
       }
-      drawNode(sprite, this.#size.width);
+      drawNode(sprite, this.#size);
     }
     for (const sprite of this.#sprites.values()) this.#drawLink(sprite);
     if (isMoving) this.#frame ??= requestAnimationFrame(this.#step);
@@ -366,6 +365,10 @@ export class TreeView {
     this.#groupOf(this.#current)?.setAttribute("tabindex", "-1");
     this.#current = key;
     this.#groupOf(key)?.setAttribute("tabindex", "0");
+  }
+
+  #ownGroup(): SVGGElement | undefined {
+    return this.#you === undefined ? undefined : this.#groupOf(this.#you);
   }
 
   #groupOf(key: NodeKey): SVGGElement | undefined {

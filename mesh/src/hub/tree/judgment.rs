@@ -2,7 +2,7 @@
 
 use tiercast_codec::{Code, LinkId, PeerId};
 
-use super::{Action, Age, Link, Node, Place, Timer, Tree};
+use super::{Action, Age, Context, Link, Node, Place, Timer, Tree};
 use crate::{Time, hub::HubConfig};
 
 impl Tree {
@@ -26,9 +26,8 @@ impl Tree {
         match code {
             // It speaks of itself.
             Code::LAGGING => self.lag(reporter),
-            Code::MALFORMED => self.accuse(now, reporter, other, config),
-            // Only a parent sends what the server has signed.
-            Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, config),
+            // Only a parent passes anything on: what a child sends it harms nobody else, and the link has ended.
+            Code::MALFORMED | Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, config),
             _ => {}
         }
         true
@@ -62,9 +61,10 @@ impl Tree {
         }
     }
 
-    /// A peer that sends what cannot be right gets no children and no place in tier 1 for a while: if its accuser
+    /// A parent that sends what cannot be right gets no children and no place in tier 1 for a while: if its accuser
     /// is to be believed.
     fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, config: &HubConfig) {
+        self.actions.push(Action::Accused);
         if self.nodes.get(&culprit).is_none_or(|node| node.is_suspended) {
             return;
         }
@@ -78,7 +78,7 @@ impl Tree {
     }
 
     /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while.
-    fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
+    pub(super) fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
         let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
         if let Some(duration) = node.record.unreached(child, config) {
             self.suspend(parent, now + duration);
@@ -99,11 +99,18 @@ impl Tree {
         }
     }
 
+    /// The application of a peer has caught up: it can have children and a parent again.
+    pub(crate) fn keeps_up(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
+        if self.nodes.get_mut(&peer).is_some_and(|node| std::mem::take(&mut node.is_lagging)) {
+            self.refresh(peer);
+            self.fill(now, context);
+        }
+    }
+
     /// A peer that may have no children now is not in tier 1 either.
     fn demote(&mut self, peer: PeerId) {
         if self.node(peer).place == Place::Root {
-            self.unroot(peer);
-            self.wait(peer);
+            self.put(peer, Place::Waiting);
             self.actions.push(Action::Placed { peer, tier: 0 });
         }
         self.refresh(peer);

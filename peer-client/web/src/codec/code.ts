@@ -31,6 +31,8 @@ export const Code = {
   lagging: 3104,
   /** The hub changed the tree. */
   replaced: 3105,
+  /** An end of a link signaled more than the hub forwards, or the other end does not read its signals. */
+  signal_limit: 3106,
   /** A frame, head or message that cannot be decoded. */
   malformed: 3500,
   /** A signature that is not the server's. */

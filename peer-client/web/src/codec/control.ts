@@ -1,7 +1,23 @@
 /** Control messages between a peer and the hub. Names and order of fields are those on the wire. */
-import { channelName, code, position, publicKey, since, token } from "./fields.js";
+import { channelName, code, position, publicKey, since, token, windowBytes } from "./fields.js";
 import { type MessageFamily, messageFamily } from "./message.js";
-import { type Of, boolean, integer, list, oneOf, optional, struct, tagged, text, u16, u32, u53, withDefault } from "./schema.js";
+import {
+  type Of,
+  boolean,
+  integer,
+  intervalMs,
+  list,
+  oneOf,
+  optional,
+  struct,
+  tagged,
+  text,
+  u16,
+  u32,
+  u53,
+  waitMs,
+  withDefault,
+} from "./schema.js";
 import { iceServer, signal } from "./signal.js";
 
 /** The protocol version that `hello` names. */
@@ -14,19 +30,25 @@ const signalMessage = { link: u53, signal };
 const toHubVariants = {
   /** First message of a session. */
   hello: { id: u53, protocol: u32, client: text },
-  /** Asks for a channel. Without `relay` the peer takes no part in the mesh and the server feeds it. */
+  /**
+   * Asks for a channel. The server runs ahead of what it heard by `window_bytes` of frames. Without `relay` the peer
+   * takes no part in the mesh and the server feeds it.
+   */
   subscribe: {
     id: u53,
     channel: channelName,
     since: withDefault(since, "now"),
+    window_bytes: windowBytes,
     relay: optional(struct({ node: oneOf("browser", "native"), children_max: u16 })),
   },
   /** Ends a subscription. */
   unsubscribe: { id: u53, channel: channelName },
   /** Asks the server to feed a subscription from a position on, because its parent (on `link`) cannot. */
-  feed: { channel: channelName, position, link: optional(u53), code },
+  feed: { channel: channelName, position, window_bytes: windowBytes, link: optional(u53), code },
   /** Says that the parent on `link` feeds the subscription now, so that the server may stop. */
   fed: { channel: channelName, link: u53 },
+  /** Says how far a subscription is, so that the server may send more. */
+  at: { channel: channelName, position },
   /** A step of the negotiation of a link, for the other end. */
   signal: signalMessage,
   /** Says that a link is gone, and why. */
@@ -43,7 +65,7 @@ const toPeerVariants = {
     peer: u53,
     server_time_us: u53,
     keys: list(publicKey),
-    heartbeat_ms: u32,
+    heartbeat_ms: intervalMs,
     ice_servers: list(iceServer),
   },
   /** Answers `subscribe`: where the subscription starts, and the newest offset. */
@@ -70,7 +92,7 @@ const toPeerVariants = {
   /** Events that are gone for good. */
   gap: { channel: channelName, from: position, to: position, reason: oneOf("retention", "epoch", "source") },
   /** Answers a request that failed, or a message that was ignored. */
-  error: { id: optional(u53), code, reason: text, retry_after_ms: optional(u32) },
+  error: { id: optional(u53), code, reason: text, retry_after_ms: optional(waitMs) },
   ping,
   pong,
 } as const;

@@ -11,6 +11,8 @@ export const position: Field<Position> = struct({
 });
 export const since: Field<Since> = parsedText(parseSince, formatSince);
 export const code = u16;
+/** How far a sender may run ahead of what it heard of its receiver, in bytes of frames. */
+export const windowBytes = integer(1, 0xffff_ffff);
 /** Shown once by a child to the parent that the hub gave it. */
 export const token = fixedBytes(16);
 export const publicKey = fixedBytes(PUBLIC_KEY_BYTES);

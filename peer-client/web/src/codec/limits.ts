@@ -16,3 +16,11 @@ export const CONTROL_BYTES_MAX = 64 << 10;
 export const CONTROL_DEPTH_MAX = 7;
 /** Most bytes in one message on a data channel; a larger frame crosses it in chunks. */
 export const LINK_MESSAGE_BYTES_MAX = 16 << 10;
+/** Largest SDP of an offer or answer that a hub is sure to forward, in bytes. */
+export const SIGNAL_DESCRIPTION_BYTES_MAX = 16 << 10;
+/** Largest candidate that a hub is sure to forward, in bytes, its media section included. */
+export const SIGNAL_CANDIDATE_BYTES_MAX = 512;
+/** Most candidates that a hub is sure to forward from one end of a link. */
+export const SIGNAL_CANDIDATES_MAX = 64;
+/** Longest duration in a message, in milliseconds: an hour. A browser's timers cannot wait for more than 24 days. */
+export const DURATION_MS_MAX = 3_600_000;

@@ -1,14 +1,14 @@
 /** Link messages between parent and child, beside frames and heads. */
-import { code, position, token } from "./fields.js";
+import { code, position, token, windowBytes } from "./fields.js";
 import { type MessageFamily, messageFamily } from "./message.js";
 import { type Of, tagged, u32, u53 } from "./schema.js";
 
 const variants = {
-  /** The child's first message: who it is, and from where on it wants frames. */
-  join: { token, channel: u32, position },
+  /** The child's first message: who it is, from where on it wants frames, and how far the parent may run ahead. */
+  join: { token, channel: u32, position, window_bytes: windowBytes },
   /** The parent's answer: how far it is itself. A child that has reached this is fed by the link. */
   joined: { position },
-  /** The child's acknowledgement of what it has taken. The parent stays within a window beyond it. */
+  /** Says how far the child is. The parent stays within a window beyond it. */
   at: { position },
   /** The last message before a link is closed. */
   bye: { code },

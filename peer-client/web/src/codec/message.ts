@@ -1,12 +1,12 @@
 /** Families of messages: msgpack maps whose field `type` names the message. */
 import { DecodeError, UnknownMessageError, tooLarge } from "./error.js";
 import { CONTROL_BYTES_MAX, CONTROL_DEPTH_MAX } from "./limits.js";
-import { MsgpackError, TrailingBytesError, readMsgpack, writeMsgpack } from "./msgpack.js";
+import { MsgpackError, type MsgpackValue, TrailingBytesError, readMsgpack, writeMsgpack } from "./msgpack.js";
 import { type Field, FieldError, mapOf, text, u53 } from "./schema.js";
 
 /** No message comes near this. Strangers send messages, and three bytes are enough to claim a list's memory. */
 const LIST_LENGTH_MAX = 256;
-const LIMITS = { depth: CONTROL_DEPTH_MAX, arrayLength: LIST_LENGTH_MAX };
+const LIMITS = { depth: CONTROL_DEPTH_MAX, arrayLength: LIST_LENGTH_MAX, refusesExtensions: false };
 
 /** Writes and reads the messages of a family. */
 export interface MessageFamily<T> {
@@ -25,9 +25,7 @@ export function messageFamily<T>(schema: Field<T>, types: readonly string[]): Me
         const value = readMsgpack(bytes, LIMITS);
         const map = mapOf(value);
         const type = text.read(map.get("type") ?? null);
-        const id = map.get("id") ?? null;
-        const requestId = id === null ? undefined : u53.read(id);
-        if (!types.includes(type)) throw new UnknownMessageError(type.slice(0, 64), requestId);
+        if (!types.includes(type)) throw new UnknownMessageError(type.slice(0, 64), idOf(map));
         return schema.read(value);
       } catch (error) {
         if (error instanceof TrailingBytesError) throw new DecodeError("trailing_bytes", error.message);
@@ -38,4 +36,13 @@ export function messageFamily<T>(schema: Field<T>, types: readonly string[]): Me
       }
     },
   };
+}
+
+/** The `id` of a message of a type that nobody knows: whatever else it holds is not an id. */
+function idOf(map: ReadonlyMap<string, MsgpackValue>): number | undefined {
+  try {
+    return u53.read(map.get("id") ?? null);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,8 +1,8 @@
 /**
  * Reads and writes msgpack with @msgpack/msgpack, and refuses what the library takes and this format does not: text
- * that is not UTF-8, extension types, keys that are not text, deep nesting.
+ * that is not UTF-8, extension types in events, keys that are not text, deep nesting.
  */
-import { type DecoderOptions, Encoder, decodeMulti } from "@msgpack/msgpack";
+import { type DecoderOptions, Encoder, type ExtensionCodecType, decodeMulti } from "@msgpack/msgpack";
 
 /*! @msgpack/msgpack - ISC License (c) 2019 The MessagePack Community */
 
@@ -40,6 +40,8 @@ export interface MsgpackLimits {
   readonly depth: number;
   /** Longest array: the library reserves its memory before it has seen an item. */
   readonly arrayLength: number;
+  /** Whether values of extension types are refused. If not they are NaN, which is nothing that a field can hold. */
+  readonly refusesExtensions: boolean;
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -59,13 +61,15 @@ const STRICT: DecoderOptions = {
     if (typeof key !== "string") throw new MsgpackError("a key is not text");
     return key;
   },
-  extensionCodec: {
-    tryToEncode: () => null,
-    decode(_, type) {
-      throw new MsgpackError(`extension type ${type} is not allowed`);
-    },
+};
+
+const REFUSES_EXTENSIONS: ExtensionCodecType<undefined> = {
+  tryToEncode: () => null,
+  decode(_, type) {
+    throw new MsgpackError(`extension type ${type} is not allowed`);
   },
 };
+const IGNORES_EXTENSIONS: ExtensionCodecType<undefined> = { tryToEncode: () => null, decode: () => NaN };
 
 /** Gives what plain objects, arrays and values are in msgpack, each in its shortest form. */
 export function writeMsgpack(value: unknown): Uint8Array {
@@ -73,8 +77,9 @@ export function writeMsgpack(value: unknown): Uint8Array {
 }
 
 /** Reads the one value that `bytes` are. Byte strings in it are views, not copies. Throws {@link MsgpackError}. */
-export function readMsgpack(bytes: Uint8Array, { depth, arrayLength }: MsgpackLimits): MsgpackValue {
-  const options = { ...STRICT, maxArrayLength: Math.min(arrayLength, bytes.length) };
+export function readMsgpack(bytes: Uint8Array, { depth, arrayLength, refusesExtensions }: MsgpackLimits): MsgpackValue {
+  const extensionCodec = refusesExtensions ? REFUSES_EXTENSIONS : IGNORES_EXTENSIONS;
+  const options = { ...STRICT, extensionCodec, maxArrayLength: Math.min(arrayLength, bytes.length) };
   // The library decodes text leniently; what is text and what are its bytes is read separately.
   const typed = decodeMulti(bytes, options);
   const raw = decodeMulti(bytes, { ...options, rawStrings: true });

@@ -13,13 +13,16 @@ export class PatternError extends Error {
   }
 }
 
-/** A topic pattern: words separated by dots, where `*` stands for one word and `#` for any number of words. */
+/**
+ * A topic pattern: words separated by dots, where `*` stands for one word and `#` for any number of words. A word may
+ * be empty, as the second of `a..b`; an empty text has no word.
+ */
 export class Pattern {
   readonly #words: readonly string[];
 
   /** Throws {@link PatternError}. */
   constructor(text: string) {
-    this.#words = text.split(".");
+    this.#words = wordsOf(text);
     const isAlone = (word: string): boolean => word.length === 1 || !/[*#]/.test(word);
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > PATTERN_BYTES_MAX || !this.#words.every(isAlone)) throw new PatternError(text);
@@ -29,7 +32,7 @@ export class Pattern {
   matches(routingKey: string): boolean {
     // The places in the pattern that the key's words so far can have reached.
     let reached = this.#withHashes(new Set([0]));
-    for (const key of routingKey.split(".")) {
+    for (const key of wordsOf(routingKey)) {
       const next = new Set<number>();
       for (const at of reached) {
         const word = this.#words[at];
@@ -46,4 +49,8 @@ export class Pattern {
     for (const at of reached) if (this.#words[at] === "#") reached.add(at + 1);
     return reached;
   }
+}
+
+function wordsOf(text: string): string[] {
+  return text === "" ? [] : text.split(".");
 }

@@ -42,7 +42,8 @@ export function decodeEvents(payload: Uint8Array, range: EventRange): Event[] {
 
 function readArray(payload: Uint8Array): readonly MsgpackValue[] {
   try {
-    const value = readMsgpack(payload, { depth: HEADER_DEPTH_MAX + DEPTH_OF_HEADERS, arrayLength: Infinity });
+    const depth = HEADER_DEPTH_MAX + DEPTH_OF_HEADERS;
+    const value = readMsgpack(payload, { depth, arrayLength: Infinity, refusesExtensions: true });
     if (isArray(value)) return value;
   } catch (error) {
     if (error instanceof MsgpackError) throw bad(error.message);

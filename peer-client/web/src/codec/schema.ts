@@ -4,6 +4,7 @@
  * A message is written in the order in which its fields are declared, as the server writes it. Fields that
  * a schema does not name are ignored when reading, so that fields can be added.
  */
+import { DURATION_MS_MAX } from "./limits.js";
 import type { MsgpackValue } from "./msgpack.js";
 
 /** A field's type on the wire and in the program. */
@@ -63,6 +64,11 @@ export const u16 = integer(0, 0xffff);
 export const u32 = integer(0, 0xffff_ffff);
 /** On the wire 64 bits; here, as everywhere in the format, at most 2^53 - 1. */
 export const u53 = integer(0, Number.MAX_SAFE_INTEGER);
+
+/** How often something is done, in milliseconds. */
+export const intervalMs = integer(1, DURATION_MS_MAX);
+/** How long to wait, in milliseconds. */
+export const waitMs = integer(0, DURATION_MS_MAX);
 
 export const boolean: Field<boolean> = {
   read(value) {

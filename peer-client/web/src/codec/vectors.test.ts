@@ -5,7 +5,7 @@ import { type BytesJson, bytesOf, readVectors } from "../testing/vectors.js";
 import { ChannelNameError, channelId, parseChannelName } from "./channel.js";
 import { Code, codeName, mayReconnect } from "./code.js";
 import { ToHub, ToPeer } from "./control.js";
-import { DecodeError } from "./error.js";
+import { DecodeError, UnknownMessageError } from "./error.js";
 import type { HeaderTable, HeaderValue } from "./event.js";
 import { Frame } from "./frame.js";
 import { Head } from "./head.js";
@@ -114,10 +114,11 @@ function readAs(kind: ReaderKind, bytes: Uint8Array): unknown {
   return families[kind].decode(bytes);
 }
 
-function assertRefused(run: () => unknown, reason: string): void {
+function assertRefused(run: () => unknown, reason: string, id?: number | null): void {
   assert.throws(run, (error: unknown) => {
     if (!(error instanceof DecodeError)) throw error;
     assert.equal(error.reason, reason);
+    if (error instanceof UnknownMessageError) assert.equal(error.id ?? null, id);
     return true;
   });
 }
@@ -225,9 +226,9 @@ describe("limits.json", () => {
 });
 
 describe("malformed.json", () => {
-  for (const vector of readVectors("malformed.json") as (Case & { kind: ReaderKind; error: string })[]) {
+  for (const vector of readVectors("malformed.json") as (Case & { kind: ReaderKind; error: string; id?: number | null })[]) {
     test(vector.name, () => {
-      assertRefused(() => readAs(vector.kind, bytesOf(vector.bytes)), vector.error);
+      assertRefused(() => readAs(vector.kind, bytesOf(vector.bytes)), vector.error, vector.id);
     });
   }
 });

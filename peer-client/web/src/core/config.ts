@@ -16,10 +16,11 @@ export interface PeerConfig {
   readonly relay: { readonly node: "browser" | "native"; readonly children_max: number } | undefined;
   /** What it keeps for its children and for an application that is slow. */
   readonly log: LogLimits;
-  /** How far it runs ahead of what a child has acknowledged, in bytes. */
+  /**
+   * How far the server or a parent may run ahead of what the peer has said that it has, in bytes of frames; at most a
+   * quarter of the log.
+   */
   readonly windowBytes: number;
-  /** A child acknowledges after this many bytes. */
-  readonly ackBytes: number;
   /** Bytes of control messages that wait for the server, and again for each link; one that lets them pile up is closed. */
   readonly outboxBytes: number;
   /** A quiet link is pinged this often and closed after three times as long without a word. */
@@ -36,9 +37,16 @@ export const DEFAULT_CONFIG: PeerConfig = {
   relay: undefined,
   log: { bytes: 4 << 20, entries: 16_384 },
   windowBytes: 256 << 10,
-  ackBytes: 64 << 10,
   outboxBytes: 256 << 10,
   linkHeartbeatUs: 2_000_000,
   linkSetupUs: 10_000_000,
   welcomeTimeoutUs: 10_000_000,
 };
+
+/**
+ * The window that those who feed a peer are given. The log must hold it beside the half of itself that the application
+ * may leave unread before anybody is held up, and the last frame, which may go beyond the window.
+ */
+export function windowOf({ windowBytes, log }: PeerConfig): number {
+  return Math.max(1, Math.min(windowBytes, Math.floor(log.bytes / 4), 0xffff_ffff));
+}

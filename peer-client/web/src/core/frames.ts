@@ -1,10 +1,18 @@
 /** Frames and heads, from wherever they come: the delivery rule, and what is passed on to the children. */
 import { Code, type Frame, type Head } from "../codec/index.js";
+import { countReceived, refuse } from "./credit.js";
 import type { Target } from "./peer-types.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
-/** Takes a frame if it is what comes next. Duplicates are dropped before their signature costs anything. */
+/** Takes a frame if it is what comes next. */
 export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boolean): Outcome {
+  const outcome = take(state, frame, from, isGenuine);
+  if (outcome === "done") countReceived(state, frame.header.channel, from, frame.bytes.length);
+  return outcome;
+}
+
+/** Duplicates are dropped before their signature costs anything. */
+function take(state: State, frame: Frame, from: Target, isGenuine: boolean): Outcome {
   const subscription = state.subscriptions.get(frame.header.channel);
   const taken = subscription?.taken;
   if (subscription === undefined || taken === undefined) return "done";
@@ -24,16 +32,12 @@ export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boo
     state.stats.notTaken++;
     throw new Refusal(Code.unavailable);
   }
-  if (subscription.isStalled) {
-    state.stats.notTaken++;
-    return "done";
-  }
   if (!isGenuine) return { item: { kind: "frame", frame }, signed: frame.signed(subscription.channel) };
   // A new numbering takes a gap as well.
   const entries = relation === "new_epoch" ? 2 : 1;
   if (!taken.hasRoom(entries, bytes)) {
     state.stats.notTaken++;
-    stall(state, frame.header.channel);
+    refuse(state, subscription, bytes);
     return "done";
   }
   if (relation === "new_epoch") taken.log.jump(frame.positionBefore, "epoch");
@@ -60,22 +64,4 @@ export function onHead(state: State, head: Head, isGenuine: boolean): Outcome {
   subscription.head = head;
   state.announceChildren(subscription);
   return "done";
-}
-
-/** The application is too slow to take more: the children have to go elsewhere, and so does our parent. */
-export function stall(state: State, id: number): void {
-  const subscription = state.subscriptions.get(id);
-  if (subscription === undefined || subscription.isStalled) return;
-  subscription.isStalled = true;
-  state.stats.stalls++;
-  state.closeLinksOf(subscription, Code.lagging);
-}
-
-/** Goes on taking frames once the application has read half of what filled the log. */
-export function endStall(state: State, id: number): void {
-  const subscription = state.subscriptions.get(id);
-  const taken = subscription?.taken;
-  if (subscription?.isStalled !== true || taken?.isHalfRead !== true) return;
-  subscription.isStalled = false;
-  state.askFeed(id, undefined, Code.lagging);
 }

@@ -7,8 +7,8 @@
 import { FRAME_KIND, HEAD_KIND, type Item, readItems } from "../codec/index.js";
 
 /**
- * Most bytes of frames and heads that wait. A parent stays within its window, far below this. A server that feeds a
- * long past can send faster than signatures are checked: what does not fit is dropped and asked for again.
+ * Most bytes of frames and heads that wait. Whoever sends stays within our window, far below this. A server that feeds
+ * several channels of very large frames may come near: what does not fit is dropped and asked for again.
  */
 export const INBOX_BYTES_MAX = 8 << 20;
 /** What a waiting message weighs beside its bytes. */

@@ -29,8 +29,8 @@ export type End =
   | {
       readonly kind: "follows";
       readonly goal: Position;
-      unacknowledgedBytes: number;
-      acknowledged: Position;
+      /** Bytes of frames that came since the parent was last told how far we are. */
+      unsaidBytes: number;
     };
 
 /** A connection to another peer, under way or up. */
@@ -64,6 +64,11 @@ export class Link {
 
   get isOpen(): boolean {
     return this.end.kind !== "awaits_child" && this.end.kind !== "awaits_parent";
+  }
+
+  /** Whether a frame has begun that is not whole yet. */
+  get isAssembling(): boolean {
+    return this.#partsBytes > 0;
   }
 
   /** Adds a chunk; gives the frame when it is whole. */

@@ -8,6 +8,7 @@ import {
   UnknownMessageError,
   comparePositions,
 } from "../codec/index.js";
+import { windowOf } from "./config.js";
 import { onFrame, onHead } from "./frames.js";
 import type { Link } from "./link.js";
 import { Service } from "./service.js";
@@ -36,7 +37,8 @@ export function onLinkOpened(state: State, id: number): void {
       return;
     }
     link.end = { kind: "joins" };
-    state.tell(id, { type: "join", token: link.token, channel: link.channel, position });
+    const { token, channel } = link;
+    state.tell(id, { type: "join", token, channel, position, window_bytes: windowOf(state.config) });
   }
 }
 
@@ -47,6 +49,7 @@ export function onLinkItem(state: State, id: number, link: Link, item: Item, isG
     return "done";
   }
   if (link.end.kind !== "follows") throw new Refusal(Code.unexpected);
+  if (item.kind !== "chunk" && link.isAssembling) throw new Refusal(Code.malformed, `a ${item.kind} between chunks`);
   switch (item.kind) {
     case "frame":
       return onLinkFrame(state, id, link, item.frame, isGenuine);
@@ -63,13 +66,8 @@ export function onLinkItem(state: State, id: number, link: Link, item: Item, isG
 function onLinkFrame(state: State, id: number, link: Link, frame: Frame, isGenuine: boolean): Outcome {
   if (link.channel !== frame.header.channel) throw new Refusal(Code.unexpected);
   const outcome = onFrame(state, frame, id, isGenuine);
-  if (outcome !== "done") return outcome;
-  if (link.end.kind === "follows") {
-    link.end.unacknowledgedBytes += frame.bytes.length;
-    if (link.end.unacknowledgedBytes >= state.config.ackBytes) acknowledge(state, id, link);
-  }
-  checkGoal(state, id, link);
-  return "done";
+  if (outcome === "done") checkGoal(state, id, link);
+  return outcome;
 }
 
 /** Nothing for a message of an unknown type. */
@@ -96,11 +94,13 @@ function onMessage(state: State, id: number, link: Link, message: LinkMessage): 
     case "join":
       onJoin(state, id, link, message);
       break;
-    case "at":
+    case "at": {
       if (link.end.kind !== "serves") throw new Refusal(Code.unexpected);
-      link.end.service.acknowledge(message.position);
+      const log = state.subscriptions.get(link.channel)?.taken?.log;
+      if (log !== undefined) link.end.service.acknowledge(log, message.position);
       state.announce(id, link);
       break;
+    }
     case "joined":
       onJoined(state, id, link, message);
       break;
@@ -114,11 +114,11 @@ function onJoin(state: State, id: number, link: Link, join: Message<"join">): vo
   const subscription = state.subscriptions.get(link.channel);
   const position = subscription?.position;
   if (subscription === undefined || position === undefined) throw new Refusal(Code.unavailable);
-  if (subscription.isStalled) throw new Refusal(Code.lagging);
+  if (subscription.stall !== undefined) throw new Refusal(Code.lagging);
   const { servesFrom } = subscription;
   if (servesFrom !== undefined && comparePositions(join.position, servesFrom) < 0) throw new Refusal(Code.unavailable);
   state.timers.clear({ kind: "link_setup", link: id });
-  link.end = { kind: "serves", service: new Service(join.position) };
+  link.end = { kind: "serves", service: new Service(join.position, join.window_bytes) };
   state.say({ kind: "children", channel: subscription.channel, count: state.countChildren(link.channel) });
   state.tell(id, { type: "joined", position });
 }
@@ -126,8 +126,7 @@ function onJoin(state: State, id: number, link: Link, join: Message<"join">): vo
 function onJoined(state: State, id: number, link: Link, { position: goal }: Message<"joined">): void {
   if (link.end.kind !== "joins") throw new Refusal(Code.unexpected);
   state.timers.clear({ kind: "link_setup", link: id });
-  const acknowledged = positionOf(state, link) ?? goal;
-  link.end = { kind: "follows", goal, unacknowledgedBytes: 0, acknowledged };
+  link.end = { kind: "follows", goal, unsaidBytes: 0 };
   checkGoal(state, id, link);
 }
 
@@ -145,15 +144,6 @@ function checkGoal(state: State, id: number, link: Link): void {
   if (earlier !== undefined) state.closeLink(earlier, Code.replaced);
 }
 
-/** Tells a parent how far we are. */
-function acknowledge(state: State, id: number, link: Link): void {
-  const position = positionOf(state, link);
-  if (link.end.kind !== "follows" || position === undefined) return;
-  link.end.unacknowledgedBytes = 0;
-  link.end.acknowledged = position;
-  state.tell(id, { type: "at", position });
-}
-
 /** The next message for the other end of a link. */
 export function pollLink(state: State, id: number): Uint8Array | undefined {
   const link = state.links.get(id);
@@ -165,7 +155,7 @@ export function pollLink(state: State, id: number): Uint8Array | undefined {
   }
   const subscription = state.subscriptions.get(link.channel);
   if (link.end.kind !== "serves" || subscription?.taken === undefined) return undefined;
-  const serve = link.end.service.next(subscription.taken.log, subscription.head, state.config.windowBytes);
+  const serve = link.end.service.next(subscription.taken.log, subscription.head);
   if (serve.kind === "unavailable") state.closeLink(id, Code.unavailable);
   if (serve.kind !== "send") return undefined;
   link.lastSent = state.now;
@@ -184,11 +174,7 @@ export function onLinkHeartbeat(state: State, id: number): void {
     return;
   }
   state.timers.set({ kind: "link_heartbeat", link: id }, state.now + linkHeartbeatUs);
-  const position = positionOf(state, link);
-  const hasMoved =
-    link.end.kind === "follows" && position !== undefined && comparePositions(link.end.acknowledged, position) !== 0;
-  if (hasMoved) acknowledge(state, id, link);
-  else if (state.now - link.lastSent >= linkHeartbeatUs) state.tell(id, { type: "ping", time_us: state.now });
+  if (state.now - link.lastSent >= linkHeartbeatUs) state.tell(id, { type: "ping", time_us: state.now });
 }
 
 function positionOf(state: State, link: Link): Position | undefined {

@@ -81,7 +81,7 @@ test("there is room as long as nothing unread has to go", () => {
   assert.ok(log.hasRoom(at(1, 3), 1, 2 << 20), "nothing is unread");
 });
 
-test("half is read when half of the entries and of the bytes are", () => {
+test("what is unread fills a part of the log by entries and by bytes", () => {
   const frames = [0, 1, 2, 3].map((offset) => sealer.seal(at(1, offset - 1), offset, 0, [{ offset }]));
   const size = frames[0]?.bytes.length ?? 0;
   const logOfBytes = (bytes: number): FrameLog => {
@@ -89,7 +89,9 @@ test("half is read when half of the entries and of the bytes are", () => {
     for (const frame of frames) log.push(frame);
     return log;
   };
-  assert.ok(!logOfBytes(4 * size).isHalfRead(at(1, 0)));
-  assert.ok(logOfBytes(4 * size).isHalfRead(at(1, 1)));
-  assert.ok(!logOfBytes(3 * size).isHalfRead(at(1, 1)), "more than half of the bytes");
+  assert.ok(!logOfBytes(4 * size).fillsAtMost(at(1, 0), 2));
+  assert.ok(logOfBytes(4 * size).fillsAtMost(at(1, 1), 2));
+  assert.ok(!logOfBytes(4 * size).fillsAtMost(at(1, 1), 4));
+  assert.ok(logOfBytes(4 * size).fillsAtMost(at(1, 2), 4));
+  assert.ok(!logOfBytes(3 * size).fillsAtMost(at(1, 1), 2), "more than half of the bytes");
 });

@@ -114,10 +114,10 @@ export class FrameLog {
     return unread + entries <= this.limits.entries && this.bytesAfter(cursor) + bytes <= this.limits.bytes;
   }
 
-  /** Whether what a reader at `cursor` has not had would fill half of the log at most. */
-  isHalfRead(cursor: Position): boolean {
+  /** Whether what a reader at `cursor` has not had would fill one part in `parts` of the log at most. */
+  fillsAtMost(cursor: Position, parts: number): boolean {
     const unread = this.#entries.length - this.#indexAfter(cursor);
-    return unread <= this.limits.entries / 2 && this.bytesAfter(cursor) <= this.limits.bytes / 2;
+    return unread <= Math.floor(this.limits.entries / parts) && this.bytesAfter(cursor) <= Math.floor(this.limits.bytes / parts);
   }
 
   #at(index: number): Entry {

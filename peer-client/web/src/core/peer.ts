@@ -8,7 +8,7 @@
  */
 import { Code, DecodeError, type Pattern, type Position, type Since, channelId } from "../codec/index.js";
 import { DEFAULT_CONFIG, type PeerConfig } from "./config.js";
-import { endStall } from "./frames.js";
+import { endStall } from "./credit.js";
 import { type Inbox, isStreamed } from "./inbox.js";
 import { onLinkHeartbeat, onLinkItem, onLinkOpened, pollLink } from "./links.js";
 import { CommandError } from "./command-error.js";
@@ -90,7 +90,8 @@ export class Peer {
 
   /**
    * The next event or gap for the application, of any channel or of one, to be asked for when it has room. Whatever
-   * is not asked for stays in the log; when the log is full of it, the peer stops taking frames until there is room.
+   * is not asked for stays in the log; when that is half full of it, those who feed the peer are held up until the
+   * application has caught up.
    */
   pollDelivery(channel?: string): Delivery | undefined {
     const wanted = channel === undefined ? undefined : channelId(channel);
@@ -214,9 +215,11 @@ export class Peer {
   /** What the server sent too fast was dropped; it is asked for again, now that the rest is done with. */
   #onOverrun(inbox: Inbox): void {
     inbox.isOverrun = false;
-    for (const [id, { parent, isStalled }] of this.#state.subscriptionsInOrder()) {
-      // The end of a stall asks by itself.
-      if (parent === undefined && !isStalled) this.#state.askFeed(id, undefined, Code.unavailable);
+    for (const [id, subscription] of this.#state.subscriptionsInOrder()) {
+      if (subscription.parent !== undefined) continue;
+      // What was asked for may be what was dropped.
+      subscription.hasAsked = false;
+      this.#state.askAgain(id);
     }
   }
 

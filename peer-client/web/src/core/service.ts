@@ -1,5 +1,6 @@
-/** How far a child has been served: a cursor over the log, a window ahead of what the child has acknowledged. */
-import { type Frame, type Head, LINK_MESSAGE_BYTES_MAX, type Position, chunks, comparePositions } from "../codec/index.js";
+/** How a child is served: what there is for its cursor, packed into the messages of a link. */
+import { type Frame, type Head, LINK_MESSAGE_BYTES_MAX, type Position, chunks } from "../codec/index.js";
+import { Cursor } from "./cursor.js";
 import type { FrameLog } from "./log.js";
 
 /** What there is to send to a child. */
@@ -12,44 +13,32 @@ export type Serve =
 const NOTHING: Serve = { kind: "nothing" };
 
 export class Service {
-  /** What the child has, or will have once it has received what was sent. */
-  cursor: Position;
-  /** What was sent and not acknowledged: where each frame ended, and its size. Bounded by the window. */
-  readonly #inFlight: { readonly end: Position; readonly bytes: number }[] = [];
-  #inFlightBytes = 0;
+  readonly #cursor: Cursor;
   /** The rest of a frame that is larger than a message, the next chunk last. */
   #chunks: Uint8Array[] = [];
-  #headTimeUs = 0;
 
-  constructor(cursor: Position) {
-    this.cursor = cursor;
+  constructor(position: Position, windowBytes: number) {
+    this.#cursor = new Cursor(position, windowBytes);
   }
 
   /** The child has everything up to `position`. */
-  acknowledge(position: Position): void {
-    let count = 0;
-    for (const { end, bytes } of this.#inFlight) {
-      if (comparePositions(end, position) > 0) break;
-      this.#inFlightBytes -= bytes;
-      count++;
-    }
-    this.#inFlight.splice(0, count);
+  acknowledge(log: FrameLog, position: Position): void {
+    this.#cursor.acknowledge(log, position);
   }
 
   /** The next message for the child: frames from the log, as many as fit, or a head when there are none. */
-  next(log: FrameLog, head: Head | undefined, windowBytes: number): Serve {
+  next(log: FrameLog, head: Head | undefined): Serve {
     const chunk = this.#chunks.pop();
     if (chunk !== undefined) return { kind: "send", bytes: chunk, frames: 0, frameBytes: 0 };
     const batch: Frame[] = [];
     let batchBytes = 0;
-    // A child that is ahead of us waits until we have more than it has.
-    while (this.#inFlightBytes < windowBytes && !log.isBehind(this.cursor)) {
-      const read = log.read(this.cursor);
+    for (;;) {
+      const read = this.#cursor.read(log);
       if (read.kind === "up_to_date") break;
       if (read.kind === "gap") {
         if (read.reason === "epoch" && read.recorded) {
           // The first frame of the new numbering tells the child by its signature.
-          this.cursor = read.to;
+          this.#cursor.skip(read.to);
           continue;
         }
         if (batch.length === 0) return { kind: "unavailable" };
@@ -57,19 +46,15 @@ export class Service {
       }
       const bytes = read.frame.bytes.length;
       if (batch.length > 0 && batchBytes + bytes > LINK_MESSAGE_BYTES_MAX) break;
-      this.#send(read.frame);
+      this.#cursor.sent(read.frame);
       batch.push(read.frame);
       batchBytes += bytes;
     }
-    if (batch.length === 0) return this.#nextHead(head);
+    if (batch.length === 0) {
+      const news = this.#cursor.nextHead(head);
+      return news === undefined ? NOTHING : { kind: "send", bytes: news.bytes, frames: 0, frameBytes: 0 };
+    }
     return { kind: "send", bytes: this.#pack(batch, batchBytes), frames: batch.length, frameBytes: batchBytes };
-  }
-
-  #send(frame: Frame): void {
-    const bytes = frame.bytes.length;
-    this.cursor = frame.position;
-    this.#inFlight.push({ end: this.cursor, bytes });
-    this.#inFlightBytes += bytes;
   }
 
   #pack(batch: readonly Frame[], batchBytes: number): Uint8Array {
@@ -86,13 +71,5 @@ export class Service {
       at += bytes.length;
     }
     return message;
-  }
-
-  #nextHead(head: Head | undefined): Serve {
-    const isNews =
-      head !== undefined && head.timeUs > this.#headTimeUs && comparePositions(head.position, this.cursor) <= 0;
-    if (!isNews) return NOTHING;
-    this.#headTimeUs = head.timeUs;
-    return { kind: "send", bytes: head.bytes, frames: 0, frameBytes: 0 };
   }
 }

@@ -8,7 +8,9 @@ import {
   channelId,
   comparePositions,
 } from "../codec/index.js";
-import { onFrame, onHead, stall } from "./frames.js";
+import { windowOf } from "./config.js";
+import { refuse } from "./credit.js";
+import { onFrame, onHead } from "./frames.js";
 import { Link, bye } from "./link.js";
 import { isEqual, openLink } from "./links.js";
 import { type Outcome, Refusal, type State } from "./state.js";
@@ -131,14 +133,17 @@ export function askFor(state: State, id: number): void {
   subscription.request = request;
   const { channel, since } = subscription;
   const { relay } = state.config;
-  state.tellHub({ type: "subscribe", id: request, channel, since, ...(relay === undefined ? {} : { relay }) });
+  const subscribe = { type: "subscribe", id: request, channel, since, window_bytes: windowOf(state.config) } as const;
+  state.tellHub(relay === undefined ? subscribe : { ...subscribe, relay });
 }
 
 function onSubscribed(state: State, subscribed: Message<"subscribed">): void {
   const subscription = state.subscriptions.get(subscribed.channel_id);
   if (subscription?.request !== subscribed.id) return;
   subscription.request = undefined;
-  subscription.isStalled = false;
+  subscription.unsaidBytes = 0;
+  // What comes next comes by itself now.
+  if (subscription.stall !== undefined) subscription.stall = { mustAsk: false, refusedBytes: 0 };
   const { channel, position, recovered } = subscribed;
   subscription.start(position, state.config.log);
   state.say({ kind: "subscribed", channel, position, recovered });
@@ -163,17 +168,18 @@ function onGap(state: State, { channel, from, to, reason }: Message<"gap">): voi
   const taken = subscription?.taken;
   if (subscription === undefined || taken === undefined) return;
   const reached = taken.log.head;
-  if (subscription.isStalled || comparePositions(reached, from) < 0) {
+  if (comparePositions(reached, from) < 0) {
     // Between what we have and the gap lies what the server sent and we did not take.
     state.askAgain(id);
     return;
   }
   // What we have got meanwhile from a parent is not gone. One that goes back is meant for us only if it follows exactly
-  // what we have, and the log cannot hold both sides of it.
-  const goesBack = comparePositions(to, reached) < 0;
+  // what we have, and takes the whole log: that cannot hold both sides of it.
   if (comparePositions(to, reached) <= 0 && comparePositions(from, reached) !== 0) return;
-  if (!taken.hasRoom(1, 0) || (goesBack && !taken.isRead)) {
-    stall(state, id);
+  const goesBack = comparePositions(to, reached) < 0;
+  const bytes = goesBack ? state.config.log.bytes : 0;
+  if (!taken.hasRoom(1, bytes)) {
+    refuse(state, subscription, bytes);
     return;
   }
   taken.log.jump(to, reason);
@@ -204,7 +210,7 @@ function onAssign(state: State, { channel, link, parent, token, offers }: Messag
   const id = channelId(channel);
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
-  if (subscription.isStalled) {
+  if (subscription.stall !== undefined) {
     state.tellHub({ type: "report", link, code: Code.lagging });
     return;
   }
@@ -219,7 +225,7 @@ function onExpect(state: State, { channel, link, child, token, offers }: Message
   const id = channelId(channel);
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
-  if (subscription.isStalled) {
+  if (subscription.stall !== undefined) {
     state.tellHub({ type: "report", link, code: Code.lagging });
     return;
   }

@@ -8,7 +8,7 @@ import {
   ToHub,
   codeName,
 } from "../codec/index.js";
-import type { PeerConfig } from "./config.js";
+import { type PeerConfig, windowOf } from "./config.js";
 import { Inbox } from "./inbox.js";
 import { type Link, bye } from "./link.js";
 import { Outbox } from "./outbox.js";
@@ -120,9 +120,11 @@ export class State {
     const mayAsk = subscription?.request === undefined && this.session === "open";
     if (subscription === undefined || position === undefined || !mayAsk) return;
     subscription.hasAsked = true;
+    subscription.unsaidBytes = 0;
     this.stats.feeds++;
+    const { channel } = subscription;
     const failed = link === undefined ? {} : { link };
-    this.tellHub({ type: "feed", channel: subscription.channel, position, ...failed, code });
+    this.tellHub({ type: "feed", channel, position, window_bytes: windowOf(this.config), ...failed, code });
   }
 
   /**
@@ -131,7 +133,8 @@ export class State {
    */
   askAgain(id: number): void {
     const subscription = this.subscriptions.get(id);
-    if (subscription?.hasAsked === false && !subscription.isStalled) this.askFeed(id, undefined, Codes.unavailable);
+    if (subscription?.stall !== undefined) subscription.stall = { ...subscription.stall, mustAsk: true };
+    else if (subscription?.hasAsked === false) this.askFeed(id, undefined, Codes.unavailable);
   }
 
   /** Says something to the other end of a link. */
@@ -183,11 +186,11 @@ export class State {
     if (subscription.parent === link) {
       subscription.parent = undefined;
       this.say({ kind: "parent", channel, parent: undefined });
-      // While the application is too slow nothing is asked for: the end of that asks.
-      if (!subscription.isStalled) {
+      if (subscription.stall === undefined) {
         this.askFeed(state.channel, link, code);
         return;
       }
+      subscription.stall = { ...subscription.stall, mustAsk: true };
     }
     if (subscription.joining === link) {
       subscription.joining = undefined;
@@ -202,13 +205,11 @@ export class State {
     const subscription = this.subscriptions.get(id);
     if (subscription === undefined) return;
     this.subscriptions.delete(id);
-    this.closeLinksOf(subscription, code);
+    this.closeLinks([...subscription.childrenInOrder, subscription.parent, subscription.joining], code);
   }
 
-  /** Closes the links to the children, then those to the parents. */
-  closeLinksOf({ childrenInOrder, parent, joining }: Subscription, code: Code): void {
-    for (const link of [...childrenInOrder, parent, joining]) {
-      if (link !== undefined) this.closeLink(link, code);
-    }
+  /** Closes those links that there are. */
+  closeLinks(links: readonly (number | undefined)[], code: Code): void {
+    for (const link of links) if (link !== undefined) this.closeLink(link, code);
   }
 }

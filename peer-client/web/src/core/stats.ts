@@ -18,7 +18,7 @@ export interface PeerStats {
   parentBytes: number;
   /** Frames that were there already. */
   duplicates: number;
-  /** Frames not taken because something before them was missing, or the application was too slow. */
+  /** Frames not taken because something before them was missing, or there was no room. */
   notTaken: number;
   /** Events given to the application. */
   delivered: number;
@@ -34,7 +34,7 @@ export interface PeerStats {
   malformed: number;
   /** Times that the server was asked to feed again. */
   feeds: number;
-  /** Times that the application was so slow that the peer stopped taking frames. */
+  /** Times that the application was so slow that the peer held up those who feed it. */
   stalls: number;
 }
 

@@ -18,6 +18,20 @@ import { type Delivery, Reader } from "./reader.js";
  */
 export type Relation = "next" | "new_epoch" | "duplicate" | "ahead";
 
+/**
+ * The application is too slow: until it has caught up nobody is told how far we are, so that those who feed us wait, and
+ * there are neither children nor a new parent.
+ */
+export interface Stall {
+  /**
+   * Whether to ask for what comes next when it ends, as it will not come by itself: it came and was not taken, or the
+   * parent is gone.
+   */
+  readonly mustAsk: boolean;
+  /** Room that there must be before it ends: for the largest frame that was not taken. */
+  readonly refusedBytes: number;
+}
+
 /** A subscription of a peer. */
 export class Subscription {
   readonly channel: string;
@@ -35,8 +49,10 @@ export class Subscription {
   hasAsked = false;
   /** Children are served from here on only: what is older was signed with keys that they do not know. */
   servesFrom: Position | undefined;
-  /** Whether frames are refused until the application has read some. */
-  isStalled = false;
+  /** Bytes of frames that came from the server since it was last told how far we are. */
+  unsaidBytes = 0;
+  /** There while the application is too slow. */
+  stall: Stall | undefined;
   /** Exists once the server has said where the subscription starts. */
   taken: Taken | undefined;
   readonly #since: Since;
@@ -97,13 +113,16 @@ export class Taken {
     return this.log.hasRoom(this.reader.position, entries, bytes);
   }
 
-  /** Whether the application has read everything. */
-  get isRead(): boolean {
-    return comparePositions(this.reader.position, this.log.head) >= 0;
+  /** Whether what the application has not read fills more than half of the log. */
+  get isBehind(): boolean {
+    return !this.log.fillsAtMost(this.reader.position, 2);
   }
 
-  /** Whether what the application has not read fills half of the log at most. */
-  get isHalfRead(): boolean {
-    return this.log.isHalfRead(this.reader.position);
+  /**
+   * Whether what the application has not read fills a quarter of the log at most. So that a stall that has just ended
+   * does not begin again at once, this is less than what it begins with.
+   */
+  get hasCaughtUp(): boolean {
+    return this.log.fillsAtMost(this.reader.position, 4);
   }
 }

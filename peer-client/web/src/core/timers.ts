@@ -6,7 +6,7 @@
  * | `session_silent` | every heartbeat | closes a silent session |
  * | `subscribe` | what the server asked for | asks again for a channel that was not ready |
  * | `link_setup` | `linkSetupUs` after `assign` or `expect` | gives up the link |
- * | `link_heartbeat` | every `linkHeartbeatUs` | pings, acknowledges, closes a silent link |
+ * | `link_heartbeat` | every `linkHeartbeatUs` | pings a quiet link, closes a silent one |
  */
 
 /** What a deadline is for. Those that fall due together come in the order of kinds here, then by number. */

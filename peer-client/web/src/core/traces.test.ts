@@ -16,7 +16,6 @@ interface Trace {
     log_bytes: number;
     log_entries: number;
     window_bytes: number;
-    ack_bytes: number;
     outbox_bytes: number;
     link_heartbeat_ms: number;
     link_setup_ms: number;
@@ -48,7 +47,6 @@ function configOf(json: Trace["config"]): PeerConfig {
     relay: json.relay ?? undefined,
     log: { bytes: json.log_bytes, entries: json.log_entries },
     windowBytes: json.window_bytes,
-    ackBytes: json.ack_bytes,
     outboxBytes: json.outbox_bytes,
     linkHeartbeatUs: json.link_heartbeat_ms * 1000,
     linkSetupUs: json.link_setup_ms * 1000,

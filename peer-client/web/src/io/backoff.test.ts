@@ -12,12 +12,18 @@ test("any time below the ceiling may come", () => {
   assert.equal(new Backoff(() => 0).next(0, 0), 0);
 });
 
-test("a session that lasted a minute starts it anew", () => {
+test("a session that lasted as long as the longest wait starts it anew", () => {
   const backoff = new Backoff(() => 1);
   backoff.next(0, 0);
   backoff.next(0, 0);
-  assert.equal(backoff.next(59_999, 0), 2_000);
-  assert.equal(backoff.next(60_000, 0), 500);
+  assert.equal(backoff.next(19_999, 0), 2_000);
+  assert.equal(backoff.next(20_000, 0), 500);
+});
+
+test("regression: one that is cut every half minute waits no longer than the first time", () => {
+  const backoff = new Backoff(() => 1);
+  const delays = Array.from({ length: 20 }, () => backoff.next(30_000, 0));
+  assert.deepEqual(new Set(delays), new Set([500]));
 });
 
 test("it is never earlier than the server asked for", () => {

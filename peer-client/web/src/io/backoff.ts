@@ -4,8 +4,11 @@
 const CEILING_FIRST_MS = 500;
 /** The longest wait at all. */
 const CEILING_MAX_MS = 20_000;
-/** A session that lasted this long starts the backoff anew. */
-const STABLE_MS = 60_000;
+/**
+ * A session that lasted this long starts the backoff anew. As long as the longest wait: whoever is cut each time just
+ * after this comes back no more often than one who waits that long each time.
+ */
+const STABLE_MS = CEILING_MAX_MS;
 
 export class Backoff {
   readonly #random: () => number;

@@ -102,13 +102,19 @@ export class Driver {
 
   pollDelivery(channel: string): Delivery | undefined {
     const delivery = this.peer.pollDelivery(channel);
-    // Reading makes room, and the core may have something to say about that.
-    if (delivery !== undefined) this.#drain();
+    // Reading makes room, also where it gives nothing that is wanted, and the core may have to say so.
+    this.#doOutputs();
     return delivery;
   }
 
-  /** Does what the core wants done, in order; what comes of that is done by the same loop. */
   #drain(): void {
+    if (this.#isDraining) return;
+    this.#doOutputs();
+    this.#events.deliverable();
+  }
+
+  /** Does what the core wants done, in order; what comes of that is done by the same loop. */
+  #doOutputs(): void {
     if (this.#isDraining) return;
     this.#isDraining = true;
     try {
@@ -117,7 +123,6 @@ export class Driver {
       this.#isDraining = false;
     }
     this.#setTimer();
-    this.#events.deliverable();
   }
 
   #onOutput(output: Output): void {

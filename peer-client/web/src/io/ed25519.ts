@@ -1,4 +1,4 @@
-/** Ed25519 without WebCrypto. A file of its own, so that pages that do not need it do not load it. */
+/** Ed25519 without WebCrypto. */
 import { hashes, verify } from "@noble/ed25519";
 import { sha512 } from "@noble/hashes/sha2.js";
 

@@ -1,12 +1,11 @@
 /** Offer, answer, candidates: who may say what when, and what is kept until its turn. */
 import type { Signal } from "../codec/index.js";
+import {
+  SIGNAL_CANDIDATES_MAX,
+  SIGNAL_CANDIDATE_BYTES_MAX,
+  SIGNAL_DESCRIPTION_BYTES_MAX,
+} from "../codec/limits.js";
 
-/** Longest description taken, in characters. A data-only one is about 500, plus 80 per candidate. */
-const SDP_LENGTH_MAX = 16 << 10;
-/** Longest candidate taken. */
-const CANDIDATE_LENGTH_MAX = 512;
-/** Candidates taken from the other end; more are ignored, because each is paired with each of ours. */
-const CANDIDATES_MAX = 64;
 /** There is only the data section. */
 const MID = "0";
 
@@ -20,7 +19,10 @@ export class Negotiation {
   #isDescribed = false;
   #isEnded = false;
   #early: string[] = [];
+  /** Candidates taken from the other end; more are ignored, because each is paired with each of ours. */
   #candidates = 0;
+  /** Candidates of our own that were said; the hub would end the link for more. */
+  #said = 0;
 
   /** `fail` is called where the other end's signaling makes no sense, or the browser cannot do what it should. */
   constructor(connection: RTCPeerConnection, offers: boolean, say: (signal: Signal) => void, fail: () => void) {
@@ -30,9 +32,7 @@ export class Negotiation {
     this.#fail = fail;
     connection.onicecandidate = ({ candidate }) => {
       // An empty one says that there are no more; nobody waits for that.
-      if (candidate !== null && candidate.candidate !== "") {
-        say({ kind: "candidate", candidate: candidate.candidate, mid: MID });
-      }
+      if (candidate !== null && candidate.candidate !== "") this.#sayCandidate(candidate.candidate);
     };
     if (offers) this.#then(() => this.#describe());
   }
@@ -74,11 +74,19 @@ export class Negotiation {
     await this.#connection.setLocalDescription();
     const description = this.#connection.localDescription;
     if (description === null) throw new Error("no description");
+    if (description.sdp.length > SIGNAL_DESCRIPTION_BYTES_MAX) throw new Error("a description too long to be forwarded");
     this.#say({ kind: this.#offers ? "offer" : "answer", sdp: description.sdp });
   }
 
+  #sayCandidate(candidate: string): void {
+    if (candidate.length + MID.length > SIGNAL_CANDIDATE_BYTES_MAX || this.#said === SIGNAL_CANDIDATES_MAX) return;
+    this.#said++;
+    this.#say({ kind: "candidate", candidate, mid: MID });
+  }
+
   async #onCandidate(candidate: string): Promise<void> {
-    if (candidate === "" || candidate.length > CANDIDATE_LENGTH_MAX || this.#candidates === CANDIDATES_MAX) return;
+    const isTaken = candidate !== "" && candidate.length <= SIGNAL_CANDIDATE_BYTES_MAX;
+    if (!isTaken || this.#candidates === SIGNAL_CANDIDATES_MAX) return;
     this.#candidates++;
     if (this.#isDescribed) await this.#apply(candidate);
     else this.#early.push(candidate);
@@ -96,5 +104,5 @@ export class Negotiation {
 /** A description for data and nothing else. Media would reserve decoders for a stranger. */
 function isDataOnly(sdp: string): boolean {
   const sections = sdp.split(/\r?\n/).filter((line) => line.startsWith("m="));
-  return sdp.length <= SDP_LENGTH_MAX && sections.length === 1 && sections[0]?.startsWith("m=application ") === true;
+  return sdp.length <= SIGNAL_DESCRIPTION_BYTES_MAX && sections.length === 1 && sections[0]?.startsWith("m=application ") === true;
 }

@@ -1,4 +1,5 @@
 /** What the driver uses of the browser, so that tests can give it something else. */
+import { ConnectError } from "../connect-error.js";
 import { type Verifier, createVerifier } from "./verifier.js";
 
 export interface Platform {
@@ -12,7 +13,11 @@ export interface Platform {
   readonly random: () => number;
 }
 
+/** Throws {@link ConnectError} where there is no WebSocket. */
 export function browserPlatform(): Platform {
+  if (typeof WebSocket === "undefined") {
+    throw new ConnectError("no_websocket", "there is no WebSocket here: use a browser, or Node 22 or later");
+  }
   return {
     openSocket: (url, protocol) => new WebSocket(url, protocol),
     openConnection:

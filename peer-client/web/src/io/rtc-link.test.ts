@@ -123,6 +123,14 @@ test("candidates that come before the description wait for it", async () => {
   assert.deepEqual(signals.at(-1), { kind: "candidate", candidate: "ours", mid: "0" });
 });
 
+test("no more candidates are said than the hub forwards", async () => {
+  const { connection, signals } = make(true);
+  await settle();
+  connection.onicecandidate?.({ candidate: { candidate: "c".repeat(512) } });
+  for (let i = 0; i < 100; i++) connection.onicecandidate?.({ candidate: { candidate: "c".repeat(511) } });
+  assert.equal(signals.filter(({ kind }) => kind === "candidate").length, 64);
+});
+
 test("the answerer takes the one channel that it expects, open or not yet", async () => {
   for (const isOpen of [true, false]) {
     const { connection, log } = make(false);

@@ -1,4 +1,5 @@
 /** Checks Ed25519 signatures: with WebCrypto where the browser has it, otherwise with a library, 20 times slower. */
+import { verifyEd25519 } from "./ed25519.js";
 
 /** Whether `signature` is `key`'s over `message`. */
 export type Verifier = (key: Uint8Array, message: Uint8Array, signature: Uint8Array) => Promise<boolean>;
@@ -11,7 +12,7 @@ const SOME_KEY = Uint8Array.from({ length: 32 }, (_, at) => (at === 0 ? 0x58 : 0
 
 /** The best verifier that works here. WebCrypto needs a secure context; Ed25519 in it, a browser of 2025 or later. */
 export async function createVerifier(): Promise<Verifier> {
-  return (await isSupported()) ? webCryptoVerifier() : await libraryVerifier();
+  return (await isSupported()) ? webCryptoVerifier() : libraryVerifier();
 }
 
 async function isSupported(): Promise<boolean> {
@@ -45,8 +46,7 @@ export function webCryptoVerifier(): Verifier {
   };
 }
 
-export async function libraryVerifier(): Promise<Verifier> {
-  const { verifyEd25519 } = await import("./ed25519.js");
+export function libraryVerifier(): Verifier {
   return (key, message, signature) => Promise.resolve(verifyEd25519(key, message, signature));
 }
 

@@ -1,11 +1,13 @@
 /** A server that is just good enough for tests: one channel, a log without end, and links where a test wants them. */
-import { type Frame, type Position, ToHub, ToPeer, channelId, comparePositions } from "../codec/index.js";
+import { BEFORE_FIRST, type Frame, type Position, ToHub, ToPeer, channelId } from "../codec/index.js";
+import { Cursor } from "../core/cursor.js";
+import { FrameLog } from "../core/log.js";
 import { Sealer, type TestEvent } from "./seal.js";
 
 interface Session {
   readonly send: (bytes: Uint8Array) => void;
-  /** What has been sent, while the server feeds the session. */
-  fedTo: Position | undefined;
+  /** While the server feeds the session. */
+  cursor: Cursor | undefined;
 }
 
 export class FakeHub {
@@ -16,9 +18,10 @@ export class FakeHub {
   readonly heard: { readonly session: number; readonly message: ToHub }[] = [];
   readonly #sessions = new Map<number, Session>();
   readonly #links = new Map<number, readonly [number, number]>();
-  #frames: Frame[] = [];
-  #head: Position;
+  readonly #log = new FrameLog({ bytes: Infinity, entries: Infinity }, { epoch: 1, offset: BEFORE_FIRST });
   #ids = 0;
+  /** Sends whatever there is at once. */
+  ignoresWindows = false;
   /** What the next `subscribe` is answered with, instead of being granted. */
   refusal: { readonly code: number; readonly retry_after_ms?: number } | undefined;
   /** The server's clock. */
@@ -28,17 +31,16 @@ export class FakeHub {
     this.sealer = new Sealer(channel, seed);
     this.keys = [this.sealer.publicKey];
     this.now = now;
-    this.#head = { epoch: 1, offset: -1 };
   }
 
   get head(): Position {
-    return this.#head;
+    return this.#log.head;
   }
 
   /** A peer has connected. Its number is also that of its peer. */
   open(send: (bytes: Uint8Array) => void): number {
     const id = ++this.#ids;
-    this.#sessions.set(id, { send, fedTo: undefined });
+    this.#sessions.set(id, { send, cursor: undefined });
     return id;
   }
 
@@ -68,11 +70,14 @@ export class FakeHub {
         this.#onSubscribe(session, id, message);
         break;
       case "feed":
-        session.fedTo = message.position;
-        this.#feed(session);
+        this.#start(session, message);
         break;
       case "fed":
-        session.fedTo = undefined;
+        session.cursor = undefined;
+        break;
+      case "at":
+        session.cursor?.acknowledge(this.#log, message.position);
+        this.#feed(session);
         break;
       case "signal": {
         const other = this.#links.get(message.link)?.find((end) => end !== id);
@@ -106,24 +111,22 @@ export class FakeHub {
 
   /** Publishes events with the next offsets, in one frame. */
   publish(...bodies: readonly string[]): Frame {
-    const first = this.#head.offset + 1;
+    const first = this.head.offset + 1;
     const events = bodies.map((body, index) => ({ offset: first + index, body: new TextEncoder().encode(body) }));
     return this.publishEvents(events);
   }
 
   publishEvents(events: readonly TestEvent[]): Frame {
-    const last = events.at(-1)?.offset ?? this.#head.offset + 1;
-    const frame = this.sealer.seal(this.#head, last, this.now(), events);
-    this.#frames.push(frame);
-    this.#head = frame.position;
+    const last = events.at(-1)?.offset ?? this.head.offset + 1;
+    const frame = this.sealer.seal(this.head, last, this.now(), events);
+    this.#log.push(frame);
     for (const session of this.#sessions.values()) this.#feed(session);
     return frame;
   }
 
   /** The numbering begins anew. */
   restart(epoch: number): void {
-    this.#frames = [];
-    this.#head = { epoch, offset: -1 };
+    this.#log.jump({ epoch, offset: BEFORE_FIRST }, "epoch");
   }
 
   /** What a server says when it has nothing else to say. */
@@ -133,8 +136,8 @@ export class FakeHub {
 
   /** Tells everybody how far the channel is. */
   sendHead(): void {
-    const head = this.sealer.head(this.#head, this.now());
-    for (const { send, fedTo } of this.#sessions.values()) if (fedTo !== undefined) send(head.bytes);
+    const head = this.sealer.head(this.head, this.now());
+    for (const { send, cursor } of this.#sessions.values()) if (cursor !== undefined) send(head.bytes);
   }
 
   #onSubscribe(session: Session, id: number, message: Extract<ToHub, { type: "subscribe" }>): void {
@@ -145,31 +148,37 @@ export class FakeHub {
       this.refusal = undefined;
       return;
     }
-    const start = typeof since !== "string" ? since : since === "now" ? this.#head : { epoch: this.#head.epoch, offset: -1 };
+    const earliest = { epoch: this.head.epoch, offset: BEFORE_FIRST };
+    const start = typeof since !== "string" ? since : since === "now" ? this.head : earliest;
     this.say(id, {
       type: "subscribed",
       id: message.id,
       channel,
       channel_id: channelId(channel),
       position: start,
-      head: this.#head.offset,
+      head: this.head.offset,
       recovered: true,
     });
-    session.fedTo = start;
+    this.#start(session, { ...message, position: start });
+  }
+
+  #start(session: Session, from: { readonly position: Position; readonly window_bytes: number }): void {
+    session.cursor = new Cursor(from.position, this.ignoresWindows ? Infinity : from.window_bytes);
     this.#feed(session);
   }
 
-  #feed(session: Session): void {
-    for (const frame of this.#frames) {
-      if (session.fedTo === undefined || comparePositions(frame.position, session.fedTo) <= 0) continue;
-      const { epoch } = frame.position;
-      if (epoch !== session.fedTo.epoch) {
+  #feed({ cursor, send }: Session): void {
+    if (cursor === undefined) return;
+    for (let read = cursor.read(this.#log); read.kind !== "up_to_date"; read = cursor.read(this.#log)) {
+      if (read.kind === "frame") {
+        cursor.sent(read.frame);
+        send(read.frame.bytes);
+      } else {
         const { channel } = this.sealer;
-        const to = { epoch, offset: -1 };
-        session.send(ToPeer.encode({ type: "gap", channel, from: session.fedTo, to, reason: "epoch" }));
+        const { to, reason } = read;
+        send(ToPeer.encode({ type: "gap", channel, from: cursor.position, to, reason }));
+        cursor.skip(to);
       }
-      session.send(frame.bytes);
-      session.fedTo = frame.position;
     }
   }
 }

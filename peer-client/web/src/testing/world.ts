@@ -84,6 +84,14 @@ export class TestPeer {
     this.handle({ type: "verified", ticket: output.ticket, isGenuine });
   }
 
+  /** An application that does not read by itself takes the next event or gap. False if there is none. */
+  readOne(): boolean {
+    const next = this.peer.pollDelivery(CHANNEL);
+    if (next !== undefined) this.deliveries.push(next);
+    this.drain();
+    return next !== undefined;
+  }
+
   drain(): void {
     for (let output = this.peer.pollOutput(); output; output = this.peer.pollOutput()) this.#onOutput(output);
     if (!this.isReading) return;

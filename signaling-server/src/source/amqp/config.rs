@@ -67,6 +67,7 @@ pub struct AmqpChannelConfig {
 
 /// Who numbers a channel's events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mode {
     /// The broker, in a durable stream. Nothing is lost while the broker keeps it, and all servers agree.
     #[default]

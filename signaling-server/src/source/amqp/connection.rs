@@ -19,7 +19,7 @@ use super::{
     stats::AmqpStats,
     transport, unreachable,
 };
-use tiercast_platform::{Reconnect, STABLE};
+use tiercast_platform::Reconnect;
 
 /// Longest time to say goodbye to the broker at shutdown; unvalidated.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -163,7 +163,7 @@ impl Keeper {
         let mut reconnect = Reconnect::new();
         let mut connected_before = false;
         loop {
-            let reason = match self.connect().await {
+            let (reason, lasted) = match self.connect().await {
                 Ok((broker, events)) => {
                     info!(broker = %self.shown_url, "connected to the broker");
                     if connected_before {
@@ -171,15 +171,11 @@ impl Keeper {
                     }
                     connected_before = true;
                     let since = Instant::now();
-                    let reason = self.serve(broker, events).await;
-                    if since.elapsed() >= STABLE {
-                        reconnect.reset();
-                    }
-                    reason
+                    (self.serve(broker, events).await, since.elapsed())
                 }
-                Err(reason) => reason,
+                Err(reason) => (reason, Duration::ZERO),
             };
-            let delay = reconnect.next_delay();
+            let delay = reconnect.next_delay(lasted);
             // Why is said once, by each channel.
             info!(retry_in_ms = delay.as_millis(), "will connect to the broker again");
             self.link.send_replace(Link::Down(reason));

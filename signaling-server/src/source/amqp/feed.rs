@@ -45,8 +45,15 @@ impl Feed {
 
     /// Answers the hub's question: the channel ends here, or did so since the question.
     pub(super) async fn answer(&mut self, end: Position) -> Result<(), AmqpError> {
+        self.send(SourceUpdate::End(end)).await?;
+        // Not before it is said: whoever drops this while it waits is asked again.
         self.claimed = None;
-        self.send(SourceUpdate::End(end)).await
+        Ok(())
+    }
+
+    /// Whether the hub waits for an answer.
+    pub(super) fn is_asked(&self) -> bool {
+        self.claimed.is_some()
     }
 
     /// Says that what follows may be the channel's past.

@@ -5,7 +5,7 @@
 
 use futures_util::StreamExt;
 use lapin::{BasicProperties, Channel, message::Delivery, options::BasicPublishOptions};
-use tiercast_codec::{Epoch, Offset};
+use tiercast_codec::{Epoch, NUMBER_MAX, Offset};
 use tokio::time::timeout;
 
 use super::{
@@ -13,11 +13,12 @@ use super::{
     consumption::{accept, consume},
     error::AmqpError,
     message::stream_offset,
-    peek::Place,
+    place::Place,
 };
 
-/// Deliveries between the place where the look begins and the mark that may be unacknowledged; unvalidated.
-const PREFETCH: u16 = 100;
+/// Most deliveries between the place where the look begins and the mark that may be unacknowledged; fewer where a consumer
+/// of events may have fewer. Unvalidated.
+const PREFETCH_MAX: u16 = 100;
 
 /// What a mark says, by its routing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,8 @@ impl Mark {
     /// What a delivery from the stream says if it is a mark.
     pub(super) fn read(delivery: &Delivery, queue: &str) -> Option<Self> {
         let is_mark = delivery.exchange.as_str() == queue;
-        is_mark.then(|| delivery.routing_key.as_str().parse().map_or(Mark::Here, Mark::Numbering))
+        let numbering = delivery.routing_key.as_str().parse().ok().filter(|epoch| *epoch <= NUMBER_MAX);
+        is_mark.then(|| numbering.map_or(Mark::Here, Mark::Numbering))
     }
 
     /// Puts a mark into the stream and does not wait for it. Says how it can be told from others.
@@ -65,7 +67,8 @@ impl Mark {
     /// Puts a mark into the stream and waits for it: its offset is where the stream has ended.
     pub(super) async fn place(self, broker: &Broker, queue: &str) -> Result<Offset, AmqpError> {
         let channel = broker.open_channel().await?;
-        let mut consumer = consume(broker, &channel, queue, PREFETCH, Place::Next.arguments()).await?;
+        let prefetch = broker.prefetch().min(PREFETCH_MAX);
+        let mut consumer = consume(broker, &channel, queue, prefetch, Place::Next.arguments()).await?;
         let id = self.put(broker, &channel, queue).await?;
         let coming = async {
             loop {

@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use lapin::{
-    Consumer,
-    options::BasicQosOptions,
-    types::{AMQPValue, FieldTable, LongString},
-};
+use lapin::{Consumer, options::BasicQosOptions};
 use tiercast_codec::Offset;
 use tokio::time::timeout;
 
@@ -17,43 +13,12 @@ use super::{
     error::AmqpError,
     mark::Mark,
     message::stream_offset,
+    place::Place,
 };
 
 /// A stream that says nothing for so long is asked by a mark whether there is nothing. A look costs 4 ms
 /// (`docs/measurements.md`).
 pub(super) const SILENCE: Duration = Duration::from_millis(500);
-
-/// A place in a stream at which to begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// The oldest message that is retained.
-    First,
-    /// The beginning of the newest chunk.
-    Last,
-    /// Behind what there is.
-    Next,
-    /// The chunk of this time in Unix seconds, or the next one.
-    Time(u64),
-    /// This offset, or the next one that is retained.
-    Offset(Offset),
-}
-
-impl Place {
-    /// The consumer's arguments that begin here.
-    pub(super) fn arguments(self) -> FieldTable {
-        let text = |text| AMQPValue::LongString(LongString::from(text));
-        let value = match self {
-            Place::First => text("first"),
-            Place::Last => text("last"),
-            Place::Next => text("next"),
-            Place::Time(unix_s) => AMQPValue::Timestamp(unix_s),
-            Place::Offset(offset) => AMQPValue::LongLongInt(offset),
-        };
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-stream-offset".into(), value);
-        arguments
-    }
-}
 
 /// The oldest message of a stream that is not empty.
 pub(super) async fn oldest(broker: &Broker, queue: &str) -> Result<Offset, AmqpError> {

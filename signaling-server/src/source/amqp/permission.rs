@@ -29,7 +29,7 @@ impl Denial {
         let said = ["configure", "write", "read"].into_iter().find(|said| before.trim_end().ends_with(said));
         let permission = said.unwrap_or(match (what, kind) {
             ("consuming", _) | ("declaring the queue", "queue") => "read",
-            ("declaring the queue", _) => "write",
+            ("declaring the queue" | "marking the stream's end", _) => "write",
             _ if !what.starts_with("binding") => "configure",
             (_, "exchange") => "read",
             _ => "write",

@@ -22,13 +22,17 @@ use super::{
     mark::Mark,
     message,
     omission::Omission,
-    peek::{Place, SILENCE, history, oldest},
+    peek::{SILENCE, history, oldest},
+    place::Place,
     topology::{bind, bind_marks},
 };
 
 /// The hub's question is answered so much later: most peers that are ahead of us come from a server that is so by
 /// milliseconds, and then there is no need for a mark. Unvalidated.
 const ANSWER_AFTER: Duration = Duration::from_millis(500);
+
+/// Least time between two looks, so that those who claim what is not there cost the broker little. Unvalidated.
+const LOOKS_APART: Duration = Duration::from_secs(2);
 
 /// What is remembered from one session to the next.
 #[derive(Debug, Default)]
@@ -131,6 +135,12 @@ async fn start_of_history(broker: &Broker, queue: &str, history_s: u64) -> Resul
     history(broker, queue, since).await
 }
 
+/// Where the stream ends at this time, by a mark.
+async fn end_at(at: Instant, broker: &Broker, queue: String) -> Result<Offset, AmqpError> {
+    sleep_until(at).await;
+    Ok(Mark::Here.place(broker, &queue).await? - 1)
+}
+
 /// A consumer that has been started in a life of the stream that is known.
 struct Session<'a> {
     broker: &'a Broker,
@@ -160,19 +170,31 @@ impl Session<'_> {
         self.go_on().await
     }
 
-    /// Hands over what comes, and answers the hub's questions.
+    /// Hands over what comes, and answers the hub's questions. A look that fails ends nothing: it is taken again.
     async fn go_on(mut self) -> Result<Infallible, AmqpError> {
-        let mut question = None;
+        let (broker, queue) = (self.broker, self.queue.clone());
+        let mut look_at = Instant::now();
+        let mut look = None;
         loop {
-            let answer_at = question.map_or_else(Instant::now, |(_, at)| at);
             tokio::select! {
-                batch = self.consumption.next_batch() => self.hand_on(batch?).await?,
-                claimed = self.feed.question(), if question.is_none() => {
-                    question = Some((claimed, Instant::now() + ANSWER_AFTER));
+                batch = self.consumption.next_batch() => {
+                    self.hand_on(batch?).await?;
+                    if !self.feed.is_asked() {
+                        look = None;
+                    }
                 }
-                () = sleep_until(answer_at), if question.is_some() => {
-                    if let Some((claimed, _)) = question.take() {
-                        self.answer(claimed).await?;
+                claimed = self.feed.question(), if look.is_none() => match self.has_reached(claimed) {
+                    true => self.answer(self.reached()).await?,
+                    false => {
+                        look_at = (look_at + LOOKS_APART).max(Instant::now() + ANSWER_AFTER);
+                        look = Some(Box::pin(end_at(look_at, broker, queue.clone())));
+                    }
+                },
+                end = async { look.as_mut().expect("there is one").await }, if look.is_some() => {
+                    look = None;
+                    match end {
+                        Ok(end) => self.answer(end).await?,
+                        Err(error) => warn!(queue, %error, "the stream's end cannot be told; tried again"),
                     }
                 }
             }
@@ -245,19 +267,15 @@ impl Session<'_> {
         Err(AmqpError::Renumbered)
     }
 
-    /// Tells the hub where the stream ends, for one who claims to have so much.
-    async fn answer(&mut self, claimed: Position) -> Result<(), AmqpError> {
-        let end = match self.has_reached(claimed) {
-            true => self.reached(),
-            false => Mark::Here.place(self.broker, &self.queue).await? - 1,
-        };
+    /// Tells the hub where the stream ends.
+    async fn answer(&mut self, end: Offset) -> Result<(), AmqpError> {
         self.feed.answer(Position::new(self.lifetime.epoch, end)).await
     }
 
     /// Answers at once if no look is needed.
     async fn answer_if_reached(&mut self) -> Result<(), AmqpError> {
         match self.feed.question().now_or_never() {
-            Some(claimed) if self.has_reached(claimed) => self.answer(claimed).await,
+            Some(claimed) if self.has_reached(claimed) => self.answer(self.reached()).await,
             _ => Ok(()),
         }
     }

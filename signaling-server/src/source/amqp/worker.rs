@@ -15,7 +15,7 @@ use super::{
     queue::{self, QueueState},
     stream::{self, StreamState},
 };
-use tiercast_platform::{Reconnect, STABLE};
+use tiercast_platform::Reconnect;
 
 /// Feeds one channel until the hub takes nothing more. May be dropped at any time.
 pub(super) async fn run(
@@ -51,9 +51,7 @@ impl Worker {
                 },
                 reason = broken(&mut link, &broker) => AmqpError::Disconnected(reason),
             };
-            if started.elapsed() >= STABLE {
-                reconnect.reset();
-            }
+            let lasted = started.elapsed();
             if error.needs_new_connection() {
                 broker.give_up();
             }
@@ -62,7 +60,7 @@ impl Worker {
             }
             // A broken connection has its own delay; a session that fails on a good one waits here.
             tokio::select! {
-                () = sleep(reconnect.next_delay()), if broker.is_alive() => {}
+                () = sleep(reconnect.next_delay(lasted)), if broker.is_alive() => {}
                 _ = broken(&mut link, &broker) => {}
             }
         }

@@ -1,0 +1,129 @@
+//! The links of a tree: how they begin and end.
+
+use rand_chacha::rand_core::Rng;
+use tiercast_codec::{Code, LinkId, PeerId, Token};
+
+use super::{Action, Context, Place, Timer, Tree, signaling::Signaled};
+use crate::{Time, hub::HubConfig};
+
+/// So many links that ended are remembered for what is still to be said about them.
+const ENDED_MAX: usize = 4_096;
+
+/// A link between two peers.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) parent: PeerId,
+    pub(super) child: PeerId,
+    pub(super) age: Age,
+    /// Whether its end was noted for the child.
+    pub(super) is_noted: bool,
+    /// Which of parent and child have said what became of it.
+    pub(super) heard: [bool; 2],
+    /// What the parent and the child have signaled.
+    pub(super) signaled: [Signaled; 2],
+}
+
+/// How far a link has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// It has not fed the child yet.
+    New,
+    Fed,
+    /// It has done so for long enough.
+    Proven,
+}
+
+impl Tree {
+    /// Whether a link is under way or up.
+    pub(crate) fn has_link(&self, link: LinkId) -> bool {
+        self.links.contains_key(&link)
+    }
+
+    pub(super) fn link(&mut self, now: Time, parent: PeerId, child: PeerId, context: &mut Context<'_>) {
+        *context.next_link += 1;
+        let link = LinkId(*context.next_link);
+        let mut token = Token::default();
+        context.rng.fill_bytes(&mut token.0);
+        self.links.insert(link, Link::new(parent, child));
+        self.put(child, Place::Linking(link));
+        self.node(parent).children.insert(link);
+        self.refresh(parent);
+        self.timers.set(Timer::LinkSetup(link), now + context.config.link_setup);
+        self.actions.push(Action::Link { link, parent, child, token });
+    }
+
+    /// A link did not come up, or broke: both ends are told, and the child goes on some other way. One that was fed
+    /// by this link has to say where it is before it can be fed again.
+    pub(super) fn end(&mut self, now: Time, link: LinkId, code: Code, config: &HubConfig) {
+        let Some(Link { parent, child, .. }) = self.links.get(&link) else { return };
+        let (parent, child) = (*parent, *child);
+        self.actions.push(Action::Lost { peer: parent, link, code });
+        self.abandon(link, code);
+        self.retreat_if_due(now, child, config);
+    }
+
+    /// Takes a peer away from its parent, which is told.
+    pub(super) fn detach(&mut self, peer: PeerId, code: Code) {
+        if let Some(Place::Child(link) | Place::Linking(link)) = self.nodes.get(&peer).map(|node| node.place)
+        {
+            let parent = self.links[&link].parent;
+            self.actions.push(Action::Lost { peer: parent, link, code });
+            self.unlink(link);
+        }
+    }
+
+    /// Takes a child away from its parent; the child is told. A child that was fed by it is then an orphan.
+    pub(super) fn abandon(&mut self, link: LinkId, code: Code) {
+        let Some(Link { child, .. }) = self.links.get(&link) else { return };
+        let child = *child;
+        self.actions.push(Action::Lost { peer: child, link, code });
+        self.unlink(link);
+        if self.nodes[&child].place == Place::Child(link) {
+            self.put(child, Place::Orphan);
+        } else {
+            self.put(child, Place::Waiting);
+        }
+    }
+
+    fn unlink(&mut self, link: LinkId) {
+        self.timers.clear(Timer::LinkSetup(link));
+        self.timers.clear(Timer::LinkProven(link));
+        let Some(state) = self.links.remove(&link) else { return };
+        let parent = state.parent;
+        self.node(parent).children.remove(&link);
+        self.refresh(parent);
+        // Whoever stood above the child may be below it from now on.
+        if let Some(top) = self.upwards(parent).last() {
+            self.unpark(top);
+        }
+        self.actions.push(Action::Ended);
+        self.ended.insert(link, state);
+        if self.ended.len() > ENDED_MAX
+            && let Some((oldest, _)) = self.ended.pop_first()
+        {
+            self.actions.push(Action::Forgotten(oldest));
+        }
+    }
+}
+
+impl Link {
+    fn new(parent: PeerId, child: PeerId) -> Self {
+        Self {
+            parent,
+            child,
+            age: Age::New,
+            is_noted: false,
+            heard: [false; 2],
+            signaled: Default::default(),
+        }
+    }
+
+    /// Which end `peer` is, 0 the parent or 1 the child, and who is at the other.
+    pub(super) fn end_of(&self, peer: PeerId) -> Option<(usize, PeerId)> {
+        match peer {
+            _ if peer == self.parent => Some((0, self.child)),
+            _ if peer == self.child => Some((1, self.parent)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Crowds that come at once: what one change costs the hub does not grow with the number of those who wait.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{channel, roots, sessions::Sessions};
+use tiercast_codec::{Code, Fed, LinkId, Report, ToHub, ToPeer};
+use tiercast_mesh::hub::{HubConfig, Place};
+
+const FEW: u64 = 4_000;
+const MANY: u64 = 10 * FEW;
+/// Ten times as many changes of the same cost take ten times as long, and a little more for larger maps and caches
+/// that are too small. If each change looks at everybody who waits, it is a hundred times.
+const RATIO_MAX: f64 = 40.0;
+
+/// Runs a crowd of few and one of many, and compares what each took of the hub's time. The best of three runs each:
+/// other programs only ever add to it.
+fn compare(what: &str, run: fn(u64) -> Duration) {
+    let best = |peers| (0..3).map(|_| run(peers)).min().unwrap();
+    let (few, many) = (best(FEW), best(MANY));
+    let ratio = many.as_secs_f64() / few.as_secs_f64();
+    println!("{what}: {FEW} peers {few:.1?}, {MANY} peers {many:.1?}: {ratio:.1} times");
+    assert!(ratio < RATIO_MAX, "{what}: {ratio:.1} times as long for ten times as many");
+}
+
+/// Lets everybody who is given a parent answer, until nobody is.
+fn answer(sessions: &mut Sessions, answer: fn(LinkId) -> ToHub) {
+    while !sessions.awake.is_empty() {
+        for session in std::mem::take(&mut sessions.awake) {
+            for message in sessions.read(session) {
+                if let ToPeer::Assign(assign) = message {
+                    sessions.say(session, answer(assign.link));
+                }
+            }
+        }
+    }
+}
+
+fn count(sessions: &Sessions, is_counted: impl Fn(&Place) -> bool) -> u64 {
+    assert!(sessions.closed.is_empty());
+    let nodes = sessions.hub.topology(&channel()).unwrap();
+    nodes.iter().filter(|node| is_counted(&node.place)).count() as u64
+}
+
+#[test]
+fn regression_a_crowd_that_joins_at_once_is_placed_in_time_that_grows_with_its_size() {
+    compare("relays with two places each", |peers| {
+        let mut sessions = Sessions::new(roots(2));
+        (0..peers).for_each(|_| _ = sessions.join(2));
+        answer(&mut sessions, |link| ToHub::Fed(Fed { channel: channel(), link }));
+        assert_eq!(count(&sessions, |place| matches!(place, Place::Child(_))), peers - 2);
+        sessions.busy
+    });
+}
+
+#[test]
+fn regression_leaves_that_wait_for_relays_cost_nothing_while_others_join() {
+    compare("leaves without a relay", |peers| {
+        let mut sessions = Sessions::new(roots(64));
+        (0..peers).for_each(|_| _ = sessions.join(0));
+        assert_eq!(count(&sessions, |place| *place == Place::Waiting), peers);
+        sessions.busy
+    });
+}
+
+#[test]
+fn regression_those_whom_no_parent_suits_cost_nothing_while_others_are_tried() {
+    compare("leaves that the one relay failed", |peers| {
+        // The relay has its turn when all the others have answered.
+        let mut sessions = Sessions::new(HubConfig { outbox_bytes: 1 << 30, ..roots(1) });
+        sessions.join(64);
+        (0..peers).for_each(|_| _ = sessions.join(0));
+        answer(&mut sessions, |link| ToHub::Report(Report { link, code: Code::DEPARTED }));
+        assert_eq!(count(&sessions, |place| *place == Place::Waiting), peers);
+        sessions.busy
+    });
+}

@@ -1,0 +1,87 @@
+//! Sessions of a hub without peers behind them: each says what it is told to and reads when it is told to.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use tiercast_codec::{
+    Code, Hello, Item, NodeKind, PROTOCOL_VERSION, Position, Relay, SessionId, Since, Subscribe, ToHub,
+    ToPeer, WireMessage,
+};
+use tiercast_mesh::{
+    Hub, SourceUpdate, Time,
+    hub::{HubConfig, Input, Output, Place},
+};
+
+use super::{FIRST_EPOCH, FakeSigner, channel};
+
+/// A hub, and sessions that have subscribed.
+pub struct Sessions {
+    pub hub: Hub,
+    pub now: Time,
+    /// Those for whom the hub has something, in turn.
+    pub awake: Vec<SessionId>,
+    /// Those that the hub closed, and why.
+    pub closed: BTreeMap<SessionId, Code>,
+    /// Time that the hub took for what they said.
+    pub busy: Duration,
+    count: u64,
+}
+
+impl Sessions {
+    pub fn new(config: HubConfig) -> Self {
+        let now = Time(1_790_000_000_000_000);
+        let mut hub = Hub::new(config, Box::new(FakeSigner(9)), [1; 32]);
+        hub.add_channel(now, &channel()).unwrap();
+        let position = Position::new(FIRST_EPOCH, -1);
+        hub.handle(now, Input::Source(&channel(), SourceUpdate::Opened(position))).unwrap();
+        let (awake, closed, busy) = (Vec::new(), BTreeMap::new(), Duration::ZERO);
+        Self { hub, now, awake, closed, busy, count: 0 }
+    }
+
+    /// A session subscribes, and takes so many children.
+    pub fn join(&mut self, children_max: u16) -> SessionId {
+        self.count += 1;
+        let session = SessionId(self.count);
+        let relay = Some(Relay { node: NodeKind::Native, children_max });
+        let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into() };
+        self.hub.handle(self.now, Input::SessionOpened(session)).unwrap();
+        self.say(session, ToHub::Hello(hello));
+        let window_bytes = NonZeroU32::MAX;
+        let subscribe = Subscribe { id: 2, channel: channel(), since: Since::Now, window_bytes, relay };
+        self.say(session, ToHub::Subscribe(subscribe));
+        session
+    }
+
+    pub fn say(&mut self, session: SessionId, message: ToHub) {
+        let bytes = message.encode();
+        let begun = Instant::now();
+        self.hub.handle(self.now, Input::SessionData(session, bytes)).unwrap();
+        self.busy += begun.elapsed();
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Transmit(session) => self.awake.push(session),
+                Output::Close { session, code, .. } => _ = self.closed.insert(session, code),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Reads what the hub has for a session.
+    pub fn read(&mut self, session: SessionId) -> Vec<ToPeer> {
+        let messages = std::iter::from_fn(|| self.hub.poll_transmit(session));
+        let items = messages.flat_map(|bytes| Item::all(bytes).unwrap());
+        let control = |item| match item {
+            Item::Control(bytes) => Some(ToPeer::decode(&bytes).unwrap()),
+            _ => None,
+        };
+        items.filter_map(control).collect()
+    }
+
+    pub fn place(&self, session: SessionId) -> Place {
+        let nodes = self.hub.topology(&channel()).unwrap();
+        nodes.iter().find(|node| node.peer.0 == session.0).unwrap().place
+    }
+}

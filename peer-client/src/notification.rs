@@ -1,0 +1,121 @@
+//! What an application is told: the events of a subscription, and how its peer fares.
+
+use tiercast_codec::{ChannelName, Code, Epoch, Event, GapReason, PeerId, Position};
+use tiercast_mesh::peer::{Delivery, PeerStats};
+
+/// Something that a subscription gives.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Notification {
+    /// The subscription has started, or gone on after a reconnect.
+    Subscribed {
+        /// From where on.
+        position: Position,
+        /// Whether everything after the position asked for is there. If not, a gap follows.
+        recovered: bool,
+    },
+    /// An event.
+    Event {
+        /// The numbering that its offset belongs to.
+        epoch: Epoch,
+        /// When the server sealed it, in microseconds since the Unix epoch.
+        sealed_us: u64,
+        /// The event.
+        event: Event,
+    },
+    /// Events that are gone for good: those after `from`, up to where the channel goes on.
+    Gap {
+        /// What was there.
+        from: Position,
+        /// Where the channel goes on.
+        to: Position,
+        /// Why.
+        reason: GapReason,
+    },
+    /// The server refuses the subscription, or the peer cannot go on; nothing follows.
+    Refused {
+        /// The server's code; `None` if it is not the subscription that was refused.
+        code: Option<Code>,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// What a peer can be seen doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum News {
+    /// Connected to the server, under this name.
+    Connected {
+        /// What the peer is called in the tree.
+        peer: PeerId,
+    },
+    /// Disconnected from the server.
+    Disconnected {
+        /// Why.
+        reason: String,
+        /// When it tries again; `None`: it does not.
+        retry_in_ms: Option<u64>,
+    },
+    /// It has a place in the tree.
+    Placed {
+        /// The channel.
+        channel: ChannelName,
+        /// 1: fed by the server for good; n: fed by a peer of tier n - 1; 0: fed by the server, relays nothing.
+        tier: u32,
+    },
+    /// Somebody else feeds it.
+    Parent {
+        /// The channel.
+        channel: ChannelName,
+        /// Who; `None` is the server.
+        parent: Option<PeerId>,
+    },
+    /// It has this many children now.
+    Children {
+        /// The channel.
+        channel: ChannelName,
+        /// How many.
+        count: usize,
+    },
+    /// A link was closed.
+    LinkLost {
+        /// The other end.
+        other: PeerId,
+        /// Why.
+        code: Code,
+    },
+}
+
+/// Where a peer stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Standing {
+    /// What it is called in the tree, once it has been connected.
+    pub peer: Option<PeerId>,
+    /// Whether it is connected to the server.
+    pub is_connected: bool,
+    /// Why it is not, if it was tried.
+    pub trouble: Option<String>,
+    /// How often it has lost the server.
+    pub disconnects: u64,
+    /// The newest tier it was given.
+    pub tier: u32,
+    /// Who feeds it; `None` is the server.
+    pub parent: Option<PeerId>,
+    /// How many peers it relays to.
+    pub children: usize,
+    /// Its counters.
+    pub stats: PeerStats,
+}
+
+impl From<Delivery> for Notification {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Event { position, sealed_us, event, .. } => {
+                Self::Event { epoch: position.epoch, sealed_us, event }
+            }
+            Delivery::Gap { from, to, reason, .. } => Self::Gap { from, to, reason },
+        }
+    }
+}

@@ -1,0 +1,349 @@
+/** A close or error code. Codes from a newer build are kept as they are. */
+type Code = number;
+/** Every code of this build by its name, as in the documentation. */
+declare const Code: {
+    /** The server is shutting down or restarting. */
+    readonly shutdown: 3000;
+    /** Nothing was heard for too long. */
+    readonly silent: 3001;
+    /** The session does not read its control messages. */
+    readonly slow: 3002;
+    /** The server has all the sessions it takes. */
+    readonly full: 3003;
+    /** The channel's source has not said yet where the channel is. */
+    readonly not_ready: 3004;
+    /** Departing on purpose. */
+    readonly departed: 3100;
+    /** The other end of a link is gone. */
+    readonly lost: 3101;
+    /** A link could not be set up. */
+    readonly link_failed: 3102;
+    /** The parent no longer has what the child needs next. */
+    readonly unavailable: 3103;
+    /** The application does not take its events fast enough to go on relaying. */
+    readonly lagging: 3104;
+    /** The hub changed the tree. */
+    readonly replaced: 3105;
+    /** An end of a link signaled more than the hub forwards, or the other end does not read its signals. */
+    readonly signal_limit: 3106;
+    /** A frame, head or message that cannot be decoded. */
+    readonly malformed: 3500;
+    /** A signature that is not the server's. */
+    readonly bad_signature: 3501;
+    /** A protocol version that this server does not speak. */
+    readonly unsupported_version: 3502;
+    /** A message that is not allowed now or not from this side. */
+    readonly unexpected: 3503;
+    /** A link token that was not expected here. */
+    readonly bad_token: 3504;
+    /** No such channel. */
+    readonly unknown_channel: 3505;
+    /** A request with values out of bounds. */
+    readonly bad_request: 3506;
+    /** A message of an unknown type; it was ignored. */
+    readonly unknown_message: 3507;
+    /** Not subscribed to this channel. */
+    readonly not_subscribed: 3508;
+};
+/** The code's name; "unknown" for one of a newer build. */
+declare function codeName(code: Code): string;
+/** An event's place in its channel. -1 ({@link BEFORE_FIRST}) is the place before the first event. */
+type Offset = number;
+/** The lifetime of a channel's numbering. A later numbering has a larger epoch wherever clocks allow. */
+type Epoch = number;
+/** "I have everything up to and including `offset`, in the numbering `epoch`." */
+interface Position {
+    /** Which numbering. */
+    readonly epoch: Epoch;
+    /** Last offset taken. */
+    readonly offset: Offset;
+}
+/** Why events are gone: no longer retained; the numbering began anew; the source lost them, or they are too large. */
+type GapReason = "retention" | "epoch" | "source";
+/** A text that is not a position. */
+declare class PositionError extends Error {
+    readonly name = "PositionError";
+    constructor(text: string);
+}
+/** The text form, used in URLs, SSE ids and JSON: `<epoch>-<offset>`. */
+declare function formatPosition({ epoch, offset }: Position): string;
+/** Reads the text form; throws {@link PositionError}. */
+declare function parsePosition(text: string): Position;
+/** Options of {@link connect}. */
+interface ConnectOptions {
+    /**
+     * Whether to take part in the mesh: to be fed by other peers and to feed others. Peers that are linked learn each
+     * other's addresses; with `false` nobody but the server does, and the server feeds the page for good. Default:
+     * true where the browser has WebRTC.
+     */
+    readonly relay?: boolean;
+    /** Most peers to feed. 0: be fed by others, feed nobody. Default 4, at most 64. */
+    readonly maxChildren?: number;
+    /**
+     * Most bytes of frames kept per channel, for children and for an application that is slow. When it is half full of
+     * what the application has not taken, whoever feeds the page waits until it has. Default 4 MiB, 64 KiB to 256 MiB.
+     */
+    readonly logBytes?: number;
+    /** STUN and TURN servers besides those that the server names. Default: none. */
+    readonly iceServers?: readonly RTCIceServer[];
+    /** `relay`: connect to other peers through TURN servers only, so that they do not learn our address. Default `all`. */
+    readonly iceTransportPolicy?: RTCIceTransportPolicy;
+    /** Program and version, for the server's operator; at most 128 characters. Default: this library's. */
+    readonly client?: string;
+}
+/** Options of {@link Client.subscribe}. */
+interface SubscribeOptions {
+    /**
+     * Where to start: `now`, what is published from now on; `earliest`, everything that the server retains; or a
+     * position, everything after it, as an object or as the text `<epoch>-<offset>`. Default `now`.
+     */
+    readonly since?: "now" | "earliest" | Position | (string & {});
+    /**
+     * AMQP topic patterns of the routing keys wanted: words between dots, `*` is one word, `#` any number of words.
+     * Applied here, at delivery. Default: all events.
+     */
+    readonly match?: string | readonly string[];
+}
+/** A neighbour that a channel is relayed to. */
+interface Child {
+    /** What it is called in the tree. */
+    readonly peer: number;
+    /** Bytes of frames handed to it. */
+    readonly bytes: number;
+}
+/** What a peer counts since it was made. */
+interface PeerStats {
+    /** Frames taken: verified and kept. */
+    frames: number;
+    /** Bytes of the frames taken that the server sent. */
+    serverBytes: number;
+    /** Bytes of the frames taken that a parent sent. */
+    parentBytes: number;
+    /** Frames that were there already. */
+    duplicates: number;
+    /** Frames not taken because something before them was missing, or there was no room. */
+    notTaken: number;
+    /** Events given to the application. */
+    delivered: number;
+    /** Gaps that the application was told of. */
+    gaps: number;
+    /** Bytes of frames handed to children. */
+    relayedBytes: number;
+    /** Frames handed to children. */
+    relayedFrames: number;
+    /** Frames and heads whose signature was not the server's. */
+    badSignatures: number;
+    /** Messages that could not be decoded. */
+    malformed: number;
+    /** Times that the server was asked to feed again. */
+    feeds: number;
+    /** Times that the application was so slow that the peer held up those who feed it. */
+    stalls: number;
+}
+interface ClientStats extends Readonly<PeerStats> {
+    /** What the server calls the page; undefined while there is no connection to it. */
+    readonly peer: number | undefined;
+    /** Times that the connection to the server was made again. */
+    readonly reconnects: number;
+    /** The server's clock minus the page's, in microseconds; good to half a round trip. */
+    readonly clockOffsetUs: number | undefined;
+    /** Every subscription. */
+    readonly channels: readonly ChannelStats[];
+}
+interface ChannelStats {
+    readonly channel: string;
+    /** What the page has. */
+    readonly position: Position | undefined;
+    /** 1 is fed by the server for good, n by a peer of n - 1, 0 has no place in the tree. */
+    readonly tier: number;
+    /** The peer that feeds the page; undefined: the server. */
+    readonly parent: number | undefined;
+    /** The peers that the page feeds, and the bytes handed to each. */
+    readonly children: readonly Child[];
+}
+/** One published message and its offset in the channel. */
+interface Event {
+    /** Position in the channel; strictly increasing, not always by one. */
+    readonly offset: Offset;
+    /** AMQP routing key, words separated by dots. */
+    readonly routingKey: string;
+    /** AMQP exchange it was published to; empty for the embedded source. */
+    readonly exchange: string;
+    /** MIME type of the body, if the publisher gave one. */
+    readonly contentType: string | undefined;
+    /** The publisher's own id for the message, if given. */
+    readonly messageId: string | undefined;
+    /** The publisher's timestamp in seconds since the Unix epoch, if given. A bigint beyond 2^53 - 1. */
+    readonly timestamp: number | bigint | undefined;
+    /** Application headers. The object has no prototype. */
+    readonly headers: HeaderTable;
+    /** The body, byte for byte; a copy that is yours. */
+    readonly body: Uint8Array;
+}
+/** Headers, or a table inside of them. */
+interface HeaderTable {
+    readonly [key: string]: HeaderValue;
+}
+/** The value of an application header. Integers beyond 2^53 - 1 are bigints. */
+type HeaderValue = null | boolean | number | bigint | string | Uint8Array | readonly HeaderValue[] | HeaderTable;
+/** An event of the channel. */
+interface EventNotification extends Event {
+    readonly type: "event";
+    readonly channel: string;
+    /** Its position: what to give as `since` to go on after it. */
+    readonly position: Position;
+    /** When the server sealed its frame, in microseconds since the Unix epoch, by the server's clock. */
+    readonly sealedUs: number;
+}
+/** Events that are gone for good: those after `from`, up to where the channel goes on. */
+interface GapNotification {
+    readonly type: "gap";
+    readonly channel: string;
+    /** What the application has. */
+    readonly from: Position;
+    /** Where the channel goes on. */
+    readonly to: Position;
+    /**
+     * `retention`: older than what the server retains. `epoch`: the numbering began anew; how many events lie between is
+     * not known. `source`: the source lost them, or they are larger than the server carries.
+     */
+    readonly reason: GapReason;
+}
+/** News of a subscription. */
+interface StatusNotification {
+    readonly type: "status";
+    readonly channel: string;
+    readonly status: SubscriptionStatus;
+}
+type SubscriptionStatus = 
+/** The server has granted it, for the first time or after a reconnect. If not `recovered`, a gap follows. */
+{
+    readonly kind: "subscribed";
+    readonly position: Position;
+    readonly recovered: boolean;
+}
+/** The page has a place in the tree: 1 is fed by the server for good, n by a peer of n - 1, 0 has none. */
+ | {
+    readonly kind: "placed";
+    readonly tier: number;
+}
+/** Somebody else feeds the page now; no `parent`: the server. */
+ | {
+    readonly kind: "parent";
+    readonly parent: number | undefined;
+}
+/** A child has come or gone. */
+ | {
+    readonly kind: "children";
+    readonly count: number;
+}
+/** The server refused it, and it has ended. */
+ | {
+    readonly kind: "refused";
+    readonly code: Code;
+    readonly reason: string;
+};
+/** What is waited for with `for await`. */
+type Notification = EventNotification | GapNotification;
+/** Why a subscription ended that the application did not end. */
+declare class SubscriptionError extends Error {
+    readonly name = "SubscriptionError";
+    readonly code: Code;
+    constructor(code: Code, reason: string);
+}
+interface SubscriptionEvents extends Readonly<Record<string, unknown>> {
+    readonly event: EventNotification;
+    readonly gap: GapNotification;
+    readonly status: StatusNotification;
+}
+declare class Subscription implements AsyncIterable<Notification> {
+    #private;
+    readonly channel: string;
+    /** What the page has of the channel; undefined until the server has said where the subscription starts. */
+    get position(): Position | undefined;
+    /** Calls `listener` with each event, gap or change of status, until the function that it returns is called. */
+    on<K extends "event" | "gap" | "status">(type: K, listener: (value: SubscriptionEvents[K]) => void): () => void;
+    /** Ends the subscription. Iterations end, without an error. */
+    unsubscribe(): void;
+    /** Events and gaps in order. Nothing is fetched from the log before it is asked for: the loop sets the pace. */
+    [Symbol.asyncIterator](): AsyncIterator<Notification, undefined>;
+}
+/** News of a client. */
+type ClientStatus = {
+    readonly kind: "connecting";
+}
+/** The server has answered; `peer` is what it calls the page. */
+ | {
+    readonly kind: "connected";
+    readonly peer: number;
+}
+/** The connection is gone and will be tried again after `retryMs`. Links go on working. */
+ | {
+    readonly kind: "disconnected";
+    readonly code: Code;
+    readonly reason: string;
+    readonly retryMs: number;
+}
+/** The connection is gone for good: the server said that coming back makes no sense, or `close` was called. */
+ | {
+    readonly kind: "closed";
+    readonly code: Code;
+    readonly reason: string;
+}
+/** The server refused something that belongs to no subscription. */
+ | {
+    readonly kind: "refused";
+    readonly code: Code;
+    readonly reason: string;
+}
+/** The link to another peer is gone. Whatever it fed is fed by the server until there is another. */
+ | {
+    readonly kind: "link_lost";
+    readonly peer: number;
+    readonly code: Code;
+};
+declare class Client {
+    #private;
+    /** Asks for a channel. It goes on over reconnects, from where it was. Throws if there is a subscription for it. */
+    subscribe(channel: string, options?: SubscribeOptions): Subscription;
+    /** Calls `listener` with each change of status, until the function that it returns is called. */
+    on(type: "status", listener: (status: ClientStatus) => void): () => void;
+    /** Counters and neighbours, as they are now. */
+    stats(): ClientStats;
+    /** Says goodbye to the peers and the server. Subscriptions end, without an error. */
+    close(): void;
+}
+/** A text that cannot name a channel. */
+declare class ChannelNameError extends Error {
+    readonly name = "ChannelNameError";
+    constructor(text: string);
+}
+/** A text that is not a pattern. */
+declare class PatternError extends Error {
+    readonly name = "PatternError";
+    constructor(text: string);
+}
+/** Why a client cannot even begin to connect. Trying again would not help. */
+declare class ConnectError extends Error {
+    readonly name = "ConnectError";
+    /**
+     * `bad_url`: not the address of a server. `insecure`: a page of `https` may not connect to `ws`. `no_websocket`: there
+     * is no WebSocket here, as in Node before 22.
+     */
+    readonly reason: "bad_url" | "insecure" | "no_websocket";
+    constructor(reason: ConnectError["reason"], message: string);
+}
+/** A call that the driver should not have made; the peer is unchanged. */
+declare class CommandError extends Error {
+    readonly name = "CommandError";
+    readonly reason: "already_subscribed" | "not_subscribed";
+    constructor(reason: "already_subscribed" | "not_subscribed", channel: string);
+}
+/**
+ * Connects to a server, and stays connected until `close`.
+ *
+ * `url` may be a path of the page's own server; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is
+ * meant. Throws {@link ConnectError} if nothing can be reached by it, and `RangeError` for an option out of bounds.
+ */
+declare function connect(url: string | URL, options?: ConnectOptions): Client;
+export { ChannelNameError, ChannelStats, Child, Client, ClientStats, ClientStatus, Code, CommandError, ConnectError, ConnectOptions, Event, EventNotification, GapNotification, GapReason, HeaderTable, HeaderValue, Notification, PatternError, Position, PositionError, StatusNotification, SubscribeOptions, Subscription, SubscriptionError, SubscriptionStatus, codeName, connect, formatPosition, parsePosition };

@@ -1,0 +1,77 @@
+/** What `npm pack` makes of the package: looked at as whoever installs it gets it. Tests run in the package's folder. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+interface Manifest {
+  readonly engines?: unknown;
+  readonly homepage: string;
+  readonly license: string;
+  readonly repository: { readonly url: string; readonly directory: string };
+}
+
+let project = "";
+let installed = "";
+
+before(() => {
+  project = mkdtempSync(join(tmpdir(), "tiercast-package-"));
+  installed = join(project, "node_modules", "tiercast-peer");
+  mkdirSync(installed, { recursive: true });
+  execFileSync("npm", ["pack", "--silent", "--pack-destination", project], { stdio: ["ignore", "ignore", "inherit"] });
+  const [tarball] = readdirSync(project).filter((name) => name.endsWith(".tgz"));
+  assert.ok(tarball !== undefined);
+  execFileSync("tar", ["-xzf", join(project, tarball), "--strip-components=1", "-C", installed]);
+});
+
+after(() => {
+  rmSync(project, { recursive: true, force: true });
+});
+
+function file(name: string): string {
+  return readFileSync(join(installed, name), "utf8");
+}
+
+test("regression: the package brings its licences, and says where it comes from", () => {
+  for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) {
+    assert.equal(file(name), readFileSync(join("..", "..", name), "utf8"), `${name} is the project's`);
+  }
+  const manifest = JSON.parse(file("package.json")) as Manifest;
+  assert.equal(manifest.license, "MIT OR Apache-2.0");
+  assert.match(manifest.repository.url, /^git\+https:\/\//);
+  assert.equal(manifest.repository.directory, "peer-client/web");
+  assert.match(manifest.homepage, /^https:\/\//);
+  assert.equal(manifest.engines, undefined, "it is for browsers; Node before 22 has no WebSocket");
+  for (const library of ["@msgpack/msgpack", "@noble/ed25519", "@noble/hashes", "pako"]) {
+    assert.ok(file("dist/THIRD-PARTY-LICENSES").includes(`${library}\n`), library);
+  }
+});
+
+test("regression: a page needs one file", () => {
+  const files = readdirSync(join(installed, "dist")).sort();
+  assert.deepEqual(files, ["THIRD-PARTY-LICENSES", "tiercast-peer.d.ts", "tiercast-peer.js"]);
+  assert.doesNotMatch(file("dist/tiercast-peer.js"), /\bimport\s*[({"*]|\bfrom\s*"/);
+});
+
+test("regression: the types need no other file, and hold for strict programs", () => {
+  assert.doesNotMatch(file("dist/tiercast-peer.d.ts"), /\bimport\b|\bfrom "/);
+  writeFileSync(join(project, "package.json"), '{"type":"module"}');
+  writeFileSync(
+    join(project, "program.ts"),
+    `import { type ClientStatus, Code, ConnectError, type Event, type Notification, connect } from "tiercast-peer";
+const client = connect("ws://127.0.0.1:1", { relay: false });
+client.on("status", (status: ClientStatus) => status.kind);
+const line = (n: Notification): string => (n.type === "event" ? n.routingKey : n.reason);
+for await (const n of client.subscribe("builds", { match: ["#"] })) console.log(line(n), n.type === "event" && (n satisfies Event));
+console.log(Code.shutdown, new ConnectError("bad_url", "x").reason satisfies "bad_url" | "insecure" | "no_websocket");
+// @ts-expect-error: a reason is one of three
+new ConnectError("other", "x");
+`,
+  );
+  const tsc = join(process.cwd(), "node_modules", "typescript", "bin", "tsc");
+  const options = ["--strict", "--noEmit", "--exactOptionalPropertyTypes", "--verbatimModuleSyntax"];
+  const modern = ["--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom,dom.asynciterable"];
+  execFileSync(process.execPath, [tsc, ...options, ...modern, "program.ts"], { cwd: project, stdio: "inherit" });
+});
