@@ -2,6 +2,7 @@
 
 /// What is wrong with bytes that came from outside. Nothing was kept; close the link or session they came on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// A message without a single byte.
     #[error("empty message")]
@@ -93,6 +94,7 @@ impl DecodeError {
 
 /// Why something of ours cannot be put into the format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// The events do not fit into one frame.
     #[error("{field} is {value}, the limit is {max}")]

@@ -1,7 +1,8 @@
 //! The sans-IO core of Tiercast: [`Hub`], the server's half of the protocol, and [`Peer`], a node's half.
 //!
 //! Neither does IO, spawns anything, reads a clock or holds a lock. A driver hands in what happened and when,
-//! then asks what to do until there is nothing more, and sleeps until the next deadline:
+//! then asks what to do until there is nothing more, and sleeps until the next deadline. Its enums can be
+//! matched exhaustively: a driver that overlooks something new does not compile:
 //!
 //! ```
 //! use tiercast_codec::{ChannelName, Ed25519, Message, Position, SessionId, Since, SigningKey};

@@ -188,6 +188,7 @@ pub enum LinkCloseReason {
 
 /// Why [`LinkHandle::try_send`] did not take a message. It kept nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrySendError {
     /// No room: one [`LinkEvent::Writable`] follows, try again then.
     #[error("no room")]

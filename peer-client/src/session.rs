@@ -3,7 +3,10 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
 use tiercast_codec::Code;
 use tiercast_platform::Reconnect;
 use tokio::{net::TcpStream, sync::mpsc, time::Instant};
@@ -13,7 +16,7 @@ use tokio_tungstenite::{
         Error, Message,
         client::IntoClientRequest,
         http::{HeaderValue, StatusCode},
-        protocol::{CloseFrame, WebSocketConfig},
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
@@ -23,6 +26,8 @@ use crate::server_url::ServerUrl;
 const SUBPROTOCOL: &str = "tiercast.v1";
 /// A server that takes longer than this to answer the connection is tried again. Unvalidated.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that takes longer than this to say goodbye is left without. Unvalidated.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// Messages that wait for the socket; the core keeps the rest.
 const OUTGOING_MESSAGES: usize = 16;
 
@@ -44,6 +49,16 @@ pub(crate) enum SessionEvent {
 pub(crate) enum Outgoing {
     Message(Bytes),
     Close(Code, String),
+}
+
+/// How a connection came to its end.
+enum End {
+    /// The server closed it, for the reason in its frame.
+    Theirs(Option<CloseFrame>),
+    /// We close it.
+    Ours(CloseFrame),
+    /// It broke.
+    Broken(String),
 }
 
 /// Why a connection ended.
@@ -141,58 +156,102 @@ fn is_final(status: StatusCode) -> bool {
 async fn carry(socket: Socket, events: &mpsc::Sender<SessionEvent>) -> Ended {
     let (outgoing, mut messages) = mpsc::channel(OUTGOING_MESSAGES);
     if events.send(SessionEvent::Opened(outgoing)).await.is_err() {
-        return Ended::retry("closed".into());
+        return part(socket, departure()).await;
     }
     let (mut sink, mut stream) = socket.split();
-    let reading = async {
-        loop {
-            match stream.next().await {
-                Some(Ok(Message::Binary(bytes))) => {
-                    if events.send(SessionEvent::Data(bytes)).await.is_err() {
-                        return Ended::retry("closed".into());
-                    }
-                }
-                Some(Ok(Message::Close(frame))) => return closed_by_server(frame),
-                Some(Ok(Message::Text(_))) => return Ended::retry("the server sent text".into()),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Ended::retry(error.to_string()),
-                None => return Ended::retry("the connection ended".into()),
-            }
-        }
+    let end = tokio::select! {
+        end = read(&mut stream, events) => end,
+        end = write(&mut sink, &mut messages) => end.unwrap_or_else(|error| End::Broken(error.to_string())),
     };
-    let writing = async {
-        while let Some(outgoing) = messages.recv().await {
-            match outgoing {
-                Outgoing::Message(bytes) => {
-                    sink.feed(Message::Binary(bytes)).await.map_err(|error| error.to_string())?;
-                    if messages.is_empty() {
-                        sink.flush().await.map_err(|error| error.to_string())?;
-                    }
-                }
-                Outgoing::Close(code, reason) => {
-                    let frame = CloseFrame { code: code.0.into(), reason: cut(&reason).into() };
-                    // The connection is over, whether the server hears why or not.
-                    let _ = sink.send(Message::Close(Some(frame))).await;
-                    return Err(format!("closed with {code}: {reason}"));
+    part(sink.reunite(stream).expect("both halves are of one socket"), end).await
+}
+
+async fn read(stream: &mut SplitStream<Socket>, events: &mpsc::Sender<SessionEvent>) -> End {
+    loop {
+        match stream.next().await {
+            Some(Ok(Message::Binary(bytes))) => {
+                if events.send(SessionEvent::Data(bytes)).await.is_err() {
+                    return departure();
                 }
             }
+            Some(Ok(Message::Text(_))) => return malformed("the server sent text"),
+            Some(Ok(Message::Close(frame))) => return End::Theirs(frame),
+            Some(Ok(_)) => {}
+            Some(Err(error @ Error::Capacity(_))) => return malformed(&error.to_string()),
+            Some(Err(error)) => return End::Broken(error.to_string()),
+            None => return End::Broken("the connection ended".into()),
         }
-        let _ = sink.send(Message::Close(None)).await;
-        Err::<std::convert::Infallible, _>("closed".to_owned())
-    };
-    tokio::select! {
-        ended = reading => ended,
-        Err(reason) = writing => Ended::retry(reason),
     }
+}
+
+async fn write(
+    sink: &mut SplitSink<Socket, Message>,
+    messages: &mut mpsc::Receiver<Outgoing>,
+) -> Result<End, Error> {
+    while let Some(outgoing) = messages.recv().await {
+        match outgoing {
+            Outgoing::Message(bytes) => {
+                sink.feed(Message::Binary(bytes)).await?;
+                if messages.is_empty() {
+                    sink.flush().await?;
+                }
+            }
+            Outgoing::Close(code, reason) => return Ok(close(code, &reason)),
+        }
+    }
+    Ok(departure())
+}
+
+/// Says goodbye and waits for the answer, or answers: the end of a connection takes a frame from each side (RFC 6455,
+/// 7.1.2).
+async fn part(mut socket: Socket, end: End) -> Ended {
+    let ours = match &end {
+        End::Ours(frame) => Some(Message::Close(Some(frame.clone()))),
+        _ => None,
+    };
+    let farewell = async {
+        if let Some(frame) = ours {
+            socket.send(frame).await?;
+        }
+        // An answer of ours goes out as this waits; what comes before theirs is for nobody any more.
+        while socket.next().await.transpose()?.is_some() {}
+        Ok::<_, Error>(())
+    };
+    if !matches!(end, End::Broken(_)) {
+        // The connection is over, whether the server hears why or not.
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+    match end {
+        End::Theirs(frame) => closed_by_server(frame),
+        End::Ours(frame) if frame.code == CloseCode::Normal => Ended::retry("closed".into()),
+        End::Ours(frame) => Ended::retry(format!("closed with {}: {}", code_of(&frame), frame.reason)),
+        End::Broken(reason) => Ended::retry(reason),
+    }
+}
+
+fn departure() -> End {
+    End::Ours(CloseFrame { code: CloseCode::Normal, reason: "".into() })
+}
+
+fn malformed(reason: &str) -> End {
+    close(Code::MALFORMED, reason)
+}
+
+fn close(code: Code, reason: &str) -> End {
+    End::Ours(CloseFrame { code: code.0.into(), reason: cut(reason).into() })
 }
 
 fn closed_by_server(frame: Option<CloseFrame>) -> Ended {
     let Some(frame) = frame else { return Ended::retry("closed by the server".into()) };
-    let code = Code(frame.code.into());
+    let code = code_of(&frame);
     Ended {
         reason: format!("closed by the server with {code}: {}", frame.reason),
         may_retry: code.may_reconnect(),
     }
+}
+
+fn code_of(frame: &CloseFrame) -> Code {
+    Code(frame.code.into())
 }
 
 /// A close frame holds 123 bytes of reason.

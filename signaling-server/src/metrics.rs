@@ -161,6 +161,8 @@ fn encode_amqp(page: &mut Page<'_>, stats: &AmqpStats) -> fmt::Result {
     page.counter("amqp_queue_overflows", help, None, stats.queue_overflows())?;
     let help = "Streams that did not go on where they had been; each is a gap and a new epoch";
     page.counter("amqp_renumberings", help, None, stats.renumberings())?;
+    let help = "Marks put into streams to find out where they end";
+    page.counter("amqp_marks", help, None, stats.marks())?;
     let help = "Bodies of messages that came from the broker and wait for the hub";
     page.unit_gauge("amqp_buffered", help, Unit::Bytes, stats.buffered_bytes() as i64)
 }

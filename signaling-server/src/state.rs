@@ -13,6 +13,7 @@ use crate::epoch::new_epoch_after;
 
 /// Why the state cannot be kept.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StateError {
     /// The folder or a file in it cannot be read or written.
     #[error(

@@ -170,6 +170,15 @@ impl Broker {
 
     /// Reads a stream from its beginning until `count` messages have come, the server's marks aside.
     pub async fn read_stream(&self, name: &str, count: usize) -> Result<Vec<Delivery>> {
+        self.read_stream_until(name, |deliveries| deliveries.len() == count).await
+    }
+
+    /// Reads a stream from its beginning until the messages that have come are enough, the server's marks aside.
+    pub async fn read_stream_until(
+        &self,
+        name: &str,
+        is_enough: impl Fn(&[Delivery]) -> bool,
+    ) -> Result<Vec<Delivery>> {
         let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
         answer(channel.basic_qos(200, BasicQosOptions::default())).await?;
@@ -178,11 +187,10 @@ impl Broker {
         let consumer =
             channel.basic_consume(name.into(), "".into(), BasicConsumeOptions::default(), arguments);
         let mut consumer = answer(consumer).await?;
-        let mut deliveries = Vec::with_capacity(count);
-        while deliveries.len() < count {
+        let mut deliveries = Vec::new();
+        while !is_enough(&deliveries) {
             let next = timeout(ANSWER_MAX, consumer.next()).await;
-            let next =
-                next.with_context(|| format!("{} of {count} messages are in {name}", deliveries.len()))?;
+            let next = next.with_context(|| format!("{name} has {} messages, no more", deliveries.len()))?;
             let delivery = next.context("the stream's consumer ended")??;
             if deliveries.len() % 100 == 99 {
                 channel.basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: true }).await?;

@@ -124,6 +124,15 @@ impl Fed {
         Ok(events)
     }
 
+    /// All events up to the one with this message id, which is the last, without a gap between them.
+    pub async fn events_until(&mut self, last: &str) -> Result<Vec<Event>> {
+        let mut events: Vec<Event> = Vec::new();
+        while events.last().and_then(|event| event.message.message_id.as_deref()) != Some(last) {
+            events.extend(self.batch().await?);
+        }
+        Ok(events)
+    }
+
     /// Exactly so many messages of a queue, without a gap between them.
     pub async fn messages(&mut self, count: usize) -> Result<Vec<Message>> {
         let mut messages = Vec::new();
@@ -138,7 +147,17 @@ impl Fed {
 
     /// Asks it, as a hub does for a peer that claims to have so much, where the channel ends.
     pub async fn find_end(&mut self, channel: ChannelName, claimed: Position) -> Result<Position> {
-        self.hub.send(Question { channel, claimed }).await?;
+        self.ask(channel, claimed).await?;
+        self.end().await
+    }
+
+    /// Asks, and does not wait for the answer.
+    pub async fn ask(&self, channel: ChannelName, claimed: Position) -> Result<()> {
+        Ok(self.hub.send(Question { channel, claimed }).await?)
+    }
+
+    /// The next update, which must be an answer.
+    pub async fn end(&mut self) -> Result<Position> {
         match self.next().await? {
             SourceUpdate::End(end) => Ok(end),
             other => bail!("expected the end: {other:?}"),

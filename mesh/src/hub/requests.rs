@@ -146,9 +146,6 @@ impl Hub {
         let Some(channel) = self.channels.get_mut(&id).filter(|_| is_subscribed) else {
             return self.fail_not_subscribed(session, None, &feed.channel);
         };
-        if !feed.position.in_range() {
-            return self.fail(session, None, Code::BAD_REQUEST, "the position is out of range".into());
-        }
         channel.stats.orphans += u64::from(!channel.feeds(peer));
         let wants_heads = channel.tree.is_relay(peer);
         channel.feed(peer, feed.position, feed.window_bytes, wants_heads);

@@ -1,11 +1,12 @@
-//! The AMQP source: feeds channels from RabbitMQ streams or classic queues over one connection.
+//! The AMQP source: feeds channels from RabbitMQ streams or classic queues.
 //!
-//! One task holds the connection and tells the others by a watch whether it is up; each channel has a task
+//! Events of all channels come on one connection. One task holds the connection and tells the others by a watch whether it is up; each channel has a task
 //! that lives as long as the source and runs one session after another on whatever connection there is.
 
 mod buffered;
 mod config;
 mod connection;
+mod connector;
 mod consumption;
 mod encoding;
 mod epoch_marker;
@@ -13,6 +14,7 @@ mod error;
 mod feed;
 mod lifetime;
 mod mark;
+mod marking;
 mod message;
 mod numbering;
 mod omission;

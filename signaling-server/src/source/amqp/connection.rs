@@ -1,9 +1,9 @@
-//! The one connection to the broker: made, watched, replaced when it breaks, and closed.
+//! The connection on which events come: made, watched, replaced when it breaks, and closed.
 
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
-use lapin::{Channel, Connection, ConnectionProperties, Event, uri::AMQPUri};
+use lapin::{Channel, Connection, Event};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, interval, sleep, timeout},
@@ -13,11 +13,13 @@ use tracing::info;
 use super::{
     buffered::{Buffered, Counted},
     config::AmqpConfig,
+    connector::Connector,
     error::{ACCESS_REFUSED, AmqpError, reply_code},
+    marking::Marking,
     permission::{self, Denial},
     screen::FRAME_BYTES_MAX,
     stats::AmqpStats,
-    transport, unreachable,
+    unreachable,
 };
 use tiercast_platform::Reconnect;
 
@@ -45,6 +47,7 @@ pub(super) enum Link {
 #[derive(Debug, Clone)]
 pub(super) struct Broker {
     connection: Arc<Connection>,
+    marking: Arc<Marking>,
     shown_url: Arc<str>,
     rpc_timeout: Duration,
     prefetch: u16,
@@ -58,6 +61,12 @@ impl Broker {
     /// Opens an AMQP channel. It is closed when the last of its handles and consumers is dropped.
     pub(super) async fn open_channel(&self) -> Result<Channel, AmqpError> {
         self.rpc("opening an AMQP channel", self.connection.create_channel()).await
+    }
+
+    /// Opens an AMQP channel to publish a mark on.
+    pub(super) async fn open_channel_for_a_mark(&self) -> Result<Channel, AmqpError> {
+        let connection = self.marking.connection().await?;
+        self.rpc("opening an AMQP channel for a mark", connection.create_channel()).await
     }
 
     /// Waits for the answer to a request, for a bounded time.
@@ -120,18 +129,18 @@ impl Broker {
     }
 
     async fn close(&self) {
-        // Refused when the connection is gone already, which is as good.
-        let _ = timeout(CLOSE_MAX, self.connection.close(200, "OK".into())).await;
+        let marking = self.marking.take().await;
+        for connection in [&self.connection].into_iter().chain(&marking) {
+            // Refused when the connection is gone already, which is as good.
+            let _ = timeout(CLOSE_MAX, connection.close(200, "OK".into())).await;
+        }
     }
 }
 
 /// Keeps the connection up and tells the channels.
 pub(super) struct Keeper {
-    uri: AMQPUri,
-    shown_url: Arc<str>,
-    connect_timeout: Duration,
+    connector: Arc<Connector>,
     rpc_timeout: Duration,
-    max_event_bytes: usize,
     prefetch: u16,
     grant: Arc<str>,
     stats: Arc<AmqpStats>,
@@ -140,17 +149,9 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(config: &AmqpConfig, stats: Arc<AmqpStats>, link: watch::Sender<Link>) -> Self {
-        let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
-        let mut uri = config.url.uri().clone();
-        uri.query.frame_max = Some(FRAME_BYTES_MAX);
-        uri.query.heartbeat = Some(config.heartbeat_s);
-        uri.query.connection_timeout = Some(config.connect_timeout_ms);
         Self {
-            uri,
-            shown_url: config.url.to_string().into(),
-            connect_timeout,
+            connector: Arc::new(Connector::new(config)),
             rpc_timeout: Duration::from_millis(config.rpc_timeout_ms),
-            max_event_bytes: config.max_event_bytes,
             prefetch: prefetch(config),
             grant: permission::grant(config).into(),
             stats,
@@ -165,7 +166,7 @@ impl Keeper {
         loop {
             let (reason, lasted) = match self.connect().await {
                 Ok((broker, events)) => {
-                    info!(broker = %self.shown_url, "connected to the broker");
+                    info!(broker = %self.connector.shown_url(), "connected to the broker");
                     if connected_before {
                         self.stats.count_reconnect();
                     }
@@ -192,21 +193,13 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<(Broker, BoxStream<'static, Event>), Arc<str>> {
-        // No auto-recovery: it replays from the original offset or hangs (`docs/measurements.md`).
-        let properties =
-            ConnectionProperties::default().with_connection_name("tiercast-signaling-server".into());
         let buffered = Arc::new(Buffered::new(self.stats.clone()));
-        let connecting =
-            transport::connect(self.uri.clone(), properties, self.max_event_bytes, buffered.clone());
-        let connection = match timeout(self.connect_timeout, connecting).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(unreachable::refused(&self.shown_url, &error)),
-            Err(_) => return Err(unreachable::silent(&self.shown_url, self.connect_timeout)),
-        };
+        let connection = self.connector.connect("tiercast-signaling-server", buffered.clone()).await?;
         let events = connection.events_listener().boxed();
         let broker = Broker {
             connection: Arc::new(connection),
-            shown_url: self.shown_url.clone(),
+            marking: Arc::new(Marking::new(self.connector.clone(), self.stats.clone())),
+            shown_url: self.connector.shown_url().clone(),
             rpc_timeout: self.rpc_timeout,
             prefetch: self.prefetch,
             grant: self.grant.clone(),

@@ -42,13 +42,18 @@ pub(super) enum AmqpError {
          (amqp.queue_bytes), and some were lost"
     )]
     QueueFull { bytes_max: usize },
+    /// The broker is short of memory or disk. Events go on coming; where a stream says nothing its end is not known.
+    #[error(
+        "the broker takes no marks, so a stream's end is not known: is it short of memory or disk (an alarm)?"
+    )]
+    Blocked,
     /// Deleted while it was consumed, or between two looks at it.
     #[error("the queue was deleted on the broker")]
     Deleted,
     /// A stream delivered a message without an offset: it is not a stream.
     #[error("a message came without a stream offset")]
     NoOffset,
-    /// The connection that the session ran on was given up.
+    /// The connection that the session ran on was given up, or the one for marks cannot be made.
     #[error("{0}")]
     Disconnected(Arc<str>),
     /// The hub takes nothing more: the server is going down. Not retried.

@@ -30,13 +30,22 @@ pub(super) struct Lifetime {
     pub(super) epoch: Epoch,
 }
 
-/// Finds out which life a stream is in, and makes it if it does not exist; says whether it was made, so that there is
-/// nothing in it. `before` is what we have known it to be.
+/// What was found, or done, before a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub(super) lifetime: Lifetime,
+    /// The stream was made, so that there is nothing in it.
+    pub(super) is_new: bool,
+    /// A new numbering was begun, of which other servers do not know.
+    pub(super) is_renumbered: bool,
+}
+
+/// Finds out which life a stream is in, and makes it if it does not exist. `before` is what we have known it to be.
 pub(super) async fn settle(
     broker: &Broker,
     config: &AmqpChannelConfig,
     before: Option<Lifetime>,
-) -> Result<(Lifetime, bool), AmqpError> {
+) -> Result<Settled, AmqpError> {
     let (found, is_new) = look(broker, config, before).await?;
     if !is_new
         && before.map(|before| before.stream) != Some(found.stream)
@@ -44,13 +53,13 @@ pub(super) async fn settle(
     {
         sleep(SETTLE).await;
     }
-    match before {
-        // Somebody has thrown away what was written down.
-        Some(before) if found.epoch < before.epoch => {
-            Ok((renumber(broker, config, found, Some(before.epoch)).await?, is_new))
-        }
-        _ => Ok((found, is_new)),
-    }
+    // If not, somebody has thrown away what was written down.
+    let is_known = before.is_none_or(|before| before.epoch <= found.epoch);
+    let lifetime = match before {
+        Some(before) if !is_known => renumber(broker, config, found, Some(before.epoch)).await?,
+        _ => found,
+    };
+    Ok(Settled { lifetime, is_new, is_renumbered: !is_known })
 }
 
 /// Begins a new numbering in the place of the present one, later than `previous`; or finds the one that another server has

@@ -4,7 +4,11 @@
 //! Marks are no events. They get into a stream only where it says nothing or may have lost its end.
 
 use futures_util::StreamExt;
-use lapin::{BasicProperties, Channel, message::Delivery, options::BasicPublishOptions};
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    options::{BasicAckOptions, BasicPublishOptions},
+};
 use tiercast_codec::{Epoch, NUMBER_MAX, Offset};
 use tokio::time::timeout;
 
@@ -45,12 +49,8 @@ impl Mark {
     }
 
     /// Puts a mark into the stream and does not wait for it. Says how it can be told from others.
-    pub(super) async fn put(
-        self,
-        broker: &Broker,
-        channel: &Channel,
-        queue: &str,
-    ) -> Result<String, AmqpError> {
+    pub(super) async fn put(self, broker: &Broker, queue: &str) -> Result<String, AmqpError> {
+        let channel = broker.open_channel_for_a_mark().await?;
         let id = format!("{:016x}", rand::random::<u64>());
         let publishing = channel.basic_publish(
             // The exchange is called like the stream.
@@ -68,16 +68,18 @@ impl Mark {
     pub(super) async fn place(self, broker: &Broker, queue: &str) -> Result<Offset, AmqpError> {
         let channel = broker.open_channel().await?;
         let prefetch = broker.prefetch().min(PREFETCH_MAX);
+        let counted = broker.count_buffered(&channel);
         let mut consumer = consume(broker, &channel, queue, prefetch, Place::Next.arguments()).await?;
-        let id = self.put(broker, &channel, queue).await?;
+        let id = self.put(broker, queue).await?;
         let coming = async {
             loop {
                 let delivery = accept(consumer.next().await)?;
+                counted.handed_over(delivery.data.len() as u64);
                 let its_id = delivery.properties.message_id().as_ref();
                 if Mark::read(&delivery, queue).is_some() && its_id.is_some_and(|its| its.as_str() == id) {
                     return stream_offset(&delivery).ok_or(AmqpError::NoOffset);
                 }
-                let acknowledgement = delivery.acker.ack(lapin::options::BasicAckOptions::default());
+                let acknowledgement = delivery.acker.ack(BasicAckOptions::default());
                 broker.rpc("acknowledging", acknowledgement).await?;
             }
         };

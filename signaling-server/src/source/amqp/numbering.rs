@@ -27,7 +27,7 @@ const PREFIX: &str = "tiercast.";
 
 /// The numbering that has taken the place of the stream's own, if any has. Makes the exchange if it is not there.
 pub(super) async fn look_up(broker: &Broker, exchange: &str) -> Result<Option<Epoch>, AmqpError> {
-    declare(broker, exchange, None).await
+    declare(broker, "declaring the numbering", exchange, None).await
 }
 
 /// Begins a new numbering in the place of `old`, unless another server has been faster.
@@ -45,13 +45,14 @@ pub(super) async fn begin(
         let deletion = channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default());
         broker.rpc("replacing the numbering", deletion).await?;
         // Whoever looks for it now makes one without a number; then it is replaced once more.
-        declare(broker, exchange, Some(new)).await?;
+        declare(broker, "writing the numbering down", exchange, Some(new)).await?;
     }
 }
 
 /// Declares the exchange; says which numbering it has then.
 async fn declare(
     broker: &Broker,
+    what: &'static str,
     exchange: &str,
     numbering: Option<Epoch>,
 ) -> Result<Option<Epoch>, AmqpError> {
@@ -60,7 +61,7 @@ async fn declare(
     let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
     let declaration =
         channel.exchange_declare(exchange.into(), ExchangeKind::Fanout, options, arguments(numbering));
-    match broker.rpc("declaring the numbering", declaration).await {
+    match broker.rpc(what, declaration).await {
         Ok(()) => Ok(numbering),
         Err(AmqpError::Broker { source, .. }) if reply_code(&source) == Some(PRECONDITION_FAILED) => {
             let text = source.to_string();

@@ -1,8 +1,8 @@
 //! Tells that a queue on the broker has lost messages because it was full.
 //!
 //! A queue with a length limit drops its oldest messages, and says so to nobody. So what it drops goes on, by an
-//! exchange of our own, to a second queue of one message: when one comes from there, messages are missing. It is on its
-//! way before the queue can hand out what follows them, since that takes an acknowledgement of ours.
+//! exchange of our own, to a second queue of one message: when one comes from there, messages are missing. That is about
+//! where: the two queues do not wait for each other, so some of what follows the loss may have been handed over before.
 
 use futures_util::StreamExt;
 use lapin::{

@@ -18,7 +18,8 @@ impl Denial {
     /// Reads the broker's refusal of a request. RabbitMQ 3.10 says `access to exchange 'x' in vhost ...`, later versions
     /// `read access to ...`. Where it does not say which access, that follows from what was asked: whatever is made is
     /// configured, a binding reads from an exchange and writes to a queue, and a consumer reads. A queue whose losses go
-    /// on to an exchange (`overflow.rs`) is read for that, too, and the exchange written to.
+    /// on to an exchange (`overflow.rs`) is read for that, too, and the exchange written to; so is the alternate exchange
+    /// whose name is a numbering (`numbering.rs`).
     pub(super) fn read(what: &str, text: &str) -> Option<Self> {
         let (before, resource) = text.split_once("access to ")?;
         let kind = ["queue", "exchange"].into_iter().find(|kind| resource.starts_with(kind))?;
@@ -29,7 +30,7 @@ impl Denial {
         let said = ["configure", "write", "read"].into_iter().find(|said| before.trim_end().ends_with(said));
         let permission = said.unwrap_or(match (what, kind) {
             ("consuming", _) | ("declaring the queue", "queue") => "read",
-            ("declaring the queue" | "marking the stream's end", _) => "write",
+            ("declaring the queue" | "marking the stream's end" | "writing the numbering down", _) => "write",
             _ if !what.starts_with("binding") => "configure",
             (_, "exchange") => "read",
             _ => "write",
@@ -97,6 +98,8 @@ mod tests {
         // Its losses are read, and written to an exchange.
         assert!(said("declaring the queue", queue).contains("`read` on queue"));
         assert!(said("declaring the queue", exchange).contains("`write` on exchange"));
+        assert!(said("declaring the numbering", exchange).contains("`configure` on exchange"));
+        assert!(said("writing the numbering down", exchange).contains("`write` on exchange"));
     }
 
     #[test]

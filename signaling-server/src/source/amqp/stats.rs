@@ -14,6 +14,7 @@ pub struct AmqpStats {
     unreadable: AtomicU64,
     queue_overflows: AtomicU64,
     renumberings: AtomicU64,
+    marks: AtomicU64,
     buffered_bytes: AtomicU64,
 }
 
@@ -53,6 +54,11 @@ impl AmqpStats {
         self.renumberings.load(Ordering::Relaxed)
     }
 
+    /// Marks that were put into streams to find out where they end.
+    pub fn marks(&self) -> u64 {
+        self.marks.load(Ordering::Relaxed)
+    }
+
     /// Bytes of the bodies that have come from the broker and wait for the hub, over all channels.
     pub fn buffered_bytes(&self) -> u64 {
         self.buffered_bytes.load(Ordering::Relaxed)
@@ -84,6 +90,10 @@ impl AmqpStats {
 
     pub(super) fn count_renumbering(&self) {
         self.renumberings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_mark(&self) {
+        self.marks.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn add_buffered(&self, bytes: u64) {

@@ -18,7 +18,7 @@ use super::{
     consumption::Consumption,
     error::AmqpError,
     feed::Feed,
-    lifetime::{Lifetime, is_still, renumber, settle},
+    lifetime::{Lifetime, Settled, is_still, renumber, settle},
     mark::Mark,
     message,
     omission::Omission,
@@ -34,6 +34,9 @@ const ANSWER_AFTER: Duration = Duration::from_millis(500);
 /// Least time between two looks, so that those who claim what is not there cost the broker little. Unvalidated.
 const LOOKS_APART: Duration = Duration::from_secs(2);
 
+/// Said of a look that has failed.
+const END_UNKNOWN: &str = "the stream's end cannot be told; tried again";
+
 /// What is remembered from one session to the next.
 #[derive(Debug, Default)]
 pub(super) struct StreamState {
@@ -43,6 +46,8 @@ pub(super) struct StreamState {
     seen: Option<Seen>,
     /// The stream that we know.
     lifetime: Option<Lifetime>,
+    /// We have begun its numbering, and other servers have not been told.
+    is_unannounced: bool,
 }
 
 impl StreamState {
@@ -69,7 +74,7 @@ impl Seen {
         let mut hasher = DefaultHasher::new();
         delivery.exchange.as_str().hash(&mut hasher);
         delivery.routing_key.as_str().hash(&mut hasher);
-        format!("{:?}", delivery.properties).hash(&mut hasher);
+        delivery.properties.message_id().as_ref().map(|id| id.as_str()).hash(&mut hasher);
         delivery.data.hash(&mut hasher);
         Ok(Self { offset, hash: hasher.finish() })
     }
@@ -83,12 +88,17 @@ pub(super) async fn run(
     state: &mut StreamState,
 ) -> Result<Infallible, AmqpError> {
     let queue = config.queue_name();
-    let (lifetime, is_new) = settle(broker, config, state.lifetime).await?;
+    let Settled { lifetime, is_new, is_renumbered } = settle(broker, config, state.lifetime).await?;
     state.enter(lifetime);
+    state.is_unannounced |= is_renumbered;
     let channel = broker.open_channel().await?;
     bind(broker, &channel, &queue, &config.bindings).await?;
     bind_marks(broker, &channel, &queue).await?;
     drop(channel);
+    if state.is_unannounced {
+        announce(broker, &queue, lifetime, feed).await?;
+        state.is_unannounced = false;
+    }
 
     let start = match state.position {
         Some(position) => Start::Resume(position.offset),
@@ -133,6 +143,13 @@ async fn start_of_history(broker: &Broker, queue: &str, history_s: u64) -> Resul
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let since = (history_s > 0).then(|| now_s.saturating_sub(history_s));
     history(broker, queue, since).await
+}
+
+/// Tells the other servers of a stream that a new numbering has begun.
+async fn announce(broker: &Broker, queue: &str, lifetime: Lifetime, feed: &Feed) -> Result<(), AmqpError> {
+    feed.renumbered(lifetime.epoch);
+    Mark::Numbering(lifetime.epoch).place(broker, queue).await?;
+    Ok(())
 }
 
 /// Where the stream ends at this time, by a mark.
@@ -194,7 +211,7 @@ impl Session<'_> {
                     look = None;
                     match end {
                         Ok(end) => self.answer(end).await?,
-                        Err(error) => warn!(queue, %error, "the stream's end cannot be told; tried again"),
+                        Err(error) => warn!(queue, %error, "{END_UNKNOWN}"),
                     }
                 }
             }
@@ -241,13 +258,26 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Hands over what is left of what was there when we came.
+    /// Hands over what is left of what was there when we came. Where more comes than there are pauses, the end is taken once
+    /// by a mark: we are there when we have passed it.
     async fn catch_up(&mut self) -> Result<(), AmqpError> {
+        let mut look_at = Instant::now() + LOOKS_APART;
+        let mut end = None;
         loop {
             let (batch, is_end) = self.consumption.next_or_end().await?;
             self.hand_on(batch).await?;
-            if is_end {
+            if is_end || end.is_some_and(|end| self.came >= Some(end)) {
                 return self.feed.caught_up().await;
+            }
+            if end.is_none() && Instant::now() >= look_at {
+                end = match end_at(look_at, self.broker, self.queue.clone()).await {
+                    Ok(end) => Some(end),
+                    Err(error) => {
+                        warn!(queue = self.queue, %error, "{END_UNKNOWN}");
+                        None
+                    }
+                };
+                look_at = Instant::now() + LOOKS_APART;
             }
         }
     }
@@ -259,10 +289,9 @@ impl Session<'_> {
             true => renumber(self.broker, self.config, self.lifetime, None).await?,
             false => self.lifetime,
         };
-        self.feed.renumbered(lifetime.epoch);
         let channel = self.broker.open_channel().await?;
         bind_marks(self.broker, &channel, &self.queue).await?;
-        Mark::Numbering(lifetime.epoch).place(self.broker, &self.queue).await?;
+        announce(self.broker, &self.queue, lifetime, self.feed).await?;
         *self.state = StreamState { lifetime: Some(lifetime), ..StreamState::default() };
         Err(AmqpError::Renumbered)
     }
@@ -365,7 +394,8 @@ mod tests {
     fn a_stream_created_since_is_new_from_its_beginning_however_often_it_is_tried() {
         let known = Lifetime { stream: 7, epoch: 7 };
         let seen = Some(Seen { offset: 41, hash: 0 });
-        let mut state = StreamState { position: Some(Position::new(7, 41)), seen, lifetime: Some(known) };
+        let position = Some(Position::new(7, 41));
+        let mut state = StreamState { position, seen, lifetime: Some(known), ..StreamState::default() };
         state.enter(Lifetime { epoch: 8, ..known });
         assert_eq!((state.position, state.seen), (Some(Position::new(7, 41)), seen), "the same stream");
         for _ in 0..2 {

@@ -25,6 +25,9 @@ pub enum BrokerUrlError {
     /// There are two of `@`, or nothing before it.
     #[error("user and password cannot be told apart from the rest: {EXPECTED}")]
     User,
+    /// The library below would take another one, `guest`.
+    #[error("there is a user without a password: write USER:PASSWORD@, or leave both out for guest:guest")]
+    NoPassword,
     /// There is none, or it holds what a name cannot.
     #[error("there is no host, or it is no name: {EXPECTED}")]
     Host,
@@ -90,6 +93,9 @@ fn check_authority(authority: &str) -> Result<(), BrokerUrlError> {
     };
     if user.is_some_and(|user| user.is_empty() || user.starts_with(':') || user.contains('@')) {
         return Err(BrokerUrlError::User);
+    }
+    if user.is_some_and(|user| !user.contains(':')) {
+        return Err(BrokerUrlError::NoPassword);
     }
     if address.starts_with('[') {
         return Err(BrokerUrlError::Ipv6);
@@ -166,7 +172,7 @@ mod tests {
 
     #[test]
     fn regression_half_a_url_is_refused_with_what_is_wrong() {
-        use BrokerUrlError::{EmptyVhost, Escape, Extra, Host, Ipv6, Malformed, Port, User};
+        use BrokerUrlError::{EmptyVhost, Escape, Extra, Host, Ipv6, Malformed, NoPassword, Port, User};
         for (url, why) in [
             ("amqp:/x", Malformed),
             ("amqp:x", Malformed),
@@ -191,6 +197,7 @@ mod tests {
             ("amqp://me@here:hunter2@broker", User),
             ("amqp://@broker", User),
             ("amqp://:hunter2@broker", User),
+            ("amqp://me@broker", NoPassword),
             ("amqp://me:100%@broker", Escape),
             ("amqp://me:hunter%zz@broker", Escape),
             ("amqp://broker/%2", Escape),
