@@ -1,0 +1,103 @@
+//! How a connection to the server ends: with a close frame from each side.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::{SinkExt, StreamExt};
+use tiercast_peer_client::{Client, ClientOptions, Code};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, accept_hdr_async,
+    tungstenite::{
+        Message,
+        handshake::server::{Request, Response},
+        protocol::CloseFrame,
+    },
+};
+
+/// Longest wait for what comes at once: generous, since machines that run tests are busy.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A server that does as the test says.
+struct Server {
+    listener: TcpListener,
+    client: Client,
+}
+
+impl Server {
+    async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("ws://{}/v1/ws", listener.local_addr()?);
+        Ok(Self { client: Client::connect(url.parse()?, ClientOptions::default()), listener })
+    }
+
+    async fn accept(&self) -> Result<WebSocketStream<TcpStream>> {
+        let (io, _) = timeout(DEADLINE, self.listener.accept()).await.context("nobody comes")??;
+        // The error's type is the library's.
+        #[allow(clippy::result_large_err)]
+        let subprotocol = |request: &Request, mut response: Response| {
+            if let Some(asked) = request.headers().get("Sec-WebSocket-Protocol") {
+                response.headers_mut().insert("Sec-WebSocket-Protocol", asked.clone());
+            }
+            Ok(response)
+        };
+        Ok(accept_hdr_async(io, subprotocol).await?)
+    }
+}
+
+/// The close frame that comes, whatever comes before it.
+async fn closed(socket: &mut WebSocketStream<TcpStream>) -> Result<Option<CloseFrame>> {
+    let closed = async {
+        loop {
+            match socket.next().await.context("it ends without a close frame")?? {
+                Message::Close(frame) => return Ok(frame),
+                _ => continue,
+            }
+        }
+    };
+    timeout(DEADLINE, closed).await.context("no close frame")?
+}
+
+fn code(frame: Option<CloseFrame>) -> Result<u16> {
+    Ok(frame.context("a close frame without a code")?.code.into())
+}
+
+#[tokio::test]
+async fn regression_a_close_frame_is_answered() -> Result<()> {
+    let server = Server::start().await?;
+    let mut socket = server.accept().await?;
+    let frame = CloseFrame { code: Code::SHUTDOWN.0.into(), reason: "again later".into() };
+    socket.send(Message::Close(Some(frame))).await?;
+    ensure!(code(closed(&mut socket).await?)? == Code::SHUTDOWN.0);
+    // It comes again, as the code lets it.
+    server.accept().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_a_departure_waits_for_the_answer() -> Result<()> {
+    let server = Server::start().await?;
+    let mut socket = server.accept().await?;
+    let Server { listener: _listener, client } = server;
+    let leaving = tokio::spawn(client.close());
+    ensure!(code(closed(&mut socket).await?)? == 1000);
+    // Reading on sends the answer; only then the connection is at its end, in good order.
+    match timeout(DEADLINE, socket.next()).await.context("the connection stays")? {
+        None => {}
+        Some(more) => bail!("{more:?} behind a close frame"),
+    }
+    timeout(DEADLINE, leaving).await.context("it does not end")??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_a_server_that_sends_text_is_told_that_this_is_malformed() -> Result<()> {
+    let server = Server::start().await?;
+    let mut socket = server.accept().await?;
+    socket.send(Message::Text("hello".into())).await?;
+    ensure!(code(closed(&mut socket).await?)? == Code::MALFORMED.0);
+    Ok(())
+}
