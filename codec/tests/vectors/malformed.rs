@@ -230,8 +230,7 @@ fn events() -> Vec<(&'static str, RawFrame)> {
     let nested = |levels: usize| [map(&[("k", vec![0x91; levels - 1])]), vec![0x90]].concat();
     let nested_maps = [map(&[("k", [0x81, 0xa0].repeat(16))]), vec![0x80]].concat();
     let above_i64 = [vec![0xcf], (1u64 << 63).to_be_bytes().to_vec()].concat();
-    let half = [vec![0xcb], 0.5f64.to_be_bytes().to_vec()].concat();
-    let two = [vec![0xcb], 2f64.to_be_bytes().to_vec()].concat();
+    let (half, two) = (raw::float(0.5), raw::float(2.0));
     vec![
         ("events_nothing", one(vec![])),
         ("events_nil", one(vec![0xc0])),
@@ -274,6 +273,7 @@ fn events() -> Vec<(&'static str, RawFrame)> {
         ("message_id_list", with(4, &[0x90])),
         ("timestamp_negative", with(5, &[0xff])),
         ("timestamp_fraction", with(5, &half)),
+        ("timestamp_float", with(5, &two)),
         ("timestamp_text", with(5, &text("1790000000"))),
         ("headers_nil", with(6, &[0xc0])),
         ("headers_list", with(6, &[0x90])),

@@ -6,7 +6,7 @@ use tiercast_codec::{NUMBER_MAX, limits::CONTROL_BYTES_MAX};
 use crate::{
     malformed::case,
     ranges,
-    raw::{map, text, wide},
+    raw::{float, map, text, wide},
 };
 
 type Fields<'a> = [(&'a str, Vec<u8>)];
@@ -68,7 +68,6 @@ fn unknown_types() -> Vec<Value> {
         case["id"] = id.into();
         case
     };
-    let half = [vec![0xcb], 0.5f64.to_be_bytes().to_vec()].concat();
     let without_id = [
         ("to_hub", "type_unknown", named("dance")),
         ("to_hub", "type_empty", named("")),
@@ -84,7 +83,8 @@ fn unknown_types() -> Vec<Value> {
         ("to_hub", "type_unknown_id_bytes", with_id(vec![0xc4, 1, 9])),
         ("to_hub", "type_unknown_id_bool", with_id(vec![0xc3])),
         ("to_hub", "type_unknown_id_negative", with_id(vec![0xff])),
-        ("to_hub", "type_unknown_id_fraction", with_id(half)),
+        ("to_hub", "type_unknown_id_fraction", with_id(float(0.5))),
+        ("to_hub", "type_unknown_id_float", with_id(float(9.0))),
         ("to_hub", "type_unknown_id_list", with_id(vec![0x92, 9, 0x91, 9])),
         ("to_hub", "type_unknown_id_map", with_id(map(&[("id", vec![9])]))),
         ("to_hub", "type_unknown_id_extension", with_id(vec![0xd4, 1, 9])),
@@ -125,15 +125,14 @@ fn values() -> Vec<Value> {
         |link: Vec<u8>, code: Vec<u8>| map(&[("type", text("report")), ("link", link), ("code", code)]);
     let signal =
         |fields: &Fields<'_>| map(&[("type", text("signal")), ("link", vec![7]), ("signal", map(fields))]);
-    let (half, name) = ([vec![0xcb], 0.5f64.to_be_bytes().to_vec()].concat(), || text("x"));
-    let good = || text("builds");
+    let (good, name) = (|| text("builds"), || text("x"));
     let cases = [
         ("hello_without_id", map(&[("type", text("hello")), ("protocol", vec![1]), ("client", name())])),
         ("hello_without_client", map(&[("type", text("hello")), ("id", vec![1]), ("protocol", vec![1])])),
         ("hello_id_nil", hello(vec![0xc0], vec![1], name())),
         ("hello_id_text", hello(text("1"), vec![1], name())),
         ("hello_id_negative", hello(vec![0xff], vec![1], name())),
-        ("hello_id_fraction", hello(half.clone(), vec![1], name())),
+        ("hello_id_fraction", hello(float(0.5), vec![1], name())),
         ("hello_protocol_bool", hello(vec![1], vec![0xc3], name())),
         ("hello_protocol_beyond_32_bits", hello(vec![1], vec![0xcf, 0, 0, 0, 1, 0, 0, 0, 0], name())),
         ("hello_client_nil", hello(vec![1], vec![1], vec![0xc0])),
@@ -164,6 +163,7 @@ fn values() -> Vec<Value> {
         ("relay_node_capital", relay(text("Browser"), vec![4])),
         ("relay_children_max_negative", relay(text("browser"), vec![0xff])),
         ("relay_children_max_beyond_16_bits", relay(text("browser"), vec![0xce, 0, 1, 0, 0])),
+        ("relay_children_max_float", relay(text("browser"), float(4.0))),
         ("code_beyond_16_bits", report(vec![7], vec![0xce, 0, 1, 0, 0])),
         ("code_negative", report(vec![7], vec![0xff])),
         ("code_text", report(vec![7], text("silent"))),
@@ -175,7 +175,7 @@ fn values() -> Vec<Value> {
         ("signal_text", map(&[("type", text("signal")), ("link", vec![7]), ("signal", name())])),
         ("ping_without_time", map(&[("type", text("ping"))])),
         ("ping_time_negative", map(&[("type", text("ping")), ("time_us", vec![0xff])])),
-        ("ping_time_fraction", map(&[("type", text("ping")), ("time_us", half)])),
+        ("ping_time_fraction", map(&[("type", text("ping")), ("time_us", float(0.5))])),
     ];
     cases.into_iter().map(|(name, bytes)| bad("to_hub", name, &bytes)).collect()
 }
@@ -203,6 +203,8 @@ fn families() -> Vec<Value> {
         ("position_offset_beyond_range", at(position(vec![1], above.clone()))),
         ("position_epoch_beyond_range", at(position(above, vec![1]))),
         ("position_epoch_negative", at(position(vec![0xff], vec![1]))),
+        ("position_epoch_float_32_bits", at(position(vec![0xca, 0x3f, 0x80, 0, 0], vec![5]))),
+        ("position_offset_float", at(position(vec![1], float(5.0)))),
         ("token_of_15_bytes", join(bytes(15), vec![1])),
         ("token_of_17_bytes", join(bytes(17), vec![1])),
         ("token_empty", join(bytes(0), vec![1])),

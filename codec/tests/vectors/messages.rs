@@ -15,7 +15,7 @@ use crate::{
     files,
     json::{bytes_from_json, bytes_to_json, hex},
     key,
-    raw::{map, text},
+    raw::{float, map, text},
 };
 use tiercast_codec::Signer;
 
@@ -243,6 +243,7 @@ fn link() -> Vec<Value> {
 /// Messages that nobody of this build sends but everybody takes.
 fn unusual() -> Vec<Value> {
     let (time, nil) = (|| vec![0x05], || vec![0xc0]);
+    let float_32 = vec![0xca, 0x3f, 0x80, 0x00, 0x00];
     let nested = map(&[("deeper", vec![0x93, 0x01, 0xc4, 0x01, 0xff, 0x80])]);
     let position = map(&[("hint", text("?")), ("offset", vec![0xff]), ("epoch", vec![0x01])]);
     let wide = |value: u64| [vec![0xcf], value.to_be_bytes().to_vec()].concat();
@@ -270,6 +271,11 @@ fn unusual() -> Vec<Value> {
             "to_hub",
             "unknown_field_of_an_extension_type",
             &map(&[("type", text("ping")), ("time_us", time()), ("new", vec![0xd4, 0x01, 0x09])]),
+        ),
+        taken::<ToHub>(
+            "to_hub",
+            "unknown_fields_that_are_floats",
+            &map(&[("new", float(1.0)), ("type", text("ping")), ("time_us", time()), ("newer", float_32)]),
         ),
         taken::<ToHub>("to_hub", "type_comes_last", &map(&[("time_us", time()), ("type", text("ping"))])),
         taken::<ToHub>("to_hub", "map16", &map16),

@@ -1,5 +1,5 @@
-//! The range of every integer in control and link messages: the edges are taken (`limits.json`), what is beyond them is
-//! not (`malformed.json`).
+//! The range of every integer in control and link messages: the edges are taken (`limits.json`), what is beyond them or
+//! a float is not (`malformed.json`).
 
 use serde_json::Value;
 use tiercast_codec::NUMBER_MAX;
@@ -8,7 +8,7 @@ use crate::{
     limits::case as taken,
     malformed::case as refused,
     messages,
-    raw::{map, text, wide},
+    raw::{float, map, text, wide},
 };
 
 /// A message: its family, its type, its integers with their least and largest values, and its other fields.
@@ -88,7 +88,7 @@ pub fn edges() -> Vec<Value> {
     })
 }
 
-/// Messages with one integer just beyond its range, or as far as 64 bits go.
+/// Messages with one integer just beyond its range, as far as 64 bits go, or written as a float.
 pub fn outside() -> Vec<Value> {
     each(|shape, name, min, max| {
         let beyond = |what, value| {
@@ -98,6 +98,7 @@ pub fn outside() -> Vec<Value> {
             beyond("below", small(min - 1)),
             beyond("above", wide(max + 1)),
             beyond("64_bits", wide(u64::MAX)),
+            beyond("float", float(1.0)),
         ]
     })
 }

@@ -124,6 +124,11 @@ pub fn wide(number: u64) -> Vec<u8> {
     [vec![0xcf], number.to_be_bytes().to_vec()].concat()
 }
 
+/// A msgpack float of 64 bits.
+pub fn float(number: f64) -> Vec<u8> {
+    [vec![0xcb], number.to_be_bytes().to_vec()].concat()
+}
+
 /// The fields of an event at `offset` beyond the frame's `after`, each encoded.
 pub fn fields(offset: u8) -> [Vec<u8>; 8] {
     let nil = || vec![0xc0];

@@ -161,6 +161,7 @@ impl Peer {
             return;
         }
         subscription.request = None;
+        subscription.has_asked = false;
         subscription.unsaid_bytes = 0;
         if let Some(stall) = &mut subscription.stall {
             // What comes next comes by itself now.

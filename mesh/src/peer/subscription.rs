@@ -21,7 +21,7 @@ pub(super) struct Subscription {
     pub(super) tier: u32,
     /// The request that waits for its answer.
     pub(super) request: Option<u64>,
-    /// Whether the server was asked to feed and nothing was taken since.
+    /// Whether the server was asked to feed in this session and nothing was taken since.
     pub(super) has_asked: bool,
     /// Children are served from here on only: what is older was signed with keys that they do not know.
     pub(super) serves_from: Option<Position>,

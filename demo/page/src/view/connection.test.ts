@@ -18,6 +18,11 @@ test("regression: a page that does not relay has none", () => {
   assert.deepEqual(pillOf({ ...UP, relays: false }), ["calm", "Not relaying"]);
 });
 
+test("regression: a page that has no place yet has none", () => {
+  const unplaced = own({ kind: "connected" }, 0);
+  assert.deepEqual(pillOf({ ...UP, own: unplaced }), ["wait", "Finding a place"]);
+});
+
 test("what is missing comes before what was chosen", () => {
   const gone = { kind: "gone", retryAtMs: 0, message: "" } as const;
   assert.deepEqual(pillOf({ ...UP, link: gone, relays: false }), ["bad", "Server gone"]);

@@ -86,7 +86,7 @@ export function pillOf({ link, own, relays, canLink }: Omit<Connection, "nowMs" 
   }
   if (!canLink) return ["warn", "No WebRTC"];
   if (!relays) return ["calm", "Not relaying"];
-  return ["good", own.tier > 0 ? `Connected, tier ${own.tier}` : "Finding a place"];
+  return own.tier > 0 ? ["good", `Connected, tier ${own.tier}`] : ["wait", "Finding a place"];
 }
 
 function inSeconds(atMs: number, nowMs: number): string {

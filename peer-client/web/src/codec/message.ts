@@ -6,7 +6,7 @@ import { type Field, FieldError, mapOf, text, u53 } from "./schema.js";
 
 /** No message comes near this. Strangers send messages, and three bytes are enough to claim a list's memory. */
 const LIST_LENGTH_MAX = 256;
-const LIMITS = { depth: CONTROL_DEPTH_MAX, arrayLength: LIST_LENGTH_MAX, refusesExtensions: false };
+const LIMITS = { depth: CONTROL_DEPTH_MAX, arrayLength: LIST_LENGTH_MAX, refusesExtensions: false, takesFloats: false };
 
 /** Writes and reads the messages of a family. */
 export interface MessageFamily<T> {

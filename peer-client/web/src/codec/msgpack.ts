@@ -1,14 +1,15 @@
 /**
  * Reads and writes msgpack with @msgpack/msgpack, and refuses what the library takes and this format does not: text
- * that is not UTF-8, extension types in events, keys that are not text, deep nesting.
+ * that is not UTF-8, extension types in events, floats in messages, keys that are not text, deep nesting.
  */
 import { type DecoderOptions, Encoder, type ExtensionCodecType, decodeMulti } from "@msgpack/msgpack";
+import { isFloat, tokenBytes } from "./tokens.js";
 
 /*! @msgpack/msgpack - ISC License (c) 2019 The MessagePack Community */
 
 /**
- * What msgpack can hold here. Integers beyond 2^53 - 1 are bigints. A float without a fraction is the same as an
- * integer.
+ * What msgpack can hold here. Integers beyond 2^53 - 1 are bigints. Where floats are taken, one without a fraction is
+ * the same as an integer.
  */
 export type MsgpackValue =
   | null
@@ -42,6 +43,8 @@ export interface MsgpackLimits {
   readonly arrayLength: number;
   /** Whether values of extension types are refused. If not they are NaN, which is nothing that a field can hold. */
   readonly refusesExtensions: boolean;
+  /** Whether floats are numbers. If not they are NaN, too, so that none is taken for an integer. */
+  readonly takesFloats: boolean;
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -76,8 +79,10 @@ export function writeMsgpack(value: unknown): Uint8Array {
   return encoder.encode(value);
 }
 
-/** Reads the one value that `bytes` are. Byte strings in it are views, not copies. Throws {@link MsgpackError}. */
-export function readMsgpack(bytes: Uint8Array, { depth, arrayLength, refusesExtensions }: MsgpackLimits): MsgpackValue {
+/** Reads the one value that `source` is. Byte strings in it are views, not copies. Throws {@link MsgpackError}. */
+export function readMsgpack(source: Uint8Array, limits: MsgpackLimits): MsgpackValue {
+  const { depth, arrayLength, refusesExtensions, takesFloats } = limits;
+  const bytes = takesFloats ? source : withoutFloats(source);
   const extensionCodec = refusesExtensions ? REFUSES_EXTENSIONS : IGNORES_EXTENSIONS;
   const options = { ...STRICT, extensionCodec, maxArrayLength: Math.min(arrayLength, bytes.length) };
   // The library decodes text leniently; what is text and what are its bytes is read separately.
@@ -86,6 +91,18 @@ export function readMsgpack(bytes: Uint8Array, { depth, arrayLength, refusesExte
   const value = strictValue(next(typed), next(raw), depth);
   if (!isAtEnd(raw)) throw new TrailingBytesError();
   return value;
+}
+
+/** The same, with a value of an extension type (ext 8), which is as long, in the place of each float. */
+function withoutFloats(source: Uint8Array): Uint8Array {
+  let bytes = source;
+  for (let at = 0; at < source.length; at += tokenBytes(source, at)) {
+    if (!isFloat(source, at)) continue;
+    if (bytes === source) bytes = source.slice();
+    bytes[at] = 0xc7;
+    bytes[at + 1] = tokenBytes(source, at) - 3;
+  }
+  return bytes;
 }
 
 type Values = Generator<unknown, void, unknown>;

@@ -8,6 +8,7 @@ import { DecodeError } from "./error.js";
 import type { Event, HeaderTable, HeaderValue } from "./event.js";
 import { HEADER_DEPTH_MAX } from "./limits.js";
 import { MsgpackError, type MsgpackValue, readMsgpack } from "./msgpack.js";
+import { isFloat, tokenBytes } from "./tokens.js";
 
 /** The part of a frame's header that its events must agree with. */
 export interface EventRange {
@@ -18,6 +19,8 @@ export interface EventRange {
 
 /** The array of events, the event, its headers. */
 const DEPTH_OF_HEADERS = 3;
+/** Its number among the fields of an event. All before it are of one token. */
+const TIMESTAMP_FIELD = 5;
 const INT64_MAX = 2n ** 63n - 1n;
 
 /** Reads the events of a payload that has been inflated. */
@@ -27,10 +30,10 @@ export function decodeEvents(payload: Uint8Array, range: EventRange): Event[] {
     throw bad(`${events.length} events, the header says ${range.eventCount}`);
   }
   let previous = range.after;
-  let start = headerBytes(payload, 0);
+  let start = tokenBytes(payload, 0);
   return events.map((value) => {
     const [event, end] = readEvent(value, range.after);
-    if (isFloat(payload, start + headerBytes(payload, start))) throw bad("an offset is not an integer");
+    refuseFloats(payload, start);
     start = end - payload.byteOffset;
     if (event.offset <= previous || event.offset > range.last) {
       throw bad("offsets do not ascend within the frame's range");
@@ -43,7 +46,7 @@ export function decodeEvents(payload: Uint8Array, range: EventRange): Event[] {
 function readArray(payload: Uint8Array): readonly MsgpackValue[] {
   try {
     const depth = HEADER_DEPTH_MAX + DEPTH_OF_HEADERS;
-    const value = readMsgpack(payload, { depth, arrayLength: Infinity, refusesExtensions: true });
+    const value = readMsgpack(payload, { depth, arrayLength: Infinity, refusesExtensions: true, takesFloats: true });
     if (isArray(value)) return value;
   } catch (error) {
     if (error instanceof MsgpackError) throw bad(error.message);
@@ -52,16 +55,12 @@ function readArray(payload: Uint8Array): readonly MsgpackValue[] {
   throw bad("not an array");
 }
 
-/** The length of the header of the array at `at`. */
-function headerBytes(payload: Uint8Array, at: number): number {
-  const marker = payload[at];
-  return marker === 0xdc ? 3 : marker === 0xdd ? 5 : 1;
-}
-
-/** Whether the number at `at` is a float. The library does not tell 2.0 from 2. */
-function isFloat(payload: Uint8Array, at: number): boolean {
-  const marker = payload[at];
-  return marker === 0xca || marker === 0xcb;
+/** Looks at the two integers of the event at `start`, which is good otherwise: the offset and the timestamp. */
+function refuseFloats(payload: Uint8Array, start: number): void {
+  let at = start + tokenBytes(payload, start);
+  if (isFloat(payload, at)) throw bad("an offset is not an integer");
+  for (let field = 0; field < TIMESTAMP_FIELD; field++) at += tokenBytes(payload, at);
+  if (isFloat(payload, at)) throw bad("a timestamp is not a time");
 }
 
 /** Reads an event and says where it ends in the payload's memory: with its body. */

@@ -261,6 +261,26 @@ test("a server that skips something is asked for it once", () => {
   assert.equal(peer.peer.stats().notTaken, 3);
 });
 
+test("regression: a server that skips something in the next session, too, is asked for it again", () => {
+  const world = new World();
+  const peer = world.join();
+  const before = publish(world, 2);
+  const { head } = world.hub;
+  const skipped = world.hub.sealer.seal({ ...head, offset: head.offset + 9 }, head.offset + 10, 0, []);
+  peer.handle({ type: "sessionData", bytes: skipped.bytes });
+  world.run();
+  assert.deepEqual(heardFrom(world, peer), ["hello", "subscribe", "feed"]);
+  peer.disconnect();
+  peer.connect();
+  world.run();
+  assert.deepEqual(heardFrom(world, peer), ["hello", "subscribe"]);
+  peer.handle({ type: "sessionData", bytes: skipped.bytes });
+  world.run();
+  assert.deepEqual(heardFrom(world, peer), ["hello", "subscribe", "feed"]);
+  const after = publish(world, 2, "later");
+  assert.deepEqual(peer.bodies, [...before, ...after]);
+});
+
 test("a newer numbering passes through the tree with one gap at each peer", () => {
   const { world, parent, child } = family();
   world.hub.restart(2);

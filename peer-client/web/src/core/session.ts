@@ -141,6 +141,7 @@ function onSubscribed(state: State, subscribed: Message<"subscribed">): void {
   const subscription = state.subscriptions.get(subscribed.channel_id);
   if (subscription?.request !== subscribed.id) return;
   subscription.request = undefined;
+  subscription.hasAsked = false;
   subscription.unsaidBytes = 0;
   // What comes next comes by itself now.
   if (subscription.stall !== undefined) subscription.stall = { mustAsk: false, refusedBytes: 0 };
