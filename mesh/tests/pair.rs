@@ -14,7 +14,7 @@ use tiercast_codec::{
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate,
     hub::Place,
-    peer::{Delivery, PeerConfig, Status},
+    peer::{Delivery, Input, PeerConfig, Status},
 };
 
 #[test]
@@ -524,9 +524,25 @@ fn regression_a_gap_that_comes_late_does_not_throw_a_peer_back() {
         to: Position::new(7, 2),
         reason: GapReason::Retention,
     };
-    net.peer(CHILD, tiercast_mesh::peer::Input::SessionData(ToPeer::Gap(gap).encode()));
+    net.peer(CHILD, Input::SessionData(ToPeer::Gap(gap).encode()));
     net.publish(bodies(3));
     net.run_until("caught up", Net::is_caught_up);
     assert_eq!(net.offsets(CHILD), [0, 1, 2, 0, 1, 2, 3, 4, 5]);
     assert_eq!(net.gaps(CHILD).len(), 1);
+}
+
+#[test]
+fn regression_a_peer_asks_again_in_its_next_session() {
+    let mut net = Net::new(8, roots(1), CALM);
+    net.join(CHILD, relay(0), Since::Earliest);
+    net.run_for(Duration::from_secs(2));
+    for feeds in 1..=2 {
+        let (from, to) = (Position::new(7, 50), Position::new(7, 51));
+        let gap = Gap { channel: channel(), from, to, reason: GapReason::Source };
+        net.peer(CHILD, Input::SessionData(ToPeer::Gap(gap).encode()));
+        assert_eq!(net.nodes[&CHILD].peer.stats().feeds, feeds);
+        net.disconnect(CHILD);
+        net.connect(CHILD);
+        net.run_for(Duration::from_secs(2));
+    }
 }

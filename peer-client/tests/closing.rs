@@ -81,6 +81,8 @@ async fn regression_a_close_frame_is_answered() -> Result<()> {
 async fn regression_a_departure_waits_for_the_answer() -> Result<()> {
     let server = Server::start().await?;
     let mut socket = server.accept().await?;
+    // It is connected when it says hello.
+    timeout(DEADLINE, socket.next()).await?.context("no hello")??;
     let Server { listener: _listener, client } = server;
     let leaving = tokio::spawn(client.close());
     ensure!(code(closed(&mut socket).await?)? == 1000);

@@ -75,8 +75,7 @@ impl Mark {
             loop {
                 let delivery = accept(consumer.next().await)?;
                 counted.handed_over(delivery.data.len() as u64);
-                let its_id = delivery.properties.message_id().as_ref();
-                if Mark::read(&delivery, queue).is_some() && its_id.is_some_and(|its| its.as_str() == id) {
+                if Mark::read(&delivery, queue).is_some() && self::id(&delivery).as_ref() == Some(&id) {
                     return stream_offset(&delivery).ok_or(AmqpError::NoOffset);
                 }
                 let acknowledgement = delivery.acker.ack(BasicAckOptions::default());
@@ -88,6 +87,11 @@ impl Mark {
             Err(_) => Err(broker.silent("looking for the stream's end")),
         }
     }
+}
+
+/// What tells a mark from others.
+pub(super) fn id(mark: &Delivery) -> Option<String> {
+    mark.properties.message_id().as_ref().map(|id| id.to_string())
 }
 
 #[cfg(test)]

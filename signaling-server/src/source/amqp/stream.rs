@@ -19,7 +19,7 @@ use super::{
     error::AmqpError,
     feed::Feed,
     lifetime::{Lifetime, Settled, is_still, renumber, settle},
-    mark::Mark,
+    mark::{self, Mark},
     message,
     omission::Omission,
     peek::{SILENCE, history, oldest},
@@ -111,7 +111,8 @@ pub(super) async fn run(
     if !is_still(broker, config, lifetime).await? {
         return Err(AmqpError::Deleted);
     }
-    let session = Session { broker, config, queue, lifetime, feed, state, consumption, came: None };
+    let session =
+        Session { broker, config, queue, lifetime, feed, state, consumption, came: None, marked: None };
     session.hand_over(start, from, is_new).await
 }
 
@@ -170,6 +171,8 @@ struct Session<'a> {
     consumption: Consumption,
     /// The last message that this consumer got.
     came: Option<Offset>,
+    /// The last mark that it got, as it is told from others.
+    marked: Option<String>,
 }
 
 impl Session<'_> {
@@ -258,25 +261,20 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Hands over what is left of what was there when we came. Where more comes than there are pauses, the end is taken once
-    /// by a mark: we are there when we have passed it.
+    /// Hands over what is left of what was there when we came. Where there is no pause, a mark says
+    /// when that is.
     async fn catch_up(&mut self) -> Result<(), AmqpError> {
-        let mut look_at = Instant::now() + LOOKS_APART;
-        let mut end = None;
+        let mut look_at = Instant::now();
+        let mut mark = None;
         loop {
             let (batch, is_end) = self.consumption.next_or_end().await?;
             self.hand_on(batch).await?;
-            if is_end || end.is_some_and(|end| self.came >= Some(end)) {
+            if is_end || mark.is_some() && self.marked == mark {
                 return self.feed.caught_up().await;
             }
-            if end.is_none() && Instant::now() >= look_at {
-                end = match end_at(look_at, self.broker, self.queue.clone()).await {
-                    Ok(end) => Some(end),
-                    Err(error) => {
-                        warn!(queue = self.queue, %error, "{END_UNKNOWN}");
-                        None
-                    }
-                };
+            if mark.is_none() && Instant::now() >= look_at {
+                let put = Mark::Here.put(self.broker, &self.queue).await;
+                mark = put.inspect_err(|error| warn!(queue = self.queue, %error, "{END_UNKNOWN}")).ok();
                 look_at = Instant::now() + LOOKS_APART;
             }
         }
@@ -347,6 +345,7 @@ impl Session<'_> {
                     self.state.lifetime = Some(Lifetime { epoch, ..self.lifetime });
                     return Err(AmqpError::Renumbered);
                 }
+                self.marked = mark::id(&delivery);
                 continue;
             }
             let Some(omission) = Omission::read(&delivery) else {
