@@ -77,7 +77,7 @@ pub struct Limits {
     /// Longest time for the head of an HTTP request to arrive, and again for its body. Default 30 s.
     pub request: Duration,
     /// Everybody who asks for a channel's topology gets the one that was made last, if it is no older than this:
-    /// making it takes the hub 3 ms with 50,000 peers. Default 1 s.
+    /// making it takes the hub 2 ms with 50,000 peers. Default 1 s.
     pub topology: Duration,
     /// Largest body that can be published over HTTP. Default 1 MiB.
     pub publish_bytes: usize,
