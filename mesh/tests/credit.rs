@@ -1,13 +1,8 @@
 //! Credit: nobody is sent more than a window beyond what it said that it has, so that an application that reads slowly
 //! costs those who feed it nothing.
 
-mod support;
-
 use std::{num::NonZeroU32, time::Duration};
 
-use support::{
-    CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, noise, pair_with, relay, roots, sequence,
-};
 use tiercast_codec::{
     ChannelAt, Gap, GapReason, Hello, Item, PROTOCOL_VERSION, Pong, Position, SessionId, Since, Subscribe,
     ToHub, ToPeer, WireMessage,
@@ -16,6 +11,9 @@ use tiercast_mesh::{
     Hub, LogLimits, Peer, SourceUpdate, Time,
     hub::{HubConfig, Input, Output},
     peer::{self, PeerConfig, PeerStats},
+};
+use tiercast_sim::{
+    CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, noise, pair_with, relay, roots, sequence,
 };
 
 const THIRD: u64 = 3;
@@ -259,7 +257,7 @@ fn an_application_that_subscribes_anew_begins_with_a_window_of_its_own() {
 fn an_application_that_wants_none_of_it_holds_up_nobody() {
     let mut net = Net::new(5, roots(1), CALM);
     publish(&mut net, 1_000);
-    let peer = Peer::new(keeping(64 << 10, PeerConfig::default()), Box::new(support::FakeVerifier));
+    let peer = Peer::new(keeping(64 << 10, PeerConfig::default()), Box::new(tiercast_sim::FakeVerifier));
     net.subscribe(CHILD, peer, Since::Earliest, vec!["wanted".parse().unwrap()]);
     net.publish_to("wanted", bodies(1));
     net.run_until("caught up", Net::is_caught_up);

@@ -1,12 +1,10 @@
 //! Crowds that come at once: what one change costs the hub does not grow with the number of those who wait.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{channel, roots, sessions::Sessions};
 use tiercast_codec::{Code, Fed, LinkId, Report, ToHub, ToPeer};
 use tiercast_mesh::hub::{HubConfig, Place};
+use tiercast_sim::{channel, roots, sessions::Sessions};
 
 const FEW: u64 = 4_000;
 const MANY: u64 = 10 * FEW;

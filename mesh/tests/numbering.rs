@@ -1,16 +1,14 @@
 //! Peers that have seen more of a numbering than the server: one that is behind, or one whose source lost its end. And
 //! what `now` means while a source is behind.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, pair, roots, sequence};
 use tiercast_codec::{Code, Event, GapReason, Message, Position, Since};
 use tiercast_mesh::{
     SourceUpdate,
     peer::{Delivery, PeerConfig, Status},
 };
+use tiercast_sim::{CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, pair, roots, sequence};
 
 const LATER: u64 = 3;
 

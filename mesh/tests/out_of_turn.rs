@@ -1,11 +1,8 @@
 //! What the hub does with what a peer says out of turn: the table in `docs/protocol.md`, "Session", row by row.
 
-mod support;
-
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
-use support::{FakeSigner, channel};
 use tiercast_codec::{
     ChannelName, Code, Fed, Feed, Hello, LinkId, PROTOCOL_VERSION, Position, Report, SessionId, Signal,
     SignalMessage, Since, Subscribe, ToHub, ToPeer, Unsubscribe, WireMessage,
@@ -14,6 +11,7 @@ use tiercast_mesh::{
     Hub, SourceUpdate, Time,
     hub::{HubConfig, Input, Output},
 };
+use tiercast_sim::{FakeSigner, channel};
 
 const SESSION: SessionId = SessionId(1);
 

@@ -1,13 +1,8 @@
 //! A parent and a child on a calm network: who feeds whom, and what either does when something is wrong.
 
-mod support;
-
 use std::time::Duration;
 
 use bytes::Bytes;
-use support::{
-    CALM, CHILD, FakeVerifier, Net, PARENT, bodies, channel, noise, pair, pair_with, relay, roots, sequence,
-};
 use tiercast_codec::{
     CHUNK_KIND, Code, FRAME_KIND, Gap, GapReason, Message, Position, Since, ToPeer, WireMessage,
 };
@@ -15,6 +10,9 @@ use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate,
     hub::Place,
     peer::{Delivery, Input, PeerConfig, Status},
+};
+use tiercast_sim::{
+    CALM, CHILD, FakeVerifier, Net, PARENT, bodies, channel, noise, pair, pair_with, relay, roots, sequence,
 };
 
 #[test]

@@ -1,10 +1,8 @@
 //! Signals between the ends of a link: what is forwarded, what ends the link, and whom that concerns.
 
-mod support;
-
-use support::{channel, roots, sessions::Sessions};
 use tiercast_codec::{Code, Fed, LinkId, Lost, SessionId, Signal, SignalMessage, ToHub, ToPeer};
 use tiercast_mesh::hub::{ChannelStats, HubConfig, Place};
+use tiercast_sim::{channel, roots, sessions::Sessions};
 
 /// A parent, a child, and the link between them, which is being set up.
 fn pair(config: HubConfig) -> (Sessions, SessionId, SessionId, LinkId) {

@@ -3,21 +3,19 @@
 //! every event once and in order, and is told of what is gone. A failure names the seed; `TIERCAST_SEED=7` replays
 //! just that one, `TIERCAST_SEED=1-5000` plays so many.
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     ops::{Range, RangeInclusive},
     time::Duration,
 };
 
-use support::{FIRST_EPOCH, FakeSigner, Net, Node, ROUGH, channel, relay};
 use tiercast_codec::{Position, Since};
 use tiercast_mesh::{
     LogLimits,
     hub::{HubConfig, Tier1},
     peer::{Delivery, PeerConfig, Status},
 };
+use tiercast_sim::{FIRST_EPOCH, FakeSigner, Net, Node, ROUGH, channel, relay};
 
 const SEEDS: u64 = 200;
 const PEERS: u64 = 30;

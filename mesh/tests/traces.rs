@@ -2,16 +2,10 @@
 //! and in every other implementation. `UPDATE_TRACES=1 cargo test -p tiercast-mesh --test traces` records
 //! them anew.
 
-mod support;
-
 use std::{path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use support::{
-    CALM, Net, channel, noise, relay, roots,
-    trace::{Recorder, config_from, config_json, input_from, target_from},
-};
 use tiercast_codec::{
     Assign, At, ChannelName, Code, Ed25519, Event, Expect, Gap, GapReason, Joined, LinkId, LinkMessage,
     Message, PeerId, Ping, Position, Sealer, SigningKey, Since, ToPeer, Token, WireMessage,
@@ -19,6 +13,10 @@ use tiercast_codec::{
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate, Time,
     peer::{Input, PeerConfig, Status, Target},
+};
+use tiercast_sim::{
+    CALM, Net, channel, noise, relay, roots,
+    trace::{Recorder, config_from, config_json, input_from, target_from},
 };
 
 const SUBJECT: u64 = 1;

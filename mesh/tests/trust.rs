@@ -1,16 +1,14 @@
 //! Peers that are not to be relied on: relays that change what they pass on, children that lie about their parents,
 //! links that never last.
 
-mod support;
-
 use std::{num::NonZeroU32, time::Duration};
 
-use support::{CALM, CHILD, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence};
 use tiercast_codec::{Code, Feed, LinkId, Ping, Report, SessionId, Signal, Since, ToHub, WireMessage};
 use tiercast_mesh::{
     hub::{self, ChannelStats, HubConfig, Place},
     peer::{self, Status},
 };
+use tiercast_sim::{CALM, CHILD, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence};
 
 const THIRD: u64 = 3;
 

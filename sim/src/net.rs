@@ -1,8 +1,4 @@
-//! A hub and peers on an in-memory network with a fake clock: seeded latencies, no tasks, no sleeps.
-#![allow(dead_code, reason = "each test file uses its own part")]
-
-pub mod sessions;
-pub mod trace;
+//! The production hub and peers on a network in memory, with a clock of its own: one seed, one course of events.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,8 +11,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 use tiercast_codec::{
-    ChannelName, Event, LinkId, Message, Pattern, Position, PublicKey, Relay, SessionId, Signal, Signature,
-    Signer, Since, Verifier,
+    ChannelName, Code, Event, LinkId, Message, Pattern, Position, SessionId, Signal, Signer, Since,
 };
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate, Time,
@@ -24,41 +19,23 @@ use tiercast_mesh::{
     peer::{self, Delivery, PeerConfig, Status, Target},
 };
 
-/// The channel of all tests.
+use crate::{
+    queue::Queue,
+    signature::{FakeSigner, FakeVerifier},
+    trace::Recorder,
+    wires::{Way, Wires},
+};
+
+/// The one channel.
 pub fn channel() -> ChannelName {
-    "test".parse().unwrap()
+    "test".parse().expect("a name")
 }
 
 /// The numbering that a source begins with.
 pub const FIRST_EPOCH: u64 = 7;
 
-/// Signs by a checksum: fast, and any changed bit still shows.
-pub struct FakeSigner(pub u8);
-
-/// Verifies what [`FakeSigner`] signs.
-pub struct FakeVerifier;
-
-impl Signer for FakeSigner {
-    fn sign(&self, message: &[u8]) -> Signature {
-        // FNV-1a
-        let hash = message.iter().chain([&self.0]).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let mut signature = [0; 64];
-        signature[..8].copy_from_slice(&hash.to_be_bytes());
-        signature
-    }
-
-    fn public_key(&self) -> PublicKey {
-        [self.0; 32]
-    }
-}
-
-impl Verifier for FakeVerifier {
-    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
-        FakeSigner(key[0]).sign(message) == *signature
-    }
-}
+/// When it all begins.
+pub const BEGIN: Time = Time(1_790_000_000_000_000);
 
 /// Something that happens on the network.
 #[derive(Debug)]
@@ -72,83 +49,108 @@ enum Happening {
     PeerSees(u64, bool),
     PumpHub(u64),
     PumpPeer(u64, Target),
-}
-
-/// How the network behaves.
-#[derive(Debug, Clone, Copy)]
-pub struct Weather {
-    /// Shortest and longest way of a message, one way.
-    pub latency: (Duration, Duration),
-    /// Longest time that a sender needs for one message.
-    pub sending: Duration,
+    WakeHub,
+    WakePeer(u64),
 }
 
 /// A peer with what it got.
 pub struct Node {
+    /// The node's half of the protocol.
     pub peer: Peer,
     /// The number of its session, or nothing while it is disconnected.
     pub session: Option<u64>,
+    /// What its application was given, if the network keeps that.
     pub deliveries: Vec<Delivery>,
+    /// What it said of itself, if the network keeps that.
     pub statuses: Vec<Status>,
-    pub closed_with: Option<tiercast_codec::Code>,
+    /// Why its last session was closed by either side.
+    pub closed_with: Option<Code>,
+    links: BTreeSet<LinkId>,
     reads: bool,
+    /// When it is woken next.
+    wakes: Option<Time>,
 }
 
 /// What happens to a message between two nodes.
 pub type Tamper = Box<dyn FnMut(u64, u64, Bytes) -> Option<Bytes>>;
 
+/// Bytes that were sent, whether they arrived or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// By the server.
+    pub down: u64,
+    /// To the server.
+    pub up: u64,
+    /// On links.
+    pub links: u64,
+}
+
 /// The network.
 pub struct Net {
+    /// The time.
     pub now: Time,
+    /// The server's half.
     pub hub: Hub,
+    /// The nodes.
     pub nodes: BTreeMap<u64, Node>,
+    /// All chance comes from here.
     pub rng: ChaCha8Rng,
     /// Changes or loses a message on a link: from, to, bytes.
     pub tamper: Option<Tamper>,
-    /// Links between these pairs never come up.
+    /// Links between these pairs never come up. A node with itself: its links with anybody.
     pub blocked: BTreeSet<(u64, u64)>,
     /// Nodes that the server's messages do not reach.
     pub deaf: BTreeSet<u64>,
     /// Bytes that crossed links, by receiver.
     pub link_bytes: BTreeMap<u64, usize>,
-    /// What messages on links take beyond what the weather says.
+    /// What messages on links take beyond what the wires say.
     pub link_delay: Duration,
     /// Writes down all that happens to one node.
-    pub recorder: Option<trace::Recorder>,
-    weather: Weather,
-    queue: BTreeMap<(Time, u64), Happening>,
-    sequence: u64,
-    /// When the last message on a connection arrives, so that none overtakes another.
-    last_arrival: BTreeMap<String, Time>,
-    /// The two ends of a link, by node; both have opened it when there are two.
-    ends: BTreeMap<LinkId, Vec<u64>>,
-    /// Sessions name connections; nodes reconnect.
-    session_node: BTreeMap<u64, u64>,
-    next_session: u64,
+    pub recorder: Option<Recorder>,
+    /// Where the source is.
     pub position: Position,
-    /// What was published in the present numbering.
-    history: Vec<Event>,
     /// The claims that the hub has asked its source about.
     pub questions: Vec<Position>,
     /// Where the source says that the channel ends, if it is not where the hub is.
     pub answers: Option<Position>,
     /// Whether the source says nothing to the hub's questions.
     pub withholds_answers: bool,
+    /// What applications were given since this was last emptied, if nodes do not keep it: a network of many nodes.
+    pub fresh: Option<Vec<(u64, Delivery)>>,
+    /// What was sent.
+    pub traffic: Traffic,
+    wires: Box<dyn Wires>,
+    queue: Queue<Happening>,
+    /// When the last message on a way arrives, so that none overtakes another.
+    last_arrival: BTreeMap<Way, Time>,
+    /// The two ends of a link, by node; both have opened it when there are two.
+    ends: BTreeMap<LinkId, Vec<u64>>,
+    /// Sessions name connections; nodes reconnect.
+    session_node: BTreeMap<u64, u64>,
+    next_session: u64,
+    /// When the hub is woken next.
+    hub_wakes: Option<Time>,
+    /// What was published in the present numbering, for a server that restarts.
+    history: Vec<Event>,
 }
 
 impl Net {
-    pub fn new(seed: u64, config: HubConfig, weather: Weather) -> Self {
-        Self::with_signer(seed, config, weather, Box::new(FakeSigner(9)))
+    /// A network without nodes, whose hub has one channel, which is open and empty.
+    pub fn new(seed: u64, config: HubConfig, wires: impl Wires + 'static) -> Self {
+        Self::with_signer(seed, config, wires, Box::new(FakeSigner(9)))
     }
 
-    pub fn with_signer(seed: u64, config: HubConfig, weather: Weather, signer: Box<dyn Signer>) -> Self {
-        let now = Time(1_790_000_000_000_000);
+    /// The same with a signer of one's own.
+    pub fn with_signer(
+        seed: u64,
+        config: HubConfig,
+        wires: impl Wires + 'static,
+        signer: Box<dyn Signer>,
+    ) -> Self {
         let mut hub = Hub::new(config, signer, [seed as u8; 32]);
-        hub.add_channel(now, &channel()).unwrap();
-        let position = Position::new(FIRST_EPOCH, -1);
-        hub.handle(now, hub::Input::Source(&channel(), SourceUpdate::Opened(position))).unwrap();
-        Self {
-            now,
+        hub.add_channel(BEGIN, &channel()).expect("a new channel");
+        let mut net = Self {
+            now: BEGIN,
             hub,
             nodes: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -158,21 +160,26 @@ impl Net {
             link_bytes: BTreeMap::new(),
             link_delay: Duration::ZERO,
             recorder: None,
-            weather,
-            queue: BTreeMap::new(),
-            sequence: 0,
+            position: Position::new(FIRST_EPOCH, -1),
+            questions: Vec::new(),
+            answers: None,
+            withholds_answers: false,
+            fresh: None,
+            traffic: Traffic::default(),
+            wires: Box::new(wires),
+            queue: Queue::new(),
             last_arrival: BTreeMap::new(),
             ends: BTreeMap::new(),
             session_node: BTreeMap::new(),
             next_session: 0,
-            position,
+            hub_wakes: None,
             history: Vec::new(),
-            questions: Vec::new(),
-            answers: None,
-            withholds_answers: false,
-        }
+        };
+        net.source(SourceUpdate::Opened(net.position));
+        net
     }
 
+    /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.rng.next_u64() % bound.max(1)
     }
@@ -182,6 +189,7 @@ impl Net {
         self.join_with(node, Peer::new(config, Box::new(FakeVerifier)), since);
     }
 
+    /// The same with a peer of one's own.
     pub fn join_with(&mut self, node: u64, peer: Peer, since: Since) {
         self.subscribe(node, peer, since, Vec::new());
     }
@@ -189,8 +197,16 @@ impl Net {
     /// Adds a peer that subscribes in its own way.
     pub fn subscribe(&mut self, node: u64, peer: Peer, since: Since, patterns: Vec<Pattern>) {
         let subscribe = peer::Input::Subscribe { channel: channel(), since, patterns };
-        let (deliveries, statuses) = (Vec::new(), Vec::new());
-        let state = Node { peer, session: None, deliveries, statuses, closed_with: None, reads: true };
+        let state = Node {
+            peer,
+            session: None,
+            deliveries: Vec::new(),
+            statuses: Vec::new(),
+            closed_with: None,
+            links: BTreeSet::new(),
+            reads: true,
+            wakes: None,
+        };
         self.nodes.insert(node, state);
         self.peer(node, subscribe);
         self.connect(node);
@@ -201,16 +217,15 @@ impl Net {
         self.next_session += 1;
         let session = self.next_session;
         self.session_node.insert(session, node);
-        self.nodes.get_mut(&node).unwrap().session = Some(session);
-        self.send(format!("up{session}"), Happening::HubSees(session, true));
-        self.send(format!("down{session}"), Happening::PeerSees(session, true));
+        self.nodes.get_mut(&node).expect("a node that is there").session = Some(session);
+        self.send(Way::Up { session, node }, 0, Happening::HubSees(session, true));
+        self.send(Way::Down { session, node }, 0, Happening::PeerSees(session, true));
     }
 
     /// The connection between a peer and the hub breaks; both see it.
     pub fn disconnect(&mut self, node: u64) {
         if let Some(session) = self.nodes.get_mut(&node).and_then(|node| node.session.take()) {
-            self.send(format!("up{session}"), Happening::HubSees(session, false));
-            self.session_node.remove(&session);
+            self.end_session(session, node);
             self.peer(node, peer::Input::SessionClosed);
         }
     }
@@ -218,18 +233,31 @@ impl Net {
     /// A peer dies without a word. Its links fall silent.
     pub fn kill(&mut self, node: u64) {
         if let Some(session) = self.nodes.remove(&node).and_then(|node| node.session) {
-            self.send(format!("up{session}"), Happening::HubSees(session, false));
+            self.end_session(session, node);
         }
     }
 
     /// A peer dies, and the ends of its links see them close.
     pub fn crash(&mut self, node: u64) {
-        let links: Vec<_> =
-            self.ends.iter().filter(|(_, ends)| ends.contains(&node)).map(|(link, _)| *link).collect();
+        let links = self.nodes.get(&node).map(|node| node.links.clone()).unwrap_or_default();
         for link in links {
             self.close_ends(link, node);
         }
         self.kill(node);
+    }
+
+    /// A peer dies, and neither the hub nor anybody else is told: a machine without power.
+    pub fn vanish(&mut self, node: u64) {
+        if let Some(session) = self.nodes.remove(&node).and_then(|node| node.session) {
+            self.session_node.remove(&session);
+        }
+    }
+
+    fn end_session(&mut self, session: u64, node: u64) {
+        self.send(Way::Up { session, node }, 0, Happening::HubSees(session, false));
+        self.last_arrival.remove(&Way::Up { session, node });
+        self.last_arrival.remove(&Way::Down { session, node });
+        self.session_node.remove(&session);
     }
 
     /// Publishes messages with these bodies.
@@ -249,8 +277,9 @@ impl Net {
         self.source(SourceUpdate::Messages(messages));
     }
 
+    /// The source says something.
     pub fn source(&mut self, update: SourceUpdate) {
-        self.hub.handle(self.now, hub::Input::Source(&channel(), update)).unwrap();
+        self.hub.handle(self.now, hub::Input::Source(&channel(), update)).expect("a source in order");
         self.position = self.hub.position(&channel()).unwrap_or(self.position);
         self.drain_hub();
     }
@@ -287,7 +316,8 @@ impl Net {
     /// Another hub in the place of the one that there is, to which nobody is connected. Its source is not open yet.
     pub fn new_hub(&mut self, config: HubConfig, signer: Box<dyn Signer>) {
         self.hub = Hub::new(config, signer, [self.below(256) as u8; 32]);
-        self.hub.add_channel(self.now, &channel()).unwrap();
+        self.hub.add_channel(self.now, &channel()).expect("a new channel");
+        self.plan_hub();
     }
 
     /// An application stops reading, or goes on.
@@ -326,37 +356,27 @@ impl Net {
         }
     }
 
-    /// Does the next thing that is due before `end`.
-    fn step(&mut self, end: Time) -> bool {
-        let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
-        let hub_due = self.hub.poll_timeout();
-        let node_due =
-            self.nodes.iter().filter_map(|(id, node)| Some((node.peer.poll_timeout()?, *id))).min();
-        let next = [queued, hub_due, node_due.map(|(at, _)| at)].into_iter().flatten().min();
-        let Some(next) = next.filter(|next| *next <= end) else { return false };
-        self.now = self.now.max(next);
-        if queued == Some(next) {
-            let (_, happening) = self.queue.pop_first().unwrap();
-            self.happen(happening);
-        } else if hub_due == Some(next) {
-            self.hub.handle(self.now, hub::Input::Timeout).unwrap();
-            self.drain_hub();
-        } else if let Some((_, id)) = node_due {
-            self.peer(id, peer::Input::Timeout);
+    /// Does the next thing that is due before `end`, if there is one.
+    pub fn step(&mut self, end: Time) -> bool {
+        if self.queue.next().is_none_or(|next| next > end) {
+            return false;
         }
+        let Some((at, happening)) = self.queue.pop() else { return false };
+        self.now = self.now.max(at);
+        self.happen(at, happening);
         true
     }
 
-    fn happen(&mut self, happening: Happening) {
+    fn happen(&mut self, at: Time, happening: Happening) {
         match happening {
             Happening::ToHub(session, bytes) => {
-                self.hub_input(hub::Input::SessionData(SessionId(session), bytes))
+                self.hub_input(hub::Input::SessionData(SessionId(session), bytes));
             }
             Happening::HubSees(session, true) => {
-                self.hub_input(hub::Input::SessionOpened(SessionId(session)))
+                self.hub_input(hub::Input::SessionOpened(SessionId(session)));
             }
             Happening::HubSees(session, false) => {
-                self.hub_input(hub::Input::SessionClosed(SessionId(session)))
+                self.hub_input(hub::Input::SessionClosed(SessionId(session)));
             }
             Happening::ToPeer(session, bytes) => {
                 if !self.session_node.get(&session).is_some_and(|node| self.deaf.contains(node)) {
@@ -380,11 +400,14 @@ impl Net {
             Happening::LinkDown(node, link) => self.peer(node, peer::Input::LinkClosed(link)),
             Happening::PumpHub(session) => self.pump_hub(session),
             Happening::PumpPeer(node, target) => self.pump_peer(node, target),
+            Happening::WakeHub => self.wake_hub(at),
+            Happening::WakePeer(node) => self.wake_peer(at, node),
         }
     }
 
-    fn hub_input(&mut self, input: hub::Input<'_>) {
-        self.hub.handle(self.now, input).unwrap();
+    /// Hands an input to the hub and does what it wants.
+    pub fn hub_input(&mut self, input: hub::Input<'_>) {
+        self.hub.handle(self.now, input).expect("inputs in order");
         self.drain_hub();
     }
 
@@ -394,27 +417,69 @@ impl Net {
         }
     }
 
+    fn wake_hub(&mut self, at: Time) {
+        // Others were planned before the deadline moved.
+        if self.hub_wakes.take_if(|wakes| *wakes == at).is_none() {
+            return;
+        }
+        match self.hub.poll_timeout() {
+            Some(due) if due <= self.now => self.hub_input(hub::Input::Timeout),
+            _ => self.plan_hub(),
+        }
+    }
+
+    fn wake_peer(&mut self, at: Time, id: u64) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if node.wakes.take_if(|wakes| *wakes == at).is_none() {
+            return;
+        }
+        match node.peer.poll_timeout() {
+            Some(due) if due <= self.now => self.peer(id, peer::Input::Timeout),
+            _ => self.plan_peer(id),
+        }
+    }
+
+    /// Plans the next waking, if none is planned that is early enough.
+    fn plan_hub(&mut self) {
+        let Some(due) = self.hub.poll_timeout().map(|due| due.max(self.now)) else { return };
+        if self.hub_wakes.is_none_or(|wakes| due < wakes) {
+            self.hub_wakes = Some(due);
+            self.queue.plan(due, Happening::WakeHub);
+        }
+    }
+
+    fn plan_peer(&mut self, id: u64) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(due) = node.peer.poll_timeout().map(|due| due.max(self.now)) else { return };
+        if node.wakes.is_none_or(|wakes| due < wakes) {
+            node.wakes = Some(due);
+            self.queue.plan(due, Happening::WakePeer(id));
+        }
+    }
+
     fn drain_hub(&mut self) {
         while let Some(output) = self.hub.poll_output() {
             match output {
-                hub::Output::Transmit(session) => self.schedule(self.now, Happening::PumpHub(session.0)),
+                hub::Output::Transmit(session) => self.queue.plan(self.now, Happening::PumpHub(session.0)),
                 hub::Output::FindEnd { claimed, .. } => {
                     self.questions.push(claimed);
                     if !self.withholds_answers {
                         let end = SourceUpdate::End(self.answers.unwrap_or(self.position));
-                        self.hub.handle(self.now, hub::Input::Source(&channel(), end)).unwrap();
+                        let answer = hub::Input::Source(&channel(), end);
+                        self.hub.handle(self.now, answer).expect("an answer");
                     }
                 }
                 hub::Output::Close { session, code, .. } => {
-                    if let Some(node) =
-                        self.session_node.get(&session.0).and_then(|node| self.nodes.get_mut(node))
-                    {
+                    let Some(node) = self.session_node.get(&session.0).copied() else { continue };
+                    if let Some(node) = self.nodes.get_mut(&node) {
                         node.closed_with = Some(code);
                     }
-                    self.send(format!("down{}", session.0), Happening::PeerSees(session.0, false));
+                    let way = Way::Down { session: session.0, node };
+                    self.send(way, 0, Happening::PeerSees(session.0, false));
                 }
             }
         }
+        self.plan_hub();
     }
 
     /// Hands an input to a peer and does what it wants.
@@ -423,16 +488,21 @@ impl Net {
         if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
             recorder.input(self.now, &input);
         }
-        node.peer.handle(self.now, input).unwrap();
+        node.peer.handle(self.now, input).expect("inputs in order");
         self.drain_peer(id);
     }
 
+    /// Does what a peer wants.
     pub fn drain_peer(&mut self, id: u64) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        while let Some(delivery) = node.reads.then(|| node.peer.poll_delivery(&channel())).flatten() {
-            node.deliveries.push(delivery.clone());
+        let name = channel();
+        while let Some(delivery) = node.reads.then(|| node.peer.poll_delivery(&name)).flatten() {
             if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
                 recorder.delivery(&delivery);
+            }
+            match &mut self.fresh {
+                Some(fresh) => fresh.push((id, delivery)),
+                None => node.deliveries.push(delivery),
             }
         }
         let outputs: Vec<_> = std::iter::from_fn(|| node.peer.poll_output()).collect();
@@ -442,17 +512,19 @@ impl Net {
         for output in outputs {
             self.do_output(id, output);
         }
+        self.plan_peer(id);
     }
 
     fn do_output(&mut self, id: u64, output: peer::Output) {
         match output {
-            peer::Output::Transmit(target) => self.schedule(self.now, Happening::PumpPeer(id, target)),
+            peer::Output::Transmit(target) => self.queue.plan(self.now, Happening::PumpPeer(id, target)),
             peer::Output::CloseSession { code, .. } => {
-                self.nodes.get_mut(&id).unwrap().closed_with = Some(code);
+                self.nodes.get_mut(&id).expect("it has just spoken").closed_with = Some(code);
                 self.disconnect(id);
             }
             peer::Output::OpenLink { link, offers } => {
                 self.ends.entry(link).or_default().push(id);
+                self.nodes.get_mut(&id).expect("it has just spoken").links.insert(link);
                 if offers {
                     let offer = Signal::Offer { sdp: "offer".into() };
                     self.peer(id, peer::Input::LocalSignal(link, offer));
@@ -465,42 +537,60 @@ impl Net {
             peer::Output::RemoteSignal(link, Signal::Answer { .. }) => self.connect_ends(link),
             peer::Output::RemoteSignal(_, Signal::Candidate { .. }) => {}
             peer::Output::CloseLink { link, bye } => {
-                let other =
-                    self.ends.get(&link).and_then(|ends| ends.iter().find(|end| **end != id)).copied();
-                if let (Some(other), Some(bye)) = (other, bye) {
-                    self.send(format!("{link}to{other}"), Happening::OnLink(other, link, bye));
+                if let (Some(other), Some(bye)) = (self.other_end(link, id), bye) {
+                    let way = Way::Link { link, from: id, to: other };
+                    self.send(way, bye.len(), Happening::OnLink(other, link, bye));
                 }
                 self.close_ends(link, id);
             }
-            peer::Output::Status(status) => self.nodes.get_mut(&id).unwrap().statuses.push(status),
+            peer::Output::Status(status) => {
+                if self.fresh.is_none() {
+                    self.nodes.get_mut(&id).expect("it has just spoken").statuses.push(status);
+                }
+            }
         }
     }
 
+    fn other_end(&self, link: LinkId, id: u64) -> Option<u64> {
+        self.ends.get(&link)?.iter().find(|end| **end != id).copied()
+    }
+
     fn connect_ends(&mut self, link: LinkId) {
-        let ends = self.ends.get(&link).cloned().unwrap_or_default();
-        let pair = (ends.iter().min().copied().unwrap_or(0), ends.iter().max().copied().unwrap_or(0));
-        if ends.len() == 2 && !self.blocked.contains(&pair) && !self.blocked.contains(&(pair.1, pair.1)) {
-            for end in ends {
-                self.send(format!("{link}to{end}"), Happening::LinkUp(end, link));
-            }
+        let Some([one, other]) = self.ends.get(&link).map(Vec::as_slice) else { return };
+        let (one, other) = (*one.min(other), *one.max(other));
+        if [(one, other), (one, one), (other, other)].iter().any(|pair| self.blocked.contains(pair)) {
+            return;
+        }
+        let Some(set_up) = self.wires.set_up(&mut self.rng, one, other) else { return };
+        for end in [one, other] {
+            self.queue.plan(self.now + set_up, Happening::LinkUp(end, link));
         }
     }
 
     /// Breaks a link; the end that is not `cause` sees it.
     pub fn close_ends(&mut self, link: LinkId, cause: u64) {
-        for end in self.ends.remove(&link).unwrap_or_default() {
-            if end != cause {
-                self.send(format!("{link}to{end}"), Happening::LinkDown(end, link));
+        let ends = self.ends.remove(&link).unwrap_or_default();
+        for end in &ends {
+            if let Some(node) = self.nodes.get_mut(end) {
+                node.links.remove(&link);
             }
+            let from = ends.iter().find(|from| *from != end).copied().unwrap_or(cause);
+            let way = Way::Link { link, from, to: *end };
+            if *end != cause {
+                self.send(way, 0, Happening::LinkDown(*end, link));
+            }
+            self.last_arrival.remove(&way);
         }
     }
 
     fn pump_hub(&mut self, session: u64) {
-        if let Some(bytes) = self.hub.poll_transmit(SessionId(session)) {
-            self.send(format!("down{session}"), Happening::ToPeer(session, bytes));
-            let again = self.now + self.sending();
-            self.schedule(again, Happening::PumpHub(session));
-        }
+        let Some(bytes) = self.hub.poll_transmit(SessionId(session)) else { return };
+        self.traffic.down += bytes.len() as u64;
+        // A node that has vanished is sent to all the same.
+        let node = self.session_node.get(&session).copied().unwrap_or(0);
+        let (way, count) = (Way::Down { session, node }, bytes.len());
+        let again = self.send(way, count, Happening::ToPeer(session, bytes));
+        self.queue.plan(again, Happening::PumpHub(session));
     }
 
     fn pump_peer(&mut self, id: u64, target: Target) {
@@ -509,53 +599,52 @@ impl Net {
         if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
             recorder.transmit(target, bytes.as_ref());
         }
-        let session = node.session;
         if let Some(bytes) = bytes {
-            match (target, session) {
-                (Target::Session, Some(session)) => {
-                    self.send(format!("up{session}"), Happening::ToHub(session, bytes))
-                }
-                (Target::Session, None) => {}
-                (Target::Link(link), _) => {
-                    let other =
-                        self.ends.get(&link).and_then(|ends| ends.iter().find(|end| **end != id)).copied();
-                    if let Some(other) = other {
-                        let bytes = match &mut self.tamper {
-                            Some(tamper) => tamper(id, other, bytes),
-                            None => Some(bytes),
-                        };
-                        if let Some(bytes) = bytes {
-                            self.send(format!("{link}to{other}"), Happening::OnLink(other, link, bytes));
-                        }
-                    }
-                }
-            }
-            let again = self.now + self.sending();
-            self.schedule(again, Happening::PumpPeer(id, target));
+            let again = self.send_from(id, target, bytes);
+            self.queue.plan(again, Happening::PumpPeer(id, target));
         }
         // Sending can end a link.
         self.drain_peer(id);
     }
 
-    fn sending(&mut self) -> Duration {
-        Duration::from_micros(self.below(self.weather.sending.as_micros() as u64))
+    /// Sends what a node has for somebody; says when it can send more.
+    fn send_from(&mut self, node: u64, target: Target, bytes: Bytes) -> Time {
+        let count = bytes.len();
+        match target {
+            Target::Session => {
+                let Some(session) = self.nodes.get(&node).and_then(|node| node.session) else {
+                    return self.now;
+                };
+                self.traffic.up += count as u64;
+                self.send(Way::Up { session, node }, count, Happening::ToHub(session, bytes))
+            }
+            Target::Link(link) => {
+                let Some(to) = self.other_end(link, node) else { return self.now };
+                self.traffic.links += count as u64;
+                let way = Way::Link { link, from: node, to };
+                let bytes = match &mut self.tamper {
+                    Some(tamper) => tamper(node, to, bytes),
+                    None => Some(bytes),
+                };
+                match bytes {
+                    Some(bytes) => self.send(way, count, Happening::OnLink(to, link, bytes)),
+                    None => self.now,
+                }
+            }
+        }
     }
 
-    /// Sends on a connection: after a while, and never before what was sent on it earlier.
-    fn send(&mut self, connection: String, happening: Happening) {
-        let (least, most) = self.weather.latency;
-        let spread = (most - least).as_micros() as u64;
-        let delay = if matches!(happening, Happening::OnLink(..)) { self.link_delay } else { Duration::ZERO };
-        let arrival = self.now + least + delay + Duration::from_micros(self.below(spread));
-        let earlier = self.last_arrival.entry(connection).or_default();
-        *earlier = arrival.max(*earlier);
-        let arrival = *earlier;
-        self.schedule(arrival, happening);
-    }
-
-    fn schedule(&mut self, at: Time, happening: Happening) {
-        self.sequence += 1;
-        self.queue.insert((at, self.sequence), happening);
+    /// Sends on a way; says when more can be sent on it. What is sent arrives never before what was sent on it earlier.
+    fn send(&mut self, way: Way, bytes: usize, happening: Happening) -> Time {
+        let carried = self.wires.carry(&mut self.rng, self.now, way, bytes);
+        if let Some(arrives) = carried.arrives {
+            let delay =
+                if matches!(happening, Happening::OnLink(..)) { self.link_delay } else { Duration::ZERO };
+            let last = self.last_arrival.entry(way).or_default();
+            *last = (arrives + delay).max(*last);
+            self.queue.plan(*last, happening);
+        }
+        carried.writable
     }
 
     /// The offsets that a node's application got.
@@ -589,7 +678,12 @@ impl Net {
 
     /// The node that feeds another, if it is not the server.
     pub fn parent(&self, node: u64) -> Option<u64> {
-        self.session_node.get(&self.place(node)?.parent?.0).copied()
+        self.node_of(self.place(node)?.parent?.0)
+    }
+
+    /// The node of a session.
+    pub fn node_of(&self, session: u64) -> Option<u64> {
+        self.session_node.get(&session).copied()
     }
 
     /// Whether a node has a settled place.
@@ -602,89 +696,4 @@ impl Net {
     pub fn is_caught_up(&self) -> bool {
         self.nodes.values().all(|node| node.peer.position(&channel()) == Some(self.position))
     }
-
-    /// Checks what must always hold of the tree: a parent's tier is one less than its child's, so there is no
-    /// cycle, nobody has more children than it takes, and the peers of each tier are counted right.
-    pub fn check_tree(&self) {
-        let tree: BTreeMap<_, _> =
-            self.hub.topology(&channel()).unwrap().into_iter().map(|entry| (entry.peer, entry)).collect();
-        let mut tiers = BTreeMap::new();
-        for entry in tree.values() {
-            *tiers.entry(entry.tier).or_default() += 1;
-            let capacity = entry.relay.map_or(0, |relay| usize::from(relay.children_max));
-            assert!(entry.children <= capacity, "{entry:?} has too many children");
-            let mut above = BTreeSet::from([entry.peer]);
-            let mut next = entry.parent;
-            while let Some(parent) = next {
-                assert!(above.insert(parent), "{entry:?} stands in a cycle");
-                next = tree[&parent].parent;
-            }
-            if let Some(parent) = entry.parent
-                && tree[&parent].tier > 0
-            {
-                assert_eq!(tree[&parent].tier + 1, entry.tier, "{entry:?} below {:?}", tree[&parent]);
-            }
-        }
-        assert_eq!(self.hub.peers_by_tier(&channel()), Some(&tiers));
-    }
-}
-
-/// A native peer's settings.
-pub fn relay(children_max: u16) -> PeerConfig {
-    let relay = Relay { node: tiercast_codec::NodeKind::Native, children_max };
-    PeerConfig { relay: Some(relay), ..PeerConfig::default() }
-}
-
-/// A hub with so many tier-1 peers.
-pub fn roots(count: usize) -> HubConfig {
-    HubConfig { tier1: hub::Tier1 { min: count, max: count }, ..HubConfig::default() }
-}
-
-/// A local network: everything takes a millisecond.
-pub const CALM: Weather = Weather {
-    latency: (Duration::from_millis(1), Duration::from_millis(1)),
-    sending: Duration::from_micros(1),
-};
-
-/// The internet: 5 to 120 ms one way, senders that need up to a millisecond for a message.
-pub const ROUGH: Weather = Weather {
-    latency: (Duration::from_millis(5), Duration::from_millis(120)),
-    sending: Duration::from_millis(1),
-};
-
-/// The first peer of a pair.
-pub const PARENT: u64 = 1;
-/// The second.
-pub const CHILD: u64 = 2;
-
-/// Bodies that tell their number.
-pub fn bodies(count: usize) -> Vec<Vec<u8>> {
-    (0..count).map(|number| format!("body {number}").into_bytes()).collect()
-}
-
-/// A body that does not compress, the same for the same number.
-pub fn noise(number: u64, bytes: usize) -> Vec<u8> {
-    let mut body = vec![0; bytes];
-    ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut body);
-    body
-}
-
-/// A parent that is fed by the server, and a child that is fed by it.
-pub fn pair() -> Net {
-    pair_with(roots(1), relay(4), relay(0))
-}
-
-/// The same with other settings.
-pub fn pair_with(hub: HubConfig, parent: PeerConfig, child: PeerConfig) -> Net {
-    let mut net = Net::new(1, hub, CALM);
-    net.join(PARENT, parent, Since::Earliest);
-    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
-    net.join(CHILD, child, Since::Earliest);
-    net.run_until("the child is fed by the parent", |net| net.parent(CHILD) == Some(PARENT));
-    net
-}
-
-/// The first so many offsets.
-pub fn sequence(count: i64) -> Vec<i64> {
-    (0..count).collect()
 }

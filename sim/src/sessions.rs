@@ -15,7 +15,10 @@ use tiercast_mesh::{
     hub::{HubConfig, Input, Output, Place},
 };
 
-use super::{FIRST_EPOCH, FakeSigner, channel};
+use crate::{
+    net::{BEGIN, FIRST_EPOCH, channel},
+    signature::FakeSigner,
+};
 
 /// A hub, and sessions that have subscribed.
 pub struct Sessions {
@@ -32,7 +35,7 @@ pub struct Sessions {
 
 impl Sessions {
     pub fn new(config: HubConfig) -> Self {
-        let now = Time(1_790_000_000_000_000);
+        let now = BEGIN;
         let mut hub = Hub::new(config, Box::new(FakeSigner(9)), [1; 32]);
         hub.add_channel(now, &channel()).unwrap();
         let position = Position::new(FIRST_EPOCH, -1);

@@ -1,0 +1,239 @@
+//! A model of the internet between the server and its peers: distances, lines that are narrow, packets that are lost,
+//! and pairs that cannot connect.
+//!
+//! What two ends are to each other (distance, loss, whether they can connect) is drawn from a hash of both, so that it
+//! takes no memory and is the same however often they meet.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rand_chacha::{ChaCha8Rng, rand_core::Rng};
+use serde::{Deserialize, Serialize};
+use tiercast_mesh::Time;
+
+use crate::{
+    chance::{hash, normal, uniform},
+    wires::{Carried, Way, Wires},
+};
+
+/// The server, among nodes.
+const SERVER: u64 = 0;
+
+/// Payload bytes of a packet (SCTP over DTLS over UDP).
+const PACKET_BYTES: usize = 1_160;
+
+/// What a packet costs on the wire beside its payload.
+const OVERHEAD_BYTES: usize = 120;
+
+/// What may wait before a line: a data channel's or a socket's buffer.
+const BUFFER_BYTES: u64 = 65_536;
+
+/// SCTP's least retransmission timeout (RFC 9260, 16); nobody's implementation here lets it be set.
+const RTO_MIN: Duration = Duration::from_secs(1);
+
+/// TCP's, as Linux has it.
+const TCP_RTO_MIN: Duration = Duration::from_millis(200);
+
+/// How the network is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InternetConfig {
+    /// Median of the one-way latency between two ends, in milliseconds. It is distributed lognormally.
+    pub latency_ms: f64,
+    /// The deviation of its logarithm.
+    pub latency_sigma: f64,
+    /// No latency is more than this.
+    pub latency_ms_max: f64,
+    /// Least and greatest share of packets that are lost on the way between two ends.
+    pub loss: [f64; 2],
+    /// Share of pairs of peers that can connect.
+    pub connectable: f64,
+    /// Round trips that the setting up of a link takes once both ends have described themselves.
+    pub set_up_round_trips: f64,
+    /// Least and greatest rate at which a peer can send, in bits a second.
+    pub uplink_bps: [f64; 2],
+    /// The rate at which the server can send, in bits a second.
+    pub server_bps: f64,
+}
+
+impl Default for InternetConfig {
+    fn default() -> Self {
+        Self {
+            latency_ms: 75.0,
+            latency_sigma: 0.5,
+            latency_ms_max: 400.0,
+            loss: [0.01, 0.05],
+            connectable: 0.8,
+            set_up_round_trips: 3.0,
+            uplink_bps: [2e6, 50e6],
+            server_bps: 10e9,
+        }
+    }
+}
+
+/// The network.
+#[derive(Debug)]
+pub struct Internet {
+    config: InternetConfig,
+    seed: u64,
+    /// When each sender's line is free again.
+    free: BTreeMap<u64, Time>,
+    /// When the last message went out on a link: what follows soon makes a loss known.
+    last_sent: BTreeMap<(u64, u64), Time>,
+    /// Share of a node's uplink that is left.
+    narrowed: BTreeMap<u64, f64>,
+}
+
+impl Internet {
+    /// A network; the same seed makes the same one.
+    pub fn new(config: InternetConfig, seed: u64) -> Self {
+        Self { config, seed, free: BTreeMap::new(), last_sent: BTreeMap::new(), narrowed: BTreeMap::new() }
+    }
+
+    /// The one-way latency between two ends.
+    pub fn latency(&self, one: u64, other: u64) -> Duration {
+        let deviation = normal(hash(&[self.seed, 1, one.min(other), one.max(other)]));
+        let ms = self.config.latency_ms * (self.config.latency_sigma * deviation).exp();
+        Duration::from_secs_f64(ms.min(self.config.latency_ms_max) / 1_000.0)
+    }
+
+    fn loss(&self, one: u64, other: u64) -> f64 {
+        let [least, greatest] = self.config.loss;
+        least + (greatest - least) * uniform(hash(&[self.seed, 2, one.min(other), one.max(other)]))
+    }
+
+    fn bps(&self, node: u64) -> f64 {
+        if node == SERVER {
+            return self.config.server_bps;
+        }
+        let [least, greatest] = self.config.uplink_bps;
+        let rate = least + (greatest - least) * uniform(hash(&[self.seed, 3, node]));
+        rate * self.narrowed.get(&node).unwrap_or(&1.0)
+    }
+
+    /// When what is sent has left the sender's line; and when there is room before it again.
+    fn leave(&mut self, now: Time, from: u64, bytes: usize) -> (Time, Time) {
+        let packets = bytes.div_ceil(PACKET_BYTES).max(1);
+        let bits = 8.0 * (bytes + packets * OVERHEAD_BYTES) as f64;
+        let bps = self.bps(from);
+        let free = self.free.entry(from).or_default();
+        *free = (*free).max(now) + Duration::from_secs_f64(bits / bps);
+        let buffered = Duration::from_secs_f64(8.0 * BUFFER_BYTES as f64 / bps);
+        let writable = if free.since(now) > buffered { Time(free.0 - buffered.as_micros() as u64) } else { now };
+        (*free, writable)
+    }
+
+    /// What the losses of a message's packets add: a round trip where others follow closely enough to make them known,
+    /// else a timeout that doubles.
+    fn delay(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Duration {
+        let (from, to) = ends(way);
+        let (loss, round_trip) = (self.loss(from, to), 2 * self.latency(from, to));
+        let is_tcp = !matches!(way, Way::Link { .. });
+        let often = self.last_sent.insert((from, to), now).is_some_and(|last| now.since(last) < round_trip / 3);
+        let mut timeout = round_trip + if is_tcp { TCP_RTO_MIN } else { RTO_MIN.saturating_sub(round_trip) };
+        let mut delay = Duration::ZERO;
+        for _ in 0..bytes.div_ceil(PACKET_BYTES).max(1) {
+            let mut is_first = true;
+            while uniform(rng.next_u64()) < loss {
+                delay += if often && is_first { round_trip } else { timeout };
+                if !often || !is_first {
+                    timeout *= 2;
+                }
+                is_first = false;
+            }
+        }
+        delay
+    }
+}
+
+impl Wires for Internet {
+    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Carried {
+        let (from, to) = ends(way);
+        let (left, writable) = self.leave(now, from, bytes);
+        let arrives = left + self.latency(from, to) + self.delay(rng, now, way, bytes);
+        Carried { arrives: Some(arrives), writable }
+    }
+
+    fn set_up(&mut self, _: &mut ChaCha8Rng, one: u64, other: u64) -> Option<Duration> {
+        let can_connect =
+            uniform(hash(&[self.seed, 4, one.min(other), one.max(other)])) < self.config.connectable;
+        let round_trip = 2 * self.latency(one, other);
+        can_connect.then(|| round_trip.mul_f64(self.config.set_up_round_trips))
+    }
+
+    fn forget(&mut self, way: Way) {
+        self.last_sent.remove(&ends(way));
+    }
+
+    fn narrow(&mut self, node: u64, share: f64) {
+        self.narrowed.insert(node, share);
+    }
+}
+
+fn ends(way: Way) -> (u64, u64) {
+    match way {
+        Way::Up { node, .. } => (node, SERVER),
+        Way::Down { node, .. } => (SERVER, node),
+        Way::Link { from, to, .. } => (from, to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::rand_core::SeedableRng;
+    use tiercast_codec::LinkId;
+
+    use super::*;
+    use crate::{net::BEGIN, stats::Sample};
+
+    fn arrivals(config: InternetConfig, bytes: usize, apart: Duration) -> Sample {
+        let mut internet = Internet::new(config, 1);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
+        let mut sample = Sample::default();
+        let mut now = BEGIN;
+        for _ in 0..10_000 {
+            now = now + apart;
+            let arrives = internet.carry(&mut rng, now, way, bytes).arrives.expect("it arrives");
+            sample.add(arrives.since(now));
+        }
+        sample
+    }
+
+    #[test]
+    fn latencies_are_distributed_as_configured() {
+        let internet = Internet::new(InternetConfig::default(), 7);
+        let mut sample = Sample::default();
+        (1..20_000).for_each(|node| sample.add(internet.latency(0, node)));
+        let ms = |share| sample.quantile(share).as_secs_f64() * 1_000.0;
+        assert!((ms(0.5) - 75.0).abs() < 2.0, "{}", ms(0.5));
+        // One deviation above: e^0.5 times as much.
+        assert!((ms(0.841) - 123.7).abs() < 4.0, "{}", ms(0.841));
+        assert!(ms(1.0) <= 401.0);
+    }
+
+    #[test]
+    fn a_lost_packet_waits_for_a_timeout_where_nothing_follows_and_a_round_trip_where_much_does() {
+        let config = InternetConfig { loss: [0.02, 0.02], latency_sigma: 0.0, ..InternetConfig::default() };
+        let seldom = arrivals(config.clone(), 300, Duration::from_secs(1));
+        let often = arrivals(config, 300, Duration::from_millis(10));
+        let ms = |sample: &Sample, share| sample.quantile(share).as_millis();
+        assert_eq!((ms(&seldom, 0.9), ms(&often, 0.9)), (75, 75));
+        assert_eq!((ms(&seldom, 0.99), ms(&often, 0.99)), (1_075, 225));
+    }
+
+    #[test]
+    fn a_narrow_line_holds_up_what_is_more_than_it_can_carry() {
+        let config = InternetConfig { uplink_bps: [1e6, 1e6], loss: [0.0, 0.0], ..InternetConfig::default() };
+        let mut internet = Internet::new(config, 1);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
+        let mut carry = |bytes| internet.carry(&mut rng, BEGIN, way, bytes);
+        let first = carry(50_000);
+        assert_eq!(first.writable, BEGIN, "there is room in the buffer");
+        let second = carry(50_000);
+        assert!(second.arrives > first.arrives && second.writable > BEGIN);
+        // 100,000 bytes and their packets' overhead at 125,000 bytes a second.
+        let left = second.arrives.expect("it arrives").since(BEGIN) - internet.latency(1, 2);
+        assert!((0.87..0.89).contains(&left.as_secs_f64()), "{left:?}");
+    }
+}

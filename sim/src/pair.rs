@@ -1,0 +1,98 @@
+//! Small beginnings: a parent and a child on a calm network, and what tests like to say of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+use tiercast_codec::{Relay, Since};
+use tiercast_mesh::{
+    hub::{self, HubConfig},
+    peer::PeerConfig,
+};
+
+use crate::{
+    net::{Net, channel},
+    wires::CALM,
+};
+
+/// A native peer's settings.
+pub fn relay(children_max: u16) -> PeerConfig {
+    let relay = Relay { node: tiercast_codec::NodeKind::Native, children_max };
+    PeerConfig { relay: Some(relay), ..PeerConfig::default() }
+}
+
+/// A hub with so many tier-1 peers.
+pub fn roots(count: usize) -> HubConfig {
+    HubConfig { tier1: hub::Tier1 { min: count, max: count }, ..HubConfig::default() }
+}
+
+/// The first peer of a pair.
+pub const PARENT: u64 = 1;
+/// The second.
+pub const CHILD: u64 = 2;
+
+/// Bodies that tell their number.
+pub fn bodies(count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|number| format!("body {number}").into_bytes()).collect()
+}
+
+/// A body that does not compress, the same for the same number.
+pub fn noise(number: u64, bytes: usize) -> Vec<u8> {
+    let mut body = vec![0; bytes];
+    ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut body);
+    body
+}
+
+/// A parent that is fed by the server, and a child that is fed by it.
+pub fn pair() -> Net {
+    pair_with(roots(1), relay(4), relay(0))
+}
+
+/// The same with other settings.
+pub fn pair_with(hub: HubConfig, parent: PeerConfig, child: PeerConfig) -> Net {
+    let mut net = Net::new(1, hub, CALM);
+    net.join(PARENT, parent, Since::Earliest);
+    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
+    net.join(CHILD, child, Since::Earliest);
+    net.run_until("the child is fed by the parent", |net| net.parent(CHILD) == Some(PARENT));
+    net
+}
+
+/// The first so many offsets.
+pub fn sequence(count: i64) -> Vec<i64> {
+    (0..count).collect()
+}
+
+impl Net {
+    /// Checks what must always hold of the tree: a parent's tier is one less than its child's, so there is no
+    /// cycle, nobody has more children than it takes, and the peers of each tier are counted right.
+    pub fn check_tree(&self) {
+        let tree: BTreeMap<_, _> = self
+            .hub
+            .topology(&channel())
+            .expect("the channel")
+            .into_iter()
+            .map(|entry| (entry.peer, entry))
+            .collect();
+        let mut tiers = BTreeMap::new();
+        for entry in tree.values() {
+            *tiers.entry(entry.tier).or_default() += 1;
+            let capacity = entry.relay.map_or(0, |relay| usize::from(relay.children_max));
+            assert!(entry.children <= capacity, "{entry:?} has too many children");
+            let mut above = BTreeSet::from([entry.peer]);
+            let mut next = entry.parent;
+            while let Some(parent) = next {
+                assert!(above.insert(parent), "{entry:?} stands in a cycle");
+                next = tree[&parent].parent;
+            }
+            if let Some(parent) = entry.parent
+                && tree[&parent].tier > 0
+            {
+                assert_eq!(tree[&parent].tier + 1, entry.tier, "{entry:?} below {:?}", tree[&parent]);
+            }
+        }
+        assert_eq!(self.hub.peers_by_tier(&channel()), Some(&tiers));
+    }
+}

@@ -1,0 +1,98 @@
+//! What lies between the ends: when a message arrives, if it does.
+
+use std::time::Duration;
+
+use rand_chacha::{ChaCha8Rng, rand_core::Rng};
+use tiercast_codec::LinkId;
+use tiercast_mesh::Time;
+
+/// One direction of a connection. Messages on it arrive in the order in which they were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// From the node of a session to the server.
+    Up {
+        /// The session's number.
+        session: u64,
+        /// The node.
+        node: u64,
+    },
+    /// From the server to the node of a session.
+    Down {
+        /// The session's number.
+        session: u64,
+        /// The node.
+        node: u64,
+    },
+    /// From one node to another.
+    Link {
+        /// The link.
+        link: LinkId,
+        /// The sender.
+        from: u64,
+        /// The receiver.
+        to: u64,
+    },
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    /// When it arrives, if nothing sent before it on its way comes later; `None`: never.
+    pub arrives: Option<Time>,
+    /// When its sender can send the next message on this way.
+    pub writable: Time,
+}
+
+/// A network.
+pub trait Wires {
+    /// Takes a message of so many bytes.
+    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Carried;
+
+    /// How long two nodes need to set up a link once both know of it; `None`: they cannot.
+    fn set_up(&mut self, rng: &mut ChaCha8Rng, one: u64, other: u64) -> Option<Duration>;
+
+    /// Nothing more is sent on a way.
+    fn forget(&mut self, _way: Way) {}
+
+    /// Leaves a node this share of what it could send.
+    fn narrow(&mut self, _node: u64, _share: f64) {}
+}
+
+/// A network without properties of its own: latencies between two bounds, and all that is sent arrives.
+#[derive(Debug, Clone, Copy)]
+pub struct Weather {
+    /// Shortest and longest way of a message, one way.
+    pub latency: (Duration, Duration),
+    /// Longest time that a sender needs for one message.
+    pub sending: Duration,
+}
+
+/// A local network: everything takes a millisecond.
+pub const CALM: Weather = Weather {
+    latency: (Duration::from_millis(1), Duration::from_millis(1)),
+    sending: Duration::from_micros(1),
+};
+
+/// The internet: 5 to 120 ms one way, senders that need up to a millisecond for a message.
+pub const ROUGH: Weather = Weather {
+    latency: (Duration::from_millis(5), Duration::from_millis(120)),
+    sending: Duration::from_millis(1),
+};
+
+impl Wires for Weather {
+    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, _: Way, _: usize) -> Carried {
+        let (least, most) = self.latency;
+        let arrives = now + least + below(rng, most - least);
+        Carried { arrives: Some(arrives), writable: now + below(rng, self.sending) }
+    }
+
+    fn set_up(&mut self, rng: &mut ChaCha8Rng, _: u64, _: u64) -> Option<Duration> {
+        let (least, most) = self.latency;
+        Some(least + below(rng, most - least))
+    }
+}
+
+/// A duration below another one.
+fn below(rng: &mut ChaCha8Rng, bound: Duration) -> Duration {
+    Duration::from_micros(rng.next_u64() % (bound.as_micros() as u64).max(1))
+}
