@@ -20,6 +20,7 @@ use tokio::{
 use crate::ci_events::ci_event;
 
 mod guard;
+mod refusal;
 mod routes;
 
 use routes::Stage;

@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
-use tiercast_codec::{Code, Event, GapReason, Message, Position, Since};
+use tiercast_codec::{Code, Event, GapReason, Message, Position, Since, ToPeer};
 use tiercast_mesh::{
     SourceUpdate,
+    hub::Input,
     peer::{Delivery, PeerConfig, Status},
 };
 use tiercast_sim::{CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, pair, roots, sequence};
+use tiercast_sim::{
+    CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, pair, roots, sequence, sessions::Sessions,
+};
 
 const LATER: u64 = 3;
 
@@ -185,6 +189,21 @@ fn regression_now_is_the_end_of_the_channel_and_not_how_far_its_history_was_read
     net.run_until("caught up", Net::is_caught_up);
     assert_eq!(net.offsets(PARENT), [1_000, 1_001, 1_002, 1_003, 1_004]);
     assert!(!net.nodes[&PARENT].statuses.iter().any(|status| matches!(status, Status::Refused { .. })));
+}
+
+#[test]
+fn regression_what_was_read_of_the_past_at_last_is_no_part_of_now() {
+    let mut sessions = Sessions::new(roots(1));
+    for update in [SourceUpdate::Behind, events(0..5), events(5..10), SourceUpdate::CaughtUp] {
+        sessions.hub.handle(sessions.now, Input::Source(&channel(), update)).unwrap();
+    }
+    // At the same time: the hub may still be gathering events for its next frame.
+    let session = sessions.join(0);
+    let starts = sessions.read(session).into_iter().find_map(|message| match message {
+        ToPeer::Subscribed(subscribed) => Some(subscribed.position.offset),
+        _ => None,
+    });
+    assert_eq!(starts, Some(9));
 }
 
 #[test]

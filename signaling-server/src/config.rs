@@ -41,8 +41,8 @@ pub struct Config {
     pub open_topology: bool,
     /// Where the key comes from that signs frames and heads. Default a random one at each start.
     pub signing_key: KeySource,
-    /// The folder that keeps what has to outlive a start: the last epoch of each embedded channel. Default none: epochs go by
-    /// the clock alone.
+    /// The folder that keeps what has to outlive a start: the last epoch of each embedded channel, and what the server had
+    /// of each stream. Default none: epochs go by the clock alone.
     pub state_dir: Option<PathBuf>,
     /// Channels that are published to over HTTP or by [`EmbeddedPublisher`](crate::EmbeddedPublisher).
     /// Default `events`.

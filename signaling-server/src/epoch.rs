@@ -23,6 +23,11 @@ pub fn epoch_age_ms(epoch: Epoch) -> u64 {
     unix_ms().saturating_sub(epoch >> RANDOM_BITS)
 }
 
+/// Whether an epoch was made before so many milliseconds from now.
+pub fn epoch_is_before(epoch: Epoch, from_now_ms: u64) -> bool {
+    epoch <= NUMBER_MAX && epoch >> RANDOM_BITS < unix_ms().saturating_add(from_now_ms)
+}
+
 fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -104,7 +104,10 @@ impl Server {
                 hub.handle(clock.now(), Input::Source(name, embedded::opening(epoch)))?;
             }
         }
-        let amqp = config.amqp.clone().map(AmqpSource::new);
+        let mut amqp = config.amqp.clone().map(AmqpSource::new);
+        if let Some(dir) = &config.state_dir {
+            amqp = amqp.map(|amqp| amqp.remembering(dir)).transpose()?;
+        }
         let amqp_stats = amqp.as_ref().map(AmqpSource::stats);
         let bound = TcpListener::bind(config.listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));
         let (addr, listener) = bound.map_err(|reason| StartError::Listen { addr: config.listen, reason })?;

@@ -1,5 +1,6 @@
-//! What a server remembers from one start to the next: the last epoch of each embedded channel, so that the next one is
-//! later whatever the clock says. A file for each, in the folder `state_dir`.
+//! What a server remembers from one start to the next, as files in the folder `state_dir`: the last epoch of each embedded
+//! channel, so that the next one is later whatever the clock says; and what it had of streams
+//! (`source/amqp/memory.rs`).
 
 use std::{
     fs,
@@ -27,12 +28,13 @@ pub enum StateError {
     },
     /// A file holds something else.
     #[error(
-        "state_dir: {path}: expected an epoch, a number below {NUMBER_MAX}: restore the file, or delete it, and the next \
-         epoch goes by the clock"
+        "state_dir: {path}: expected {expected}: restore the file, or delete it, and the server starts without that memory"
     )]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// What should be in it.
+        expected: &'static str,
     },
 }
 
@@ -40,40 +42,62 @@ pub enum StateError {
 /// kept before it is used. Without a folder nothing is kept.
 pub(crate) fn next_epoch(dir: Option<&Path>, channel: &ChannelName) -> Result<Epoch, StateError> {
     let Some(dir) = dir else { return Ok(new_epoch_after(None)) };
-    let path = dir.join(format!("{channel}.epoch"));
-    let epoch = new_epoch_after(read(&path)?);
-    write(dir, &path, epoch)?;
+    let file = StateFile::new(dir, &format!("{channel}.epoch"));
+    // Of the last number there is, none is later.
+    let read = |text: &str| text.trim().parse().ok().filter(|epoch| *epoch < NUMBER_MAX);
+    let epoch = new_epoch_after(file.read("an epoch, a number below 2^53 - 1", read)?);
+    file.write(&format!("{epoch}\n"))?;
     Ok(epoch)
 }
 
-fn read(path: &Path) -> Result<Option<Epoch>, StateError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
-        Err(reason) => return Err(StateError::Io { path: path.to_owned(), reason }),
-    };
-    // Of the last number there is, none is later.
-    let epoch = text.trim().parse().ok().filter(|epoch| *epoch < NUMBER_MAX);
-    epoch.map(Some).ok_or_else(|| StateError::Damaged { path: path.to_owned() })
+/// A file in the folder of the state.
+#[derive(Debug, Clone)]
+pub(crate) struct StateFile {
+    dir: PathBuf,
+    path: PathBuf,
 }
 
-/// Writes another file and puts it in the place of the old one, so that there is always a whole one.
-fn write(dir: &Path, path: &Path, epoch: Epoch) -> Result<(), StateError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |reason| StateError::Io { path, reason }
-    };
-    fs::create_dir_all(dir).map_err(failed(dir))?;
-    let new = path.with_extension("epoch.new");
-    let written = fs::File::create(&new).and_then(|mut file| {
-        writeln!(file, "{epoch}")?;
-        file.sync_all()
-    });
-    written.map_err(failed(&new))?;
-    fs::rename(&new, path).map_err(failed(path))?;
-    // The folder's entry is on the disk when the folder is.
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))
+impl StateFile {
+    pub(crate) fn new(dir: &Path, name: &str) -> Self {
+        Self { dir: dir.to_owned(), path: dir.join(name) }
+    }
+
+    /// What is in it, if it is there.
+    pub(crate) fn read<T>(
+        &self,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, StateError> {
+        let path = &self.path;
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
+            Err(reason) => return Err(StateError::Io { path: path.clone(), reason }),
+        };
+        parse(&text).map(Some).ok_or_else(|| StateError::Damaged { path: path.clone(), expected })
+    }
+
+    /// Writes another file and puts it in the place of the old one, so that there is always a whole one.
+    pub(crate) fn write(&self, text: &str) -> Result<(), StateError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |reason| StateError::Io { path, reason }
+        };
+        let (dir, path) = (&self.dir, &self.path);
+        fs::create_dir_all(dir).map_err(failed(dir))?;
+        let mut new = path.clone().into_os_string();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        let written = fs::File::create(&new).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(failed(&new))?;
+        fs::rename(&new, path).map_err(failed(path))?;
+        // The folder's entry is on the disk when the folder is.
+        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))
+    }
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ impl Broker {
         let node = self.node.as_ref().context("rabbitmqctl knows only a broker of our own")?;
         let mut command = node.command(&node.script.with_file_name("rabbitmqctl"));
         command.args(["--quiet"]).args(arguments);
-        let output = tokio::process::Command::from(command).output();
+        let output = tokio::process::Command::from(command).kill_on_drop(true).output();
         let output = timeout(DEADLINE, output).await.context("rabbitmqctl does not end")??;
         let text = String::from_utf8(output.stdout)?;
         ensure!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -395,6 +395,8 @@ impl Node {
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+sbwt none +sbwtdcpu none +sbwtdio none")
             // Makes the script replace itself by the server instead of waiting for it.
             .env("RUNNING_UNDER_SYSTEMD", "true")
+            // A program that outlives its node's folder has nothing to tell.
+            .env("ERL_CRASH_DUMP_BYTES", "0")
             .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null());
         command

@@ -1,6 +1,6 @@
 //! A running AMQP source and what it says.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use tiercast_codec::{ChannelName, Event, Message, Position};
@@ -40,7 +40,15 @@ pub struct Fed {
 impl Fed {
     /// Starts a source.
     pub fn start(config: AmqpConfig) -> Result<Self> {
-        let source = AmqpSource::new(config);
+        Self::run(AmqpSource::new(config))
+    }
+
+    /// Starts a source that remembers in a folder what it had.
+    pub fn start_in(config: AmqpConfig, dir: &Path) -> Result<Self> {
+        Self::run(AmqpSource::new(config).remembering(dir)?)
+    }
+
+    fn run(source: AmqpSource) -> Result<Self> {
         let stats = source.stats();
         let (sink, updates) = mpsc::channel(4);
         let (hub, questions) = mpsc::channel(1);

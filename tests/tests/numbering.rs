@@ -97,6 +97,32 @@ async fn regression_a_stream_made_again_with_the_same_arguments_begins_a_new_num
     Ok(())
 }
 
+#[tokio::test]
+async fn regression_what_a_stream_loses_while_no_server_runs_is_noticed_by_the_next_start() -> Result<()> {
+    for again in [0, 10, 50, 300] {
+        let (scene, folder) = (Scene::set("unwatched").await?, tempfile::tempdir()?);
+        let mut fed = Fed::start_in(scene.config(), folder.path())?;
+        let before = fed.opened().await?;
+        let mut publisher = scene.broker.publisher(&scene.exchange);
+        publisher.publish(&numbered(0..50)).await?;
+        fed.events(50).await?;
+        fed.stop().await?;
+
+        let mut fed = Fed::start_in(scene.config(), folder.path())?;
+        ensure!(fed.opened().await?.epoch == before.epoch, "nothing was lost");
+        fed.stop().await?;
+
+        make_stream_again(&scene, before.epoch).await?;
+        publisher.publish(&numbered(50..50 + again)).await?;
+        let mut fed = Fed::start_in(scene.config(), folder.path())?;
+        let after = fed.opened().await?;
+        ensure!(after.epoch > before.epoch, "{again} messages later: {after} after {before}");
+        ensure!(ids(&fed.events(again).await?) == texts(50..50 + again));
+        fed.stop().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_peer_gets_all_of_a_stream_that_was_made_again_with_the_same_arguments() -> Result<()> {
     let scene = Scene::set("restored-peer").await?;
@@ -273,22 +299,28 @@ async fn a_source_says_where_its_channel_ends() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_numbering_that_was_thrown_away_begins_anew_where_it_is_missed() -> Result<()> {
-    let scene = Scene::set("thrown").await?;
-    let gate = Gate::before(&scene.broker).await?;
-    let mut fed = Fed::start(scene.config_through(&gate)?)?;
+/// A stream that is made again while a source is away; with ten events before that and ten after.
+async fn renumbered(scene: &Scene, gate: &Gate, fed: &mut Fed) -> Result<(Position, Position)> {
     let first = fed.opened().await?;
     let mut publisher = scene.broker.publisher(&scene.exchange);
     publisher.publish(&numbered(0..10)).await?;
     fed.events(10).await?;
     gate.close();
     fed.lost().await?;
-    make_stream_again(&scene, first.epoch).await?;
+    make_stream_again(scene, first.epoch).await?;
     publisher.publish(&numbered(10..20)).await?;
     gate.open();
     let second = fed.opened().await?;
     fed.events(10).await?;
+    Ok((first, second))
+}
+
+#[tokio::test]
+async fn a_numbering_that_was_thrown_away_begins_anew_where_it_is_missed() -> Result<()> {
+    let scene = Scene::set("thrown").await?;
+    let gate = Gate::before(&scene.broker).await?;
+    let mut fed = Fed::start(scene.config_through(&gate)?)?;
+    let (first, second) = renumbered(&scene, &gate, &mut fed).await?;
     let mut other = Fed::start(scene.config())?;
     ensure!(other.opened().await?.epoch == second.epoch);
     other.events(10).await?;
@@ -309,17 +341,7 @@ async fn regression_a_numbering_that_was_thrown_away_is_known_by_its_mark() -> R
     let scene = Scene::set("mark").await?;
     let gate = Gate::before(&scene.broker).await?;
     let mut fed = Fed::start(scene.config_through(&gate)?)?;
-    let first = fed.opened().await?;
-    let mut publisher = scene.broker.publisher(&scene.exchange);
-    publisher.publish(&numbered(0..10)).await?;
-    fed.events(10).await?;
-    gate.close();
-    fed.lost().await?;
-    make_stream_again(&scene, first.epoch).await?;
-    publisher.publish(&numbered(10..20)).await?;
-    gate.open();
-    let second = fed.opened().await?;
-    fed.events(10).await?;
+    let (first, second) = renumbered(&scene, &gate, &mut fed).await?;
     fed.stop().await?;
     scene.broker.delete_exchange(&scene.stream()).await?;
 
@@ -333,7 +355,7 @@ async fn regression_a_numbering_that_was_thrown_away_is_known_by_its_mark() -> R
             _ => opened,
         };
     }
-    publisher.publish(&numbered(20..21)).await?;
+    scene.broker.publisher(&scene.exchange).publish(&numbered(20..21)).await?;
     fresh.events_until("20").await?;
     fresh.stop().await
 }

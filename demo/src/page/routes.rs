@@ -1,13 +1,12 @@
 //! The page's files, what it shows, and its buttons.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
     extract::State,
     http::{StatusCode, header},
     middleware,
-    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
@@ -16,7 +15,7 @@ use tiercast_peer_client::swarm::Swarm;
 use tiercast_signaling_server::Handle;
 use tokio::sync::{Mutex, OnceCell, watch};
 
-use super::{CHANNEL, PEERS_MAX, RATE_MAX, guard};
+use super::{CHANNEL, PEERS_MAX, RATE_MAX, guard, refusal::Refusal};
 
 /// What the buttons act on.
 pub(super) struct Stage {
@@ -30,22 +29,6 @@ pub(super) struct Stage {
 struct Context {
     stage: Arc<Stage>,
     server: Handle,
-}
-
-/// Says no, and what to do instead.
-pub(super) struct Refusal(pub(super) StatusCode, pub(super) Cow<'static, str>, pub(super) &'static str);
-
-impl Refusal {
-    const fn new(status: StatusCode, error: &'static str, fix: &'static str) -> Self {
-        Self(status, Cow::Borrowed(error), fix)
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let Self(status, error, fix) = self;
-        (status, Json(json!({ "error": error, "fix": fix }))).into_response()
-    }
 }
 
 const STARTING: Refusal =

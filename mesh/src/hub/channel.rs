@@ -107,7 +107,11 @@ impl Channel {
             SourceUpdate::Messages(messages) => self.take_messages(now, messages, press)?,
             SourceUpdate::Lost { reason } => self.source = SourceState::Lost { reason },
             SourceUpdate::Behind => self.is_behind = true,
-            SourceUpdate::CaughtUp => self.is_behind = false,
+            SourceUpdate::CaughtUp => {
+                // What has come so far is the past.
+                self.flush(now, press);
+                self.is_behind = false;
+            }
             SourceUpdate::End(end) => self.judge_claims(end),
         }
         if self.batch.due().is_some_and(|due| due <= now) {

@@ -3,6 +3,7 @@
 //! Events of all channels come on one connection. One task holds the connection and tells the others by a watch whether it is up; each channel has a task
 //! that lives as long as the source and runs one session after another on whatever connection there is.
 
+mod broker;
 mod buffered;
 mod config;
 mod connection;
@@ -14,7 +15,8 @@ mod error;
 mod feed;
 mod lifetime;
 mod mark;
-mod marking;
+mod marks_connection;
+mod memory;
 mod message;
 mod numbering;
 mod omission;
@@ -24,6 +26,7 @@ mod permission;
 mod place;
 mod queue;
 mod screen;
+mod seen;
 mod stats;
 mod stream;
 mod topology;
@@ -32,7 +35,7 @@ mod unreachable;
 mod url;
 mod worker;
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -47,20 +50,28 @@ pub use stats::AmqpStats;
 pub use url::{BrokerUrl, BrokerUrlError};
 
 use super::{Question, Questions, Shutdown, Source, SourceSink};
+use crate::state::StateError;
 use connection::{Keeper, Link};
 use feed::Feed;
+use memory::Memory;
 
 /// Feeds the configured channels from a broker.
 #[derive(Debug)]
 pub struct AmqpSource {
     config: AmqpConfig,
     stats: Arc<AmqpStats>,
+    memory: Memory,
 }
 
 impl AmqpSource {
     /// A source; it does nothing before it is run.
     pub fn new(config: AmqpConfig) -> Self {
-        Self { config, stats: Arc::default() }
+        Self { config, stats: Arc::default(), memory: Memory::default() }
+    }
+
+    /// Lets it remember in a folder what it had of streams, so that the next start notices what they have lost meanwhile.
+    pub fn remembering(self, dir: &Path) -> Result<Self, StateError> {
+        Ok(Self { memory: Memory::load(Some(dir))?, ..self })
     }
 
     /// The source's counters; they go on counting while it runs.
@@ -71,12 +82,18 @@ impl AmqpSource {
     async fn feed_channels(self, sink: SourceSink, mut questions: Questions, mut shutdown: Shutdown) {
         let (link, links) = watch::channel(Link::Connecting);
         let mut tasks = JoinSet::new();
-        let mut claims = BTreeMap::new();
+        let (mut claims, memory) = (BTreeMap::new(), Arc::new(self.memory));
         for channel in self.config.channels.clone() {
             // One question at a time waits for its answer.
             let (claim, claimed) = mpsc::channel(1);
             claims.insert(channel.name.clone(), claim);
-            let feed = Feed::new(channel.name.to_string(), sink.clone(), claimed, self.stats.clone());
+            let feed = Feed::new(
+                channel.name.to_string(),
+                sink.clone(),
+                claimed,
+                self.stats.clone(),
+                memory.clone(),
+            );
             tasks.spawn(worker::run(channel, self.config.queue_bytes, feed, links.clone()));
         }
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
@@ -98,9 +115,11 @@ impl AmqpSource {
             () = closing => {}
             () = sink.closed() => {}
             () = keeper.keep() => {}
+            () = memory.keep() => {}
         }
         // Dropping a session in its middle is safe: what it has not handed over is not acknowledged.
         tasks.shutdown().await;
+        memory.save().await;
         keeper.close().await;
     }
 }

@@ -113,6 +113,7 @@ export class BrokerStream {
     await this.run(1);
     const last = this.published.at(-1)?.messageId;
     const { url, channel } = this.#source;
+    const stream = `tiercast.${channel}`;
     return withConnection(url, async (connection) => {
       const line = await connection.createChannel();
       await line.prefetch(WINDOW);
@@ -128,12 +129,14 @@ export class BrokerStream {
           }
           line.ack(delivery);
           const { fields, properties, content } = delivery;
+          // A mark of a server is no event.
+          if (fields.exchange === stream) return;
           const { "x-stream-offset": offset } = properties.headers as { "x-stream-offset": number };
           const messageId = properties.messageId as string;
           found.push({ position: String(offset), routingKey: fields.routingKey, messageId, body: content });
           if (messageId === last) resolve(found);
         };
-        line.consume(`tiercast.${channel}`, take, { arguments: { "x-stream-offset": "first" } }).catch(reject);
+        line.consume(stream, take, { arguments: { "x-stream-offset": "first" } }).catch(reject);
       });
     });
   }

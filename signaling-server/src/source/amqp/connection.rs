@@ -1,30 +1,20 @@
 //! The connection on which events come: made, watched, replaced when it breaks, and closed.
 
-use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
-use lapin::{Channel, Connection, Event};
+use lapin::Event;
 use tokio::{
-    sync::{Notify, watch},
-    time::{Instant, interval, sleep, timeout},
+    sync::watch,
+    time::{Instant, interval, sleep},
 };
 use tracing::info;
 
 use super::{
-    buffered::{Buffered, Counted},
-    config::AmqpConfig,
-    connector::Connector,
-    error::{ACCESS_REFUSED, AmqpError, reply_code},
-    marking::Marking,
-    permission::{self, Denial},
-    screen::FRAME_BYTES_MAX,
-    stats::AmqpStats,
-    unreachable,
+    broker::Broker, buffered::Buffered, config::AmqpConfig, connector::Connector,
+    marks_connection::MarksConnection, permission, screen::FRAME_BYTES_MAX, stats::AmqpStats,
 };
 use tiercast_platform::Reconnect;
-
-/// Longest time to say goodbye to the broker at shutdown; unvalidated.
-const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// How often the connection's state is looked at, should its own event not come; unvalidated.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -41,100 +31,6 @@ pub(super) enum Link {
     Up(Broker),
     /// The last attempt failed or the connection broke. Another attempt follows.
     Down(Arc<str>),
-}
-
-/// A connection that is, or was, up. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(super) struct Broker {
-    connection: Arc<Connection>,
-    marking: Arc<Marking>,
-    shown_url: Arc<str>,
-    rpc_timeout: Duration,
-    prefetch: u16,
-    /// What gives the user all permissions that are needed.
-    grant: Arc<str>,
-    buffered: Arc<Buffered>,
-    given_up: Arc<Notify>,
-}
-
-impl Broker {
-    /// Opens an AMQP channel. It is closed when the last of its handles and consumers is dropped.
-    pub(super) async fn open_channel(&self) -> Result<Channel, AmqpError> {
-        self.rpc("opening an AMQP channel", self.connection.create_channel()).await
-    }
-
-    /// Opens an AMQP channel to publish a mark on.
-    pub(super) async fn open_channel_for_a_mark(&self) -> Result<Channel, AmqpError> {
-        let connection = self.marking.connection().await?;
-        self.rpc("opening an AMQP channel for a mark", connection.create_channel()).await
-    }
-
-    /// Waits for the answer to a request, for a bounded time.
-    pub(super) async fn rpc<T>(
-        &self,
-        what: &'static str,
-        request: impl Future<Output = lapin::Result<T>>,
-    ) -> Result<T, AmqpError> {
-        match timeout(self.rpc_timeout, request).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(source)) => Err(self.refused(what, source)),
-            Err(_) => Err(self.silent(what)),
-        }
-    }
-
-    fn refused(&self, what: &'static str, source: lapin::Error) -> AmqpError {
-        let is_denied = reply_code(&source) == Some(ACCESS_REFUSED);
-        match is_denied.then(|| Denial::read(what, &source.to_string())).flatten() {
-            Some(denial) => AmqpError::Denied { denial, grant: self.grant.clone() },
-            None => AmqpError::Broker { what, source },
-        }
-    }
-
-    /// The error for a request that was not answered in time.
-    pub(super) fn silent(&self, what: &'static str) -> AmqpError {
-        AmqpError::Timeout { what, broker: self.shown_url.clone(), limit: self.rpc_timeout }
-    }
-
-    /// What is said of this connection when it has ended.
-    pub(super) fn broken(&self, why: &dyn Display) -> Arc<str> {
-        unreachable::broken(&self.shown_url, why)
-    }
-
-    /// The longest time that the broker may take to answer.
-    pub(super) fn rpc_timeout(&self) -> Duration {
-        self.rpc_timeout
-    }
-
-    /// Deliveries that a consumer of events may have unacknowledged.
-    pub(super) fn prefetch(&self) -> u16 {
-        self.prefetch
-    }
-
-    /// Counts the bodies that come on an AMQP channel.
-    pub(super) fn count_buffered(&self, channel: &Channel) -> Counted {
-        self.buffered.count(channel.id())
-    }
-
-    pub(super) fn is_alive(&self) -> bool {
-        self.connection.status().connected()
-    }
-
-    pub(super) fn is_same(&self, other: &Broker) -> bool {
-        Arc::ptr_eq(&self.connection, &other.connection)
-    }
-
-    /// Asks for another connection in place of this one.
-    pub(super) fn give_up(&self) {
-        self.given_up.notify_one();
-    }
-
-    async fn close(&self) {
-        let marking = self.marking.take().await;
-        for connection in [&self.connection].into_iter().chain(&marking) {
-            // Refused when the connection is gone already, which is as good.
-            let _ = timeout(CLOSE_MAX, connection.close(200, "OK".into())).await;
-        }
-    }
 }
 
 /// Keeps the connection up and tells the channels.
@@ -198,12 +94,13 @@ impl Keeper {
         let events = connection.events_listener().boxed();
         let broker = Broker {
             connection: Arc::new(connection),
-            marking: Arc::new(Marking::new(self.connector.clone(), self.stats.clone())),
+            marks: Arc::new(MarksConnection::new(self.connector.clone(), self.stats.clone())),
             shown_url: self.connector.shown_url().clone(),
             rpc_timeout: self.rpc_timeout,
             prefetch: self.prefetch,
             grant: self.grant.clone(),
             buffered,
+            stats: self.stats.clone(),
             given_up: Arc::default(),
         };
         Ok((broker, events))

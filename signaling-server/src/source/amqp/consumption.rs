@@ -11,7 +11,7 @@ use lapin::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::{buffered::Counted, connection::Broker, error::AmqpError};
+use super::{broker::Broker, buffered::Counted, error::AmqpError};
 
 /// Most deliveries per acknowledgement (`docs/measurements.md`: single ones cost eight times as much). Fewer if the
 /// prefetch is small, so that the broker need not wait.

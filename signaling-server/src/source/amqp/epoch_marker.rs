@@ -12,8 +12,8 @@ use lapin::{
 use tiercast_codec::{Epoch, NUMBER_MAX};
 
 use super::{
+    broker::Broker,
     config::RetentionConfig,
-    connection::Broker,
     error::{AmqpError, reply_code},
 };
 use crate::epoch::new_epoch_after;

@@ -22,6 +22,9 @@ pub(super) enum AmqpError {
     /// The user may not do it.
     #[error("{denial}: an administrator of the broker can give it by `{grant}`")]
     Denied { denial: Denial, grant: Arc<str> },
+    /// Somebody has written down a number that is later than any other: none can follow.
+    #[error("the numbering of exchange `{0}` on the broker is not ours: delete the exchange")]
+    Endless(String),
     /// A queue of our name that we did not make. It is left as it is.
     #[error(
         "queue `{queue}` on the broker carries no epoch of ours ({text}): delete it, or rename the channel"

@@ -7,7 +7,12 @@ use tiercast_mesh::SourceUpdate;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::{error::AmqpError, omission::Omission, stats::AmqpStats};
+use super::{
+    error::AmqpError,
+    memory::{Known, Memory},
+    omission::Omission,
+    stats::AmqpStats,
+};
 use crate::source::SourceSink;
 
 /// Sends the updates of one channel. Waits while the hub is busy, which is the source's backpressure.
@@ -19,6 +24,7 @@ pub(super) struct Feed {
     claims: mpsc::Receiver<Position>,
     /// The claim that the open question of the hub is about.
     claimed: Option<Position>,
+    memory: Arc<Memory>,
 }
 
 impl Feed {
@@ -27,8 +33,24 @@ impl Feed {
         sink: SourceSink,
         claims: mpsc::Receiver<Position>,
         stats: Arc<AmqpStats>,
+        memory: Arc<Memory>,
     ) -> Self {
-        Self { channel, sink, stats, lost: None, claims, claimed: None }
+        Self { channel, sink, stats, lost: None, claims, claimed: None, memory }
+    }
+
+    /// What an earlier start of the server had of the channel's stream.
+    pub(super) fn known(&self) -> Option<Known> {
+        self.memory.of(&self.channel)
+    }
+
+    /// Remembers it for the next start.
+    pub(super) fn remember(&self, known: Known) {
+        self.memory.set(&self.channel, known);
+    }
+
+    /// Forgets what no longer counts.
+    pub(super) fn forget(&self) {
+        self.memory.forget(&self.channel);
     }
 
     /// Waits until the hub wants to know whether a peer can have so much. May be dropped while it waits; asked again,

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tiercast_codec::Epoch;
 use tokio::time::sleep;
 
 use super::{
+    broker::Broker,
     config::AmqpChannelConfig,
-    connection::Broker,
     epoch_marker::{Declared, declare},
     error::AmqpError,
     numbering,
@@ -22,7 +23,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 const YOUNG_MS: u64 = 30_000;
 
 /// A stream between two losses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lifetime {
     /// The epoch that the stream was made with: another one is another stream.
     pub(super) stream: Epoch,

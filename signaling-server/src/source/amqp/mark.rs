@@ -1,7 +1,8 @@
 //! Marks: empty messages of ours in a stream. A mark that comes back proves what silence does not: where the stream
 //! ends, even if the broker is slow or this node of it is behind the others.
 //!
-//! Marks are no events. They get into a stream only where it says nothing or may have lost its end.
+//! Marks are no events. They get into a stream where it says nothing, where it may have lost its end, where somebody is
+//! behind its end or claims to be beyond it.
 
 use futures_util::StreamExt;
 use lapin::{
@@ -9,20 +10,24 @@ use lapin::{
     message::Delivery,
     options::{BasicAckOptions, BasicPublishOptions},
 };
-use tiercast_codec::{Epoch, NUMBER_MAX, Offset};
+use tiercast_codec::{Epoch, Offset};
 use tokio::time::timeout;
 
 use super::{
-    connection::Broker,
+    broker::Broker,
     consumption::{accept, consume},
     error::AmqpError,
     message::stream_offset,
     place::Place,
 };
+use crate::epoch::epoch_is_before;
 
 /// Most deliveries between the place where the look begins and the mark that may be unacknowledged; fewer where a consumer
 /// of events may have fewer. Unvalidated.
 const PREFETCH_MAX: u16 = 100;
+
+/// A numbering that begins so much later than now is nobody's: clocks do not differ by so much.
+const AHEAD_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
 
 /// What a mark says, by its routing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +49,8 @@ impl Mark {
     /// What a delivery from the stream says if it is a mark.
     pub(super) fn read(delivery: &Delivery, queue: &str) -> Option<Self> {
         let is_mark = delivery.exchange.as_str() == queue;
-        let numbering = delivery.routing_key.as_str().parse().ok().filter(|epoch| *epoch <= NUMBER_MAX);
+        let is_possible = |epoch: &Epoch| epoch_is_before(*epoch, AHEAD_MS_MAX);
+        let numbering = delivery.routing_key.as_str().parse().ok().filter(is_possible);
         is_mark.then(|| numbering.map_or(Mark::Here, Mark::Numbering))
     }
 
@@ -61,6 +67,7 @@ impl Mark {
             BasicProperties::default().with_message_id(id.as_str().into()),
         );
         broker.rpc("marking the stream's end", publishing).await?;
+        broker.count_mark();
         Ok(id)
     }
 
@@ -108,5 +115,8 @@ mod tests {
             assert_eq!(Mark::read(&delivery("tiercast.a", key.clone()), "tiercast.a"), Some(mark));
             assert_eq!(Mark::read(&delivery("events", key), "tiercast.a"), None);
         }
+        // Whoever may publish there can say anything; no numbering could follow this one.
+        let endless = delivery("tiercast.a", tiercast_codec::NUMBER_MAX.to_string());
+        assert_eq!(Mark::read(&endless, "tiercast.a"), Some(Mark::Here));
     }
 }

@@ -14,7 +14,7 @@ use lapin::{
 use tiercast_codec::{Epoch, NUMBER_MAX};
 
 use super::{
-    connection::Broker,
+    broker::Broker,
     epoch_marker::{PRECONDITION_FAILED, current_value},
     error::{AmqpError, reply_code},
 };
@@ -37,6 +37,9 @@ pub(super) async fn begin(
     old: Epoch,
     new: Epoch,
 ) -> Result<Epoch, AmqpError> {
+    if new <= old {
+        return Err(AmqpError::Endless(exchange.to_owned()));
+    }
     loop {
         if let Some(current) = look_up(broker, exchange).await?.filter(|current| *current > old) {
             return Ok(current);

@@ -12,7 +12,7 @@ use lapin::{
 };
 
 use super::{
-    connection::Broker,
+    broker::Broker,
     consumption::{accept, consume},
     error::AmqpError,
 };

@@ -8,7 +8,7 @@ use tiercast_codec::Offset;
 use tokio::time::timeout;
 
 use super::{
-    connection::Broker,
+    broker::Broker,
     consumption::{accept, consume},
     error::AmqpError,
     mark::Mark,

@@ -9,8 +9,8 @@ use lapin::{
 use tiercast_codec::{BEFORE_FIRST, Epoch, Offset, Position};
 
 use super::{
+    broker::Broker,
     config::AmqpChannelConfig,
-    connection::Broker,
     consumption::Consumption,
     error::AmqpError,
     feed::Feed,

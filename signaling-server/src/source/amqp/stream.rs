@@ -2,28 +2,29 @@
 
 use std::{
     convert::Infallible,
-    hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::FutureExt;
 use lapin::message::Delivery;
 use tiercast_codec::{BEFORE_FIRST, Event, Offset, Position};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 use tracing::warn;
 
 use super::{
+    broker::Broker,
     config::AmqpChannelConfig,
-    connection::Broker,
     consumption::Consumption,
     error::AmqpError,
     feed::Feed,
     lifetime::{Lifetime, Settled, is_still, renumber, settle},
     mark::{self, Mark},
+    memory::Known,
     message,
     omission::Omission,
     peek::{SILENCE, history, oldest},
     place::Place,
+    seen::Seen,
     topology::{bind, bind_marks},
 };
 
@@ -51,32 +52,21 @@ pub(super) struct StreamState {
 }
 
 impl StreamState {
+    /// What an earlier start of the server knew: what the stream was, but not what the hub has.
+    pub(super) fn remembered(known: Option<Known>) -> Self {
+        let (lifetime, seen) = known.map(|known| (known.lifetime, known.seen)).unzip();
+        Self { lifetime, seen, ..Self::default() }
+    }
+
     fn enter(&mut self, lifetime: Lifetime) {
         let before = self.lifetime.replace(lifetime);
-        if before.is_some_and(|before| before.stream != lifetime.stream) && self.position.is_some() {
-            // All that is in a stream created since is new.
-            self.position = Some(Position::new(lifetime.epoch, BEFORE_FIRST));
+        if before.is_some_and(|before| before.stream != lifetime.stream) {
             self.seen = None;
+            // All that is in a stream created since is new.
+            if let Some(position) = &mut self.position {
+                *position = Position::new(lifetime.epoch, BEFORE_FIRST);
+            }
         }
-    }
-}
-
-/// A message that came, so that it can be told from another one in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    offset: Offset,
-    hash: u64,
-}
-
-impl Seen {
-    fn of(delivery: &Delivery) -> Result<Self, AmqpError> {
-        let offset = message::stream_offset(delivery).ok_or(AmqpError::NoOffset)?;
-        let mut hasher = DefaultHasher::new();
-        delivery.exchange.as_str().hash(&mut hasher);
-        delivery.routing_key.as_str().hash(&mut hasher);
-        delivery.properties.message_id().as_ref().map(|id| id.as_str()).hash(&mut hasher);
-        delivery.data.hash(&mut hasher);
-        Ok(Self { offset, hash: hasher.finish() })
     }
 }
 
@@ -90,14 +80,25 @@ pub(super) async fn run(
     let queue = config.queue_name();
     let Settled { lifetime, is_new, is_renumbered } = settle(broker, config, state.lifetime).await?;
     state.enter(lifetime);
-    state.is_unannounced |= is_renumbered;
+    if is_renumbered {
+        feed.renumbered(lifetime.epoch);
+        state.is_unannounced = true;
+    }
     let channel = broker.open_channel().await?;
     bind(broker, &channel, &queue, &config.bindings).await?;
     bind_marks(broker, &channel, &queue).await?;
     drop(channel);
     if state.is_unannounced {
-        announce(broker, &queue, lifetime, feed).await?;
-        state.is_unannounced = false;
+        state.announce(broker, &queue).await;
+    }
+    if let (None, Some(seen), false) = (state.position, state.seen, is_new) {
+        // What an earlier start of the server had: is it still there?
+        let place = Place::Offset(seen.offset).arguments();
+        let mut consumption = Consumption::start(broker, &queue, place).await?;
+        if first_batch(broker, &queue, &mut consumption, seen.offset, Some(seen)).await?.is_none() {
+            return begin_anew(broker, config, feed, state, lifetime).await;
+        }
+        state.seen = None;
     }
 
     let start = match state.position {
@@ -112,8 +113,21 @@ pub(super) async fn run(
         return Err(AmqpError::Deleted);
     }
     let session =
-        Session { broker, config, queue, lifetime, feed, state, consumption, came: None, marked: None };
+        Session { broker, config, queue, lifetime, feed, state, consumption, came: None, awaited: None };
     session.hand_over(start, from, is_new).await
+}
+
+impl StreamState {
+    /// Tells the other servers of a stream that a new numbering has begun. Tried again where that fails.
+    async fn announce(&mut self, broker: &Broker, queue: &str) {
+        let Some(lifetime) = self.lifetime else { return };
+        match Mark::Numbering(lifetime.epoch).put(broker, queue).await {
+            Ok(_) => self.is_unannounced = false,
+            Err(error) => {
+                warn!(queue, %error, "other servers do not know the new numbering yet; tried again")
+            }
+        }
+    }
 }
 
 /// Where a session begins.
@@ -146,11 +160,51 @@ async fn start_of_history(broker: &Broker, queue: &str, history_s: u64) -> Resul
     history(broker, queue, since).await
 }
 
-/// Tells the other servers of a stream that a new numbering has begun.
-async fn announce(broker: &Broker, queue: &str, lifetime: Lifetime, feed: &Feed) -> Result<(), AmqpError> {
+/// Begins a new numbering, if no other server has done so, tells the others, and forgets where we were.
+async fn begin_anew(
+    broker: &Broker,
+    config: &AmqpChannelConfig,
+    feed: &Feed,
+    state: &mut StreamState,
+    present: Lifetime,
+) -> Result<Infallible, AmqpError> {
+    let had = state.position.map(|position| position.epoch).or(state.seen.map(|seen| seen.epoch));
+    let lifetime = match had == Some(present.epoch) {
+        true => renumber(broker, config, present, None).await?,
+        false => present,
+    };
     feed.renumbered(lifetime.epoch);
-    Mark::Numbering(lifetime.epoch).place(broker, queue).await?;
-    Ok(())
+    feed.forget();
+    // Told when the next session has begun.
+    *state = StreamState { lifetime: Some(lifetime), is_unannounced: true, ..StreamState::default() };
+    Err(AmqpError::Renumbered)
+}
+
+/// The first batch from `from` on, or `None` if the stream does not go on where it was: it ends before that, or has
+/// another message in the place of the last one that we know.
+async fn first_batch(
+    broker: &Broker,
+    queue: &str,
+    consumption: &mut Consumption,
+    from: Offset,
+    seen: Option<Seen>,
+) -> Result<Option<Vec<Delivery>>, AmqpError> {
+    let batch = match timeout(SILENCE, consumption.next_batch()).await {
+        Ok(batch) => batch?,
+        // Something comes, or a mark does, or the broker is not to be relied on.
+        Err(_) => tokio::select! {
+            batch = consumption.next_batch() => batch?,
+            end = Mark::Here.place(broker, queue) => {
+                if end? < from {
+                    return Ok(None);
+                }
+                let batch = timeout(broker.rpc_timeout(), consumption.next_batch()).await;
+                batch.map_err(|_| broker.silent("reading the stream"))??
+            }
+        },
+    };
+    let first = Seen::of(0, &batch[0])?;
+    Ok(seen.is_none_or(|seen| seen.is_kept_by(&first)).then_some(batch))
 }
 
 /// Where the stream ends at this time, by a mark.
@@ -171,8 +225,8 @@ struct Session<'a> {
     consumption: Consumption,
     /// The last message that this consumer got.
     came: Option<Offset>,
-    /// The last mark that it got, as it is told from others.
-    marked: Option<String>,
+    /// A mark of ours that has not come yet, as it is told from others.
+    awaited: Option<String>,
 }
 
 impl Session<'_> {
@@ -181,7 +235,10 @@ impl Session<'_> {
             self.open(BEFORE_FIRST).await?;
             self.feed.caught_up().await?;
         } else {
-            let Some(batch) = self.first_batch(from).await? else { return self.renumber().await };
+            let (broker, queue, seen) = (self.broker, &self.queue, self.state.seen);
+            let Some(batch) = first_batch(broker, queue, &mut self.consumption, from, seen).await? else {
+                return begin_anew(broker, self.config, self.feed, self.state, self.lifetime).await;
+            };
             self.feed.behind().await?;
             self.begin(start, from, &batch).await?;
             self.hand_on(batch).await?;
@@ -195,8 +252,10 @@ impl Session<'_> {
         let (broker, queue) = (self.broker, self.queue.clone());
         let mut look_at = Instant::now();
         let mut look = None;
+        let mut often = interval(LOOKS_APART);
         loop {
             tokio::select! {
+                _ = often.tick(), if self.state.is_unannounced => self.state.announce(broker, &queue).await,
                 batch = self.consumption.next_batch() => {
                     self.hand_on(batch?).await?;
                     if !self.feed.is_asked() {
@@ -221,28 +280,6 @@ impl Session<'_> {
         }
     }
 
-    /// The first batch from `from` on, or `None` if the stream does not go on where it was: it ends before that, or has
-    /// another message in the place of the last one that we know.
-    async fn first_batch(&mut self, from: Offset) -> Result<Option<Vec<Delivery>>, AmqpError> {
-        let batch = match timeout(SILENCE, self.consumption.next_batch()).await {
-            Ok(batch) => batch?,
-            // Something comes, or a mark does, or the broker is not to be relied on.
-            Err(_) => tokio::select! {
-                batch = self.consumption.next_batch() => batch?,
-                end = Mark::Here.place(self.broker, &self.queue) => {
-                    if end? < from {
-                        return Ok(None);
-                    }
-                    let batch = timeout(self.broker.rpc_timeout(), self.consumption.next_batch()).await;
-                    batch.map_err(|_| self.broker.silent("reading the stream"))??
-                }
-            },
-        };
-        let first = Seen::of(&batch[0])?;
-        let is_known = self.state.seen.is_none_or(|seen| seen.offset != first.offset || seen == first);
-        Ok(is_known.then_some(batch))
-    }
-
     /// Opens the channel at the place where the first batch goes on, and says so if events are lost before it.
     ///
     /// A hole alone means nothing: a segment's end skips an offset. But where the oldest retained message is behind
@@ -265,33 +302,21 @@ impl Session<'_> {
     /// when that is.
     async fn catch_up(&mut self) -> Result<(), AmqpError> {
         let mut look_at = Instant::now();
-        let mut mark = None;
+        let mut is_marked = false;
         loop {
             let (batch, is_end) = self.consumption.next_or_end().await?;
             self.hand_on(batch).await?;
-            if is_end || mark.is_some() && self.marked == mark {
+            if is_end || is_marked && self.awaited.is_none() {
                 return self.feed.caught_up().await;
             }
-            if mark.is_none() && Instant::now() >= look_at {
-                let put = Mark::Here.put(self.broker, &self.queue).await;
-                mark = put.inspect_err(|error| warn!(queue = self.queue, %error, "{END_UNKNOWN}")).ok();
+            if !is_marked && Instant::now() >= look_at {
+                match Mark::Here.put(self.broker, &self.queue).await {
+                    Ok(mark) => (self.awaited, is_marked) = (Some(mark), true),
+                    Err(error) => warn!(queue = self.queue, %error, "{END_UNKNOWN}"),
+                }
                 look_at = Instant::now() + LOOKS_APART;
             }
         }
-    }
-
-    /// Begins a new numbering, if no other server has done so, tells the others, and forgets where we were.
-    async fn renumber(self) -> Result<Infallible, AmqpError> {
-        let is_old = self.state.position.is_some_and(|position| position.epoch == self.lifetime.epoch);
-        let lifetime = match is_old {
-            true => renumber(self.broker, self.config, self.lifetime, None).await?,
-            false => self.lifetime,
-        };
-        let channel = self.broker.open_channel().await?;
-        bind_marks(self.broker, &channel, &self.queue).await?;
-        announce(self.broker, &self.queue, lifetime, self.feed).await?;
-        *self.state = StreamState { lifetime: Some(lifetime), ..StreamState::default() };
-        Err(AmqpError::Renumbered)
     }
 
     /// Tells the hub where the stream ends.
@@ -318,9 +343,10 @@ impl Session<'_> {
 
     async fn hand_on(&mut self, batch: Vec<Delivery>) -> Result<(), AmqpError> {
         let Some(last) = batch.last() else { return Ok(()) };
-        let seen = Seen::of(last)?;
+        let seen = Seen::of(self.lifetime.epoch, last)?;
         self.take(batch).await?;
         self.state.seen = Some(seen);
+        self.feed.remember(Known { lifetime: self.lifetime, seen });
         self.consumption.handed_over().await?;
         self.answer_if_reached().await
     }
@@ -345,7 +371,8 @@ impl Session<'_> {
                     self.state.lifetime = Some(Lifetime { epoch, ..self.lifetime });
                     return Err(AmqpError::Renumbered);
                 }
-                self.marked = mark::id(&delivery);
+                let id = mark::id(&delivery);
+                self.awaited.take_if(|awaited| id.as_ref() == Some(awaited));
                 continue;
             }
             let Some(omission) = Omission::read(&delivery) else {
@@ -381,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_session_asks_again_for_the_last_message_that_came() {
-        let seen = |offset| Some(Seen { offset, hash: 0 });
+        let seen = |offset| Some(Seen { epoch: 7, offset, hash: 0 });
         assert_eq!(Start::Resume(41).first(seen(41)), 41);
         assert_eq!(Start::Resume(41).first(seen(43)), 43, "a mark behind the last event");
         assert_eq!(Start::Resume(41).first(seen(40)), 42);
@@ -392,7 +419,7 @@ mod tests {
     #[test]
     fn a_stream_created_since_is_new_from_its_beginning_however_often_it_is_tried() {
         let known = Lifetime { stream: 7, epoch: 7 };
-        let seen = Some(Seen { offset: 41, hash: 0 });
+        let seen = Some(Seen { epoch: 7, offset: 41, hash: 0 });
         let position = Some(Position::new(7, 41));
         let mut state = StreamState { position, seen, lifetime: Some(known), ..StreamState::default() };
         state.enter(Lifetime { epoch: 8, ..known });
@@ -401,18 +428,5 @@ mod tests {
             state.enter(Lifetime { stream: 9, epoch: 9 });
             assert_eq!((state.position, state.seen), (Some(Position::new(9, BEFORE_FIRST)), None));
         }
-    }
-
-    #[test]
-    fn a_message_is_told_from_another_one_in_its_place() {
-        let delivery = |body: &[u8], offset| {
-            let mut delivery = Delivery::mock(1, "events".into(), "a".into(), false, body.to_vec());
-            let mut headers = lapin::types::FieldTable::default();
-            headers.insert("x-stream-offset".into(), lapin::types::AMQPValue::LongLongInt(offset));
-            delivery.properties = lapin::BasicProperties::default().with_headers(headers);
-            Seen::of(&delivery).unwrap()
-        };
-        assert_eq!(delivery(b"one", 1), delivery(b"one", 1));
-        assert_ne!(delivery(b"one", 1), delivery(b"another", 1));
     }
 }

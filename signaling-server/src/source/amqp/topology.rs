@@ -3,8 +3,8 @@
 use lapin::{Channel, options::QueueBindOptions, types::FieldTable};
 
 use super::{
+    broker::Broker,
     config::BindingConfig,
-    connection::Broker,
     error::{AmqpError, reply_code},
 };
 

@@ -8,8 +8,9 @@ use tokio::{
 };
 
 use super::{
+    broker::Broker,
     config::{AmqpChannelConfig, Mode},
-    connection::{Broker, Link},
+    connection::Link,
     error::AmqpError,
     feed::Feed,
     queue::{self, QueueState},
@@ -24,7 +25,7 @@ pub(super) async fn run(
     feed: Feed,
     link: watch::Receiver<Link>,
 ) {
-    let (stream, queue) = (StreamState::default(), QueueState::default());
+    let (stream, queue) = (StreamState::remembered(feed.known()), QueueState::default());
     let mut worker = Worker { config, queue_bytes, feed, stream, queue };
     worker.run(link).await;
 }

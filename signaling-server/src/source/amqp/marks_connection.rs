@@ -10,13 +10,13 @@ use super::{buffered::Buffered, connector::Connector, error::AmqpError, stats::A
 
 /// Made when the first mark is published, and again when it has broken.
 #[derive(Debug)]
-pub(super) struct Marking {
+pub(super) struct MarksConnection {
     connector: Arc<Connector>,
     stats: Arc<AmqpStats>,
     connection: Mutex<Option<Arc<Connection>>>,
 }
 
-impl Marking {
+impl MarksConnection {
     pub(super) fn new(connector: Arc<Connector>, stats: Arc<AmqpStats>) -> Self {
         Self { connector, stats, connection: Mutex::default() }
     }
@@ -30,13 +30,7 @@ impl Marking {
         };
         let is_blocked = connection.status().blocked();
         *current = Some(Arc::clone(&connection));
-        match is_blocked {
-            true => Err(AmqpError::Blocked),
-            false => {
-                self.stats.count_mark();
-                Ok(connection)
-            }
-        }
+        if is_blocked { Err(AmqpError::Blocked) } else { Ok(connection) }
     }
 
     /// What is there to be closed.
