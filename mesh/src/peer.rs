@@ -183,6 +183,13 @@ impl Peer {
         self.subscriptions.get(&channel.id())?.position()
     }
 
+    /// Bytes of the channel's log, and how many it may have.
+    pub fn log_bytes(&self, channel: &ChannelName) -> (usize, usize) {
+        let taken =
+            self.subscriptions.get(&channel.id()).and_then(|subscription| subscription.taken.as_ref());
+        (taken.map_or(0, |taken| taken.log.bytes()), self.config.log.bytes)
+    }
+
     /// The peer that feeds a channel; `None` is the server.
     pub fn parent(&self, channel: &ChannelName) -> Option<PeerId> {
         let link = self.subscriptions.get(&channel.id())?.parent?;

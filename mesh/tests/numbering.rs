@@ -9,7 +9,6 @@ use tiercast_mesh::{
     hub::Input,
     peer::{Delivery, PeerConfig, Status},
 };
-use tiercast_sim::{CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, pair, roots, sequence};
 use tiercast_sim::{
     CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel, pair, roots, sequence, sessions::Sessions,
 };

@@ -118,7 +118,8 @@ impl Internet {
         let free = self.free.entry(from).or_default();
         *free = (*free).max(now) + Duration::from_secs_f64(bits / bps);
         let buffered = Duration::from_secs_f64(8.0 * BUFFER_BYTES as f64 / bps);
-        let writable = if free.since(now) > buffered { Time(free.0 - buffered.as_micros() as u64) } else { now };
+        let writable =
+            if free.since(now) > buffered { Time(free.0 - buffered.as_micros() as u64) } else { now };
         (*free, writable)
     }
 
@@ -128,7 +129,8 @@ impl Internet {
         let (from, to) = ends(way);
         let (loss, round_trip) = (self.loss(from, to), 2 * self.latency(from, to));
         let is_tcp = !matches!(way, Way::Link { .. });
-        let often = self.last_sent.insert((from, to), now).is_some_and(|last| now.since(last) < round_trip / 3);
+        let often =
+            self.last_sent.insert((from, to), now).is_some_and(|last| now.since(last) < round_trip / 3);
         let mut timeout = round_trip + if is_tcp { TCP_RTO_MIN } else { RTO_MIN.saturating_sub(round_trip) };
         let mut delay = Duration::ZERO;
         for _ in 0..bytes.div_ceil(PACKET_BYTES).max(1) {

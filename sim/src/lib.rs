@@ -1,12 +1,27 @@
 //! The simulator: the production [`Hub`](tiercast_mesh::Hub) and [`Peer`](tiercast_mesh::Peer)s on a network in memory.
+//!
+//! [`net`] is the network with its hub and nodes, driven by the contract that real drivers keep; tests of the core use it
+//! as it is. [`simulation`] plays a [`scenario`] on it: who comes and goes, what is published, what goes wrong. What must
+//! always hold is checked as it goes, by one [`check`] each, and what happens is measured.
 
+mod chance;
+pub mod check;
+pub mod cli;
+pub mod fault;
+pub mod internet;
+pub mod measure;
 pub mod net;
 pub mod pair;
 mod queue;
+pub mod report;
+pub mod scenario;
 pub mod sessions;
 pub mod signature;
+pub mod simulation;
+pub mod stats;
 pub mod trace;
 pub mod wires;
+pub mod workload;
 
 pub use net::{FIRST_EPOCH, Net, Node, channel};
 pub use pair::*;

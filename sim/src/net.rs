@@ -71,6 +71,17 @@ pub struct Node {
     wakes: Option<Time>,
 }
 
+/// What an application was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// When.
+    pub at: Time,
+    /// Whose application.
+    pub node: u64,
+    /// What.
+    pub delivery: Delivery,
+}
+
 /// What happens to a message between two nodes.
 pub type Tamper = Box<dyn FnMut(u64, u64, Bytes) -> Option<Bytes>>;
 
@@ -116,7 +127,9 @@ pub struct Net {
     /// Whether the source says nothing to the hub's questions.
     pub withholds_answers: bool,
     /// What applications were given since this was last emptied, if nodes do not keep it: a network of many nodes.
-    pub fresh: Option<Vec<(u64, Delivery)>>,
+    pub fresh: Option<Vec<Given>>,
+    /// Nodes whose session has ended since this was last emptied.
+    pub cut_off: Vec<u64>,
     /// What was sent.
     pub traffic: Traffic,
     wires: Box<dyn Wires>,
@@ -130,6 +143,8 @@ pub struct Net {
     next_session: u64,
     /// When the hub is woken next.
     hub_wakes: Option<Time>,
+    /// What comes for nodes that stand still.
+    frozen: BTreeMap<u64, Vec<Happening>>,
     /// What was published in the present numbering, for a server that restarts.
     history: Vec<Event>,
 }
@@ -165,6 +180,8 @@ impl Net {
             answers: None,
             withholds_answers: false,
             fresh: None,
+            cut_off: Vec::new(),
+            frozen: BTreeMap::new(),
             traffic: Traffic::default(),
             wires: Box::new(wires),
             queue: Queue::new(),
@@ -226,8 +243,26 @@ impl Net {
     pub fn disconnect(&mut self, node: u64) {
         if let Some(session) = self.nodes.get_mut(&node).and_then(|node| node.session.take()) {
             self.end_session(session, node);
+            self.cut_off.push(node);
             self.peer(node, peer::Input::SessionClosed);
         }
+    }
+
+    /// A node stands still: whatever comes for it waits, and nothing falls due.
+    pub fn freeze(&mut self, node: u64) {
+        self.frozen.entry(node).or_default();
+    }
+
+    /// It goes on.
+    pub fn thaw(&mut self, node: u64) {
+        for happening in self.frozen.remove(&node).unwrap_or_default() {
+            self.queue.plan(self.now, happening);
+        }
+    }
+
+    /// Leaves a node this share of what it could send.
+    pub fn narrow(&mut self, node: u64, share: f64) {
+        self.wires.narrow(node, share);
     }
 
     /// A peer dies without a word. Its links fall silent.
@@ -293,6 +328,16 @@ impl Net {
     /// The server goes, and comes back with another key, and with all that the source has if that is a stream; else
     /// with a new numbering.
     pub fn restart(&mut self, config: HubConfig, signer: Box<dyn Signer>, source_is_stream: bool) {
+        self.stop_server();
+        self.run_for(Duration::from_secs(1));
+        self.start_server(config, signer, source_is_stream);
+        for node in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.connect(node);
+        }
+    }
+
+    /// The server goes.
+    pub fn stop_server(&mut self) {
         for node in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.disconnect(node);
         }
@@ -300,16 +345,16 @@ impl Net {
         for link in self.ends.keys().copied().collect::<Vec<_>>() {
             self.close_ends(link, u64::MAX);
         }
-        self.run_for(Duration::from_secs(1));
+    }
+
+    /// Another one comes in its place.
+    pub fn start_server(&mut self, config: HubConfig, signer: Box<dyn Signer>, source_is_stream: bool) {
         self.new_hub(config, signer);
         if source_is_stream {
             self.source(SourceUpdate::Opened(Position::new(self.position.epoch, -1)));
             self.source(SourceUpdate::Events(self.history.clone()));
         } else {
             self.renumber();
-        }
-        for node in self.nodes.keys().copied().collect::<Vec<_>>() {
-            self.connect(node);
         }
     }
 
@@ -368,6 +413,10 @@ impl Net {
     }
 
     fn happen(&mut self, at: Time, happening: Happening) {
+        let receiver = self.receiver(&happening);
+        if let Some(waiting) = receiver.and_then(|node| self.frozen.get_mut(&node)) {
+            return waiting.push(happening);
+        }
         match happening {
             Happening::ToHub(session, bytes) => {
                 self.hub_input(hub::Input::SessionData(SessionId(session), bytes));
@@ -389,6 +438,7 @@ impl Net {
                     if let Some(node) = self.nodes.get_mut(&node) {
                         node.session = None;
                     }
+                    self.cut_off.push(node);
                     self.peer(node, peer::Input::SessionClosed);
                 }
             }
@@ -402,6 +452,24 @@ impl Net {
             Happening::PumpPeer(node, target) => self.pump_peer(node, target),
             Happening::WakeHub => self.wake_hub(at),
             Happening::WakePeer(node) => self.wake_peer(at, node),
+        }
+    }
+
+    /// The node that something happens to.
+    fn receiver(&self, happening: &Happening) -> Option<u64> {
+        if self.frozen.is_empty() {
+            return None;
+        }
+        match happening {
+            Happening::ToPeer(session, _) | Happening::PeerSees(session, _) => self.node_of(*session),
+            Happening::OnLink(node, ..)
+            | Happening::LinkUp(node, _)
+            | Happening::LinkDown(node, _)
+            | Happening::PumpPeer(node, _)
+            | Happening::WakePeer(node) => Some(*node),
+            Happening::ToHub(..) | Happening::HubSees(..) | Happening::PumpHub(_) | Happening::WakeHub => {
+                None
+            }
         }
     }
 
@@ -430,7 +498,8 @@ impl Net {
 
     fn wake_peer(&mut self, at: Time, id: u64) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        if node.wakes.take_if(|wakes| *wakes == at).is_none() {
+        // One that stood still may be late.
+        if node.wakes.take_if(|wakes| *wakes <= at).is_none() {
             return;
         }
         match node.peer.poll_timeout() {
@@ -501,7 +570,7 @@ impl Net {
                 recorder.delivery(&delivery);
             }
             match &mut self.fresh {
-                Some(fresh) => fresh.push((id, delivery)),
+                Some(fresh) => fresh.push(Given { at: self.now, node: id, delivery }),
                 None => node.deliveries.push(delivery),
             }
         }

@@ -59,7 +59,11 @@ mod tests {
         }
         let is_about = |is: Duration, ms: u64| is.as_secs_f64() * 1_000.0 / ms as f64 - 1.0;
         for (share, ms) in [(0.0, 1), (0.5, 500), (0.99, 990), (0.999, 999), (1.0, 1_000)] {
-            assert!(is_about(sample.quantile(share), ms).abs() < 0.001, "{share}: {:?}", sample.quantile(share));
+            assert!(
+                is_about(sample.quantile(share), ms).abs() < 0.001,
+                "{share}: {:?}",
+                sample.quantile(share)
+            );
         }
         assert!(is_about(sample.max(), 1_000).abs() < 0.001);
         assert!((sample.share_within(Duration::from_millis(250)) - 0.25).abs() < 0.002);

@@ -1,0 +1,50 @@
+//! Nobody is given anything that was not published.
+
+use tiercast_mesh::peer::Delivery;
+
+use super::{Check, Verdict};
+use crate::{net::Given, workload};
+
+/// Compares bodies with what was published.
+#[derive(Debug)]
+pub struct Content;
+
+impl Check for Content {
+    fn name(&self) -> &'static str {
+        "content"
+    }
+
+    fn given(&mut self, given: &Given) -> Verdict {
+        match &given.delivery {
+            Delivery::Event { position, event, .. }
+                if !workload::is_body(position.offset, &event.message.body) =>
+            {
+                Err(format!("node {} got something else at {position}", given.node))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tiercast_codec::{Event, Message, Position};
+
+    use super::*;
+    use crate::net::{BEGIN, channel};
+
+    #[test]
+    fn another_body_is_noticed() {
+        let verdict = |body: Vec<u8>| {
+            let event = Event { offset: 5, message: Message { body: body.into(), ..Message::default() } };
+            let position = Position::new(7, 5);
+            let delivery = Delivery::Event { channel: channel(), position, sealed_us: 0, event };
+            Content.given(&Given { at: BEGIN, node: 1, delivery })
+        };
+        assert!(verdict(workload::body(5, 100)).is_ok());
+        assert!(verdict(workload::body(6, 100)).is_err());
+        let mut flipped = workload::body(5, 100);
+        flipped[50] ^= 1;
+        assert!(verdict(flipped).is_err());
+    }
+}

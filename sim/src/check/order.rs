@@ -1,0 +1,81 @@
+//! Every application gets every event once and in order, and gaps say what is missing.
+
+use std::collections::BTreeMap;
+
+use tiercast_codec::Position;
+use tiercast_mesh::peer::Delivery;
+
+use super::{Check, Verdict};
+use crate::net::Given;
+
+/// Where each application is.
+#[derive(Debug, Default)]
+pub struct Order {
+    reached: BTreeMap<u64, Position>,
+}
+
+impl Check for Order {
+    fn name(&self) -> &'static str {
+        "order"
+    }
+
+    fn given(&mut self, given: &Given) -> Verdict {
+        let reached = self.reached.get(&given.node).copied();
+        let now = match &given.delivery {
+            Delivery::Event { position, .. } => {
+                let follows = |reached: Position| {
+                    reached.epoch == position.epoch && reached.offset + 1 == position.offset
+                };
+                if !reached.is_none_or(follows) {
+                    return Err(format!("node {} got {position} after {reached:?}", given.node));
+                }
+                *position
+            }
+            Delivery::Gap { from, to, .. } => {
+                if reached.is_some_and(|reached| reached != *from) || to <= from {
+                    return Err(format!("node {} got a gap {from} to {to} after {reached:?}", given.node));
+                }
+                *to
+            }
+        };
+        self.reached.insert(given.node, now);
+        Ok(())
+    }
+
+    fn left(&mut self, node: u64) {
+        self.reached.remove(&node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tiercast_codec::{Event, GapReason, Message};
+
+    use super::*;
+    use crate::net::{BEGIN, channel};
+
+    fn event(offset: i64) -> Delivery {
+        let event = Event { offset, message: Message::default() };
+        Delivery::Event { channel: channel(), position: Position::new(7, offset), sealed_us: 0, event }
+    }
+
+    fn gap(from: i64, to: i64) -> Delivery {
+        let (from, to) = (Position::new(7, from), Position::new(7, to));
+        Delivery::Gap { channel: channel(), from, to, reason: GapReason::Source }
+    }
+
+    fn is_right(deliveries: Vec<Delivery>) -> bool {
+        let mut order = Order::default();
+        deliveries.into_iter().all(|delivery| order.given(&Given { at: BEGIN, node: 1, delivery }).is_ok())
+    }
+
+    #[test]
+    fn what_is_repeated_or_missing_or_out_of_order_is_noticed() {
+        assert!(is_right(vec![event(3), event(4), gap(4, 6), event(7)]));
+        assert!(!is_right(vec![event(3), event(3)]), "repeated");
+        assert!(!is_right(vec![event(3), event(5)]), "missing");
+        assert!(!is_right(vec![event(3), event(2)]), "out of order");
+        assert!(!is_right(vec![event(3), gap(4, 6)]), "a gap from elsewhere");
+        assert!(!is_right(vec![event(3), gap(3, 3)]), "a gap of nothing");
+    }
+}

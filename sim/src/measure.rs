@@ -1,0 +1,171 @@
+//! What is measured of a simulation.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tiercast_mesh::{Time, hub::ChannelStats, peer::PeerStats};
+
+use crate::{net::Traffic, stats::Sample};
+
+/// What is known of a node.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    /// What its latency is like when nothing is wrong.
+    typical: Duration,
+    /// The longest that an event came later than that, since the fault.
+    stall: Duration,
+}
+
+/// Latencies and stalls, and what was sent in each second.
+#[derive(Debug, Default)]
+pub struct Measures {
+    /// From publishing to each application.
+    pub latencies: Sample,
+    /// How much later than usual events came to those below the victims of a fault, the longest for each.
+    pub stalls: Sample,
+    /// From joining to the first event that was published after that, less the time until then.
+    pub seconds: Vec<Second>,
+    paces: BTreeMap<u64, Pace>,
+    affected: BTreeSet<u64>,
+}
+
+/// What happened within a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Second {
+    /// Bytes that the server sent.
+    pub server_bytes: u64,
+    /// Bytes that peers sent to peers.
+    pub link_bytes: u64,
+    /// Peers that were there at its end.
+    pub peers: u64,
+    /// Those of them that the server fed.
+    pub fed_by_server: u64,
+    /// The latest event: how late it came.
+    pub latest: Duration,
+}
+
+impl Measures {
+    /// An event came to a node.
+    pub fn came(&mut self, node: u64, latency: Duration) {
+        self.latencies.add(latency);
+        let pace = self.paces.entry(node).or_insert(Pace { typical: latency, stall: Duration::ZERO });
+        if self.affected.contains(&node) {
+            pace.stall = pace.stall.max(latency.saturating_sub(pace.typical));
+        } else {
+            // A slow average: one event in thirty-two.
+            pace.typical = (pace.typical * 31 + latency) / 32;
+        }
+        if let Some(second) = self.seconds.last_mut() {
+            second.latest = second.latest.max(latency);
+        }
+    }
+
+    /// A fault struck: these are those whom it cut off.
+    pub fn struck(&mut self, affected: BTreeSet<u64>) {
+        self.conclude();
+        for node in &affected {
+            if let Some(pace) = self.paces.get_mut(node) {
+                pace.stall = Duration::ZERO;
+            }
+        }
+        self.affected = affected;
+    }
+
+    /// Nothing more is to be counted for the last fault.
+    pub fn conclude(&mut self) {
+        for node in std::mem::take(&mut self.affected) {
+            if let Some(pace) = self.paces.get(&node) {
+                self.stalls.add(pace.stall);
+            }
+        }
+    }
+
+    /// A node is gone.
+    pub fn left(&mut self, node: u64) {
+        self.paces.remove(&node);
+        self.affected.remove(&node);
+    }
+}
+
+/// Sums over peers and hubs, also those that are gone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sums {
+    /// Frames that peers took.
+    pub frames: u64,
+    /// Frames that they had already.
+    pub duplicates: u64,
+    /// Bytes of the frames that came by links.
+    pub parent_bytes: u64,
+    /// Bytes of frames that the server sent.
+    pub data_bytes: u64,
+    /// What it would have been without the mesh.
+    pub direct_bytes: u64,
+    /// Gaps that applications were told of.
+    pub gaps: u64,
+}
+
+impl Sums {
+    /// Adds a peer that ends.
+    pub fn add_peer(&mut self, stats: PeerStats) {
+        self.frames += stats.frames;
+        self.duplicates += stats.duplicates;
+        self.parent_bytes += stats.parent_bytes;
+        self.gaps += stats.gaps;
+    }
+
+    /// Adds a hub that ends.
+    pub fn add_hub(&mut self, stats: ChannelStats) {
+        self.data_bytes += stats.data_bytes;
+        self.direct_bytes += stats.direct_data_bytes;
+    }
+
+    /// The share of data that the server did not have to send.
+    pub fn offload(&self) -> f64 {
+        1.0 - self.data_bytes as f64 / (self.direct_bytes as f64).max(1.0)
+    }
+}
+
+/// What was sent between two looks.
+pub fn between(before: Traffic, after: Traffic) -> (u64, u64) {
+    (after.down - before.down, after.links - before.links)
+}
+
+/// Time in seconds since another.
+pub fn seconds_since(begin: Time, now: Time) -> f64 {
+    now.since(begin).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_stall_is_how_much_later_than_usual_an_event_came_to_one_who_was_cut_off() {
+        let mut measures = Measures::default();
+        for node in [1, 2] {
+            (0..100).for_each(|_| measures.came(node, 80 * MS));
+        }
+        measures.struck(BTreeSet::from([1]));
+        for (node, ms) in [(1, 500), (1, 300), (1, 90), (2, 900)] {
+            measures.came(node, ms * MS);
+        }
+        measures.struck(BTreeSet::from([2]));
+        measures.came(2, 105 * MS);
+        measures.conclude();
+        assert_eq!(measures.stalls.len(), 2);
+        assert_eq!(measures.stalls.max().as_millis(), 420);
+        // The other one's usual latency had moved by a thirty-second of 820 ms.
+        assert!(measures.stalls.quantile(0.5) < 1 * MS, "{:?}", measures.stalls.quantile(0.5));
+    }
+
+    #[test]
+    fn offload_is_what_the_server_did_not_have_to_send() {
+        let sums = Sums { data_bytes: 20, direct_bytes: 1_000, ..Sums::default() };
+        assert!((sums.offload() - 0.98).abs() < 1e-9);
+        assert_eq!(Sums::default().offload(), 1.0);
+    }
+}

@@ -1,0 +1,138 @@
+//! What is said of a simulation.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{
+    measure::{Measures, Second, Sums},
+    net::Traffic,
+    scenario::Scenario,
+    stats::Sample,
+};
+
+/// What was measured. Milliseconds, bytes, shares from 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names and the text say it")]
+pub struct Figures {
+    pub about: String,
+    pub seed: u64,
+    pub peers: u64,
+    pub joined: u64,
+    pub events_delivered: u64,
+    pub gaps: u64,
+    pub latency_ms_p50: f64,
+    pub latency_ms_p99: f64,
+    pub latency_ms_max: f64,
+    pub within_600_ms: f64,
+    pub stalled: u64,
+    pub stall_ms_p50: f64,
+    pub stall_ms_p99: f64,
+    pub stall_ms_max: f64,
+    pub offload: f64,
+    pub sent_twice: f64,
+    pub control_bits_per_peer_s: f64,
+    pub server_bytes_per_s_steady: f64,
+    pub server_bytes_per_s_max: u64,
+    pub fed_by_server_in_the_end: u64,
+}
+
+impl Figures {
+    pub(crate) fn new(
+        scenario: &Scenario,
+        seed: u64,
+        joined: u64,
+        measures: &Measures,
+        sums: &Sums,
+        traffic: Traffic,
+        join_s: usize,
+    ) -> Self {
+        let ms = |sample: &Sample, share| sample.quantile(share).as_secs_f64() * 1_000.0;
+        let (latencies, stalls) = (&measures.latencies, &measures.stalls);
+        let busy = measures.seconds.get(join_s..).unwrap_or_default();
+        let steady = median(busy.iter().map(|second| second.server_bytes));
+        let peer_seconds: u64 = measures.seconds.iter().map(|second| second.peers).sum();
+        let all = traffic.down + traffic.up + traffic.links;
+        let control = all.saturating_sub(sums.data_bytes + sums.parent_bytes);
+        Self {
+            about: scenario.about.clone(),
+            seed,
+            peers: scenario.peers,
+            joined,
+            events_delivered: latencies.len(),
+            gaps: sums.gaps,
+            latency_ms_p50: ms(latencies, 0.5),
+            latency_ms_p99: ms(latencies, 0.99),
+            latency_ms_max: ms(latencies, 1.0),
+            within_600_ms: latencies.share_within(std::time::Duration::from_millis(600)),
+            stalled: stalls.len(),
+            stall_ms_p50: ms(stalls, 0.5),
+            stall_ms_p99: ms(stalls, 0.99),
+            stall_ms_max: ms(stalls, 1.0),
+            offload: sums.offload(),
+            sent_twice: sums.duplicates as f64 / (sums.frames + sums.duplicates).max(1) as f64,
+            control_bits_per_peer_s: 8.0 * control as f64 / peer_seconds.max(1) as f64,
+            server_bytes_per_s_steady: steady,
+            server_bytes_per_s_max: busy.iter().map(|second| second.server_bytes).max().unwrap_or(0),
+            fed_by_server_in_the_end: measures
+                .seconds
+                .last()
+                .map_or(0, |second: &Second| second.fed_by_server),
+        }
+    }
+}
+
+/// The middle one; zero if there is none.
+fn median(values: impl Iterator<Item = u64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0) as f64
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.about)?;
+        writeln!(f, "seed {}, {} peers at a time, {} in all", self.seed, self.peers, self.joined)?;
+        writeln!(f)?;
+        writeln!(f, "delivered             {} events, {} gaps", self.events_delivered, self.gaps)?;
+        writeln!(
+            f,
+            "latency               p50 {:.0} ms, p99 {:.0} ms, longest {:.0} ms; {:.2} % within 600 ms",
+            self.latency_ms_p50,
+            self.latency_ms_p99,
+            self.latency_ms_max,
+            100.0 * self.within_600_ms
+        )?;
+        writeln!(
+            f,
+            "stalls                {} cut off by faults: p50 {:.0} ms, p99 {:.0} ms, longest {:.0} ms",
+            self.stalled, self.stall_ms_p50, self.stall_ms_p99, self.stall_ms_max
+        )?;
+        writeln!(
+            f,
+            "offload               {:.2} % of the data was not sent by the server",
+            100.0 * self.offload
+        )?;
+        writeln!(f, "sent twice            {:.2} % of the frames", 100.0 * self.sent_twice)?;
+        writeln!(f, "control               {:.0} bit/s for each peer", self.control_bits_per_peer_s)?;
+        writeln!(
+            f,
+            "the server sends      {:.0} bytes/s, {} in the busiest second ({:.1} times), when all are there",
+            self.server_bytes_per_s_steady,
+            self.server_bytes_per_s_max,
+            self.server_bytes_per_s_max as f64 / self.server_bytes_per_s_steady.max(1.0)
+        )?;
+        write!(f, "fed by the server     {} in the end", self.fed_by_server_in_the_end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert_eq!(median([5, 1, 9].into_iter()), 5.0);
+        assert_eq!(median([].into_iter()), 0.0);
+    }
+}
