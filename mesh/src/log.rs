@@ -163,7 +163,15 @@ impl FrameLog {
     }
 
     fn index_after(&self, cursor: Position) -> usize {
-        self.entries.partition_point(|recorded| recorded.entry.end() <= cursor)
+        // Most readers have everything, or lack the last entry.
+        let has = |index: usize| self.entries[index].entry.end() <= cursor;
+        match self.entries.len() {
+            0 => 0,
+            count if has(count - 1) => count,
+            1 => 0,
+            count if has(count - 2) => count - 1,
+            _ => self.entries.partition_point(|recorded| recorded.entry.end() <= cursor),
+        }
     }
 
     /// Bytes of the entries from `index` on.

@@ -22,7 +22,9 @@ use crate::{
 
 /// A hub, and sessions that have subscribed.
 pub struct Sessions {
+    /// The hub.
     pub hub: Hub,
+    /// The time.
     pub now: Time,
     /// Those for whom the hub has something, in turn.
     pub awake: Vec<SessionId>,
@@ -34,6 +36,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
+    /// A hub with these settings, whose channel is open.
     pub fn new(config: HubConfig) -> Self {
         let now = BEGIN;
         let mut hub = Hub::new(config, Box::new(FakeSigner(9)), [1; 32]);
@@ -58,6 +61,7 @@ impl Sessions {
         session
     }
 
+    /// A session says something.
     pub fn say(&mut self, session: SessionId, message: ToHub) {
         let bytes = message.encode();
         let begun = Instant::now();
@@ -83,6 +87,7 @@ impl Sessions {
         items.filter_map(control).collect()
     }
 
+    /// Where a session stands.
     pub fn place(&self, session: SessionId) -> Place {
         let nodes = self.hub.topology(&channel()).unwrap();
         nodes.iter().find(|node| node.peer.0 == session.0).unwrap().place

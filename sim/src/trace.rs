@@ -10,23 +10,29 @@ use tiercast_mesh::{
 
 /// Writes a trace. A step is an input, or an attempt to send, and what came of it.
 pub struct Recorder {
+    /// The node.
     pub node: u64,
+    /// What happened to it, and what came of that.
     pub steps: Vec<Value>,
 }
 
 impl Recorder {
+    /// Writes down what happens to this node.
     pub fn new(node: u64) -> Self {
         Self { node, steps: Vec::new() }
     }
 
+    /// An input.
     pub fn input(&mut self, now: Time, input: &Input) {
         self.steps.push(json!({ "now": now.0, "input": input_json(input), "outputs": [], "deliveries": [] }));
     }
 
+    /// Its application stops reading, or goes on.
     pub fn reads(&mut self, reads: bool) {
         self.steps.push(json!({ "reads": reads, "outputs": [], "deliveries": [] }));
     }
 
+    /// An attempt to send.
     pub fn transmit(&mut self, target: Target, bytes: Option<&Bytes>) {
         let bytes = bytes.map(|bytes| hex(bytes));
         self.steps.push(
@@ -34,10 +40,12 @@ impl Recorder {
         );
     }
 
+    /// What it wanted done.
     pub fn output(&mut self, output: &Output) {
         self.append("outputs", output_json(output));
     }
 
+    /// What its application was given.
     pub fn delivery(&mut self, delivery: &Delivery) {
         self.append("deliveries", delivery_json(delivery));
     }
@@ -48,6 +56,7 @@ impl Recorder {
     }
 }
 
+/// Settings as JSON.
 pub fn config_json(config: &PeerConfig) -> Value {
     json!({
         "client": config.client,
@@ -62,6 +71,7 @@ pub fn config_json(config: &PeerConfig) -> Value {
     })
 }
 
+/// Settings from JSON.
 pub fn config_from(value: &Value) -> PeerConfig {
     let number = |key: &str| value[key].as_u64().unwrap_or_else(|| panic!("{key} is a number"));
     let ms = |key: &str| std::time::Duration::from_millis(number(key));
@@ -98,6 +108,7 @@ fn input_json(input: &Input) -> Value {
     }
 }
 
+/// An input from JSON.
 pub fn input_from(value: &Value) -> Input {
     let link = || LinkId(value["link"].as_u64().expect("link"));
     let bytes = || unhex(value["bytes"].as_str().expect("bytes"));
@@ -135,6 +146,7 @@ fn target_json(target: Target) -> Value {
     }
 }
 
+/// A target from JSON.
 pub fn target_from(value: &Value) -> Target {
     value.as_u64().map_or(Target::Session, |link| Target::Link(LinkId(link)))
 }
