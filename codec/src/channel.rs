@@ -1,16 +1,19 @@
 //! A channel's name, and the number that stands for it in frames.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::CHANNEL_NAME_BYTES_MAX;
 
-/// The name of a channel: 1 to 128 of `A-Z a-z 0-9 . _ -`, so that it stands in a URL as it is.
+/// The name of a channel: 1 to 128 of `A-Z a-z 0-9 . _ -`, so that it stands in a URL as it is. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ChannelName(String);
+pub struct ChannelName {
+    text: Arc<str>,
+    id: ChannelId,
+}
 
 /// Stands for the channel's name in frame headers: the first four bytes of SHA-256 of the name.
 ///
@@ -27,14 +30,20 @@ pub struct ChannelNameError(String);
 impl ChannelName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The number that stands for it.
     pub fn id(&self) -> ChannelId {
-        let hash = digest::digest(&digest::SHA256, self.0.as_bytes());
+        self.id
+    }
+}
+
+impl ChannelId {
+    fn of(name: &str) -> Self {
+        let hash = digest::digest(&digest::SHA256, name.as_bytes());
         let first = hash.as_ref()[..4].try_into().expect("SHA-256 has 32 bytes");
-        ChannelId(u32::from_be_bytes(first))
+        Self(u32::from_be_bytes(first))
     }
 }
 
@@ -44,7 +53,7 @@ impl FromStr for ChannelName {
     fn from_str(text: &str) -> Result<Self, ChannelNameError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if (1..=CHANNEL_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Self(text.to_owned()))
+            Ok(Self { text: text.into(), id: ChannelId::of(text) })
         } else {
             Err(ChannelNameError(text.chars().take(64).collect()))
         }
@@ -61,12 +70,12 @@ impl TryFrom<String> for ChannelName {
 
 impl From<ChannelName> for String {
     fn from(name: ChannelName) -> String {
-        name.0
+        name.text.as_ref().to_owned()
     }
 }
 
 impl fmt::Display for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }

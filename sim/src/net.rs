@@ -132,6 +132,7 @@ pub struct Net {
     pub cut_off: Vec<u64>,
     /// What was sent.
     pub traffic: Traffic,
+    channel: ChannelName,
     wires: Box<dyn Wires>,
     queue: Queue<Happening>,
     /// When the last message on a way arrives, so that none overtakes another.
@@ -183,6 +184,7 @@ impl Net {
             cut_off: Vec::new(),
             frozen: BTreeMap::new(),
             traffic: Traffic::default(),
+            channel: channel(),
             wires: Box::new(wires),
             queue: Queue::new(),
             last_arrival: BTreeMap::new(),
@@ -213,7 +215,7 @@ impl Net {
 
     /// Adds a peer that subscribes in its own way.
     pub fn subscribe(&mut self, node: u64, peer: Peer, since: Since, patterns: Vec<Pattern>) {
-        let subscribe = peer::Input::Subscribe { channel: channel(), since, patterns };
+        let subscribe = peer::Input::Subscribe { channel: self.channel.clone(), since, patterns };
         let state = Node {
             peer,
             session: None,
@@ -314,8 +316,8 @@ impl Net {
 
     /// The source says something.
     pub fn source(&mut self, update: SourceUpdate) {
-        self.hub.handle(self.now, hub::Input::Source(&channel(), update)).expect("a source in order");
-        self.position = self.hub.position(&channel()).unwrap_or(self.position);
+        self.hub.handle(self.now, hub::Input::Source(&self.channel, update)).expect("a source in order");
+        self.position = self.hub.position(&self.channel).unwrap_or(self.position);
         self.drain_hub();
     }
 
@@ -361,7 +363,7 @@ impl Net {
     /// Another hub in the place of the one that there is, to which nobody is connected. Its source is not open yet.
     pub fn new_hub(&mut self, config: HubConfig, signer: Box<dyn Signer>) {
         self.hub = Hub::new(config, signer, [self.below(256) as u8; 32]);
-        self.hub.add_channel(self.now, &channel()).expect("a new channel");
+        self.hub.add_channel(self.now, &self.channel).expect("a new channel");
         self.plan_hub();
     }
 
@@ -379,7 +381,7 @@ impl Net {
     /// An application that does not read by itself takes the next event or gap. False if there is none.
     pub fn read_one(&mut self, node: u64) -> bool {
         let Some(state) = self.nodes.get_mut(&node) else { return false };
-        let delivery = state.peer.poll_delivery(&channel());
+        let delivery = state.peer.poll_delivery(&self.channel);
         let has_read = delivery.is_some();
         state.deliveries.extend(delivery);
         self.drain_peer(node);
@@ -534,7 +536,7 @@ impl Net {
                     self.questions.push(claimed);
                     if !self.withholds_answers {
                         let end = SourceUpdate::End(self.answers.unwrap_or(self.position));
-                        let answer = hub::Input::Source(&channel(), end);
+                        let answer = hub::Input::Source(&self.channel, end);
                         self.hub.handle(self.now, answer).expect("an answer");
                     }
                 }
@@ -564,7 +566,7 @@ impl Net {
     /// Does what a peer wants.
     pub fn drain_peer(&mut self, id: u64) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
-        let name = channel();
+        let name = self.channel.clone();
         while let Some(delivery) = node.reads.then(|| node.peer.poll_delivery(&name)).flatten() {
             if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
                 recorder.delivery(&delivery);
@@ -734,7 +736,7 @@ impl Net {
     /// Where a node stands in the tree.
     pub fn place(&self, node: u64) -> Option<hub::TreeNode> {
         let session = self.nodes.get(&node)?.session?;
-        self.hub.topology(&channel())?.into_iter().find(|entry| entry.peer.0 == session)
+        self.hub.topology(&self.channel)?.into_iter().find(|entry| entry.peer.0 == session)
     }
 
     /// The link that feeds a node, if it is not the server.
@@ -763,6 +765,6 @@ impl Net {
 
     /// Whether everybody has everything.
     pub fn is_caught_up(&self) -> bool {
-        self.nodes.values().all(|node| node.peer.position(&channel()) == Some(self.position))
+        self.nodes.values().all(|node| node.peer.position(&self.channel) == Some(self.position))
     }
 }
