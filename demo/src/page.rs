@@ -9,7 +9,7 @@ use tiercast_peer_client::{
     ClientOptions, Since,
     swarm::{Swarm, SwarmOptions},
 };
-use tiercast_platform::print_line;
+use tiercast_platform::{print_line, told_to_stop};
 use tiercast_signaling_server::{Config, EmbeddedPublisher, Server};
 use tokio::{
     sync::{Mutex, OnceCell, watch},
@@ -85,7 +85,7 @@ pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
     let addr = server.addr();
     print_line(format_args!("Tiercast demo: open http://{addr}/ in a browser; ctrl-c ends it."))?;
     let failed = tokio::select! {
-        _ = tokio::signal::ctrl_c() => None,
+        _ = told_to_stop() => None,
         failed = server.failed() => failed,
     };
     tasks.shutdown().await;

@@ -302,3 +302,23 @@ fn a_session_that_does_not_read_its_control_messages_is_closed_and_the_others_no
     net.run_until("caught up", Net::is_caught_up);
     assert_eq!(net.offsets(CHILD), sequence(10));
 }
+
+#[test]
+fn regression_where_nobody_can_reach_anybody_tier_1_stays() {
+    let mut net = Net::new(1, roots(4), CALM);
+    net.blocked.extend((1..=40).map(|node| (node, node)));
+    for node in 1..=40 {
+        net.join(node, relay(4), Since::Earliest);
+    }
+    let has_roots =
+        |net: &Net| net.hub.peers_by_tier(&channel()).is_some_and(|tiers| tiers.get(&1) == Some(&4));
+    for minute in 1..=30 {
+        net.run_for(Duration::from_secs(60));
+        assert!(has_roots(&net), "after {minute} minutes");
+    }
+    // What kept them apart is over.
+    net.blocked.clear();
+    net.run_for(Duration::from_secs(20 * 60));
+    let fed_by_peers = (1..=40).filter(|node| net.parent(*node).is_some()).count();
+    assert_eq!(fed_by_peers, 36);
+}

@@ -182,7 +182,7 @@ impl Swarm {
     /// How many peers stand in each tier.
     pub fn tiers(&self) -> std::collections::BTreeMap<u32, usize> {
         let mut tiers = std::collections::BTreeMap::new();
-        for member in &self.members {
+        for member in self.members.iter().filter(|member| !member.reader.is_finished()) {
             *tiers.entry(member.standing.borrow().tier).or_insert(0) += 1;
         }
         tiers

@@ -14,15 +14,21 @@ const CEILING: Duration = Duration::from_secs(20);
 /// whoever fails each time just after this comes back no more often than one who waits that long each time.
 const STABLE: Duration = CEILING;
 
-/// Gives the delays between attempts: each uniform between zero and a ceiling that doubles up to 20 s.
+/// Gives the delays between attempts: each uniform between zero and a ceiling that doubles, up to 20 s if nothing else is said.
 #[derive(Debug)]
 pub struct Reconnect {
     backoff: ExponentialBackoff<SystemClock>,
+    ceiling: Duration,
 }
 
 impl Reconnect {
     /// Starts from the first ceiling.
     pub fn new() -> Self {
+        Self::up_to(CEILING)
+    }
+
+    /// Starts from the first ceiling, and goes up to this one.
+    pub fn up_to(ceiling: Duration) -> Self {
         // The crate draws from `interval ± factor * interval`: with a factor of 1 and half the ceiling as the
         // interval that is full jitter.
         let first = FIRST_CEILING / 2;
@@ -31,11 +37,11 @@ impl Reconnect {
             initial_interval: first,
             randomization_factor: 1.0,
             multiplier: 2.0,
-            max_interval: CEILING / 2,
+            max_interval: ceiling / 2,
             max_elapsed_time: None,
             ..Default::default()
         };
-        Self { backoff }
+        Self { backoff, ceiling }
     }
 
     /// The time to wait before the next attempt. `lasted`: how long the one before has worked.
@@ -43,7 +49,7 @@ impl Reconnect {
         if lasted >= STABLE {
             self.backoff.reset();
         }
-        self.backoff.next_backoff().map_or(CEILING, |delay| delay.min(CEILING))
+        self.backoff.next_backoff().map_or(self.ceiling, |delay| delay.min(self.ceiling))
     }
 }
 

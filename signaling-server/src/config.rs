@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use tiercast_codec::{ChannelName, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::hub::HubConfig;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::source::amqp::AmqpConfig;
 
@@ -164,12 +164,18 @@ impl Config {
     }
 
     fn check_log(&self) -> Result<(), ConfigError> {
-        EnvFilter::try_new(&self.log).map(|_| ()).map_err(|error| {
-            let log = &self.log;
+        let log = &self.log;
+        let wrong = |why: &str| {
             let problem =
-                format!("`{log}`: {error}: write a level, such as info, or target=level,target=level");
-            ConfigError::new("log", problem)
-        })
+                format!("`{log}`: {why}: write a level, such as info, or target=level,target=level");
+            Err(ConfigError::new("log", problem))
+        };
+        // The library takes any other word for the name of a target.
+        let is_level = |word: &str| word.contains(['=', '[', ':']) || word.parse::<LevelFilter>().is_ok();
+        if let Some(word) = log.split(',').map(str::trim).find(|word| !is_level(word)) {
+            return wrong(&format!("there is no level `{word}`"));
+        }
+        EnvFilter::try_new(log).map(|_| ()).or_else(|error| wrong(&error.to_string()))
     }
 
     /// A short description for `--check-config` and the log. Holds no secrets.

@@ -4,11 +4,9 @@ mod cli;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
-use tiercast_platform::{print_line, say, start_log};
+use tiercast_platform::{print_line, say, start_log, told_to_stop};
 use tiercast_signaling_server::Server;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Configuration};
@@ -25,9 +23,9 @@ fn main() -> ExitCode {
 
 fn start() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    // A variable that is no UTF-8 is not one of ours; `vars` would panic at it.
+    // A variable whose name is no UTF-8 is not one of ours; a value that is none is no good for any key, and said so.
     let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     let configuration = match cli.configuration(variables) {
         Ok(configuration) => configuration,
         Err(errors) => {
@@ -45,14 +43,13 @@ fn start() -> anyhow::Result<ExitCode> {
 }
 
 async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let channel = config.embedded_channels.first().cloned();
     let nobody_may_publish = channel.is_some() && config.api_keys.is_empty();
     let mut server = Server::start(config).await?;
     if let (Some(key), Some(channel)) = (generated_key, channel) {
         say("No api_keys are set. For this run:");
         say(format_args!(
-            "  curl -H 'Authorization: Bearer {}' -d hello http://{}/v1/publish/{channel}",
+            "  curl -H 'Authorization: Bearer {}' -H 'Content-Type: text/plain' -d hello http://{}/v1/publish/{channel}",
             key.secret(),
             server.addr()
         ));
@@ -61,8 +58,7 @@ async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::
         say("Nobody may publish: set api_keys, or TIERCAST_API_KEYS.");
     }
     let failed = tokio::select! {
-        _ = terminate.recv() => false,
-        result = tokio::signal::ctrl_c() => result.is_err(),
+        told = told_to_stop() => told.is_err(),
         _ = server.failed() => true,
     };
     server.shutdown().await;

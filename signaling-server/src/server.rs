@@ -71,7 +71,7 @@ pub enum StartError {
     #[error(transparent)]
     Channel(#[from] CommandError),
     /// The address cannot be listened on.
-    #[error("listen {addr}: {reason}: stop what listens there, or choose another address")]
+    #[error("listen {addr}: {reason}: {}", listen_fix(reason))]
     Listen {
         /// The address.
         addr: SocketAddr,
@@ -194,5 +194,17 @@ impl Server {
         self.tasks.shutdown().await;
         self.driver.shutdown().await;
         info!("stopped");
+    }
+}
+
+/// What to do when an address cannot be listened on.
+fn listen_fix(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::AddrInUse => "stop what listens there, or choose another address",
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has it: choose another address, or 0.0.0.0"
+        }
+        io::ErrorKind::PermissionDenied => "choose a port from 1024 on, or give the right to listen there",
+        _ => "choose another address",
     }
 }

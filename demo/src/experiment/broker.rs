@@ -118,12 +118,13 @@ impl Broker {
         }
     }
 
-    /// Deletes the stream and the exchange.
+    /// Deletes the stream, the exchange of the server's marks, which is called like it, and the exchange.
     pub(super) async fn clean_up(self) {
         let queue = format!("tiercast.{}", self.channel);
         let cleaning = async {
             let amqp = self.connection.create_channel().await?;
             amqp.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+            amqp.exchange_delete(queue.as_str().into(), ExchangeDeleteOptions::default()).await?;
             amqp.exchange_delete(self.exchange.as_str().into(), ExchangeDeleteOptions::default()).await?;
             self.connection.close(200, "done".into()).await
         };

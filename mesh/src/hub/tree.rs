@@ -4,7 +4,7 @@
 //! nobody waits for the tree. A parent's tier is always one less than its child's; a peer that moves takes
 //! its subtree along and never goes below a member of it, so that no cycle can arise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha12Rng;
 use tiercast_codec::{Code, LinkId, PeerId, Relay, Token};
@@ -36,6 +36,8 @@ pub(crate) struct Tree {
     ended: BTreeMap<LinkId, Link>,
     index: Index,
     relays: usize,
+    /// Those that get no children for a while because nobody could reach them.
+    spared: BTreeSet<PeerId>,
     /// The number of the next peer that is parked.
     next_parked: u64,
     timers: Timers<Timer>,
@@ -102,6 +104,7 @@ impl Tree {
         self.detach(peer, Code::LOST);
         self.timers.clear(Timer::Retry(peer));
         self.timers.clear(Timer::Pardon(peer));
+        self.spared.remove(&peer);
         if let Some(node) = self.nodes.remove(&peer) {
             self.relays -= usize::from(node.relay.is_some());
             self.index.update(peer, node.entry, Entry::default());
@@ -198,6 +201,7 @@ impl Tree {
                     self.fill(now, context);
                 }
                 Timer::Pardon(peer) => {
+                    self.spared.remove(&peer);
                     self.node(peer).is_suspended = false;
                     self.refresh(peer);
                     self.fill(now, context);

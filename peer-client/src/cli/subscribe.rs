@@ -6,12 +6,20 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use tiercast_peer_client::{Client, Epoch, Event, Notification, Pattern, Position, SubscribeOptions};
-use tiercast_platform::{print_line, say, stdout_unread};
+use tiercast_platform::{print_line, say, stdout_unread, told_to_stop};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Taking, status::Status};
 
+const OUTPUT: &str = "\
+Output: one JSON object a line.
+  An event has position, offset, routing_key, exchange, content_type, message_id, timestamp, headers, and its body as
+  `json` if it is JSON, else as `text`, else in hexadecimal as `hex`.
+  {\"gap\": {\"from\", \"to\", \"reason\"}} stands for events that are gone for good.
+Status goes to stderr.";
+
 #[derive(Args)]
+#[command(after_help = OUTPUT)]
 pub(super) struct Subscribe {
     #[command(flatten)]
     pub(super) taking: Taking,
@@ -33,7 +41,7 @@ impl Subscribe {
         let options = SubscribeOptions { since: self.taking.since, patterns: self.patterns };
         let mut subscription = client.subscribe(&self.taking.channel, options).await?;
         let (mut printed, mut status) = (0, Status::default());
-        let mut unread = pin!(stdout_unread());
+        let (mut unread, mut stop) = (pin!(stdout_unread()), pin!(told_to_stop()));
         while self.count.is_none_or(|count| printed < count) {
             tokio::select! {
                 notification = subscription.next() => match notification {
@@ -72,7 +80,7 @@ impl Subscribe {
                     Err(RecvError::Closed) => anyhow::bail!("the peer has ended"),
                 },
                 () = &mut unread => break,
-                _ = tokio::signal::ctrl_c() => break,
+                _ = &mut stop => break,
             }
         }
         client.close().await;

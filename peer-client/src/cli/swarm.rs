@@ -5,7 +5,7 @@ use std::{pin::pin, process::ExitCode, time::Duration};
 use clap::Args;
 use serde_json::json;
 use tiercast_peer_client::swarm::{Swarm, SwarmOptions, SwarmReport};
-use tiercast_platform::{end_progress, print_line, say_progress, stdout_unread};
+use tiercast_platform::{end_progress, print_line, say_progress, stdout_unread, told_to_stop};
 
 use super::Taking;
 
@@ -38,7 +38,7 @@ impl SwarmCommand {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         let end = tokio::time::Instant::now() + self.seconds.map_or(Duration::MAX / 4, Duration::from_secs);
         let mut before = 0;
-        let mut unread = pin!(stdout_unread());
+        let (mut unread, mut stop) = (pin!(stdout_unread()), pin!(told_to_stop()));
         loop {
             tokio::select! {
                 _ = second.tick() => {
@@ -47,10 +47,13 @@ impl SwarmCommand {
                         break;
                     }
                     before = report.delivered;
+                    if report.peers == 0 {
+                        break;
+                    }
                 }
                 () = &mut unread, if self.json => break,
                 () = tokio::time::sleep_until(end) => break,
-                _ = tokio::signal::ctrl_c() => break,
+                _ = &mut stop => break,
             }
         }
         let report = swarm.report();

@@ -5,6 +5,9 @@ use tiercast_codec::{Code, LinkId, PeerId};
 use super::{Action, Age, Context, Link, Node, Place, Timer, Tree};
 use crate::{Time, hub::HubConfig};
 
+/// At most one relay in so many is spared at a time because nobody could reach it.
+const SPARED_ONE_IN: usize = 4;
+
 impl Tree {
     /// One end of a link says what became of it, and with that something about the other end. It is heard once, even
     /// if the link has ended meanwhile. False if there is nothing to be said.
@@ -77,10 +80,15 @@ impl Tree {
         self.suspend(culprit, now + duration);
     }
 
-    /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while.
+    /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while; but
+    /// not where that is so of many, or where nobody could take its place in tier 1: nobody would be left.
     pub(super) fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
+        let has_successor = !self.index.candidates.is_empty();
+        let may_spare = self.spared.len() < (self.relays / SPARED_ONE_IN).max(1);
         let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
-        if let Some(duration) = node.record.unreached(child, config) {
+        let may_spare = may_spare && (has_successor || node.place != Place::Root);
+        if let Some(duration) = node.record.unreached(child, config).filter(|_| may_spare) {
+            self.spared.insert(parent);
             self.suspend(parent, now + duration);
         }
     }

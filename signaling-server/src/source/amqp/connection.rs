@@ -19,6 +19,10 @@ use tiercast_platform::Reconnect;
 /// How often the connection's state is looked at, should its own event not come; unvalidated.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Longest wait for the next attempt to connect. Servers are few, and thousands of clients wait for each: less than the
+/// 20 s of clients. Unvalidated.
+const RECONNECT_MAX: Duration = Duration::from_secs(5);
+
 /// Most deliveries that may be unacknowledged, however small: more is no faster (`docs/measurements.md`).
 const PREFETCH_MAX: u16 = 1000;
 
@@ -57,7 +61,7 @@ impl Keeper {
 
     /// Connects again and again. Never returns; may be dropped at any time.
     pub(super) async fn keep(&self) {
-        let mut reconnect = Reconnect::new();
+        let mut reconnect = Reconnect::up_to(RECONNECT_MAX);
         let mut connected_before = false;
         loop {
             let (reason, lasted) = match self.connect().await {
