@@ -1,11 +1,14 @@
 //! The command line.
 
-use std::{io::IsTerminal, process::ExitCode, time::Instant};
+use std::{io::IsTerminal, ops::RangeInclusive, process::ExitCode, time::Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 
-use crate::{scenario::Scenario, simulation};
+use crate::{
+    scenario::Scenario,
+    simulation::{self, Outcome},
+};
 
 /// Plays a scenario with the production hub and peers on a simulated network, checks what must hold, and measures.
 #[derive(Debug, Parser)]
@@ -20,6 +23,9 @@ pub struct Args {
     /// Names the course of events: the same seed, the same output.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Plays all of these seeds, such as 1-1000, and says only which of them go wrong.
+    #[arg(long, value_name = "FIRST-LAST", conflicts_with_all = ["seed", "json"], value_parser = seeds)]
+    seeds: Option<RangeInclusive<u64>>,
     /// Prints the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -29,16 +35,30 @@ const EXAMPLES: &str = "\
 Examples:
   tiercast-sim --scenario churn --peers 10000 --seed 1
   tiercast-sim --scenario ./mine.toml --json
-Scenarios: steady, churn, vanish, close, mass-kill, blink, restart, leaves";
+  tiercast-sim --scenario mixed --seeds 1-1000
+Scenarios: steady, churn, vanish, close, mass-kill, blink, restart, leaves, mixed";
+
+fn seeds(text: &str) -> Result<RangeInclusive<u64>> {
+    let (first, last) = text.split_once('-').context("two numbers with a dash between")?;
+    Ok(first.parse()?..=last.parse()?)
+}
 
 /// Runs the program.
 pub fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let mut scenario = Scenario::load(&args.scenario)?;
     scenario.peers = args.peers.unwrap_or(scenario.peers);
+    let is_right = match &args.seeds {
+        Some(seeds) => play_many(&args, &scenario, seeds.clone()),
+        None => play_one(&args, &scenario)?,
+    };
+    Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn play_one(args: &Args, scenario: &Scenario) -> Result<bool> {
     let began = Instant::now();
     let is_watched = std::io::stderr().is_terminal();
-    let outcome = simulation::run(&scenario, args.seed, &mut |at_s, second| {
+    let outcome = simulation::run(scenario, args.seed, &mut |at_s, second| {
         if is_watched {
             eprint!(
                 "\r{at_s:.0} s, {} peers, {} bytes/s from the server  ",
@@ -54,11 +74,30 @@ pub fn main() -> Result<ExitCode> {
     } else {
         println!("{}", outcome.figures);
     }
-    let Some(wrong) = outcome.wrong else { return Ok(ExitCode::SUCCESS) };
+    Ok(tell(args, scenario, &outcome))
+}
+
+fn play_many(args: &Args, scenario: &Scenario, seeds: RangeInclusive<u64>) -> bool {
+    let (mut played, mut wrong) = (0_u64, 0_u64);
+    for seed in seeds {
+        let outcome = simulation::run(scenario, seed, &mut |_, _| {});
+        played += 1;
+        wrong += u64::from(!tell(args, scenario, &outcome));
+        if std::io::stderr().is_terminal() {
+            eprint!("\rseed {seed}: {wrong} of {played} went wrong  ");
+        }
+    }
+    println!("{played} seeds played, {wrong} went wrong");
+    wrong == 0
+}
+
+/// Says what was wrong, and how to see it again. True if nothing was.
+fn tell(args: &Args, scenario: &Scenario, outcome: &Outcome) -> bool {
+    let Some(wrong) = &outcome.wrong else { return true };
     eprintln!("WRONG: {wrong}");
-    let (name, peers, seed) = (&args.scenario, scenario.peers, args.seed);
+    let (name, peers, seed) = (&args.scenario, scenario.peers, outcome.figures.seed);
     eprintln!(
         "replay: cargo run --release -p tiercast-sim -- --scenario {name} --peers {peers} --seed {seed}"
     );
-    Ok(ExitCode::FAILURE)
+    false
 }

@@ -91,6 +91,7 @@ pub const NAMED: &[(&str, &str)] = &[
     ("blink", include_str!("../scenarios/blink.toml")),
     ("restart", include_str!("../scenarios/restart.toml")),
     ("leaves", include_str!("../scenarios/leaves.toml")),
+    ("mixed", include_str!("../scenarios/mixed.toml")),
 ];
 
 impl Scenario {

@@ -1,0 +1,41 @@
+//! Every scenario that comes with the program, with few peers: all that must hold does.
+
+use tiercast_sim::{
+    scenario::{NAMED, Scenario},
+    simulation::{Outcome, run},
+};
+
+const PEERS: u64 = 60;
+
+fn play(name: &str, seed: u64) -> Outcome {
+    let mut scenario = Scenario::load(name).unwrap();
+    scenario.peers = PEERS;
+    run(&scenario, seed, &mut |_, _| {})
+}
+
+#[test]
+fn every_scenario_keeps_what_must_hold() {
+    for (name, _) in NAMED {
+        let outcome = play(name, 1);
+        let replay =
+            format!("cargo run --release -p tiercast-sim -- --scenario {name} --peers {PEERS} --seed 1");
+        assert_eq!(outcome.wrong, None, "{replay}");
+        let figures = outcome.figures;
+        assert!(figures.events_delivered > PEERS * 100, "{name}: {figures:?}");
+        assert_eq!(figures.gaps, 0, "{name}: {figures:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_course_and_another_one_another() {
+    let [one, again, other] = [7, 7, 8].map(|seed| play("churn", seed));
+    assert_eq!((&one.figures, &one.seconds), (&again.figures, &again.seconds));
+    assert_ne!(one.seconds, other.seconds);
+}
+
+#[test]
+fn faults_are_felt_by_those_below_and_by_nobody_where_there_are_none() {
+    assert_eq!(play("steady", 1).figures.stalled, 0);
+    let figures = play("mass-kill", 1).figures;
+    assert!(figures.stalled > 0 && figures.stall_ms_max > 100.0, "{figures:?}");
+}
