@@ -1,11 +1,12 @@
 //! The command line.
 
-use std::{io::IsTerminal, ops::RangeInclusive, process::ExitCode, time::Instant};
+use std::{fs, io::IsTerminal, ops::RangeInclusive, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::{
+    page,
     scenario::Scenario,
     simulation::{self, Outcome},
 };
@@ -26,6 +27,9 @@ pub struct Args {
     /// Plays all of these seeds, such as 1-1000, and says only which of them go wrong.
     #[arg(long, value_name = "FIRST-LAST", conflicts_with_all = ["seed", "json"], value_parser = seeds)]
     seeds: Option<RangeInclusive<u64>>,
+    /// Writes a page with the figures and plots over time.
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    report: Option<PathBuf>,
     /// Prints the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -34,9 +38,11 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   tiercast-sim --scenario churn --peers 10000 --seed 1
+  tiercast-sim --scenario vanish --report vanish.html
   tiercast-sim --scenario ./mine.toml --json
   tiercast-sim --scenario mixed --seeds 1-1000
-Scenarios: steady, churn, vanish, close, mass-kill, blink, restart, leaves, mixed";
+Scenarios: steady, churn, vanish, close, mass-kill, blink, restart, leaves, mixed,
+  corrupt, replay, promise, accuse, withhold";
 
 fn seeds(text: &str) -> Result<RangeInclusive<u64>> {
     let (first, last) = text.split_once('-').context("two numbers with a dash between")?;
@@ -74,6 +80,10 @@ fn play_one(args: &Args, scenario: &Scenario) -> Result<bool> {
     } else {
         println!("{}", outcome.figures);
     }
+    if let Some(file) = &args.report {
+        let page = page::html(&outcome, &replay(args, scenario, args.seed))?;
+        fs::write(file, page).with_context(|| format!("--report {}", file.display()))?;
+    }
     Ok(tell(args, scenario, &outcome))
 }
 
@@ -95,9 +105,12 @@ fn play_many(args: &Args, scenario: &Scenario, seeds: RangeInclusive<u64>) -> bo
 fn tell(args: &Args, scenario: &Scenario, outcome: &Outcome) -> bool {
     let Some(wrong) = &outcome.wrong else { return true };
     eprintln!("WRONG: {wrong}");
-    let (name, peers, seed) = (&args.scenario, scenario.peers, outcome.figures.seed);
-    eprintln!(
-        "replay: cargo run --release -p tiercast-sim -- --scenario {name} --peers {peers} --seed {seed}"
-    );
+    eprintln!("replay: {}", replay(args, scenario, outcome.figures.seed));
     false
+}
+
+/// The command that plays a seed again.
+fn replay(args: &Args, scenario: &Scenario, seed: u64) -> String {
+    let (name, peers) = (&args.scenario, scenario.peers);
+    format!("cargo run --release -p tiercast-sim -- --scenario {name} --peers {peers} --seed {seed}")
 }

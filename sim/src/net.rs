@@ -752,6 +752,11 @@ impl Net {
         self.node_of(self.place(node)?.parent?.0)
     }
 
+    /// The links of a node, under way or up.
+    pub fn links_of(&self, node: u64) -> Vec<LinkId> {
+        self.nodes.get(&node).map(|node| node.links.iter().copied().collect()).unwrap_or_default()
+    }
+
     /// The node of a session.
     pub fn node_of(&self, session: u64) -> Option<u64> {
         self.session_node.get(&session).copied()

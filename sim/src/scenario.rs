@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::{fault::Fault, internet::InternetConfig};
+use crate::{fault::Fault, internet::InternetConfig, liar::Liars};
 
 /// A scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Scenario {
     /// How peers come and go, if they do.
     #[serde(default)]
     pub churn: Option<Churn>,
+    /// Who lies, if anybody does.
+    #[serde(default)]
+    pub liars: Option<Liars>,
     /// What goes wrong, and when.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
@@ -91,6 +94,11 @@ pub const NAMED: &[(&str, &str)] = &[
     ("blink", include_str!("../scenarios/blink.toml")),
     ("restart", include_str!("../scenarios/restart.toml")),
     ("leaves", include_str!("../scenarios/leaves.toml")),
+    ("corrupt", include_str!("../scenarios/corrupt.toml")),
+    ("replay", include_str!("../scenarios/replay.toml")),
+    ("promise", include_str!("../scenarios/promise.toml")),
+    ("accuse", include_str!("../scenarios/accuse.toml")),
+    ("withhold", include_str!("../scenarios/withhold.toml")),
     ("mixed", include_str!("../scenarios/mixed.toml")),
 ];
 

@@ -6,10 +6,10 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
-use tiercast_codec::{NodeKind, Relay, Since};
+use tiercast_codec::{NodeKind, Relay, SessionId, Since};
 use tiercast_mesh::{
     Time,
-    hub::{HubConfig, Place, Tier1},
+    hub::{HubConfig, Input, Place, Tier1},
     peer::{Delivery, PeerConfig},
 };
 
@@ -18,6 +18,7 @@ use crate::{
     check::{self, Check, Verdict},
     fault::{Fault, FaultKind, below},
     internet::Internet,
+    liar::{Gang, Lie, accusation},
     measure::{Measures, Second, Sums, between},
     net::{Given, Net, Traffic, channel},
     queue::Queue,
@@ -29,6 +30,12 @@ use crate::{
 
 /// The first ceiling of the delay before a peer connects again (protocol page, "Reconnecting").
 const RECONNECT_WITHIN: Duration = Duration::from_millis(500);
+
+/// Places that a liar promises.
+const PROMISED: u16 = 64;
+
+/// What it has of an uplink.
+const NARROW: f64 = 0.001;
 
 /// How long a server is away when it restarts.
 const RESTART: Duration = Duration::from_secs(1);
@@ -69,6 +76,7 @@ struct Simulation<'a> {
     next_node: u64,
     victims: Vec<Vec<u64>>,
     excused: BTreeSet<u64>,
+    gang: Gang,
     is_server_away: bool,
     traffic: Traffic,
     /// When everybody is there.
@@ -94,6 +102,10 @@ impl<'a> Simulation<'a> {
         let internet = Internet::new(scenario.network.clone(), seed);
         let mut net = Net::new(seed, hub_config(scenario), internet);
         net.fresh = Some(Vec::new());
+        let gang = Gang::default();
+        if scenario.liars.is_some() {
+            net.tamper = Some(gang.tamper());
+        }
         let begin = net.now + Duration::from_secs_f64(scenario.join_s);
         let end = begin + Duration::from_secs_f64(scenario.run_s);
         let mut agenda = Queue::new();
@@ -117,6 +129,7 @@ impl<'a> Simulation<'a> {
             next_node: 0,
             victims: vec![Vec::new(); scenario.faults.len()],
             excused: BTreeSet::new(),
+            gang,
             is_server_away: false,
             traffic: Traffic::default(),
             begin,
@@ -207,6 +220,7 @@ impl<'a> Simulation<'a> {
             }
             Plan::Look => {
                 self.agenda.plan(now + Duration::from_secs(1), Plan::Look);
+                self.accuse();
                 self.look(progress)?;
             }
         }
@@ -229,9 +243,20 @@ impl<'a> Simulation<'a> {
         let [least, greatest] = population.children;
         let is_leaf = uniform(self.rng.next_u64()) < population.leaves;
         let children = least + (self.rng.next_u64() % u64::from(greatest - least + 1)) as u16;
-        let children_max = if is_leaf { 0 } else { children };
+        let lie = self.scenario.liars.filter(|liars| uniform(self.rng.next_u64()) < liars.share);
+        let children_max = match lie.map(|liars| liars.lie) {
+            Some(Lie::Promise) => PROMISED,
+            _ if is_leaf => 0,
+            _ => children,
+        };
         let relay = Some(Relay { node: NodeKind::Native, children_max });
         self.net.join(node, PeerConfig { relay, ..PeerConfig::default() }, Since::Now);
+        if let Some(liars) = lie {
+            self.gang.join(node, liars.lie);
+            if liars.lie == Lie::Promise {
+                self.net.narrow(node, NARROW);
+            }
+        }
         if let Some(churn) = self.scenario.churn {
             let stays = match uniform(self.rng.next_u64()) < churn.short {
                 true => exponential(self.rng.next_u64(), Duration::from_secs_f64(churn.short_s)),
@@ -250,6 +275,7 @@ impl<'a> Simulation<'a> {
         fault.strike(&mut self.net, node);
         self.measures.left(node);
         self.excused.remove(&node);
+        self.gang.leave(node);
         self.checks.iter_mut().for_each(|check| check.left(node));
     }
 
@@ -281,6 +307,16 @@ impl<'a> Simulation<'a> {
         if !fault.is_final() && fault.for_s > 0.0 {
             self.victims[number] = victims;
             self.agenda.plan(self.net.now + fault.lasts(), Plan::Relent(number));
+        }
+    }
+
+    /// Those who accuse do so.
+    fn accuse(&mut self) {
+        for node in self.gang.accusers() {
+            let Some(session) = self.net.nodes.get(&node).and_then(|node| node.session) else { continue };
+            for link in self.net.links_of(node) {
+                self.net.hub_input(Input::SessionData(SessionId(session), accusation(link)));
+            }
         }
     }
 

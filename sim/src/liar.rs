@@ -1,0 +1,152 @@
+//! Peers that lie: they do as they should, but for what they pass on or say of others.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use tiercast_codec::{Code, Item, LinkId, Report, ToHub, WireMessage};
+
+use crate::{
+    chance::{hash, uniform},
+    net::Tamper,
+};
+
+/// Those that lie.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Liars {
+    /// Their share of all peers.
+    pub share: f64,
+    /// What they do.
+    pub lie: Lie,
+}
+
+/// How a peer lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lie {
+    /// It answers pings and passes on no event and no head.
+    Withhold,
+    /// It changes a bit in one message of ten.
+    Corrupt,
+    /// It sends an earlier message in the place of one in three.
+    Replay,
+    /// It offers many places and has next to no uplink.
+    Promise,
+    /// It accuses everybody at the other end of its links, again and again.
+    Accuse,
+}
+
+/// What one liar has in mind.
+#[derive(Debug)]
+struct Liar {
+    lie: Lie,
+    count: u64,
+    earlier: Option<Bytes>,
+}
+
+/// The liars of a network, and what they do to what they send.
+#[derive(Debug, Clone, Default)]
+pub struct Gang(Rc<RefCell<BTreeMap<u64, Liar>>>);
+
+impl Gang {
+    /// A node is one of them.
+    pub fn join(&self, node: u64, lie: Lie) {
+        self.0.borrow_mut().insert(node, Liar { lie, count: 0, earlier: None });
+    }
+
+    /// A node is gone.
+    pub fn leave(&self, node: u64) {
+        self.0.borrow_mut().remove(&node);
+    }
+
+    /// What they do to messages on links.
+    pub fn tamper(&self) -> Tamper {
+        let gang = self.clone();
+        Box::new(move |from, _, bytes| match gang.0.borrow_mut().get_mut(&from) {
+            Some(liar) => liar.tell(from, bytes),
+            None => Some(bytes),
+        })
+    }
+
+    /// Those who accuse.
+    pub fn accusers(&self) -> Vec<u64> {
+        let gang = self.0.borrow();
+        gang.iter().filter(|(_, liar)| liar.lie == Lie::Accuse).map(|(node, _)| *node).collect()
+    }
+}
+
+impl Liar {
+    fn tell(&mut self, node: u64, bytes: Bytes) -> Option<Bytes> {
+        self.count += 1;
+        let chance = uniform(hash(&[node, self.count]));
+        match self.lie {
+            Lie::Withhold => (!has_data(&bytes)).then_some(bytes),
+            Lie::Corrupt if chance < 0.1 => Some(flip(bytes, hash(&[node, self.count, 1]))),
+            Lie::Replay if has_data(&bytes) => {
+                let earlier = self.earlier.replace(bytes.clone());
+                Some(earlier.filter(|_| chance < 0.33).unwrap_or(bytes))
+            }
+            _ => Some(bytes),
+        }
+    }
+}
+
+/// Whether there is anything in a message but words.
+fn has_data(bytes: &Bytes) -> bool {
+    Item::all(bytes.clone()).is_ok_and(|items| items.iter().any(|item| !matches!(item, Item::Control(_))))
+}
+
+fn flip(bytes: Bytes, place: u64) -> Bytes {
+    let mut changed = BytesMut::from(&bytes[..]);
+    let index = (place / 8) as usize % changed.len().max(1);
+    if let Some(byte) = changed.get_mut(index) {
+        *byte ^= 1 << (place % 8);
+    }
+    changed.freeze()
+}
+
+/// What an accuser says of a link.
+pub fn accusation(link: LinkId) -> Bytes {
+    ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }).encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{CHILD, PARENT, bodies, pair};
+
+    /// What the child of a liar gets, and what its peer counts.
+    fn child_of(lie: Lie) -> (usize, tiercast_mesh::peer::PeerStats) {
+        let mut net = pair();
+        let gang = Gang::default();
+        gang.join(PARENT, lie);
+        net.tamper = Some(gang.tamper());
+        for _ in 0..50 {
+            net.publish(bodies(1));
+            net.run_for(Duration::from_millis(100));
+        }
+        (net.offsets(CHILD).len(), net.nodes[&CHILD].peer.stats())
+    }
+
+    #[test]
+    fn one_who_withholds_passes_nothing_on() {
+        assert_eq!(child_of(Lie::Withhold).0, 0);
+    }
+
+    #[test]
+    fn what_is_changed_is_noticed_and_comes_some_other_way() {
+        let (events, stats) = child_of(Lie::Corrupt);
+        assert_eq!(events, 50);
+        assert!(stats.feeds > 0, "{stats:?}");
+    }
+
+    #[test]
+    fn what_is_replayed_is_known_already() {
+        let (events, stats) = child_of(Lie::Replay);
+        assert_eq!(events, 50);
+        assert!(stats.duplicates + stats.not_taken > 0, "{stats:?}");
+    }
+}
