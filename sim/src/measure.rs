@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tiercast_mesh::{Time, hub::ChannelStats, peer::PeerStats};
+use tiercast_mesh::{hub::ChannelStats, peer::PeerStats};
 
 use crate::{net::Traffic, stats::Sample};
 
@@ -25,7 +25,7 @@ pub struct Measures {
     pub latencies: Sample,
     /// How much later than usual events came to those below the victims of a fault, the longest for each.
     pub stalls: Sample,
-    /// From joining to the first event that was published after that, less the time until then.
+    /// What happened in each second.
     pub seconds: Vec<Second>,
     paces: BTreeMap<u64, Pace>,
     affected: BTreeSet<u64>,
@@ -130,11 +130,6 @@ impl Sums {
 /// What was sent between two looks.
 pub fn between(before: Traffic, after: Traffic) -> (u64, u64) {
     (after.down - before.down, after.links - before.links)
-}
-
-/// Time in seconds since another.
-pub fn seconds_since(begin: Time, now: Time) -> f64 {
-    now.since(begin).as_secs_f64()
 }
 
 #[cfg(test)]
