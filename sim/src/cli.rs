@@ -7,13 +7,13 @@ use clap::Parser;
 
 use crate::{
     page,
-    scenario::Scenario,
+    scenario::{NAMED, Scenario},
     simulation::{self, Outcome},
 };
 
 /// Plays a scenario with the production hub and peers on a simulated network, checks what must hold, and measures.
 #[derive(Debug, Parser)]
-#[command(name = "tiercast-sim", version, after_help = EXAMPLES)]
+#[command(name = "tiercast-sim", version, after_help = examples())]
 pub struct Args {
     /// A scenario that comes with the program, or a file.
     #[arg(long)]
@@ -35,14 +35,18 @@ pub struct Args {
     json: bool,
 }
 
+fn examples() -> String {
+    let names: Vec<_> = NAMED.iter().map(|(name, _)| *name).collect();
+    format!("{EXAMPLES}Scenarios: {}", names.join(", "))
+}
+
 const EXAMPLES: &str = "\
 Examples:
   tiercast-sim --scenario churn --peers 10000 --seed 1
   tiercast-sim --scenario vanish --report vanish.html
   tiercast-sim --scenario ./mine.toml --json
   tiercast-sim --scenario mixed --seeds 1-1000
-Scenarios: steady, churn, vanish, close, mass-kill, blink, restart, leaves, mixed,
-  corrupt, replay, promise, accuse, withhold";
+";
 
 fn seeds(text: &str) -> Result<RangeInclusive<u64>> {
     let (first, last) = text.split_once('-').context("two numbers with a dash between")?;

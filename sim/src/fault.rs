@@ -63,11 +63,6 @@ pub enum Group {
 }
 
 impl Fault {
-    /// One that hits one node, now.
-    pub fn at_once() -> Self {
-        Self { at_s: 0.0, kind: FaultKind::Goodbye, share: 1.0, group: Group::All, for_s: 0.0, to: 0.0 }
-    }
-
     fn everybody() -> f64 {
         1.0
     }
@@ -102,17 +97,11 @@ impl Fault {
     /// Lets it happen to a node.
     pub fn strike(&self, net: &mut Net, node: u64) {
         match self.kind {
-            FaultKind::Goodbye => {
-                net.peer(node, Input::Unsubscribe(channel()));
-                net.kill(node);
-            }
-            FaultKind::Kill => net.kill(node),
-            FaultKind::Vanish => net.vanish(node),
             FaultKind::Freeze => net.freeze(node),
             FaultKind::Slow => net.set_reads(node, false),
             FaultKind::Narrow => net.narrow(node, self.to),
             FaultKind::Blink => net.disconnect(node),
-            FaultKind::Restart => {}
+            departure => departure.depart(net, node),
         }
     }
 
@@ -122,6 +111,21 @@ impl Fault {
             FaultKind::Freeze => net.thaw(node),
             FaultKind::Slow => net.set_reads(node, true),
             FaultKind::Narrow => net.narrow(node, 1.0),
+            _ => {}
+        }
+    }
+}
+
+impl FaultKind {
+    /// A node goes for good in this way, if it is one.
+    pub fn depart(self, net: &mut Net, node: u64) {
+        match self {
+            FaultKind::Goodbye => {
+                net.peer(node, Input::Unsubscribe(channel()));
+                net.kill(node);
+            }
+            FaultKind::Kill => net.kill(node),
+            FaultKind::Vanish => net.vanish(node),
             _ => {}
         }
     }

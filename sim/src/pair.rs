@@ -1,6 +1,6 @@
 //! Small beginnings: a parent and a child on a calm network, and what tests like to say of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -13,7 +13,8 @@ use tiercast_mesh::{
 };
 
 use crate::{
-    net::{Net, channel},
+    check::{self, Check},
+    net::Net,
     wires::CALM,
 };
 
@@ -66,33 +67,13 @@ pub fn sequence(count: i64) -> Vec<i64> {
 }
 
 impl Net {
-    /// Checks what must always hold of the tree: a parent's tier is one less than its child's, so there is no
-    /// cycle, nobody has more children than it takes, and the peers of each tier are counted right.
+    /// Checks what must always hold of the tree.
     pub fn check_tree(&self) {
-        let tree: BTreeMap<_, _> = self
-            .hub
-            .topology(&channel())
-            .expect("the channel")
-            .into_iter()
-            .map(|entry| (entry.peer, entry))
-            .collect();
-        let mut tiers = BTreeMap::new();
-        for entry in tree.values() {
-            *tiers.entry(entry.tier).or_default() += 1;
-            let capacity = entry.relay.map_or(0, |relay| usize::from(relay.children_max));
-            assert!(entry.children <= capacity, "{entry:?} has too many children");
-            let mut above = BTreeSet::from([entry.peer]);
-            let mut next = entry.parent;
-            while let Some(parent) = next {
-                assert!(above.insert(parent), "{entry:?} stands in a cycle");
-                next = tree[&parent].parent;
+        let checks: [&mut dyn Check; 2] = [&mut check::Tree, &mut check::Capacity];
+        check::look_at(self, &[], &BTreeSet::new(), |view| {
+            for check in checks {
+                assert_eq!(check.look(view), Ok(()), "{}", check.name());
             }
-            if let Some(parent) = entry.parent
-                && tree[&parent].tier > 0
-            {
-                assert_eq!(tree[&parent].tier + 1, entry.tier, "{entry:?} below {:?}", tree[&parent]);
-            }
-        }
-        assert_eq!(self.hub.peers_by_tier(&channel()), Some(&tiers));
+        });
     }
 }

@@ -16,7 +16,7 @@ use tiercast_mesh::{
 use crate::{
     chance::{exponential, uniform, weibull_half},
     check::{self, Check, Verdict},
-    fault::{Fault, FaultKind, below},
+    fault::{FaultKind, below},
     internet::Internet,
     liar::{Gang, Lie, accusation},
     measure::{Measures, Second, Sums, between},
@@ -163,10 +163,14 @@ impl<'a> Simulation<'a> {
             }
         }
         for node in std::mem::take(&mut self.net.cut_off) {
-            let delay = RECONNECT_WITHIN.mul_f64(uniform(self.rng.next_u64()));
-            self.agenda.plan(self.net.now + delay, Plan::Connect(node));
+            self.connect_soon(node);
         }
         Ok(())
+    }
+
+    fn connect_soon(&mut self, node: u64) {
+        let delay = RECONNECT_WITHIN.mul_f64(uniform(self.rng.next_u64()));
+        self.agenda.plan(self.net.now + delay, Plan::Connect(node));
     }
 
     fn take(&mut self, given: &Given) -> Verdict {
@@ -212,8 +216,7 @@ impl<'a> Simulation<'a> {
             Plan::Connect(node) => {
                 let is_away = self.net.nodes.get(&node).is_some_and(|state| state.session.is_none());
                 if is_away && self.is_server_away {
-                    let delay = RECONNECT_WITHIN.mul_f64(uniform(self.rng.next_u64()));
-                    self.agenda.plan(now + delay, Plan::Connect(node));
+                    self.connect_soon(node);
                 } else if is_away {
                     self.net.connect(node);
                 }
@@ -271,8 +274,7 @@ impl<'a> Simulation<'a> {
         if let Some(state) = self.net.nodes.get(&node) {
             self.sums.add_peer(state.peer.stats());
         }
-        let fault = Fault { kind, ..Fault::at_once() };
-        fault.strike(&mut self.net, node);
+        kind.depart(&mut self.net, node);
         self.measures.left(node);
         self.excused.remove(&node);
         self.gang.leave(node);
