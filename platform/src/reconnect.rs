@@ -14,7 +14,8 @@ const CEILING: Duration = Duration::from_secs(20);
 /// whoever fails each time just after this comes back no more often than one who waits that long each time.
 const STABLE: Duration = CEILING;
 
-/// Gives the delays between attempts: each uniform between zero and a ceiling that doubles, up to 20 s if nothing else is said.
+/// Gives the delays between attempts: each uniform between zero and a ceiling that doubles, up to 20 s if nothing
+/// else is said.
 #[derive(Debug)]
 pub struct Reconnect {
     backoff: ExponentialBackoff<SystemClock>,

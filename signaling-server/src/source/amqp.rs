@@ -1,7 +1,8 @@
 //! The AMQP source: feeds channels from RabbitMQ streams or classic queues.
 //!
-//! Events of all channels come on one connection. One task holds the connection and tells the others by a watch whether it is up; each channel has a task
-//! that lives as long as the source and runs one session after another on whatever connection there is.
+//! Events of all channels come on one connection. One task holds it and tells the others by a watch whether it is up;
+//! each channel has a task that lives as long as the source and runs one session after another on whatever connection
+//! there is.
 
 mod broker;
 mod buffered;
@@ -71,7 +72,7 @@ impl AmqpSource {
 
     /// Lets it remember in a folder what it had of streams, so that the next start notices what they have lost meanwhile.
     pub fn remembering(self, dir: &Path) -> Result<Self, StateError> {
-        Ok(Self { memory: Memory::load(Some(dir))?, ..self })
+        Ok(Self { memory: Memory::load(dir)?, ..self })
     }
 
     /// The source's counters; they go on counting while it runs.

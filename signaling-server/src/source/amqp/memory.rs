@@ -29,7 +29,7 @@ pub(super) struct Known {
     pub(super) seen: Seen,
 }
 
-/// What is known of all streams, by channel.
+/// What is known of all streams, by channel. The default has no folder and remembers nothing.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     file: Option<StateFile>,
@@ -43,9 +43,9 @@ struct Changing {
 }
 
 impl Memory {
-    /// What is kept in a folder; without one nothing is, and nothing will be.
-    pub(super) fn load(dir: Option<&Path>) -> Result<Self, StateError> {
-        let Some(file) = dir.map(|dir| StateFile::new(dir, NAME)) else { return Ok(Self::default()) };
+    /// What is kept in a folder.
+    pub(super) fn load(dir: &Path) -> Result<Self, StateError> {
+        let file = StateFile::new(dir, NAME);
         let read = |text: &str| serde_json::from_str(text).ok();
         let by_channel = file.read("what the server wrote", read)?.unwrap_or_default();
         Ok(Self { file: Some(file), known: Mutex::new(Changing { by_channel, is_changed: false }) })
@@ -56,6 +56,9 @@ impl Memory {
     }
 
     pub(super) fn set(&self, channel: &str, known: Known) {
+        if self.file.is_none() {
+            return;
+        }
         let mut changing = self.lock();
         match changing.by_channel.get_mut(channel) {
             Some(kept) => *kept = known,
@@ -114,24 +117,25 @@ mod tests {
             lifetime: Lifetime { stream: 7, epoch: 8 },
             seen: Seen { epoch: 8, offset: 41, hash: u64::MAX },
         };
-        let memory = Memory::load(Some(folder.path())).unwrap();
+        let memory = Memory::load(folder.path()).unwrap();
         assert_eq!(memory.of("builds"), None);
         memory.set("builds", known);
         memory.set("other", known);
         memory.forget("other");
         memory.save().await;
-        let next = Memory::load(Some(folder.path())).unwrap();
+        let next = Memory::load(folder.path()).unwrap();
         assert_eq!((next.of("builds"), next.of("other")), (Some(known), None));
-        let without = Memory::load(None).unwrap();
+        let without = Memory::default();
         without.set("builds", known);
         without.save().await;
+        assert_eq!(without.of("builds"), None);
     }
 
     #[test]
     fn a_damaged_file_is_named_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(NAME), "{").unwrap();
-        let error = Memory::load(Some(folder.path())).unwrap_err().to_string();
+        let error = Memory::load(folder.path()).unwrap_err().to_string();
         assert!(error.contains(NAME) && error.contains("delete it"), "{error}");
     }
 }

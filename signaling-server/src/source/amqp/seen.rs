@@ -37,9 +37,10 @@ impl Seen {
         Ok(Self { epoch, offset, hash: u64::from_be_bytes(*first) })
     }
 
-    /// Whether what is at this place now may be what was there: it is, or the place is another.
-    pub(super) fn is_kept_by(&self, now: &Self) -> bool {
-        self.offset != now.offset || self.hash == now.hash
+    /// Whether what comes now says nothing against it: it is at another place, or is the same.
+    pub(super) fn is_kept_by(&self, now: &Delivery) -> Result<bool, AmqpError> {
+        let now = Self::of(self.epoch, now)?;
+        Ok(self.offset != now.offset || self.hash == now.hash)
     }
 }
 
@@ -52,33 +53,35 @@ mod tests {
 
     use super::*;
 
-    fn seen(
+    fn delivery(
         body: &[u8],
         offset: Offset,
         change: fn(BasicProperties, FieldTable) -> (BasicProperties, FieldTable),
-    ) -> Seen {
+    ) -> Delivery {
         let mut delivery = Delivery::mock(1, "events".into(), "a".into(), false, body.to_vec());
         let (properties, mut headers) = change(BasicProperties::default(), FieldTable::default());
         headers.insert("x-stream-offset".into(), AMQPValue::LongLongInt(offset));
         delivery.properties = properties.with_headers(headers);
-        Seen::of(7, &delivery).unwrap()
+        delivery
     }
 
     #[test]
     fn regression_a_message_is_told_from_another_one_in_its_place_by_all_that_it_has() {
         let same: fn(_, _) -> _ = |properties, headers| (properties, headers);
-        let one = seen(b"{}", 1, same);
-        assert!(one.is_kept_by(&seen(b"{}", 1, same)));
-        assert!(one.is_kept_by(&seen(b"other", 2, same)), "that says nothing about the first");
-        assert!(!one.is_kept_by(&seen(b"other", 1, same)));
-        assert!(
-            !one.is_kept_by(&seen(b"{}", 1, |properties, headers| (properties.with_timestamp(5), headers)))
-        );
-        assert!(!one.is_kept_by(&seen(b"{}", 1, |properties, headers| (
+        let one = Seen::of(7, &delivery(b"{}", 1, same)).unwrap();
+        let is_kept_by = |now: Delivery| one.is_kept_by(&now).unwrap();
+        assert!(is_kept_by(delivery(b"{}", 1, same)));
+        assert!(is_kept_by(delivery(b"other", 2, same)), "that says nothing about the first");
+        assert!(!is_kept_by(delivery(b"other", 1, same)));
+        assert!(!is_kept_by(delivery(b"{}", 1, |properties, headers| (
+            properties.with_timestamp(5),
+            headers
+        ))));
+        assert!(!is_kept_by(delivery(b"{}", 1, |properties, headers| (
             properties.with_message_id("5".into()),
             headers
         ))));
-        assert!(!one.is_kept_by(&seen(b"{}", 1, |properties, mut headers| {
+        assert!(!is_kept_by(delivery(b"{}", 1, |properties, mut headers| {
             headers.insert("attempt".into(), AMQPValue::LongInt(2));
             (properties, headers)
         })));

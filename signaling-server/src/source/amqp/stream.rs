@@ -203,8 +203,8 @@ async fn first_batch(
             }
         },
     };
-    let first = Seen::of(0, &batch[0])?;
-    Ok(seen.is_none_or(|seen| seen.is_kept_by(&first)).then_some(batch))
+    let is_known = seen.map_or(Ok(true), |seen| seen.is_kept_by(&batch[0]))?;
+    Ok(is_known.then_some(batch))
 }
 
 /// Where the stream ends at this time, by a mark.
@@ -298,8 +298,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Hands over what is left of what was there when we came. Where there is no pause, a mark says
-    /// when that is.
+    /// Hands over what is left of what was there when we came. Where there is no pause, a mark says when that is.
     async fn catch_up(&mut self) -> Result<(), AmqpError> {
         let mut look_at = Instant::now();
         let mut is_marked = false;
