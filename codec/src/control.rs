@@ -62,6 +62,8 @@ message_family! {
         Signal(SignalMessage) = "signal",
         /// Ends a link.
         Lost(Lost) = "lost",
+        /// The session of the other end of a link has ended: does the link live?
+        Away(Away) = "away",
         /// Events that are gone for good.
         Gap(Gap) = "gap",
         /// Answers a request that failed, or a message that was ignored.
@@ -83,6 +85,18 @@ pub struct Hello {
     pub protocol: u32,
     /// Program and version, for the operator.
     pub client: String,
+    /// Who the peer was in an earlier session, if it wants to be that again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+/// Who a peer was in an earlier session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// What it was called in the tree.
+    pub peer: PeerId,
+    /// What came with that name in [`Welcome`].
+    pub token: Token,
 }
 
 /// Asks for a channel.
@@ -101,6 +115,32 @@ pub struct Subscribe {
     /// What the peer can do for others. Absent: it takes no part in the mesh and the server feeds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Relay>,
+    /// The links of the channel that outlived the session in which they were set up.
+    #[serde(default, deserialize_with = "range::links_if_any", skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LivingLink>,
+}
+
+/// A link that outlived the session in which it was set up, and perhaps the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LivingLink {
+    /// The link.
+    pub link: LinkId,
+    /// The other end.
+    pub peer: PeerId,
+    /// What the other end is to this one.
+    pub role: LinkRole,
+    /// What the hub gave both ends: it shows that this link was set up by a hub with the same secret.
+    pub token: Token,
+}
+
+/// What the other end of a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkRole {
+    /// It feeds this end.
+    Parent,
+    /// It is fed by this end.
+    Child,
 }
 
 /// What a peer can do for others.
@@ -211,6 +251,8 @@ pub struct Welcome {
     pub session: SessionId,
     /// What the peer is called in the tree.
     pub peer: PeerId,
+    /// Shown in [`Resume`], it makes a later session that of the same peer.
+    pub resume: Token,
     /// The server's clock in microseconds since the Unix epoch.
     #[serde(deserialize_with = "range::number")]
     pub server_time_us: u64,
@@ -299,6 +341,14 @@ pub struct Lost {
     pub link: LinkId,
     /// Why.
     pub code: Code,
+}
+
+/// The session of the other end of a link has ended without a goodbye. The link may be well: a peer that depends on it
+/// asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Away {
+    /// The link.
+    pub link: LinkId,
 }
 
 /// Events that are gone for good.

@@ -1,4 +1,6 @@
-//! Numbers that the hub hands out, at most 2^53 - 1. Each counts up from 1 and is never used twice by one server.
+//! Numbers that the hub hands out, at most 2^53 - 1. Sessions count up from 1. Peers and links are numbered by the clock
+//! (microseconds since the Unix epoch, or one more than the last), so that no number is used twice, also not by the next
+//! server.
 
 use std::fmt;
 
@@ -24,7 +26,7 @@ macro_rules! ids {
 ids! {
     /// A connection between a peer and the hub.
     SessionId;
-    /// A node of the mesh, for as long as its session lasts.
+    /// A node of the mesh, also when it comes back with another session.
     PeerId;
     /// A connection between two peers, set up or under way.
     LinkId;

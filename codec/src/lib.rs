@@ -48,9 +48,9 @@ mod token;
 pub use channel::{ChannelId, ChannelName, ChannelNameError};
 pub use code::Code;
 pub use control::{
-    Assign, ChannelAt, ErrorMessage, Expect, Fed, Feed, Gap, GapReason, Hello, Lost, NodeKind,
-    PROTOCOL_VERSION, Ping, Place, Pong, Relay, Report, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
-    Unsubscribe, Unsubscribed, Welcome,
+    Assign, Away, ChannelAt, ErrorMessage, Expect, Fed, Feed, Gap, GapReason, Hello, LinkRole, LivingLink,
+    Lost, NodeKind, PROTOCOL_VERSION, Ping, Place, Pong, Relay, Report, Resume, SignalMessage, Subscribe,
+    Subscribed, ToHub, ToPeer, Unsubscribe, Unsubscribed, Welcome,
 };
 pub use error::{DecodeError, EncodeError};
 pub use event::{Event, HeaderValue, Message};

@@ -25,3 +25,5 @@ pub const SIGNAL_CANDIDATE_BYTES_MAX: usize = 512;
 pub const SIGNAL_CANDIDATES_MAX: u32 = 64;
 /// Longest duration in a message, in milliseconds: an hour. Timers of browsers cannot wait for more than 24 days.
 pub const DURATION_MS_MAX: u32 = 3_600_000;
+/// Most links that a `subscribe` names. With 64 bytes each they fill a quarter of a control message.
+pub const LIVING_LINKS_MAX: usize = 256;

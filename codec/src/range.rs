@@ -5,7 +5,10 @@ use std::{fmt::Display, ops::RangeInclusive};
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::{BEFORE_FIRST, NUMBER_MAX, Offset, limits::DURATION_MS_MAX};
+use crate::{
+    BEFORE_FIRST, LivingLink, NUMBER_MAX, Offset,
+    limits::{DURATION_MS_MAX, LIVING_LINKS_MAX},
+};
 
 /// Ids and times: 0 to 2^53 - 1.
 pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -30,6 +33,12 @@ pub(crate) fn interval_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 /// How long to wait, in milliseconds, optional: 0 to an hour.
 pub(crate) fn wait_ms_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     Option::deserialize(deserializer)?.map(|value| within(0..=DURATION_MS_MAX, value)).transpose()
+}
+
+/// The living links of a subscription, optional: [`LIVING_LINKS_MAX`] at most.
+pub(crate) fn links_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LivingLink>, D::Error> {
+    let links = Option::<Vec<LivingLink>>::deserialize(deserializer)?.unwrap_or_default();
+    within(0..=LIVING_LINKS_MAX, links.len()).map(|_| links)
 }
 
 fn within<T: PartialOrd + Display, E: de::Error>(range: RangeInclusive<T>, value: T) -> Result<T, E> {

@@ -445,7 +445,8 @@ fn the_verifier_sees_the_context_the_channel_and_the_signed_bytes() {
 #[test]
 fn the_largest_control_message_is_read_and_a_larger_one_is_not() {
     let hello = |client_bytes: usize| {
-        let hello = tiercast_codec::Hello { id: 1, protocol: 1, client: "x".repeat(client_bytes) };
+        let hello =
+            tiercast_codec::Hello { id: 1, protocol: 1, client: "x".repeat(client_bytes), resume: None };
         ToHub::Hello(hello).encode()
     };
     let around = hello(40_000).len() - 40_000;

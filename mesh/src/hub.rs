@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use tiercast_codec::{
-    Assign, ChannelId, ChannelName, Code, Expect, LinkId, Lost, Ping, Place as PlaceMessage, Position,
-    Sealer, SessionId, SignalMessage, Signer, ToPeer,
+    Assign, Away, ChannelId, ChannelName, Code, Expect, LinkId, Lost, PeerId, Ping, Place as PlaceMessage,
+    Position, Sealer, SessionId, SignalMessage, Signer, ToPeer,
 };
 
 use crate::{SourceUpdate, Time, timers::Timers};
@@ -19,6 +18,7 @@ mod config;
 mod requests;
 mod session;
 mod stats;
+mod tickets;
 mod tree;
 
 pub use api::{CommandError, Input, Output};
@@ -26,8 +26,9 @@ pub use channel::SourceState;
 use channel::{Channel, Press};
 pub use config::{HubConfig, Tier1};
 use requests::Refusal;
-use session::{Session, peer_of, session_of};
+use session::Session;
 pub use stats::{ChannelStats, HubStats};
+use tickets::{Ends, Tickets};
 use tree::{Action, Context};
 pub use tree::{Place, TreeNode};
 
@@ -43,12 +44,15 @@ enum Timer {
 pub struct Hub {
     config: HubConfig,
     signer: Box<dyn Signer>,
-    rng: ChaCha12Rng,
+    tickets: Tickets,
     sealer: Sealer,
     sessions: BTreeMap<SessionId, Session>,
+    /// The session of each peer that has one.
+    present: BTreeMap<PeerId, SessionId>,
+    last_peer: u64,
     channels: BTreeMap<ChannelId, Channel>,
     links: BTreeMap<LinkId, ChannelId>,
-    next_link: u64,
+    last_link: u64,
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
     stats: HubStats,
@@ -59,17 +63,20 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub without channels. `seed` makes the link tokens: in production it must be secret and random.
-    pub fn new(config: HubConfig, signer: Box<dyn Signer>, seed: [u8; 32]) -> Self {
+    /// A hub without channels. `secret` makes the tokens of peers and links: in production nobody else may know it. Peers
+    /// and links outlive a hub if the next one has the same secret.
+    pub fn new(config: HubConfig, signer: Box<dyn Signer>, secret: [u8; 32]) -> Self {
         Self {
             config,
             signer,
-            rng: ChaCha12Rng::from_seed(seed),
+            tickets: Tickets::new(secret),
             sealer: Sealer::default(),
             sessions: BTreeMap::new(),
+            present: BTreeMap::new(),
+            last_peer: 0,
             channels: BTreeMap::new(),
             links: BTreeMap::new(),
-            next_link: 0,
+            last_link: 0,
             timers: Timers::default(),
             outputs: VecDeque::new(),
             stats: HubStats::default(),
@@ -113,7 +120,11 @@ impl Hub {
                 Ok(())
             }
             Input::SessionClosed(session) => {
-                self.forget(now, session);
+                self.forget(now, session, Leave::ForNow);
+                Ok(())
+            }
+            Input::SessionDeparted(session) => {
+                self.forget(now, session, Leave::ForGood);
                 Ok(())
             }
             Input::Source(name, update) => self.on_source(now, name, update),
@@ -136,9 +147,10 @@ impl Hub {
             state.last_sent = self.now;
             return Some(bytes);
         }
+        let peer = state.peer?;
         for turn in 0..state.channels.len() {
             let channel = self.channels.get_mut(&state.channels[turn])?;
-            if let Some(bytes) = channel.poll_transmit(peer_of(session)) {
+            if let Some(bytes) = channel.poll_transmit(peer) {
                 // The next turn is another channel's.
                 state.channels.rotate_left(turn + 1);
                 state.last_sent = self.now;
@@ -172,6 +184,11 @@ impl Hub {
     /// How many sessions are open.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Whose session it is, once that is known.
+    pub fn peer(&self, session: SessionId) -> Option<PeerId> {
+        self.sessions.get(&session)?.peer
     }
 
     /// The hub's counters.
@@ -250,8 +267,8 @@ impl Hub {
 
     /// Wakes those whom the server feeds: there is something for them.
     fn wake_fed(&mut self, id: ChannelId) {
-        for peer in self.channels[&id].fed() {
-            announce(&mut self.sessions, &mut self.outputs, session_of(peer));
+        for session in self.channels[&id].fed().filter_map(|peer| self.present.get(&peer)) {
+            announce(&mut self.sessions, &mut self.outputs, *session);
         }
     }
 
@@ -293,8 +310,8 @@ impl Hub {
     /// Lets a channel's tree act, and tells peers what came of it.
     fn with_tree(&mut self, id: ChannelId, act: impl FnOnce(&mut tree::Tree, &mut Context<'_>)) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
-        let (config, rng, next_link) = (&self.config, &mut self.rng, &mut self.next_link);
-        act(&mut channel.tree, &mut Context { config, rng, next_link });
+        let (config, tickets, last_link) = (&self.config, &self.tickets, &mut self.last_link);
+        act(&mut channel.tree, &mut Context { config, tickets, last_link, channel: &channel.name });
         match channel.tree.poll_timeout() {
             Some(due) => self.timers.set(Timer::Tree(id), due),
             None => self.timers.clear(Timer::Tree(id)),
@@ -308,20 +325,26 @@ impl Hub {
     fn apply(&mut self, id: ChannelId, name: &ChannelName, action: Action) {
         let channel = name.clone();
         match action {
-            Action::Link { link, parent, child, token } => {
+            Action::Link { link, parent, child } => {
                 self.links.insert(link, id);
                 self.count(id, |stats| stats.links += 1);
+                let token = self.tickets.of_link(name, Ends { link, parent, child });
                 // The child wants the link, so it makes the offer.
                 let expect = Expect { channel: channel.clone(), link, child, token, offers: false };
-                self.send_on(id, session_of(parent), ToPeer::Expect(expect));
+                self.tell(id, parent, ToPeer::Expect(expect));
                 let assign = Assign { channel, link, parent, token, offers: true };
-                self.send_on(id, session_of(child), ToPeer::Assign(assign));
+                self.tell(id, child, ToPeer::Assign(assign));
             }
             Action::Lost { peer, link, code } => {
-                self.send_on(id, session_of(peer), ToPeer::Lost(Lost { link, code }));
+                self.tell(id, peer, ToPeer::Lost(Lost { link, code }));
+            }
+            Action::Away { peer, link } => self.tell(id, peer, ToPeer::Away(Away { link })),
+            Action::Adopted(link) => {
+                self.links.insert(link, id);
+                self.count(id, |stats| stats.adopted += 1);
             }
             Action::Placed { peer, tier } => {
-                self.send_on(id, session_of(peer), ToPeer::Place(PlaceMessage { channel, tier }));
+                self.tell(id, peer, ToPeer::Place(PlaceMessage { channel, tier }));
             }
             Action::Ended => self.count(id, |stats| stats.links_lost += 1),
             Action::Forgotten(link) => drop(self.links.remove(&link)),
@@ -333,6 +356,13 @@ impl Hub {
     fn count(&mut self, id: ChannelId, count: impl FnOnce(&mut ChannelStats)) {
         if let Some(channel) = self.channels.get_mut(&id) {
             count(&mut channel.stats);
+        }
+    }
+
+    /// Tells a peer something about a channel, if it is there to hear it.
+    fn tell(&mut self, id: ChannelId, peer: PeerId, message: ToPeer) {
+        if let Some(session) = self.present.get(&peer).copied() {
+            self.send_on(id, session, message);
         }
     }
 
@@ -349,7 +379,8 @@ impl Hub {
     }
 
     /// Forwards a signal. False if those before it are not being read.
-    fn forward(&mut self, id: ChannelId, session: SessionId, signal: SignalMessage) -> bool {
+    fn forward(&mut self, id: ChannelId, peer: PeerId, signal: SignalMessage) -> bool {
+        let Some(session) = self.present.get(&peer).copied() else { return true };
         let Some(state) = self.sessions.get_mut(&session) else { return true };
         let Ok(bytes) = state.push_signal(signal) else { return false };
         self.count(id, |stats| stats.control_bytes += bytes as u64);
@@ -372,7 +403,7 @@ impl Hub {
     fn close(&mut self, now: Time, session: SessionId, code: Code, reason: String) {
         if self.sessions.contains_key(&session) {
             self.say_close(session, code, reason);
-            self.forget(now, session);
+            self.forget(now, session, Leave::ForGood);
         }
     }
 
@@ -381,32 +412,45 @@ impl Hub {
         self.outputs.push_back(Output::Close { session, code, reason });
     }
 
-    fn forget(&mut self, now: Time, session: SessionId) {
+    fn forget(&mut self, now: Time, session: SessionId, leave: Leave) {
         let Some(state) = self.sessions.remove(&session) else { return };
         self.timers.clear(Timer::Heartbeat(session));
+        let Some(peer) = state.peer else { return };
+        self.present.remove(&peer);
         for id in state.channels {
-            self.remove_member(now, session, id);
+            self.remove_member(now, peer, id, leave);
         }
     }
 
     /// Ends a subscription. False if there was none.
-    fn leave(&mut self, now: Time, session: SessionId, id: ChannelId) -> bool {
+    fn leave(&mut self, now: Time, session: SessionId, peer: PeerId, id: ChannelId) -> bool {
         let Some(state) = self.sessions.get_mut(&session) else { return false };
         let before = state.channels.len();
         state.channels.retain(|channel| *channel != id);
         let was_subscribed = state.channels.len() < before;
         if was_subscribed {
-            self.remove_member(now, session, id);
+            self.remove_member(now, peer, id, Leave::ForGood);
         }
         was_subscribed
     }
 
-    fn remove_member(&mut self, now: Time, session: SessionId, id: ChannelId) {
+    fn remove_member(&mut self, now: Time, peer: PeerId, id: ChannelId, leave: Leave) {
         if let Some(channel) = self.channels.get_mut(&id) {
-            channel.starve(peer_of(session));
+            channel.starve(peer);
         }
-        self.with_tree(id, |tree, context| tree.leave(now, peer_of(session), context));
+        self.with_tree(id, |tree, context| match leave {
+            Leave::ForNow => tree.leave_for_now(now, peer, context),
+            Leave::ForGood => tree.leave(now, peer, context),
+        });
     }
+}
+
+/// How a peer leaves.
+#[derive(Debug, Clone, Copy)]
+enum Leave {
+    /// It may come back, and keeps its place for a while.
+    ForNow,
+    ForGood,
 }
 
 /// Tells the driver once that there is something for a session.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use tiercast_codec::{
-    ChannelId, ChannelName, Code, LinkId, LinkMessage, Pattern, PeerId, Ping, Position, PublicKey,
+    ChannelId, ChannelName, Code, LinkId, LinkMessage, Pattern, PeerId, Ping, Position, PublicKey, Resume,
     SignalMessage, Since, ToHub, Unsubscribe, Verifier,
 };
 
@@ -38,6 +38,7 @@ enum Timer {
     Subscribe(ChannelId),
     LinkSetup(LinkId),
     LinkHeartbeat(LinkId),
+    LinkAnswer(LinkId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Peer {
     config: PeerConfig,
     verifier: Box<dyn Verifier>,
     session: Session,
+    /// Who we are in the mesh, once the server has said so: shown to it when we come back.
+    identity: Option<Resume>,
     outbox: Outbox,
     is_announced: bool,
     last_received: Time,
@@ -75,6 +78,7 @@ impl Peer {
             config,
             verifier,
             session: Session::Closed,
+            identity: None,
             is_announced: false,
             last_received: Time::default(),
             keys: Vec::new(),
@@ -173,6 +177,11 @@ impl Peer {
         self.timers.next()
     }
 
+    /// What the peer is called in the tree, once the server has said so.
+    pub fn id(&self) -> Option<PeerId> {
+        self.identity.map(|identity| identity.peer)
+    }
+
     /// The peer's counters.
     pub fn stats(&self) -> PeerStats {
         self.stats
@@ -248,6 +257,7 @@ impl Peer {
                 Timer::Subscribe(id) => self.ask_for(id),
                 Timer::LinkSetup(link) => self.close_link(link, Code::LINK_FAILED),
                 Timer::LinkHeartbeat(link) => self.on_link_heartbeat(link),
+                Timer::LinkAnswer(link) => self.close_link(link, Code::LOST),
             }
         }
     }

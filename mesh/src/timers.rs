@@ -8,11 +8,13 @@
 //! | hub | `LinkSetup` | `link_setup` after `assign` | gives up the link |
 //! | hub | `LinkProven` | `link_proven` after it began to feed | the child's failures are forgotten |
 //! | hub | `Retry` | backoff after `link_tries` failed links, or when a refused parent may be tried again | looks for a parent |
+//! | hub | `Away` | `resume` after a session ended without a goodbye, at once without links | forgets the peer |
 //! | hub | `Pardon` | after `suspension` or, for one that cannot be reached, `link_retry`, twice as long each time | may have children again |
 //! | peer | `SessionSilent` | every heartbeat | closes a silent session |
 //! | peer | `Subscribe` | what the server asked for | asks again for a channel that was not ready |
 //! | peer | `LinkSetup` | `link_setup` after `assign` or `expect` | gives up the link |
 //! | peer | `LinkHeartbeat` | every `link_heartbeat` | pings a quiet link, closes a silent one |
+//! | peer | `LinkAnswer` | `link_answer` or two round trips after `away` | closes a link on which nothing came |
 
 use std::collections::{BTreeMap, BTreeSet};
 

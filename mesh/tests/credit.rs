@@ -309,13 +309,19 @@ impl Silent {
         silent.wait(Duration::from_millis(10));
         assert_eq!(silent.hub.position(&channel()), Some(Position::new(7, 999)));
         silent.hub.handle(silent.now, Input::SessionOpened(Self::SESSION)).unwrap();
-        silent.say(&ToHub::Hello(Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into() }));
+        silent.say(&ToHub::Hello(Hello {
+            id: 1,
+            protocol: PROTOCOL_VERSION,
+            client: "test".into(),
+            resume: None,
+        }));
         silent.say(&ToHub::Subscribe(Subscribe {
             id: 2,
             channel: channel(),
             since: Since::Earliest,
             window_bytes: NonZeroU32::new(10_000).unwrap(),
             relay: None,
+            links: Vec::new(),
         }));
         silent
     }

@@ -75,12 +75,19 @@ impl Talk {
 }
 
 fn hello(protocol: u32) -> ToHub {
-    ToHub::Hello(Hello { id: 1, protocol, client: "test".into() })
+    ToHub::Hello(Hello { id: 1, protocol, client: "test".into(), resume: None })
 }
 
 fn subscribe(channel: ChannelName) -> ToHub {
     let window_bytes = NonZeroU32::MAX;
-    ToHub::Subscribe(Subscribe { id: 2, channel, since: Since::Now, window_bytes, relay: None })
+    ToHub::Subscribe(Subscribe {
+        id: 2,
+        channel,
+        since: Since::Now,
+        window_bytes,
+        relay: None,
+        links: Vec::new(),
+    })
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn the_children_of_a_peer_whose_session_closes_move_without_a_hole() {
     net.publish(bodies(10));
     net.run_until("caught up", Net::is_caught_up);
     assert_eq!(net.offsets(CHILD), sequence(30));
-    let lost = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::LOST };
+    let lost = Status::LinkLost { other: net.name(PARENT), code: Code::LOST };
     assert!(net.nodes[&CHILD].statuses.contains(&lost), "told by the hub, not by a timeout");
 }
 
@@ -93,7 +93,7 @@ fn a_child_whose_parent_falls_silent_asks_the_server_again() {
     net.tamper = Some(Box::new(|from, _, bytes| (from != PARENT).then_some(bytes)));
     net.publish(bodies(10));
     net.run_until("caught up", Net::is_caught_up);
-    let closed = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::SILENT };
+    let closed = Status::LinkLost { other: net.name(PARENT), code: Code::SILENT };
     assert!(net.nodes[&CHILD].statuses.contains(&closed));
     assert_eq!(net.offsets(CHILD), sequence(20));
 }
@@ -126,7 +126,7 @@ fn a_frame_with_one_flipped_bit_is_neither_delivered_nor_relayed_and_closes_its_
         before.bad_signatures,
         "it was not relayed"
     );
-    let closed = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::BAD_SIGNATURE };
+    let closed = Status::LinkLost { other: net.name(PARENT), code: Code::BAD_SIGNATURE };
     assert!(net.nodes[&CHILD].statuses.contains(&closed));
     assert_eq!(net.hub.channel_stats(&channel()).unwrap().accusations, 1, "the hub was told");
     net.run_for(Duration::from_secs(120));
@@ -173,7 +173,7 @@ fn regression_a_frame_between_the_chunks_of_another_is_malformed_at_once() {
     net.publish([noise(1, 50_000)]);
     net.run_for(Duration::from_secs(3));
     assert_eq!(net.nodes[&CHILD].peer.stats().malformed, 1);
-    let closed = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::MALFORMED };
+    let closed = Status::LinkLost { other: net.name(PARENT), code: Code::MALFORMED };
     assert!(net.nodes[&CHILD].statuses.contains(&closed));
     assert_eq!(net.offsets(CHILD), sequence(2), "the server sent it");
 }
@@ -196,7 +196,7 @@ fn a_stranger_without_the_token_gets_nothing() {
     net.publish(bodies(10));
     net.run_until("given up", |net| net.place(CHILD).is_some_and(|entry| entry.place == Place::Direct));
     net.run_until("caught up", Net::is_caught_up);
-    let refused = Status::LinkLost { other: tiercast_codec::PeerId(2), code: Code::BAD_TOKEN };
+    let refused = Status::LinkLost { other: net.name(CHILD), code: Code::BAD_TOKEN };
     assert!(net.nodes[&PARENT].statuses.contains(&refused));
     assert_eq!(net.nodes[&PARENT].peer.stats().relayed_frames, 0);
     assert_eq!(net.offsets(CHILD), sequence(10));
@@ -306,7 +306,7 @@ fn a_parent_that_withholds_the_beginning_of_a_new_numbering_costs_its_child_noth
     net.run_until("caught up", Net::is_caught_up);
     assert_eq!(net.offsets(CHILD), [sequence(10), sequence(10)].concat());
     assert_eq!(net.gaps(CHILD).len(), 1);
-    let lost = Status::LinkLost { other: tiercast_codec::PeerId(1), code: Code::UNAVAILABLE };
+    let lost = Status::LinkLost { other: net.name(PARENT), code: Code::UNAVAILABLE };
     assert!(net.nodes[&CHILD].statuses.contains(&lost), "the parent was left");
 }
 
@@ -345,7 +345,8 @@ fn holes_in_the_numbering_are_no_gaps() {
 fn one_who_was_away_for_longer_than_the_log_lasts_gets_one_gap() {
     let mut hub = roots(1);
     hub.log = LogLimits { bytes: 1 << 20, entries: 5 };
-    let mut net = pair_with(hub, relay(4), relay(0));
+    let mut net = Net::new(1, hub, CALM);
+    net.join(CHILD, PeerConfig::default(), Since::Earliest);
     net.publish(bodies(1));
     net.run_until("caught up", Net::is_caught_up);
     net.disconnect(CHILD);

@@ -31,6 +31,8 @@ enum Turn {
     Renumbered,
     /// The server restarts, and its source is a stream.
     Restarted,
+    /// The same with another key, so that nobody is known again.
+    Replaced,
     /// The server restarts, and what it had is gone.
     RestartedEmpty,
 }
@@ -100,8 +102,8 @@ fn bodies(numbers: Range<usize>) -> impl Iterator<Item = Vec<u8>> {
 fn run(seed: u64) -> Run {
     let hub = HubConfig { tier1: Tier1 { min: 3, max: 3 }, ..HubConfig::default() };
     let mut net = Net::new(seed, hub.clone(), ROUGH);
-    let turn =
-        [Turn::Nothing, Turn::Renumbered, Turn::Restarted, Turn::RestartedEmpty][net.below(4) as usize];
+    let turns = [Turn::Nothing, Turn::Renumbered, Turn::Restarted, Turn::Replaced, Turn::RestartedEmpty];
+    let turn = turns[net.below(turns.len() as u64) as usize];
     if net.below(3) == 0 {
         lie(&mut net);
     }
@@ -188,8 +190,12 @@ fn turn_over(net: &mut Net, turn: Turn, hub: &HubConfig) {
     match turn {
         Turn::Nothing => {}
         Turn::Renumbered => net.renumber(),
-        Turn::Restarted => net.restart(hub.clone(), Box::new(FakeSigner(10)), true),
-        Turn::RestartedEmpty => net.restart(hub.clone(), Box::new(FakeSigner(10)), false),
+        Turn::Restarted => net.restart(hub.clone(), Box::new(FakeSigner(9)), true),
+        Turn::Replaced => net.restart(hub.clone(), Box::new(FakeSigner(10)), true),
+        Turn::RestartedEmpty => {
+            let key = 9 + net.below(2) as u8;
+            net.restart(hub.clone(), Box::new(FakeSigner(key)), false);
+        }
     }
 }
 
@@ -221,9 +227,15 @@ fn check(id: u64, node: &Node, turn: Turn, turned: usize, had: Option<Position>)
             [events(first..turned), vec![Told::Gap], events(turned..EVENTS)].concat()
         }
         Turn::RestartedEmpty if was_there => {
-            // What the old server had and a peer had not is gone, and the gap says so.
-            let had = had.expect("it was there").offset + 1;
-            [events(first..had as usize), vec![Told::Gap], events(turned..EVENTS)].concat()
+            // What the old server had and no peer had is gone, and the gap says so. What peers had they passed on, if
+            // their links outlived the server.
+            let had = (had.expect("it was there").offset + 1) as usize;
+            let until = match seen.first() {
+                Some(Told::Events { last, .. }) => last + 1,
+                _ => first,
+            };
+            assert!((had..=turned).contains(&until), "node {id}: {had} of {turned}, and then {seen:?}");
+            [events(first..until), vec![Told::Gap], events(turned..EVENTS)].concat()
         }
         _ => events(first..EVENTS),
     };

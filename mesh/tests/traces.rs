@@ -115,6 +115,18 @@ fn scenarios() -> Vec<Scenario> {
             restart,
         ),
         scenario(
+            "blink",
+            "between a parent and a child: sessions that end and go on, a ghost, a parent that is away, one that is gone",
+            relay(2),
+            blink,
+        ),
+        scenario(
+            "survival",
+            "between a parent and a child: the links outlive the server, with the same stream, then with a new numbering",
+            relay(2),
+            survival,
+        ),
+        scenario(
             "overflow",
             "nobody reads what it has to say, to the server and on a link",
             PeerConfig { outbox_bytes: 1_000, ..relay(2) },
@@ -441,6 +453,66 @@ fn restart(net: &mut Net, config: PeerConfig) {
     net.restart(roots(1), Box::new(SigningKey::from_seed(&[7; 32])), false);
     net.run_until("placed", |net| net.is_settled(SUBJECT));
     publish(net, bodies(5, 100));
+}
+
+/// The subject stands between a parent and a child.
+fn stand_between(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(1));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
+    publish(net, bodies(3, 100));
+}
+
+/// Everybody is where `stand_between` put them, has everything, and has lost no link.
+fn assert_kept(net: &Net, feeds: u64) {
+    assert_eq!((net.parent(SUBJECT), net.parent(CHILD)), (Some(PARENT), Some(SUBJECT)));
+    assert_eq!(net.nodes[&SUBJECT].peer.stats().feeds, feeds);
+    let is_lost = |status: &Status| matches!(status, Status::LinkLost { .. });
+    assert!(!net.nodes[&SUBJECT].statuses.iter().any(is_lost));
+}
+
+fn blink(net: &mut Net, config: PeerConfig) {
+    stand_between(net, config);
+    net.disconnect(SUBJECT);
+    publish(net, bodies(3, 100));
+    net.connect(SUBJECT);
+    publish(net, bodies(3, 100));
+    assert_kept(net, 0);
+    // The server has not noticed that the session ended when the next one comes.
+    net.nodes.get_mut(&SUBJECT).unwrap().session = None;
+    net.peer(SUBJECT, Input::SessionClosed);
+    net.connect(SUBJECT);
+    publish(net, bodies(3, 100));
+    assert_kept(net, 0);
+    // The parent is away, and answers on the link.
+    net.disconnect(PARENT);
+    net.run_for(ms(500));
+    net.connect(PARENT);
+    publish(net, bodies(3, 100));
+    assert_kept(net, 0);
+    net.kill(PARENT);
+    net.run_for(ms(500));
+    publish(net, bodies(3, 100));
+    assert_eq!(net.parent(SUBJECT), None);
+    // The child goes while there is no session.
+    net.disconnect(SUBJECT);
+    net.crash(CHILD);
+    net.run_for(ms(500));
+    net.connect(SUBJECT);
+    publish(net, bodies(3, 100));
+}
+
+fn survival(net: &mut Net, config: PeerConfig) {
+    stand_between(net, config);
+    for (source_is_stream, after) in [(true, 6), (false, 3)] {
+        net.restart(roots(1), Box::new(SigningKey::from_seed(&[5; 32])), source_is_stream);
+        publish(net, bodies(3, 100));
+        assert_kept(net, 0);
+        assert_eq!(net.hub.channel_stats(&channel()).unwrap().adopted, 2);
+        assert_eq!(net.nodes[&CHILD].peer.position(&channel()).unwrap().offset, after - 1);
+    }
 }
 
 fn overflow(net: &mut Net, config: PeerConfig) {

@@ -292,7 +292,10 @@ fn a_session_that_does_not_read_its_control_messages_is_closed_and_the_others_no
         net.hub.handle(net.now, hub::Input::SessionData(deaf, message.encode())).unwrap();
     };
     net.hub.handle(net.now, hub::Input::SessionOpened(deaf)).unwrap();
-    say(&mut net, ToHub::Hello(tiercast_codec::Hello { id: 1, protocol: 1, client: "deaf".into() }));
+    say(
+        &mut net,
+        ToHub::Hello(tiercast_codec::Hello { id: 1, protocol: 1, client: "deaf".into(), resume: None }),
+    );
     for _ in 0..100 {
         say(&mut net, ToHub::Ping(Ping { time_us: 0 }));
     }

@@ -136,6 +136,10 @@ impl Driver {
                 self.outlets.remove(session);
                 self.input(Input::SessionClosed(session));
             }
+            Command::Departed(session) => {
+                self.outlets.remove(session);
+                self.input(Input::SessionDeparted(session));
+            }
             Command::Writable(session) => self.outlets.ready(session),
             // Whoever asked may have gone away meanwhile: then nobody wants the answer.
             Command::Publish { channel, message, reply } => {

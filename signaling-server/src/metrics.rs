@@ -60,6 +60,8 @@ impl Scrape {
         let malformed = hub.malformed + counters.violations().value();
         page.gauge("sessions", "Open sessions", *sessions as i64)?;
         page.counter("sessions_opened", "Sessions opened", None, hub.sessions_opened)?;
+        let help = "Sessions in which a peer came back as the one that it was";
+        page.counter("sessions_resumed", help, None, hub.resumed)?;
         let closed = hub.closed.iter().map(|(code, count)| ([("code", code.0.to_string())], *count));
         page.counters("sessions_closed", "Sessions that the hub closed, by close code", None, closed)?;
         let help = "Sessions closed because their connection took no byte for limits.write_stall_ms";
@@ -81,7 +83,7 @@ impl Scrape {
 
 fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Result {
     type Count = fn(&ChannelSnapshot) -> u64;
-    let counters: [(&str, &str, Option<Unit>, Count); 13] = [
+    let counters: [(&str, &str, Option<Unit>, Count); 14] = [
         ("events", "Events taken from the source", None, |channel| channel.stats.events),
         ("frames", "Frames sealed", None, |channel| channel.stats.frames),
         ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),
@@ -97,6 +99,12 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         ("gaps", "Gaps that subscribers were told of", None, |channel| channel.stats.gaps),
         ("links", "Links between peers that were asked for", None, |channel| channel.stats.links),
         ("links_lost", "Links that were given up or broke", None, |channel| channel.stats.links_lost),
+        (
+            "links_adopted",
+            "Links that outlived the session of an end, or the server before this one, and were taken over",
+            None,
+            |channel| channel.stats.adopted,
+        ),
         ("accusations", "Links closed by the child for a bad signature or malformed data", None, |channel| {
             channel.stats.accusations
         }),

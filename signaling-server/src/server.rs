@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use tiercast_codec::Signer;
+use tiercast_codec::{Signer, SigningKey};
 use tiercast_mesh::{
     Hub,
     hub::{CommandError, Input},
@@ -94,9 +94,9 @@ impl Server {
         config.validate()?;
         let kinds = config.channels()?;
         let signing_key = config.signing_key.load()?;
-        let public_key = signing_key.public_key();
+        let (public_key, secret) = (signing_key.public_key(), hub_secret(&signing_key));
         let clock = Clock::start();
-        let mut hub = Hub::new(config.hub.clone(), Box::new(signing_key), rand::random());
+        let mut hub = Hub::new(config.hub.clone(), Box::new(signing_key), secret);
         for (name, kind) in &kinds {
             hub.add_channel(clock.now(), name)?;
             if *kind == SourceKind::Embedded {
@@ -195,6 +195,13 @@ impl Server {
         self.driver.shutdown().await;
         info!("stopped");
     }
+}
+
+/// What the hub's tokens are made with. It is as secret as the key and lasts as long: peers and their links outlive a
+/// restart if the key does. Nobody is shown this signature, and none of a frame or head is like it.
+fn hub_secret(key: &SigningKey) -> [u8; 32] {
+    let signature = key.sign(b"tiercast/1 hub secret");
+    std::array::from_fn(|at| signature[at] ^ signature[32 + at])
 }
 
 /// What to do when an address cannot be listened on.

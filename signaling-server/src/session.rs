@@ -18,7 +18,7 @@ use tokio_tungstenite::{
     tungstenite::{
         Error as WsError, Message as WsMessage,
         error::ProtocolError,
-        protocol::{CloseFrame, Role, WebSocketConfig},
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 use tracing::{debug, info};
@@ -48,8 +48,10 @@ type Socket<T> = WebSocketStream<StallGuard<T>>;
 
 /// How a session ended.
 enum End {
-    /// The peer closed the session, or its connection broke.
+    /// The peer closed the session to leave for good.
     Departed,
+    /// Its connection broke, or the peer closed it to make another one.
+    Lost,
     /// The peer broke a rule that the hub does not see.
     Refused(Closing),
     /// The hub closed it and has forgotten it already.
@@ -73,9 +75,14 @@ where
     }
     debug!(%session, "session opened");
     let (socket, end) = exchange(socket, session, inlet, &handle, limits).await;
-    if !matches!(end, End::ClosedByHub(_)) {
+    let gone = match end {
+        End::ClosedByHub(_) => None,
+        End::Departed | End::Refused(_) => Some(Command::Departed(session)),
+        End::Lost | End::Unwritable(_) => Some(Command::Closed(session)),
+    };
+    if let Some(gone) = gone {
         // An error means that the hub is gone: then it has forgotten the session, too.
-        let _ = handle.send(Command::Closed(session)).await;
+        let _ = handle.send(gone).await;
     }
     conclude(socket, session, end, &handle, limits.close).await;
 }
@@ -141,7 +148,9 @@ where
                 ));
             }
             Ok(WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_)) => {}
-            Ok(WsMessage::Close(_)) => return End::Departed,
+            Ok(WsMessage::Close(frame)) => {
+                return if is_farewell(frame.as_ref()) { End::Departed } else { End::Lost };
+            }
             Err(WsError::Capacity(_)) => {
                 return refuse(format!("a message may have {CONTROL_BYTES_MAX} bytes, this one has more"));
             }
@@ -150,11 +159,19 @@ where
             }
             Err(error) => {
                 debug!(%session, %error, "connection broke");
-                return End::Departed;
+                return End::Lost;
             }
         }
     }
-    End::Departed
+    End::Lost
+}
+
+/// Whether a peer that closes its session leaves for good: it gives no reason, is done, its page goes away, or it says so.
+/// With any other code it comes back.
+fn is_farewell(frame: Option<&CloseFrame>) -> bool {
+    let is_final =
+        |code| matches!(code, CloseCode::Normal | CloseCode::Away) || u16::from(code) == Code::DEPARTED.0;
+    frame.is_none_or(|frame| is_final(frame.code))
 }
 
 /// Whether the connection ended without a closing handshake, which is no one's fault.
@@ -174,6 +191,10 @@ where
     let closing = match end {
         End::Departed => {
             debug!(%session, "session departed");
+            None
+        }
+        End::Lost => {
+            debug!(%session, "session ended without a goodbye");
             None
         }
         End::Unwritable(error) => {
@@ -234,6 +255,13 @@ fn cut(reason: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_who_is_done_or_whose_page_goes_away_does_not_come_back() {
+        let closes = |code: u16| is_farewell(Some(&CloseFrame { code: code.into(), reason: "".into() }));
+        assert!(is_farewell(None) && [1000, 1001, 3100].into_iter().all(closes));
+        assert!(![1006, 1011, 3001, 3002, 3500].into_iter().any(closes));
+    }
 
     #[test]
     fn a_reason_is_cut_between_two_characters() {

@@ -137,7 +137,7 @@ pub fn below(net: &Net, nodes: &[u64]) -> BTreeSet<u64> {
     let mut next: Vec<u64> = nodes.to_vec();
     while let Some(node) = next.pop() {
         let children = net.nodes.get(&node).map(|node| node.peer.children(&channel())).unwrap_or_default();
-        for child in children.into_iter().filter_map(|peer| net.node_of(peer.0)) {
+        for child in children.into_iter().filter_map(|peer| net.node_of(peer)) {
             let is_fed = net.nodes[&child].peer.parent(&channel()).is_some();
             if is_fed && found.insert(child) {
                 next.push(child);

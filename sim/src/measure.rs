@@ -27,6 +27,8 @@ pub struct Measures {
     pub stalls: Sample,
     /// What happened in each second.
     pub seconds: Vec<Second>,
+    /// How many seconds there were when each fault struck.
+    struck_at: Vec<usize>,
     paces: BTreeMap<u64, Pace>,
     affected: BTreeSet<u64>,
 }
@@ -65,6 +67,7 @@ impl Measures {
     /// A fault struck: these are those whom it cut off.
     pub fn struck(&mut self, affected: BTreeSet<u64>) {
         self.conclude();
+        self.struck_at.push(self.seconds.len());
         for node in &affected {
             if let Some(pace) = self.paces.get_mut(node) {
                 pace.stall = Duration::ZERO;
@@ -80,6 +83,19 @@ impl Measures {
                 self.stalls.add(pace.stall);
             }
         }
+    }
+
+    /// The share of peers that the server fed two seconds after a fault, where that was most; zero without faults.
+    pub fn fed_by_server_2_s_after(&self) -> f64 {
+        let looks = self.struck_at.iter().filter_map(|at| self.seconds.get(at + 1));
+        let share = |second: &Second| second.fed_by_server as f64 / second.peers.max(1) as f64;
+        looks.map(share).fold(0.0, f64::max)
+    }
+
+    /// What the server sent in the busiest of the ten seconds after each fault; zero without faults.
+    pub fn busiest_after_faults(&self) -> u64 {
+        let after = self.struck_at.iter().flat_map(|at| self.seconds.iter().skip(*at).take(10));
+        after.map(|second| second.server_bytes).max().unwrap_or(0)
     }
 
     /// A node is gone.
@@ -155,6 +171,22 @@ mod tests {
         assert_eq!(measures.stalls.max().as_millis(), 420);
         // The other one's usual latency had moved by a thirty-second of 820 ms.
         assert!(measures.stalls.quantile(0.5) < 1 * MS, "{:?}", measures.stalls.quantile(0.5));
+    }
+
+    #[test]
+    fn two_seconds_after_each_fault_it_is_seen_how_many_the_server_feeds() {
+        let mut measures = Measures::default();
+        assert_eq!(measures.fed_by_server_2_s_after(), 0.0);
+        for (number, fed_by_server) in [10, 100, 50, 20, 10, 40, 30].into_iter().enumerate() {
+            if [1, 4].contains(&number) {
+                measures.struck(BTreeSet::new());
+            }
+            let server_bytes = if number == 0 { 1_000 } else { fed_by_server };
+            let second = Second { peers: 100, fed_by_server, server_bytes, ..Second::default() };
+            measures.seconds.push(second);
+        }
+        assert_eq!(measures.fed_by_server_2_s_after(), 0.5);
+        assert_eq!(measures.busiest_after_faults(), 100);
     }
 
     #[test]

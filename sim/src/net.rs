@@ -10,7 +10,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
-use tiercast_codec::{ChannelName, Code, Event, LinkId, Position, SessionId, Signal, Signer};
+use tiercast_codec::{ChannelName, Code, Event, LinkId, PeerId, Position, SessionId, Signal, Signer};
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate, Time,
     hub::{self, HubConfig},
@@ -142,6 +142,8 @@ pub struct Net {
     ends: BTreeMap<LinkId, Vec<u64>>,
     /// Sessions name connections; nodes reconnect.
     session_node: BTreeMap<u64, u64>,
+    /// What the hub calls nodes, or called them in earlier sessions.
+    names: BTreeMap<PeerId, u64>,
     next_session: u64,
     /// When the hub is woken next.
     hub_wakes: Option<Time>,
@@ -164,7 +166,8 @@ impl Net {
         wires: impl Wires + 'static,
         signer: Box<dyn Signer>,
     ) -> Self {
-        let mut hub = Hub::new(config, signer, [seed as u8; 32]);
+        let secret = signer.public_key();
+        let mut hub = Hub::new(config, signer, secret);
         hub.add_channel(BEGIN, &channel()).expect("a new channel");
         let mut net = Self {
             now: BEGIN,
@@ -191,6 +194,7 @@ impl Net {
             last_arrival: BTreeMap::new(),
             ends: BTreeMap::new(),
             session_node: BTreeMap::new(),
+            names: BTreeMap::new(),
             next_session: 0,
             hub_wakes: None,
             history: Vec::new(),
@@ -252,7 +256,9 @@ impl Net {
             }
             Happening::PeerSees(session, true) => self.session_input(session, peer::Input::SessionOpened),
             Happening::PeerSees(session, false) => {
-                if let Some(node) = self.session_node.remove(&session) {
+                let node = self.node_in(session);
+                self.session_node.remove(&session);
+                if let Some(node) = node {
                     if let Some(node) = self.nodes.get_mut(&node) {
                         node.session = None;
                     }
@@ -279,7 +285,9 @@ impl Net {
             return None;
         }
         match happening {
-            Happening::ToPeer(session, _) | Happening::PeerSees(session, _) => self.node_of(*session),
+            Happening::ToPeer(session, _) | Happening::PeerSees(session, _) => {
+                self.session_node.get(session).copied()
+            }
             Happening::OnLink(node, ..)
             | Happening::LinkUp(node, _)
             | Happening::LinkDown(node, _)
@@ -298,9 +306,15 @@ impl Net {
     }
 
     fn session_input(&mut self, session: u64, input: peer::Input) {
-        if let Some(node) = self.session_node.get(&session).copied() {
+        if let Some(node) = self.node_in(session) {
             self.peer(node, input);
         }
+    }
+
+    /// The node whose present session this is.
+    fn node_in(&self, session: u64) -> Option<u64> {
+        let node = self.session_node.get(&session).copied()?;
+        (self.nodes.get(&node)?.session == Some(session)).then_some(node)
     }
 
     fn wake_hub(&mut self, at: Time) {
@@ -357,7 +371,7 @@ impl Net {
                     }
                 }
                 hub::Output::Close { session, code, .. } => {
-                    let Some(node) = self.session_node.get(&session.0).copied() else { continue };
+                    let Some(node) = self.node_in(session.0) else { continue };
                     if let Some(node) = self.nodes.get_mut(&node) {
                         node.closed_with = Some(code);
                     }
@@ -431,6 +445,9 @@ impl Net {
                 self.close_ends(link, id);
             }
             peer::Output::Status(status) => {
+                if let Status::Welcome { peer, .. } = &status {
+                    self.names.insert(*peer, id);
+                }
                 if self.fresh.is_none() {
                     self.nodes.get_mut(&id).expect("it has just spoken").statuses.push(status);
                 }

@@ -35,6 +35,8 @@ pub struct Figures {
     pub server_bytes_per_s_steady: f64,
     pub server_bytes_per_s_max: u64,
     pub fed_by_server_in_the_end: u64,
+    pub fed_by_server_2_s_after_faults: f64,
+    pub server_bytes_per_s_max_after_faults: u64,
 }
 
 impl Figures {
@@ -78,6 +80,8 @@ impl Figures {
                 .seconds
                 .last()
                 .map_or(0, |second: &Second| second.fed_by_server),
+            fed_by_server_2_s_after_faults: measures.fed_by_server_2_s_after(),
+            server_bytes_per_s_max_after_faults: measures.busiest_after_faults(),
         }
     }
 }
@@ -122,7 +126,13 @@ impl fmt::Display for Figures {
             self.server_bytes_per_s_max,
             self.server_bytes_per_s_max as f64 / self.server_bytes_per_s_steady.max(1.0)
         )?;
-        write!(f, "fed by the server     {} in the end", self.fed_by_server_in_the_end)
+        write!(
+            f,
+            "fed by the server     {} in the end; 2 s after faults {:.1} % at most, {} bytes in the busiest second",
+            self.fed_by_server_in_the_end,
+            100.0 * self.fed_by_server_2_s_after_faults,
+            self.server_bytes_per_s_max_after_faults
+        )
     }
 }
 

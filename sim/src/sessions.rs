@@ -52,11 +52,12 @@ impl Sessions {
         self.count += 1;
         let session = SessionId(self.count);
         let relay = Some(Relay { node: NodeKind::Native, children_max });
-        let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into() };
+        let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into(), resume: None };
         self.hub.handle(self.now, Input::SessionOpened(session)).unwrap();
         self.say(session, ToHub::Hello(hello));
         let window_bytes = NonZeroU32::MAX;
-        let subscribe = Subscribe { id: 2, channel: channel(), since: Since::Now, window_bytes, relay };
+        let (since, links) = (Since::Now, Vec::new());
+        let subscribe = Subscribe { id: 2, channel: channel(), since, window_bytes, relay, links };
         self.say(session, ToHub::Subscribe(subscribe));
         session
     }
@@ -90,6 +91,7 @@ impl Sessions {
     /// Where a session stands.
     pub fn place(&self, session: SessionId) -> Place {
         let nodes = self.hub.topology(&channel()).unwrap();
-        nodes.iter().find(|node| node.peer.0 == session.0).unwrap().place
+        let peer = self.hub.peer(session).expect("it has said hello");
+        nodes.iter().find(|node| node.peer == peer).unwrap().place
     }
 }

@@ -66,6 +66,7 @@ pub fn config_json(config: &PeerConfig) -> Value {
         "window_bytes": config.window_bytes,
         "outbox_bytes": config.outbox_bytes,
         "link_heartbeat_ms": config.link_heartbeat.as_millis() as u64,
+        "link_answer_ms": config.link_answer.as_millis() as u64,
         "link_setup_ms": config.link_setup.as_millis() as u64,
         "welcome_timeout_ms": config.welcome_timeout.as_millis() as u64,
     })
@@ -85,6 +86,7 @@ pub fn config_from(value: &Value) -> PeerConfig {
         window_bytes: number("window_bytes") as u32,
         outbox_bytes: number("outbox_bytes") as usize,
         link_heartbeat: ms("link_heartbeat_ms"),
+        link_answer: ms("link_answer_ms"),
         link_setup: ms("link_setup_ms"),
         welcome_timeout: ms("welcome_timeout_ms"),
     }

@@ -6,8 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use tiercast_peer_client::{Client, ClientOptions, Notification, Since, Standing, SubscribeOptions};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tiercast_peer_client::{Client, ClientOptions, News, Notification, Since, Standing, SubscribeOptions};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 
 /// Longest time for anything to happen: generous, since machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -64,6 +68,11 @@ impl Listener {
     /// Where the peer stands.
     pub fn standing(&self) -> Standing {
         self.client.standing().borrow().clone()
+    }
+
+    /// What is said of it from now on.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.client.news()
     }
 
     /// The offsets and bodies that came, in order.

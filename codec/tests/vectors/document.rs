@@ -87,6 +87,7 @@ fn the_table_of_limits_is_that_of_the_code() {
         format!("{} bytes", limits::FRAME_INFLATED_BYTES_MAX),
         format!("{} bytes", limits::EVENT_BYTES_MAX),
         limits::HEADER_DEPTH_MAX.to_string(),
+        limits::LIVING_LINKS_MAX.to_string(),
         format!("{} bytes", limits::CONTROL_BYTES_MAX),
         format!("{} bytes", limits::LINK_MESSAGE_BYTES_MAX),
         NUMBER_MAX.to_string(),

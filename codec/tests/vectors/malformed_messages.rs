@@ -1,7 +1,10 @@
 //! Control and link messages that must be refused, for `malformed.json`.
 
 use serde_json::Value;
-use tiercast_codec::{NUMBER_MAX, limits::CONTROL_BYTES_MAX};
+use tiercast_codec::{
+    NUMBER_MAX,
+    limits::{CONTROL_BYTES_MAX, LIVING_LINKS_MAX},
+};
 
 use crate::{
     malformed::case,
@@ -126,6 +129,15 @@ fn values() -> Vec<Value> {
     let signal =
         |fields: &Fields<'_>| map(&[("type", text("signal")), ("link", vec![7]), ("signal", map(fields))]);
     let (good, name) = (|| text("builds"), || text("x"));
+    let bytes = |length: u8| [vec![0xc4, length], vec![0xf0; length.into()]].concat();
+    let living = |role: Vec<u8>, token: Vec<u8>| {
+        map(&[("link", vec![7]), ("peer", vec![5]), ("role", role), ("token", token)])
+    };
+    let links = |links: Vec<u8>| subscribe(text("builds"), &[("links", links)]);
+    let resume = |fields: &Fields<'_>| {
+        let known = [("type", text("hello")), ("id", vec![1]), ("protocol", vec![1]), ("client", name())];
+        map(&[&known[..], &[("resume", map(fields))]].concat())
+    };
     let cases = [
         ("hello_without_id", map(&[("type", text("hello")), ("protocol", vec![1]), ("client", name())])),
         ("hello_without_client", map(&[("type", text("hello")), ("id", vec![1]), ("protocol", vec![1])])),
@@ -164,6 +176,16 @@ fn values() -> Vec<Value> {
         ("relay_children_max_negative", relay(text("browser"), vec![0xff])),
         ("relay_children_max_beyond_16_bits", relay(text("browser"), vec![0xce, 0, 1, 0, 0])),
         ("relay_children_max_float", relay(text("browser"), float(4.0))),
+        ("links_bool", links(vec![0xc3])),
+        ("links_with_an_unknown_role", links([vec![0x91], living(text("aunt"), bytes(16))].concat())),
+        ("links_with_a_token_of_15_bytes", links([vec![0x91], living(text("child"), bytes(15))].concat())),
+        ("links_too_many", {
+            let one = living(text("child"), bytes(16));
+            links([vec![0xdc, 1, 1], one.repeat(LIVING_LINKS_MAX + 1)].concat())
+        }),
+        ("resume_without_token", resume(&[("peer", vec![1])])),
+        ("resume_token_of_17_bytes", resume(&[("peer", vec![1]), ("token", bytes(17))])),
+        ("resume_peer_negative", resume(&[("peer", vec![0xff]), ("token", bytes(16))])),
         ("code_beyond_16_bits", report(vec![7], vec![0xce, 0, 1, 0, 0])),
         ("code_negative", report(vec![7], vec![0xff])),
         ("code_text", report(vec![7], text("silent"))),
@@ -222,13 +244,15 @@ fn families() -> Vec<Value> {
     };
     let welcome = |keys: Vec<u8>| {
         let ids = [("type", text("welcome")), ("id", vec![1]), ("session", vec![1]), ("peer", vec![1])];
-        let rest = [("server_time_us", vec![1]), ("heartbeat_ms", vec![1]), ("ice_servers", vec![0x90])];
+        let rest = [("resume", bytes(16)), ("server_time_us", vec![1]), ("heartbeat_ms", vec![1])];
+        let rest = [&rest[..], &[("ice_servers", vec![0x90])]].concat();
         map(&[&ids[..], &rest[..], &[("keys", keys)]].concat())
     };
     let place = |tier: Vec<u8>| map(&[("type", text("place")), ("channel", text("builds")), ("tier", tier)]);
     let others = [
         ("gap_unknown_reason", gap(text("whim"))),
         ("gap_reason_nil", gap(vec![0xc0])),
+        ("welcome_without_resume", map(&[("type", text("welcome")), ("id", vec![1])])),
         ("key_of_31_bytes", welcome([vec![0x91], bytes(31)].concat())),
         ("keys_not_a_list", welcome(bytes(32))),
         ("tier_negative", place(vec![0xff])),

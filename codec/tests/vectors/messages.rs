@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, num::NonZeroU32};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tiercast_codec::{
-    Assign, At, BEFORE_FIRST, Bye, ChannelAt, ChannelName, Code, ErrorMessage, Expect, Fed, Feed, FixedBytes,
-    Gap, GapReason, Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, Lost, NUMBER_MAX, NodeKind,
-    PeerId, Ping, Place, Pong, Position, Relay, Report, SessionId, Signal, SignalMessage, Since, Subscribe,
-    Subscribed, ToHub, ToPeer, Unsubscribe, Unsubscribed, Welcome, WireMessage,
+    Assign, At, Away, BEFORE_FIRST, Bye, ChannelAt, ChannelName, Code, ErrorMessage, Expect, Fed, Feed,
+    FixedBytes, Gap, GapReason, Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, LinkRole,
+    LivingLink, Lost, NUMBER_MAX, NodeKind, PeerId, Ping, Place, Pong, Position, Relay, Report, Resume,
+    SessionId, Signal, SignalMessage, Since, Subscribe, Subscribed, ToHub, ToPeer, Unsubscribe, Unsubscribed,
+    Welcome, WireMessage,
 };
 
 use crate::{
@@ -99,8 +100,19 @@ fn candidate() -> Signal {
 
 fn to_hub() -> Vec<Value> {
     let subscribe = |since, window_bytes, relay| {
-        ToHub::Subscribe(Subscribe { id: 2, channel: channel(), since, window_bytes, relay })
+        let (channel, links) = (channel(), Vec::new());
+        ToHub::Subscribe(Subscribe { id: 2, channel, since, window_bytes, relay, links })
     };
+    let again = |links| {
+        let (channel, since, window_bytes) = (channel(), Since::Position(position()), window());
+        let relay = Some(Relay { node: NodeKind::Native, children_max: 4 });
+        ToHub::Subscribe(Subscribe { id: 2, channel, since, window_bytes, relay, links })
+    };
+    let living =
+        |link, peer, role| LivingLink { link: LinkId(link), peer: PeerId(peer), role, token: token() };
+    let hello =
+        |id, client: &str, resume| ToHub::Hello(Hello { id, protocol: 1, client: client.into(), resume });
+    let resume = Resume { peer: PeerId(1_790_000_000_000_034), token: token() };
     let since = Since::Position(position());
     let earliest = Since::Position(Position::new(0, BEFORE_FIRST));
     let browser = Relay { node: NodeKind::Browser, children_max: 4 };
@@ -112,12 +124,18 @@ fn to_hub() -> Vec<Value> {
         ToHub::Feed(Feed { channel, position, window_bytes, link, code })
     };
     [
-        ("hello", ToHub::Hello(Hello { id: 1, protocol: 1, client: "tiercast-peer/0.1.0".into() })),
-        ("hello_without_client_name", ToHub::Hello(Hello { id: NUMBER_MAX, protocol: 1, client: "".into() })),
+        ("hello", hello(1, "tiercast-peer/0.1.0", None)),
+        ("hello_without_client_name", hello(NUMBER_MAX, "", None)),
+        ("hello_again", hello(1, "tiercast-peer/0.1.0", Some(resume))),
         ("subscribe_now", subscribe(Since::Now, window(), None)),
         ("subscribe_earliest_as_browser", subscribe(Since::Earliest, window(), Some(browser))),
         ("subscribe_since_position_as_native", subscribe(since, NonZeroU32::MAX, Some(native))),
         ("subscribe_since_before_first_as_leaf", subscribe(earliest, NonZeroU32::MIN, Some(leaf))),
+        ("subscribe_with_a_parent", again(vec![living(7, 5, LinkRole::Parent)])),
+        (
+            "subscribe_with_two_children",
+            again(vec![living(8, 6, LinkRole::Child), living(NUMBER_MAX, NUMBER_MAX, LinkRole::Child)]),
+        ),
         ("unsubscribe", ToHub::Unsubscribe(Unsubscribe { id: 3, channel: channel() })),
         ("feed_without_link", feed(None, Code::LAGGING)),
         ("feed_with_link", feed(Some(LinkId(7)), Code::BAD_SIGNATURE)),
@@ -148,6 +166,7 @@ fn to_peer() -> Vec<Value> {
             id: 1,
             session: SessionId(12),
             peer: PeerId(34),
+            resume: token(),
             server_time_us: TIME_US,
             keys,
             heartbeat_ms: 10_000,
@@ -207,6 +226,7 @@ fn to_peer() -> Vec<Value> {
         ("signal_answer", signal(Signal::Answer { sdp: "v=0\r\n".into() })),
         ("signal_candidate", signal(candidate())),
         ("lost", ToPeer::Lost(Lost { link: LinkId(7), code: Code::LOST })),
+        ("away", ToPeer::Away(Away { link: LinkId(7) })),
         ("gap_retention", gap(position(), Position::new(1_790_000_000_000, 999), GapReason::Retention)),
         ("gap_epoch", gap(position(), new_epoch, GapReason::Epoch)),
         ("gap_source", gap(position(), Position::new(1_790_000_000_000, 42), GapReason::Source)),
@@ -281,6 +301,7 @@ fn unusual() -> Vec<Value> {
         taken::<ToHub>("to_hub", "map16", &map16),
         taken::<ToHub>("to_hub", "subscribe_without_optional_fields", &subscribe(&[])),
         taken::<ToHub>("to_hub", "subscribe_with_nil_relay", &subscribe(&[("relay", nil())])),
+        taken::<ToHub>("to_hub", "subscribe_with_nil_links", &subscribe(&[("links", nil())])),
         taken::<ToHub>("to_hub", "feed_with_nil_link_and_wide_integers", &map(&feed)),
         taken::<ToPeer>("to_peer", "error_with_nil_for_optional_fields", &map(&error)),
         taken::<LinkMessage>("link", "unknown_field_inside_a_position", &at),

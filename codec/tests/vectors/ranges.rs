@@ -28,7 +28,7 @@ const CODE: (&str, i8, u64) = ("code", 0, MAX_16);
 const TIME: (&str, i8, u64) = ("time_us", 0, NUMBER_MAX);
 const WINDOW: (&str, i8, u64) = ("window_bytes", 1, MAX_32);
 
-const SHAPES: [Shape; 24] = [
+const SHAPES: [Shape; 25] = [
     shape("to_hub", "hello", &[ID, ("protocol", 0, MAX_32)], &["client"]),
     shape("to_hub", "subscribe", &[ID, WINDOW], &["channel"]),
     shape("to_hub", "unsubscribe", &[ID], &["channel"]),
@@ -48,7 +48,7 @@ const SHAPES: [Shape; 24] = [
             ("server_time_us", 0, NUMBER_MAX),
             ("heartbeat_ms", 1, HOUR_MS),
         ],
-        &["keys", "ice_servers"],
+        &["resume", "keys", "ice_servers"],
     ),
     shape(
         "to_peer",
@@ -62,6 +62,7 @@ const SHAPES: [Shape; 24] = [
     shape("to_peer", "place", &[("tier", 0, MAX_32)], &["channel"]),
     shape("to_peer", "signal", &[LINK], &["signal"]),
     shape("to_peer", "lost", &[LINK, CODE], &[]),
+    shape("to_peer", "away", &[LINK], &[]),
     shape("to_peer", "error", &[ID, CODE, ("retry_after_ms", 0, HOUR_MS)], &["reason"]),
     shape("to_peer", "ping", &[TIME], &[]),
     shape("to_peer", "pong", &[TIME], &[]),
@@ -137,7 +138,7 @@ fn good(name: &str) -> Vec<u8> {
         "channel" => text("builds"),
         "position" => map(&[("epoch", small(1)), ("offset", small(5))]),
         "signal" => map(&[("kind", text("offer")), ("sdp", text("v=0"))]),
-        "token" => [vec![0xc4, 16], vec![0xf0; 16]].concat(),
+        "token" | "resume" => [vec![0xc4, 16], vec![0xf0; 16]].concat(),
         "keys" | "ice_servers" => vec![0x90],
         "recovered" | "offers" => vec![0xc3],
         _ => text("x"),

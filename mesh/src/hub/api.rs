@@ -12,8 +12,11 @@ pub enum Input<'a> {
     SessionOpened(SessionId),
     /// A connection brought a message.
     SessionData(SessionId, Bytes),
-    /// A connection is gone. Said by the driver in every case but that of an [`Output::Close`].
+    /// A connection is gone without a goodbye: its peer may come back. For every connection that is gone the driver says
+    /// this or the next, but after an [`Output::Close`].
     SessionClosed(SessionId),
+    /// The peer closed the connection on purpose, to leave for good.
+    SessionDeparted(SessionId),
     /// A source has news of its channel.
     Source(&'a ChannelName, SourceUpdate),
     /// The time of [`Hub::poll_timeout`](super::Hub::poll_timeout) has come.

@@ -41,6 +41,10 @@ pub struct HubConfig {
     pub signal_candidate_bytes: usize,
     /// Most candidates that are passed on from each end of a link. Default 64: one per address and server.
     pub signal_candidates_max: u32,
+    /// A peer whose session ends without a goodbye keeps its place and its links for so long, and so does one that
+    /// others name as the other end of their links. Default 5 s: ten times the first ceiling of the delay before peers
+    /// connect again. Zero: nobody is waited for.
+    pub resume: Duration,
     /// Most children of one peer, whatever it offers. Default 64.
     pub children_max: u16,
     /// A parent that is accused by a child of sending what is malformed or not signed by the server gets no children and no place
@@ -87,6 +91,7 @@ impl Default for HubConfig {
             signal_description_bytes: SIGNAL_DESCRIPTION_BYTES_MAX,
             signal_candidate_bytes: SIGNAL_CANDIDATE_BYTES_MAX,
             signal_candidates_max: SIGNAL_CANDIDATES_MAX,
+            resume: Duration::from_secs(5),
             children_max: 64,
             suspension: Duration::from_secs(600),
             accusations_max: 3,

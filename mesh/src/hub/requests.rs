@@ -2,15 +2,11 @@
 
 use tiercast_codec::{
     BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
-    PROTOCOL_VERSION, Ping, Pong, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
-    Unsubscribed, Welcome, WireMessage,
+    PROTOCOL_VERSION, PeerId, Ping, Pong, Resume, SessionId, SignalMessage, Subscribe, Subscribed, ToHub,
+    ToPeer, Unsubscribed, Welcome, WireMessage,
 };
 
-use super::{
-    Hub, announce,
-    channel::Channel,
-    session::{peer_of, session_of},
-};
+use super::{Hub, Leave, announce, channel::Channel, tickets::next_number};
 use crate::Time;
 
 /// Why a session is closed: the code and a text for people.
@@ -30,37 +26,38 @@ impl Hub {
                 return Err(Refusal(Code::MALFORMED, error.to_string()));
             }
         };
-        let is_welcome = self.seen(now, session);
+        let peer = self.seen(now, session);
+        let Some(peer) = peer else {
+            return match message {
+                ToHub::Hello(hello) => self.on_hello(now, session, &hello),
+                _ => Err(Refusal(Code::UNEXPECTED, "the first message must be `hello`".into())),
+            };
+        };
         match message {
-            ToHub::Hello(hello) if !is_welcome => self.on_hello(now, session, &hello)?,
             ToHub::Hello(_) => return Err(Refusal(Code::UNEXPECTED, "`hello` was said before".into())),
-            _ if !is_welcome => {
-                return Err(Refusal(Code::UNEXPECTED, "the first message must be `hello`".into()));
-            }
-            ToHub::Subscribe(subscribe) => self.on_subscribe(now, session, subscribe),
+            ToHub::Subscribe(subscribe) => self.on_subscribe(now, session, peer, subscribe),
             ToHub::Unsubscribe(unsubscribe) => {
                 let id = unsubscribe.channel.id();
-                if self.leave(now, session, id) {
+                if self.leave(now, session, peer, id) {
                     let answer = Unsubscribed { id: unsubscribe.id, channel: unsubscribe.channel };
                     self.send_on(id, session, ToPeer::Unsubscribed(answer));
                 } else {
                     self.fail_not_subscribed(session, Some(unsubscribe.id), &unsubscribe.channel);
                 }
             }
-            ToHub::Feed(feed) => self.on_feed(now, session, &feed),
+            ToHub::Feed(feed) => self.on_feed(now, session, peer, &feed),
             ToHub::Fed(fed) => {
-                let (id, peer) = (fed.channel.id(), peer_of(session));
+                let id = fed.channel.id();
                 let mut caught_up = false;
                 self.with_tree(id, |tree, context| caught_up = tree.fed(now, peer, fed.link, context));
                 if caught_up && let Some(channel) = self.channels.get_mut(&id) {
                     channel.starve(peer);
                 }
             }
-            ToHub::At(at) => self.on_at(now, session, &at),
-            ToHub::Signal(signal) => self.on_signal(now, session, signal),
+            ToHub::At(at) => self.on_at(now, session, peer, &at),
+            ToHub::Signal(signal) => self.on_signal(now, peer, signal),
             ToHub::Report(report) => {
                 if let Some(id) = self.links.get(&report.link).copied() {
-                    let peer = peer_of(session);
                     self.with_tree(id, |tree, context| {
                         tree.reported(now, peer, report.link, report.code, context)
                     });
@@ -72,12 +69,11 @@ impl Hub {
         Ok(())
     }
 
-    /// Notes a sign of life. Says whether the session has been welcomed.
-    pub(super) fn seen(&mut self, now: Time, session: SessionId) -> bool {
-        self.sessions.get_mut(&session).is_some_and(|state| {
-            state.last_received = now;
-            state.is_welcome
-        })
+    /// Notes a sign of life. Says whose session it is, if it has been welcomed.
+    pub(super) fn seen(&mut self, now: Time, session: SessionId) -> Option<PeerId> {
+        let state = self.sessions.get_mut(&session)?;
+        state.last_received = now;
+        state.peer
     }
 
     pub(super) fn on_hello(&mut self, now: Time, session: SessionId, hello: &Hello) -> Result<(), Refusal> {
@@ -85,13 +81,16 @@ impl Hub {
             let reason = format!("this server speaks version {PROTOCOL_VERSION}, not {}", hello.protocol);
             return Err(Refusal(Code::UNSUPPORTED_VERSION, reason));
         }
+        let peer = self.identify(now, hello.resume);
         if let Some(state) = self.sessions.get_mut(&session) {
-            state.is_welcome = true;
+            state.peer = Some(peer);
         }
+        self.present.insert(peer, session);
         let welcome = Welcome {
             id: hello.id,
             session,
-            peer: peer_of(session),
+            peer,
+            resume: self.tickets.of_peer(peer),
             server_time_us: now.0,
             keys: vec![KeyBytes::new(self.signer.public_key())],
             heartbeat_ms: self.config.heartbeat.as_millis() as u32,
@@ -101,8 +100,23 @@ impl Hub {
         Ok(())
     }
 
-    pub(super) fn on_subscribe(&mut self, now: Time, session: SessionId, subscribe: Subscribe) {
-        let (request, id, peer) = (Some(subscribe.id), subscribe.channel.id(), peer_of(session));
+    /// Who a new session is: the peer that it says it was, if it can show that, or a new one.
+    fn identify(&mut self, now: Time, resume: Option<Resume>) -> PeerId {
+        let Some(Resume { peer, .. }) =
+            resume.filter(|resume| self.tickets.is_peer(now, resume.peer, &resume.token))
+        else {
+            return PeerId(next_number(now, &mut self.last_peer));
+        };
+        self.stats.resumed += 1;
+        if let Some(ghost) = self.present.get(&peer).copied() {
+            self.say_close(ghost, Code::REPLACED, "the peer has another session".to_owned());
+            self.forget(now, ghost, Leave::ForNow);
+        }
+        peer
+    }
+
+    pub(super) fn on_subscribe(&mut self, now: Time, session: SessionId, peer: PeerId, subscribe: Subscribe) {
+        let (request, id) = (Some(subscribe.id), subscribe.channel.id());
         let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == subscribe.channel)
         else {
             let reason = format!("there is no channel `{}` on this server", subscribe.channel);
@@ -126,7 +140,6 @@ impl Hub {
         };
         state.channels.push(id);
         channel.stats.direct_data_bytes += channel.backlog_bytes(start);
-        channel.feed(peer, start, subscribe.window_bytes, subscribe.relay.is_some());
         let answer = Subscribed {
             id: subscribe.id,
             channel: subscribe.channel,
@@ -136,12 +149,17 @@ impl Hub {
             recovered,
         };
         self.send_on(id, session, ToPeer::Subscribed(answer));
-        self.with_tree(id, |tree, context| tree.join(now, peer, subscribe.relay, context));
+        let Subscribe { relay, links, window_bytes, .. } = subscribe;
+        let mut has_parent = false;
+        self.with_tree(id, |tree, context| has_parent = tree.join(now, peer, relay, &links, context));
+        if let Some(channel) = self.channels.get_mut(&id).filter(|_| !has_parent) {
+            channel.feed(peer, start, window_bytes, relay.is_some());
+        }
         self.ask_source(id);
     }
 
-    pub(super) fn on_feed(&mut self, now: Time, session: SessionId, feed: &Feed) {
-        let (id, peer) = (feed.channel.id(), peer_of(session));
+    pub(super) fn on_feed(&mut self, now: Time, session: SessionId, peer: PeerId, feed: &Feed) {
+        let id = feed.channel.id();
         let is_subscribed = self.sessions.get(&session).is_some_and(|state| state.channels.contains(&id));
         let Some(channel) = self.channels.get_mut(&id).filter(|_| is_subscribed) else {
             return self.fail_not_subscribed(session, None, &feed.channel);
@@ -155,8 +173,8 @@ impl Hub {
     }
 
     /// A peer can take more.
-    pub(super) fn on_at(&mut self, now: Time, session: SessionId, at: &ChannelAt) {
-        let (id, peer) = (at.channel.id(), peer_of(session));
+    pub(super) fn on_at(&mut self, now: Time, session: SessionId, peer: PeerId, at: &ChannelAt) {
+        let id = at.channel.id();
         let Some(channel) = self.channels.get_mut(&id) else { return };
         if channel.acknowledge(peer, at.position) {
             announce(&mut self.sessions, &mut self.outputs, session);
@@ -165,7 +183,7 @@ impl Hub {
         self.ask_source(id);
     }
 
-    pub(super) fn on_signal(&mut self, now: Time, session: SessionId, message: SignalMessage) {
+    pub(super) fn on_signal(&mut self, now: Time, peer: PeerId, message: SignalMessage) {
         let link = message.link;
         // A signal for a link that is no more crossed its `lost` on the way.
         let has_link = |channel: &Channel| channel.tree.has_link(link);
@@ -173,10 +191,10 @@ impl Hub {
         let Some(id) = id.filter(|id| self.channels.get(id).is_some_and(has_link)) else { return };
         let mut to = None;
         self.with_tree(id, |tree, context| {
-            to = tree.signal(now, link, peer_of(session), &message.signal, context);
+            to = tree.signal(now, link, peer, &message.signal, context);
         });
         let Some(other) = to else { return self.count(id, |stats| stats.signals_dropped += 1) };
-        if self.forward(id, session_of(other), message) {
+        if self.forward(id, other, message) {
             self.count(id, |stats| stats.signals += 1);
         } else {
             self.count(id, |stats| stats.signals_dropped += 1);

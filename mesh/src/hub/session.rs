@@ -1,6 +1,6 @@
-//! One session of the hub: what waits for it, and whether it is alive.
+//! One session of the hub: whose it is, what waits for it, and whether it is alive.
 
-use tiercast_codec::{ChannelId, PeerId, SessionId, SignalMessage, ToPeer, WireMessage};
+use tiercast_codec::{ChannelId, PeerId, SignalMessage, ToPeer, WireMessage};
 
 use super::HubConfig;
 use crate::{
@@ -11,8 +11,8 @@ use crate::{
 /// A connection of a peer.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// Whether `hello` was answered.
-    pub(super) is_welcome: bool,
+    /// Whose it is; known once `hello` was answered.
+    pub(super) peer: Option<PeerId>,
     /// What it is subscribed to; the first one is served next.
     pub(super) channels: Vec<ChannelId>,
     pub(super) last_received: Time,
@@ -25,7 +25,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(now: Time, config: &HubConfig) -> Self {
         Self {
-            is_welcome: false,
+            peer: None,
             channels: Vec::new(),
             last_received: now,
             last_sent: now,
@@ -53,14 +53,4 @@ impl Session {
     pub(super) fn pop(&mut self) -> Option<bytes::Bytes> {
         self.outbox.pop()
     }
-}
-
-/// A peer is called like its session.
-pub(super) fn peer_of(session: SessionId) -> PeerId {
-    PeerId(session.0)
-}
-
-/// The session of a peer.
-pub(super) fn session_of(peer: PeerId) -> SessionId {
-    SessionId(peer.0)
 }

@@ -35,6 +35,8 @@ pub struct ChannelStats {
     pub signals_dropped: u64,
     /// Times that a peer had to be fed by the server again.
     pub orphans: u64,
+    /// Links that a hub before this one had set up, or that outlived the session of an end, and that were taken over.
+    pub adopted: u64,
 }
 
 /// Counters of the hub as a whole.
@@ -42,6 +44,8 @@ pub struct ChannelStats {
 pub struct HubStats {
     /// Sessions opened.
     pub sessions_opened: u64,
+    /// Sessions among them that went on as the peer of an earlier one.
+    pub resumed: u64,
     /// Sessions that the hub closed, by code.
     pub closed: BTreeMap<Code, u64>,
     /// Messages that could not be decoded.

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand_chacha::ChaCha12Rng;
-use tiercast_codec::{Code, LinkId, PeerId, Relay, Token};
+use tiercast_codec::{ChannelName, Code, LinkId, LivingLink, PeerId, Relay};
 
-use super::HubConfig;
+use super::{HubConfig, tickets::Tickets};
 use crate::{Time, timers::Timers};
 
+mod adoption;
 mod filling;
 mod index;
 mod judgment;
@@ -48,7 +48,11 @@ pub(crate) struct Tree {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// `child` shall set up `link` to `parent`.
-    Link { link: LinkId, parent: PeerId, child: PeerId, token: Token },
+    Link { link: LinkId, parent: PeerId, child: PeerId },
+    /// A link that was set up earlier goes on.
+    Adopted(LinkId),
+    /// The session of the other end of a link has ended, and `peer` depends on it.
+    Away { peer: PeerId, link: LinkId },
     /// `link` is no more.
     Lost { peer: PeerId, link: LinkId, code: Code },
     /// `peer` has found its place.
@@ -69,28 +73,41 @@ enum Timer {
     LinkProven(LinkId),
     Retry(PeerId),
     Pardon(PeerId),
+    Away(PeerId),
 }
 
 /// What the tree needs from the hub to decide.
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a HubConfig,
-    pub(crate) rng: &'a mut ChaCha12Rng,
-    pub(crate) next_link: &'a mut u64,
+    pub(crate) tickets: &'a Tickets,
+    pub(crate) last_link: &'a mut u64,
+    pub(crate) channel: &'a ChannelName,
 }
 
 impl Tree {
-    /// A peer subscribes; the server feeds it for now.
-    pub(crate) fn join(&mut self, now: Time, peer: PeerId, relay: Option<Relay>, context: &mut Context<'_>) {
+    /// A peer subscribes, for the first time or again, and names its links that are well. True if one of them feeds it;
+    /// if not, the server does for now.
+    pub(crate) fn join(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        relay: Option<Relay>,
+        links: &[LivingLink],
+        context: &mut Context<'_>,
+    ) -> bool {
         let children_max = context.config.children_max;
         let relay = relay.map(|relay| Relay { children_max: relay.children_max.min(children_max), ..relay });
-        self.nodes.insert(peer, Node::new(relay));
-        self.refresh(peer);
-        if relay.is_some() {
-            self.relays += 1;
-            self.fill(now, context);
-        } else {
-            self.actions.push(Action::Placed { peer, tier: 0 });
+        let known = self.nodes.get(&peer).map(|node| node.relay.is_some());
+        if known.is_some_and(|was_relay| was_relay != relay.is_some()) {
+            self.leave(now, peer, context);
         }
+        self.admit(peer, relay);
+        self.reconcile(now, peer, links, context);
+        if relay.is_none() || known.is_some() {
+            self.actions.push(Action::Placed { peer, tier: self.nodes[&peer].shown_tier() });
+        }
+        self.fill(now, context);
+        matches!(self.nodes[&peer].place, Place::Child(_))
     }
 
     /// A peer is gone; its children are told at once. That is no fault of the links.
@@ -104,6 +121,7 @@ impl Tree {
         self.detach(peer, Code::LOST);
         self.timers.clear(Timer::Retry(peer));
         self.timers.clear(Timer::Pardon(peer));
+        self.timers.clear(Timer::Away(peer));
         self.spared.remove(&peer);
         if let Some(node) = self.nodes.remove(&peer) {
             self.relays -= usize::from(node.relay.is_some());
@@ -200,6 +218,7 @@ impl Tree {
                     self.unpark(peer);
                     self.fill(now, context);
                 }
+                Timer::Away(peer) => self.leave(now, peer, context),
                 Timer::Pardon(peer) => {
                     self.spared.remove(&peer);
                     self.node(peer).is_suspended = false;

@@ -24,6 +24,9 @@ pub struct PeerConfig {
     pub outbox_bytes: usize,
     /// A quiet link is pinged this often and closed after three times as long without a word. Default 2 s.
     pub link_heartbeat: Duration,
+    /// When the server says that the session of a parent has ended, the parent has this long to answer on its link, or
+    /// two round trips of the link if that is longer. Default 100 ms.
+    pub link_answer: Duration,
     /// A link that is not up after this long is given up. Default 10 s.
     pub link_setup: Duration,
     /// A server that does not answer `hello` for this long is given up. Default 10 s.
@@ -39,6 +42,7 @@ impl Default for PeerConfig {
             window_bytes: 256 << 10,
             outbox_bytes: 256 << 10,
             link_heartbeat: Duration::from_secs(2),
+            link_answer: Duration::from_millis(100),
             link_setup: Duration::from_secs(10),
             welcome_timeout: Duration::from_secs(10),
         }

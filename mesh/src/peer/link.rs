@@ -1,6 +1,6 @@
 //! One link of a peer: to its parent, or to a child.
 
-use std::{collections::VecDeque, num::NonZeroU32};
+use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use tiercast_codec::{
@@ -22,6 +22,10 @@ pub(super) struct Link {
     pub(super) other: PeerId,
     pub(super) token: Token,
     pub(super) end: End,
+    /// When it was opened.
+    pub(super) opened: Time,
+    /// From `join` to `joined`, at the child's end.
+    pub(super) round_trip: Duration,
     pub(super) last_received: Time,
     pub(super) last_sent: Time,
     /// Whether the driver was told that there is something to send.
@@ -85,6 +89,8 @@ impl Link {
             other,
             token,
             end,
+            opened: now,
+            round_trip: Duration::ZERO,
             last_received: now,
             last_sent: now,
             is_announced: false,

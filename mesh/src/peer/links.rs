@@ -33,6 +33,7 @@ impl Peer {
 
     pub(super) fn on_link_opened(&mut self, link: LinkId) {
         let Some(state) = self.links.get_mut(&link) else { return };
+        state.opened = self.now;
         state.last_received = self.now;
         state.last_sent = self.now;
         self.timers.set(Timer::LinkHeartbeat(link), self.now + self.config.link_heartbeat);
@@ -53,6 +54,7 @@ impl Peer {
     pub(super) fn on_link_data(&mut self, link: LinkId, bytes: Bytes) -> Result<(), Code> {
         let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
         state.last_received = self.now;
+        self.timers.clear(Timer::LinkAnswer(link));
         for item in Item::all(bytes).map_err(|_| Code::MALFORMED)? {
             // An item before may have closed the link.
             let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
@@ -112,6 +114,7 @@ impl Peer {
             }
             (LinkMessage::Joined(Joined { position: goal }), End::Joins) => {
                 self.timers.clear(Timer::LinkSetup(link));
+                state.round_trip = self.now.since(state.opened);
                 state.end = End::Follows { goal, unsaid_bytes: 0 };
                 self.check_goal(link);
             }
@@ -222,6 +225,7 @@ impl Peer {
         let Some(state) = self.links.remove(&link) else { return };
         self.timers.clear(Timer::LinkSetup(link));
         self.timers.clear(Timer::LinkHeartbeat(link));
+        self.timers.clear(Timer::LinkAnswer(link));
         self.outputs.push_back(Output::Status(Status::LinkLost { other: state.other, code }));
         let code = match code {
             Code::MALFORMED | Code::BAD_SIGNATURE | Code::LAGGING if tell == Tell::OtherEnded => {

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use tiercast_codec::{
-    Assign, ChannelId, Code, DecodeError, ErrorMessage, Expect, Feed, Gap, Hello, Item, LinkId,
-    PROTOCOL_VERSION, Ping, Pong, PublicKey, Report, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
-    Welcome, WireMessage,
+    Assign, ChannelId, Code, DecodeError, ErrorMessage, Expect, Feed, Gap, Hello, Item, LinkId, LinkMessage,
+    LinkRole, LivingLink, PROTOCOL_VERSION, Ping, Pong, PublicKey, Report, Resume, SignalMessage, Subscribe,
+    Subscribed, ToHub, ToPeer, Welcome, WireMessage, limits::LIVING_LINKS_MAX,
 };
 
 use super::{
@@ -36,7 +36,8 @@ impl Peer {
         self.timers.set(Timer::SessionSilent, self.now + self.config.welcome_timeout);
         let id = self.request();
         let client = self.config.client.clone();
-        self.push_to_hub(&ToHub::Hello(Hello { id, protocol: PROTOCOL_VERSION, client }));
+        let resume = self.identity;
+        self.push_to_hub(&ToHub::Hello(Hello { id, protocol: PROTOCOL_VERSION, client, resume }));
     }
 
     pub(super) fn on_session_closed(&mut self) {
@@ -101,6 +102,7 @@ impl Peer {
                     self.drop_link(lost.link, lost.code, Tell::Nothing);
                 }
             }
+            ToPeer::Away(away) => self.on_away(away.link),
             ToPeer::Gap(gap) => self.on_gap(&gap),
             ToPeer::Error(error) => self.on_error(error),
             ToPeer::Ping(Ping { time_us }) => self.tell_hub(ToHub::Pong(Pong { time_us })),
@@ -112,13 +114,13 @@ impl Peer {
         if self.session == Session::Open {
             return;
         }
-        // The hub knows nothing of the links of an earlier session.
-        for link in self.links.keys().copied().collect::<Vec<_>>() {
-            self.outputs.push_back(Output::CloseLink { link, bye: Some(bye(Code::DEPARTED)) });
-            self.drop_link(link, Code::DEPARTED, Tell::Nothing);
-        }
+        let keys: Vec<_> = welcome.keys.iter().map(|key| key.0).collect();
+        let identity = Resume { peer: welcome.peer, token: welcome.resume };
+        let earlier = self.identity.replace(identity);
+        let is_resumed = earlier.is_some_and(|earlier| earlier.peer == identity.peer) && self.keys == keys;
+        self.close_links_of_earlier_session(is_resumed);
         self.session = Session::Open;
-        self.learn_keys(welcome.keys.iter().map(|key| key.0).collect());
+        self.learn_keys(keys);
         self.heartbeat = std::time::Duration::from_millis(welcome.heartbeat_ms.into());
         self.timers.set(Timer::SessionSilent, self.now + self.heartbeat);
         let Welcome { peer, server_time_us, ice_servers, .. } = welcome;
@@ -126,6 +128,37 @@ impl Peer {
         for id in self.subscriptions.keys().copied().collect::<Vec<_>>() {
             self.ask_for(id);
         }
+    }
+
+    /// Links that stand outlive a session, if we are still the same to the server and it is the same to us. To another
+    /// server they are those of strangers.
+    fn close_links_of_earlier_session(&mut self, is_resumed: bool) {
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            if !is_resumed || self.living(link).is_none() {
+                self.outputs.push_back(Output::CloseLink { link, bye: Some(bye(Code::DEPARTED)) });
+                self.drop_link(link, Code::DEPARTED, Tell::Nothing);
+            }
+        }
+    }
+
+    /// What the server is told of a link that feeds us, or by which we feed a child.
+    fn living(&self, link: LinkId) -> Option<LivingLink> {
+        let state = self.links.get(&link)?;
+        let is_parent = self.subscriptions.get(&state.channel)?.parent == Some(link);
+        let role = match state.end {
+            End::Follows { .. } if is_parent => LinkRole::Parent,
+            End::Serves(_) => LinkRole::Child,
+            _ => return None,
+        };
+        Some(LivingLink { link, peer: state.other, role, token: state.token })
+    }
+
+    /// The session of a link's other end has ended. The link may be well, and then its other end answers.
+    fn on_away(&mut self, link: LinkId) {
+        let Some(state) = self.links.get(&link).filter(|state| state.is_open()) else { return };
+        let patience = self.config.link_answer.max(state.round_trip * 2);
+        self.timers.set(Timer::LinkAnswer(link), self.now + patience);
+        self.tell(link, LinkMessage::Ping(Ping { time_us: self.now.0 }));
     }
 
     /// Takes the server's keys. What was signed with earlier ones is good for us, but not for children who know
@@ -149,9 +182,20 @@ impl Peer {
             return;
         };
         subscription.request = Some(request);
+        subscription.named_parent = subscription.parent;
         let (channel, since) = (subscription.channel.clone(), subscription.since());
+        let named = subscription.parent.into_iter().chain(subscription.children.iter().copied());
+        let named: Vec<_> = named.collect();
+        let links = named.into_iter().filter_map(|link| self.living(link)).take(LIVING_LINKS_MAX).collect();
         let window_bytes = self.config.window();
-        self.tell_hub(ToHub::Subscribe(Subscribe { id: request, channel, since, window_bytes, relay }));
+        self.tell_hub(ToHub::Subscribe(Subscribe {
+            id: request,
+            channel,
+            since,
+            window_bytes,
+            relay,
+            links,
+        }));
     }
 
     pub(super) fn on_subscribed(&mut self, subscribed: &Subscribed) {
@@ -161,6 +205,7 @@ impl Peer {
             return;
         }
         subscription.request = None;
+        let (named_parent, parent) = (subscription.named_parent.take(), subscription.parent);
         subscription.has_asked = false;
         subscription.unsaid_bytes = 0;
         if let Some(stall) = &mut subscription.stall {
@@ -173,6 +218,10 @@ impl Peer {
             position: subscribed.position,
             recovered: subscribed.recovered,
         }));
+        // The server does not feed us if we named a parent; but that one may have gone meanwhile.
+        if let Some(named) = named_parent.filter(|named| parent != Some(*named)) {
+            self.ask_feed(subscribed.channel_id, Some(named), Code::LOST);
+        }
     }
 
     pub(super) fn on_gap(&mut self, gap: &Gap) {

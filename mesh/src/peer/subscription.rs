@@ -21,6 +21,8 @@ pub(super) struct Subscription {
     pub(super) tier: u32,
     /// The request that waits for its answer.
     pub(super) request: Option<u64>,
+    /// The parent that was named in it, which spares the server feeding us.
+    pub(super) named_parent: Option<LinkId>,
     /// Whether the server was asked to feed in this session and nothing was taken since.
     pub(super) has_asked: bool,
     /// Children are served from here on only: what is older was signed with keys that they do not know.
@@ -76,6 +78,7 @@ impl Subscription {
             head: None,
             tier: 0,
             request: None,
+            named_parent: None,
             has_asked: false,
             serves_from: None,
             unsaid_bytes: 0,

@@ -189,6 +189,7 @@ pub static KEYS: &[Key] = &[
     count!("hub.signal_description_bytes", 16_384..=49_152, hub.signal_description_bytes),
     count!("hub.signal_candidate_bytes", 512..=4_096, hub.signal_candidate_bytes),
     count!("hub.signal_candidates_max", 64..=4_096, hub.signal_candidates_max),
+    millis!("hub.resume_ms", 0..=HOUR_MS, hub.resume),
     count!("hub.children_max", 1..=65_535, hub.children_max),
     count!("hub.accusations_max", 0..=1_000_000, hub.accusations_max),
     millis!("hub.suspension_ms", 0..=24 * HOUR_MS, hub.suspension),

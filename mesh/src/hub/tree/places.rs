@@ -59,6 +59,8 @@ pub(super) struct Node {
     pub(super) is_suspended: bool,
     /// Its application is too slow: it gets no children and no parent until it says that this is over.
     pub(super) is_lagging: bool,
+    /// It has no session now: it keeps its links, and gets no others, as nobody could tell it of them.
+    pub(super) is_away: bool,
 }
 
 impl Tree {
@@ -141,15 +143,16 @@ impl Node {
             record: Record::default(),
             is_suspended: false,
             is_lagging: false,
+            is_away: false,
         }
     }
 
-    fn children_max(&self) -> usize {
+    pub(super) fn children_max(&self) -> usize {
         self.relay.map_or(0, |relay| relay.children_max.into())
     }
 
     pub(super) fn may_have_children(&self) -> bool {
-        self.children_max() > 0 && !self.is_suspended && !self.is_lagging
+        self.children_max() > 0 && !self.is_suspended && !self.is_lagging && !self.is_away
     }
 
     /// Whether it has a place where it can have children.
@@ -158,7 +161,7 @@ impl Node {
     }
 
     pub(super) fn awaits_parent(&self) -> bool {
-        self.place == Place::Waiting && !self.is_lagging
+        self.place == Place::Waiting && !self.is_lagging && !self.is_away
     }
 
     pub(super) fn shown_tier(&self) -> u32 {
@@ -166,12 +169,17 @@ impl Node {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.may_have_children() && self.children.len() < self.children_max()
+        self.children.len() < self.children_max()
+    }
+
+    /// Whether it can be given a child now. One that stands below somebody who is away may not know its tier.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_settled() && self.tier > 0 && self.may_have_children() && self.has_room()
     }
 
     fn found_under(&self) -> Entry {
         Entry {
-            open_as: (self.is_settled() && self.has_room()).then_some((self.tier, self.children.len())),
+            open_as: self.is_open().then_some((self.tier, self.children.len())),
             is_queued: self.awaits_parent() && self.parked_as.is_none(),
             parked_as: self.parked_as,
             is_candidate: self.place == Place::Waiting && self.may_have_children(),

@@ -6,12 +6,15 @@ use rand_chacha::{
     ChaCha12Rng,
     rand_core::{Rng, SeedableRng},
 };
-use tiercast_codec::{Code, LinkId, NodeKind, PeerId, Relay};
+use tiercast_codec::{Code, LinkId, LinkRole, LivingLink, NodeKind, PeerId, Relay};
 
 use super::{Action, Context, Node, Place, Tree};
 use crate::{
     Time,
-    hub::{HubConfig, Tier1},
+    hub::{
+        HubConfig, Tier1,
+        tickets::{Ends, Tickets},
+    },
 };
 
 /// A tree to which random things happen.
@@ -20,9 +23,13 @@ struct Storm {
     now: Time,
     config: HubConfig,
     rng: ChaCha12Rng,
-    next_link: u64,
+    tickets: Tickets,
+    last_link: u64,
     peers: Vec<PeerId>,
+    away: Vec<PeerId>,
     links: Vec<(LinkId, PeerId, PeerId)>,
+    adopted: u64,
+    parked: u64,
 }
 
 impl Storm {
@@ -32,14 +39,36 @@ impl Storm {
 
     /// Lets the tree act.
     fn act(&mut self, act: impl FnOnce(&mut Tree, Time, &mut Context<'_>)) {
-        let mut tokens = ChaCha12Rng::from_seed([1; 32]);
-        let (config, next_link) = (&self.config, &mut self.next_link);
-        act(&mut self.tree, self.now, &mut Context { config, rng: &mut tokens, next_link });
+        let (config, tickets, last_link) = (&self.config, &self.tickets, &mut self.last_link);
+        let channel = &"storm".parse().unwrap();
+        act(&mut self.tree, self.now, &mut Context { config, tickets, last_link, channel });
         for action in self.tree.take_actions() {
-            if let Action::Link { link, parent, child, .. } = action {
-                self.links.push((link, parent, child));
+            match action {
+                Action::Link { link, parent, child } => self.links.push((link, parent, child)),
+                Action::Adopted(_) => self.adopted += 1,
+                _ => {}
             }
         }
+    }
+
+    /// A peer comes or comes back, and names most of the links that it ever had, whatever became of them.
+    fn come(&mut self, peer: PeerId) {
+        let relay = Relay { node: NodeKind::Native, children_max: [0, 0, 1, 2][self.below(4)] };
+        let relay = (self.below(10) > 0).then_some(relay);
+        let channel = "storm".parse().unwrap();
+        let mut living = Vec::new();
+        for (link, parent, child) in self.links.clone().into_iter().rev().take(30) {
+            let (other, role) = match peer {
+                _ if peer == parent => (child, LinkRole::Child),
+                _ if peer == child => (parent, LinkRole::Parent),
+                _ => continue,
+            };
+            let token = self.tickets.of_link(&channel, Ends { link, parent, child });
+            if self.below(4) > 0 {
+                living.push(LivingLink { link, peer: other, role, token });
+            }
+        }
+        self.act(|tree, now, context| _ = tree.join(now, peer, relay, &living, context));
     }
 
     /// Something happens.
@@ -51,12 +80,10 @@ impl Storm {
         let link = self.links.iter().rev().nth(age).copied();
         let codes = [Code::DEPARTED, Code::DEPARTED, Code::LINK_FAILED, Code::BAD_SIGNATURE, Code::LAGGING];
         let code = codes[self.below(codes.len())];
-        match (self.below(12), peer, link) {
+        match (self.below(14), peer, link) {
             (0, ..) if self.peers.len() < 12 => {
-                let relay = Relay { node: NodeKind::Native, children_max: [0, 0, 1, 2][self.below(4)] };
-                let relay = (self.below(10) > 0).then_some(relay);
                 self.peers.push(PeerId(number));
-                self.act(|tree, now, context| tree.join(now, PeerId(number), relay, context));
+                self.come(PeerId(number));
             }
             (1, Some(peer), _) if self.peers.len() > 6 => {
                 self.peers.retain(|other| *other != peer);
@@ -76,10 +103,38 @@ impl Storm {
                 let code = [Code::LAGGING, Code::UNAVAILABLE][self.below(2)];
                 self.act(|tree, now, context| tree.orphaned(now, peer, None, code, context));
             }
+            (10, Some(peer), _) if self.below(4) == 0 => {
+                self.peers.retain(|other| *other != peer);
+                self.away.push(peer);
+                self.act(|tree, now, context| tree.leave_for_now(now, peer, context));
+            }
+            (11, ..) if !self.away.is_empty() => {
+                let peer = self.away.remove(0);
+                self.peers.push(peer);
+                self.come(peer);
+            }
+            (12, ..) if self.below(60) == 0 => {
+                // The server restarts.
+                self.parked += self.tree.next_parked;
+                self.tree = Tree::default();
+                self.away.append(&mut self.peers);
+            }
             _ => {
                 self.now = self.now + Duration::from_millis(self.below(2_000) as u64);
                 self.act(|tree, now, context| tree.handle_timeout(now, context));
             }
+        }
+    }
+
+    /// Those above a peer stand each a tier higher, as far as that is known, and there is an end to them.
+    fn check_way_up(&self, peer: PeerId) {
+        let way: Vec<_> = self.tree.upwards(peer).take(100).collect();
+        assert!(way.len() < 100, "{peer} stands in a cycle");
+        let node = &self.tree.nodes[&peer];
+        if let Place::Child(link) = node.place {
+            let parent = &self.tree.nodes[&self.tree.links[&link].parent];
+            let tier = parent.shown_tier();
+            assert!(tier == 0 || tier + 1 == node.tier, "{node:?} below {parent:?}");
         }
     }
 
@@ -88,15 +143,19 @@ impl Storm {
         let mut tiers = BTreeMap::new();
         for (peer, node) in nodes {
             *tiers.entry(node.shown_tier()).or_default() += 1;
-            let could_have = |parent: &PeerId| {
-                let is_open = nodes[parent].has_room() && nodes[parent].is_settled();
-                is_open && self.tree.will_do(self.now, *parent, *peer)
-            };
+            assert!(node.children.len() <= node.children_max(), "{peer}: {node:?}");
+            if self.peers.contains(peer) {
+                assert!(!node.is_away, "{peer}: {node:?}");
+            }
+            self.check_way_up(*peer);
+            let could_have =
+                |parent: &PeerId| nodes[parent].is_open() && self.tree.will_do(self.now, *parent, *peer);
             if node.awaits_parent() {
                 assert_eq!(nodes.keys().find(|parent| could_have(parent)), None, "for {peer}: {node:?}");
             }
         }
         assert_eq!(index.tiers, tiers);
+        assert_eq!(nodes.values().filter(|node| node.relay.is_some()).count(), self.tree.relays);
         let can_root = |node: &&Node| node.place == Place::Waiting && node.may_have_children();
         let candidates = nodes.values().filter(can_root).count();
         let free = self.config.tier1.of(self.tree.relays).saturating_sub(index.count(1));
@@ -106,7 +165,7 @@ impl Storm {
 
 #[test]
 fn nobody_waits_for_a_parent_while_there_is_one_whatever_happens() {
-    let mut parked = 0;
+    let (mut parked, mut adopted) = (0, 0);
     for seed in 0..100 {
         let config = HubConfig {
             tier1: Tier1 { min: 1, max: 2 },
@@ -117,14 +176,29 @@ fn nobody_waits_for_a_parent_while_there_is_one_whatever_happens() {
             ..HubConfig::default()
         };
         let rng = ChaCha12Rng::from_seed([seed as u8; 32]);
-        let (tree, now, peers, links) = (Tree::default(), Time(0), Vec::new(), Vec::new());
-        let mut storm = Storm { tree, now, config, rng, next_link: 0, peers, links };
+        let (tree, now, tickets) = (Tree::default(), Time(0), Tickets::new([1; 32]));
+        let (peers, away, links) = (Vec::new(), Vec::new(), Vec::new());
+        let mut storm = Storm {
+            tree,
+            now,
+            config,
+            rng,
+            tickets,
+            last_link: 0,
+            peers,
+            away,
+            links,
+            adopted: 0,
+            parked: 0,
+        };
         for number in 1..=1_500 {
             storm.step(number);
             storm.check();
         }
-        parked += storm.tree.next_parked;
+        parked += storm.parked + storm.tree.next_parked;
+        adopted += storm.adopted;
     }
-    println!("{parked} parked");
+    println!("{parked} parked, {adopted} adopted");
+    assert!(adopted > 1_000, "that {adopted} were adopted shows little");
     assert!(parked > 2_000, "that {parked} were parked shows little");
 }

@@ -1,5 +1,6 @@
 /** Control messages between a peer and the hub. Names and order of fields are those on the wire. */
 import { channelName, code, position, publicKey, since, token, windowBytes } from "./fields.js";
+import { LIVING_LINKS_MAX } from "./limits.js";
 import { type MessageFamily, messageFamily } from "./message.js";
 import {
   type Of,
@@ -20,6 +21,9 @@ import {
 } from "./schema.js";
 import { iceServer, signal } from "./signal.js";
 
+/** A link of a `subscribe`. */
+export type LivingLink = NonNullable<Extract<ToHub, { type: "subscribe" }>["links"]>[number];
+
 /** The protocol version that `hello` names. */
 export const PROTOCOL_VERSION = 1;
 
@@ -27,9 +31,12 @@ const ping = { time_us: u53 };
 const pong = { time_us: u53 };
 const signalMessage = { link: u53, signal };
 
+/** A link that outlived the session in which it was set up: the other end, and what that is to this one. */
+const livingLink = { link: u53, peer: u53, role: oneOf("parent", "child"), token } as const;
+
 const toHubVariants = {
-  /** First message of a session. */
-  hello: { id: u53, protocol: u32, client: text },
+  /** First message of a session. `resume`: who the peer was in an earlier session. */
+  hello: { id: u53, protocol: u32, client: text, resume: optional(struct({ peer: u53, token })) },
   /**
    * Asks for a channel. The server runs ahead of what it heard by `window_bytes` of frames. Without `relay` the peer
    * takes no part in the mesh and the server feeds it.
@@ -40,6 +47,8 @@ const toHubVariants = {
     since: withDefault(since, "now"),
     window_bytes: windowBytes,
     relay: optional(struct({ node: oneOf("browser", "native"), children_max: u16 })),
+    /** The links of the channel that outlived the session in which they were set up. */
+    links: optional(list(struct(livingLink), LIVING_LINKS_MAX)),
   },
   /** Ends a subscription. */
   unsubscribe: { id: u53, channel: channelName },
@@ -63,6 +72,7 @@ const toPeerVariants = {
     id: u53,
     session: u53,
     peer: u53,
+    resume: token,
     server_time_us: u53,
     keys: list(publicKey),
     heartbeat_ms: intervalMs,
@@ -89,6 +99,8 @@ const toPeerVariants = {
   signal: signalMessage,
   /** Ends a link: the other end is gone, or the hub changed the tree. */
   lost: { link: u53, code },
+  /** The session of the other end of a link has ended: does the link live? */
+  away: { link: u53 },
   /** Events that are gone for good. */
   gap: { channel: channelName, from: position, to: position, reason: oneOf("retention", "epoch", "source") },
   /** Answers a request that failed, or a message that was ignored. */

@@ -24,3 +24,5 @@ export const SIGNAL_CANDIDATE_BYTES_MAX = 512;
 export const SIGNAL_CANDIDATES_MAX = 64;
 /** Longest duration in a message, in milliseconds: an hour. A browser's timers cannot wait for more than 24 days. */
 export const DURATION_MS_MAX = 3_600_000;
+/** Most links that a `subscribe` names. */
+export const LIVING_LINKS_MAX = 256;

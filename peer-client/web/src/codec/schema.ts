@@ -124,10 +124,11 @@ export function fixedBytes(length: number): Field<Uint8Array> {
   };
 }
 
-export function list<T>(item: Field<T>): Field<readonly T[]> {
+export function list<T>(item: Field<T>, lengthMax = Infinity): Field<readonly T[]> {
   return {
     read(value) {
       if (!Array.isArray(value)) throw new FieldError("expected a list");
+      if (value.length > lengthMax) throw new FieldError(`expected at most ${lengthMax}`);
       return (value as readonly MsgpackValue[]).map((entry) => item.read(entry));
     },
     write: (values) => values.map((value) => item.write(value)),

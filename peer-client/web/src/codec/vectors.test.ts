@@ -96,7 +96,10 @@ function messageOf(json: Record<string, unknown>): unknown {
   const bytes = (hex: unknown): Uint8Array => bytesOf(hex as string);
   return Object.fromEntries(
     Object.entries(json).map(([key, value]) => {
-      if (key === "token") return [key, bytes(value)];
+      // In `hello` a map, in `welcome` a token.
+      if (key === "token" || (key === "resume" && typeof value === "string")) return [key, bytes(value)];
+      if (key === "resume") return [key, messageOf(value as Record<string, unknown>)];
+      if (key === "links") return [key, (value as Record<string, unknown>[]).map(messageOf)];
       if (key === "keys") return [key, (value as unknown[]).map(bytes)];
       if (key === "since") return [key, parseSince(value as string)];
       return [key, value];

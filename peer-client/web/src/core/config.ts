@@ -25,6 +25,11 @@ export interface PeerConfig {
   readonly outboxBytes: number;
   /** A quiet link is pinged this often and closed after three times as long without a word. */
   readonly linkHeartbeatUs: number;
+  /**
+   * When the server says that the session of a parent has ended, the parent has this long to answer on its link, or two
+   * round trips of the link if that is longer.
+   */
+  readonly linkAnswerUs: number;
   /** A link that is not up after this long is given up. */
   readonly linkSetupUs: number;
   /** A server that does not answer `hello` for this long is given up. */
@@ -39,6 +44,7 @@ export const DEFAULT_CONFIG: PeerConfig = {
   windowBytes: 256 << 10,
   outboxBytes: 256 << 10,
   linkHeartbeatUs: 2_000_000,
+  linkAnswerUs: 100_000,
   linkSetupUs: 10_000_000,
   welcomeTimeoutUs: 10_000_000,
 };

@@ -42,6 +42,10 @@ export class Link {
   readonly other: number;
   readonly token: Uint8Array;
   end: End;
+  /** When it was opened. */
+  opened: number;
+  /** From `join` to `joined`, at the child's end. */
+  roundTrip = 0;
   lastReceived: number;
   lastSent: number;
   /** Whether the driver was told that there is something to send. */
@@ -58,6 +62,7 @@ export class Link {
     this.token = token;
     this.outbox = new Outbox(outboxBytes);
     this.end = end;
+    this.opened = now;
     this.lastReceived = now;
     this.lastSent = now;
   }

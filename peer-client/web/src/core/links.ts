@@ -25,6 +25,7 @@ export function openLink(state: State, id: number, link: Link, offers: boolean):
 export function onLinkOpened(state: State, id: number): void {
   const link = state.links.get(id);
   if (link === undefined) return;
+  link.opened = state.now;
   link.lastReceived = state.now;
   link.lastSent = state.now;
   state.timers.set({ kind: "link_heartbeat", link: id }, state.now + state.config.linkHeartbeatUs);
@@ -126,6 +127,7 @@ function onJoin(state: State, id: number, link: Link, join: Message<"join">): vo
 function onJoined(state: State, id: number, link: Link, { position: goal }: Message<"joined">): void {
   if (link.end.kind !== "joins") throw new Refusal(Code.unexpected);
   state.timers.clear({ kind: "link_setup", link: id });
+  link.roundTrip = state.now - link.opened;
   link.end = { kind: "follows", goal, unsaidBytes: 0 };
   checkGoal(state, id, link);
 }

@@ -53,6 +53,7 @@ export class Peer {
         const link = state.links.get(input.link);
         if (link === undefined) break;
         link.lastReceived = now;
+        state.timers.clear({ kind: "link_answer", link: input.link });
         this.#receive(input.link, link.inbox, input.bytes);
         break;
       }
@@ -186,6 +187,9 @@ export class Peer {
           break;
         case "link_heartbeat":
           onLinkHeartbeat(state, timer.link);
+          break;
+        case "link_answer":
+          state.closeLink(timer.link, Code.lost);
           break;
       }
     }

@@ -2,6 +2,8 @@
 import {
   Code,
   type Item,
+  LIVING_LINKS_MAX,
+  type LivingLink,
   PROTOCOL_VERSION,
   ToPeer,
   UnknownMessageError,
@@ -26,7 +28,8 @@ export function onSessionOpened(state: State): void {
   state.heartbeatUs = state.config.welcomeTimeoutUs;
   state.timers.set({ kind: "session_silent" }, state.now + state.config.welcomeTimeoutUs);
   const { client } = state.config;
-  state.pushToHub({ type: "hello", id: state.request(), protocol: PROTOCOL_VERSION, client });
+  const hello = { type: "hello", id: state.request(), protocol: PROTOCOL_VERSION, client } as const;
+  state.pushToHub(state.identity === undefined ? hello : { ...hello, resume: state.identity });
 }
 
 export function onSessionItem(state: State, item: Item, isGenuine: boolean): Outcome {
@@ -83,6 +86,9 @@ function onMessage(state: State, message: ToPeer): void {
     case "lost":
       onLost(state, message);
       break;
+    case "away":
+      onAway(state, message);
+      break;
     case "gap":
       onGap(state, message);
       break;
@@ -97,11 +103,9 @@ function onMessage(state: State, message: ToPeer): void {
 
 function onWelcome(state: State, welcome: Message<"welcome">): void {
   if (state.session === "open") return;
-  // The hub knows nothing of the links of an earlier session.
-  for (const link of [...state.links.keys()].sort((a, b) => a - b)) {
-    state.outputs.push({ type: "closeLink", link, bye: bye(Code.departed) });
-    state.dropLink(link, Code.departed, "nothing");
-  }
+  const earlier = state.identity;
+  state.identity = { peer: welcome.peer, token: welcome.resume };
+  closeLinksOfEarlierSession(state, earlier?.peer === welcome.peer && areSame(state.keys, welcome.keys));
   state.session = "open";
   learnKeys(state, welcome.keys);
   state.heartbeatUs = welcome.heartbeat_ms * 1000;
@@ -112,12 +116,46 @@ function onWelcome(state: State, welcome: Message<"welcome">): void {
 }
 
 /**
+ * Links that stand outlive a session, if we are still the same to the server and it is the same to us. To another server
+ * they are those of strangers.
+ */
+function closeLinksOfEarlierSession(state: State, isResumed: boolean): void {
+  for (const link of [...state.links.keys()].sort((a, b) => a - b)) {
+    if (isResumed && living(state, link).length > 0) continue;
+    state.outputs.push({ type: "closeLink", link, bye: bye(Code.departed) });
+    state.dropLink(link, Code.departed, "nothing");
+  }
+}
+
+/** What the server is told of a link, if it feeds us or we feed a child by it. */
+function living(state: State, id: number): LivingLink[] {
+  const link = state.links.get(id);
+  if (link === undefined) return [];
+  const { other: peer, token } = link;
+  if (link.end.kind === "serves") return [{ link: id, peer, role: "child", token }];
+  const isParent = state.subscriptions.get(link.channel)?.parent === id;
+  return isParent ? [{ link: id, peer, role: "parent", token }] : [];
+}
+
+/** The session of a link's other end has ended. The link may be well, and then its other end answers. */
+function onAway(state: State, { link: id }: Message<"away">): void {
+  const link = state.links.get(id);
+  if (link?.isOpen !== true) return;
+  const patience = Math.max(state.config.linkAnswerUs, 2 * link.roundTrip);
+  state.timers.set({ kind: "link_answer", link: id }, state.now + patience);
+  state.tell(id, { type: "ping", time_us: state.now });
+}
+
+function areSame(some: readonly Uint8Array[], others: readonly Uint8Array[]): boolean {
+  return some.length === others.length && some.every((key, index) => isEqual(key, others[index] ?? new Uint8Array(0)));
+}
+
+/**
  * Takes the server's keys. What was signed with earlier ones is good for us, but not for children who know only the
  * new ones.
  */
 function learnKeys(state: State, keys: readonly Uint8Array[]): void {
-  const areSame = keys.length === state.keys.length && keys.every((key, index) => isEqual(key, state.keys[index] ?? key));
-  if (areSame) return;
+  if (areSame(state.keys, keys)) return;
   state.keys = keys;
   for (const subscription of state.subscriptions.values()) {
     subscription.servesFrom = subscription.position;
@@ -131,16 +169,24 @@ export function askFor(state: State, id: number): void {
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined || state.session !== "open") return;
   subscription.request = request;
-  const { channel, since } = subscription;
+  subscription.namedParent = subscription.parent;
+  const { channel, since, parent } = subscription;
   const { relay } = state.config;
-  const subscribe = { type: "subscribe", id: request, channel, since, window_bytes: windowOf(state.config) } as const;
-  state.tellHub(relay === undefined ? subscribe : { ...subscribe, relay });
+  const named = [...(parent === undefined ? [] : [parent]), ...subscription.childrenInOrder];
+  const links = named.flatMap((link) => living(state, link)).slice(0, LIVING_LINKS_MAX);
+  state.tellHub({
+    ...{ type: "subscribe", id: request, channel, since, window_bytes: windowOf(state.config) },
+    ...(relay === undefined ? {} : { relay }),
+    ...(links.length === 0 ? {} : { links }),
+  });
 }
 
 function onSubscribed(state: State, subscribed: Message<"subscribed">): void {
   const subscription = state.subscriptions.get(subscribed.channel_id);
   if (subscription?.request !== subscribed.id) return;
   subscription.request = undefined;
+  const { namedParent } = subscription;
+  subscription.namedParent = undefined;
   subscription.hasAsked = false;
   subscription.unsaidBytes = 0;
   // What comes next comes by itself now.
@@ -148,6 +194,10 @@ function onSubscribed(state: State, subscribed: Message<"subscribed">): void {
   const { channel, position, recovered } = subscribed;
   subscription.start(position, state.config.log);
   state.say({ kind: "subscribed", channel, position, recovered });
+  // The server does not feed us if we named a parent; but that one may have gone meanwhile.
+  if (namedParent !== undefined && subscription.parent !== namedParent) {
+    state.askFeed(subscribed.channel_id, namedParent, Code.lost);
+  }
 }
 
 function onPlace(state: State, { channel, tier }: Message<"place">): void {

@@ -43,6 +43,8 @@ export type Outcome = "done" | { readonly item: Item; readonly signed: SignedMes
 export class State {
   readonly config: PeerConfig;
   session: "closed" | "greeting" | "open" = "closed";
+  /** Who we are in the mesh, once the server has said so: shown to it when we come back. */
+  identity: { readonly peer: number; readonly token: Uint8Array } | undefined;
   readonly sessionInbox = new Inbox();
   readonly outbox: Outbox;
   /** Whether the driver was told that there is something for the session. */
@@ -178,6 +180,7 @@ export class State {
     this.links.delete(link);
     this.timers.clear({ kind: "link_setup", link });
     this.timers.clear({ kind: "link_heartbeat", link });
+    this.timers.clear({ kind: "link_answer", link });
     this.say({ kind: "link_lost", other: state.other, code: why });
     const code = tell === "other_ended" && HEARSAY.includes(why) ? Codes.departed : why;
     const subscription = this.subscriptions.get(state.channel);

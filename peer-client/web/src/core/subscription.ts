@@ -45,6 +45,8 @@ export class Subscription {
   tier = 0;
   /** The request that waits for its answer. */
   request: number | undefined;
+  /** The parent that was named in it, which spares the server feeding us. */
+  namedParent: number | undefined;
   /** Whether the server was asked to feed in this session and nothing was taken since. */
   hasAsked = false;
   /** Children are served from here on only: what is older was signed with keys that they do not know. */

@@ -7,6 +7,7 @@
  * | `subscribe` | what the server asked for | asks again for a channel that was not ready |
  * | `link_setup` | `linkSetupUs` after `assign` or `expect` | gives up the link |
  * | `link_heartbeat` | every `linkHeartbeatUs` | pings a quiet link, closes a silent one |
+ * | `link_answer` | `linkAnswerUs` or two round trips after `away` | closes a link on which nothing came |
  */
 
 /** What a deadline is for. Those that fall due together come in the order of kinds here, then by number. */
@@ -14,16 +15,17 @@ export type Timer =
   | { readonly kind: "session_silent" }
   | { readonly kind: "subscribe"; readonly channel: number }
   | { readonly kind: "link_setup"; readonly link: number }
-  | { readonly kind: "link_heartbeat"; readonly link: number };
+  | { readonly kind: "link_heartbeat"; readonly link: number }
+  | { readonly kind: "link_answer"; readonly link: number };
 
-const KINDS = ["session_silent", "subscribe", "link_setup", "link_heartbeat"] as const;
+const KINDS = ["session_silent", "subscribe", "link_setup", "link_heartbeat", "link_answer"] as const;
 
 interface Entry {
   readonly at: number;
   readonly timer: Timer;
 }
 
-/** A set of deadlines. There are two per link, so that looking at each is fast enough. */
+/** A set of deadlines. There are at most three per link, so that looking at each is fast enough. */
 export class Timers {
   readonly #entries = new Map<string, Entry>();
 

@@ -18,6 +18,7 @@ interface Trace {
     window_bytes: number;
     outbox_bytes: number;
     link_heartbeat_ms: number;
+    link_answer_ms: number;
     link_setup_ms: number;
     welcome_timeout_ms: number;
   };
@@ -49,6 +50,7 @@ function configOf(json: Trace["config"]): PeerConfig {
     windowBytes: json.window_bytes,
     outboxBytes: json.outbox_bytes,
     linkHeartbeatUs: json.link_heartbeat_ms * 1000,
+    linkAnswerUs: json.link_answer_ms * 1000,
     linkSetupUs: json.link_setup_ms * 1000,
     welcomeTimeoutUs: json.welcome_timeout_ms * 1000,
   };

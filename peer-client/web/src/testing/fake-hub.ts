@@ -60,6 +60,7 @@ export class FakeHub {
           id: message.id,
           session: id,
           peer: id,
+          resume: new Uint8Array(16),
           server_time_us: this.now(),
           keys: this.keys,
           heartbeat_ms: 15_000,
