@@ -30,6 +30,8 @@ message_family! {
         Feed(Feed) = "feed",
         /// Says that the parent feeds the subscription now, so that the server may stop.
         Fed(Fed) = "fed",
+        /// Asks the server for what it has beyond a position, once; who feeds the subscription goes on doing so.
+        Pull(ChannelAt) = "pull",
         /// Says how far a subscription is, so that the server may send more.
         At(ChannelAt) = "at",
         /// A step of the negotiation of a link, for the other end.
@@ -158,7 +160,7 @@ pub struct Fed {
     pub link: LinkId,
 }
 
-/// Says how far a subscription is. The server stays within a window beyond it.
+/// Says how far a subscription is: `at`, beyond which the server stays within a window, or `pull`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelAt {
     /// The channel.
@@ -220,6 +222,9 @@ pub struct Welcome {
     /// the session. At least 1, at most an hour.
     #[serde(deserialize_with = "range::interval_ms")]
     pub heartbeat_ms: u32,
+    /// A channel without frames says this often how far it is. At least 1, at most an hour.
+    #[serde(deserialize_with = "range::interval_ms")]
+    pub head_ms: u32,
     /// STUN and TURN servers for links.
     pub ice_servers: Vec<IceServer>,
 }
@@ -266,6 +271,8 @@ pub struct Assign {
     pub token: Token,
     /// Whether this end makes the WebRTC offer.
     pub offers: bool,
+    /// Whether this parent stands by while another one feeds the peer.
+    pub standby: bool,
 }
 
 /// Announces a child to a parent.

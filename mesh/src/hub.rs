@@ -16,6 +16,8 @@ mod api;
 mod channel;
 mod claims;
 mod config;
+mod lookout;
+mod pull;
 mod requests;
 mod session;
 mod stats;
@@ -37,6 +39,7 @@ enum Timer {
     Head(ChannelId),
     Tree(ChannelId),
     Heartbeat(SessionId),
+    Look(SessionId),
 }
 
 /// The server's half of the protocol.
@@ -274,6 +277,7 @@ impl Hub {
                 }
                 Timer::Tree(id) => self.with_tree(id, |tree, context| tree.handle_timeout(now, context)),
                 Timer::Heartbeat(session) => self.on_heartbeat(now, session),
+                Timer::Look(session) => self.on_look_due(now, session),
             }
         }
     }
@@ -287,6 +291,7 @@ impl Hub {
         if now.since(state.last_sent).max(now.since(state.last_received)) >= self.config.heartbeat {
             self.send(session, ToPeer::Ping(Ping { time_us: now.0 }));
         }
+        self.say_heads(now, session);
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
     }
 
@@ -308,13 +313,13 @@ impl Hub {
     fn apply(&mut self, id: ChannelId, name: &ChannelName, action: Action) {
         let channel = name.clone();
         match action {
-            Action::Link { link, parent, child, token } => {
+            Action::Link { link, parent, child, token, standby } => {
                 self.links.insert(link, id);
                 self.count(id, |stats| stats.links += 1);
                 // The child wants the link, so it makes the offer.
                 let expect = Expect { channel: channel.clone(), link, child, token, offers: false };
                 self.send_on(id, session_of(parent), ToPeer::Expect(expect));
-                let assign = Assign { channel, link, parent, token, offers: true };
+                let assign = Assign { channel, link, parent, token, offers: true, standby };
                 self.send_on(id, session_of(child), ToPeer::Assign(assign));
             }
             Action::Lost { peer, link, code } => {
@@ -384,6 +389,7 @@ impl Hub {
     fn forget(&mut self, now: Time, session: SessionId) {
         let Some(state) = self.sessions.remove(&session) else { return };
         self.timers.clear(Timer::Heartbeat(session));
+        self.timers.clear(Timer::Look(session));
         for id in state.channels {
             self.remove_member(now, session, id);
         }
@@ -403,7 +409,7 @@ impl Hub {
 
     fn remove_member(&mut self, now: Time, session: SessionId, id: ChannelId) {
         if let Some(channel) = self.channels.get_mut(&id) {
-            channel.starve(peer_of(session));
+            channel.forget(peer_of(session));
         }
         self.with_tree(id, |tree, context| tree.leave(now, peer_of(session), context));
     }

@@ -14,18 +14,21 @@ use crate::{Time, outbox::Outbox, timers::Timers};
 mod api;
 mod config;
 mod credit;
+mod feeder;
 mod frames;
 mod link;
 mod links;
+mod progress;
 mod reader;
 mod session;
 mod stats;
 mod subscription;
+mod watch;
 
 pub use api::{CommandError, Input, Output, Status, Target};
 pub use config::PeerConfig;
 use link::Link;
-pub use link::bye;
+pub use link::{HavePace, bye};
 use links::Tell;
 pub use reader::Delivery;
 use session::Refusal;
@@ -38,6 +41,10 @@ enum Timer {
     Subscribe(ChannelId),
     LinkSetup(LinkId),
     LinkHeartbeat(LinkId),
+    LinkDoubt(LinkId),
+    Have(LinkId),
+    Lead(ChannelId),
+    Stale(ChannelId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +63,7 @@ pub struct Peer {
     is_announced: bool,
     last_received: Time,
     heartbeat: std::time::Duration,
+    head_interval: std::time::Duration,
     keys: Vec<PublicKey>,
     next_request: u64,
     subscriptions: BTreeMap<ChannelId, Subscription>,
@@ -72,6 +80,7 @@ impl Peer {
         Self {
             heartbeat: config.welcome_timeout,
             outbox: Outbox::new(config.outbox_bytes),
+            head_interval: std::time::Duration::from_secs(1),
             config,
             verifier,
             session: Session::Closed,
@@ -215,7 +224,7 @@ impl Peer {
         if self.subscriptions.contains_key(&id) {
             return Err(CommandError::AlreadySubscribed(channel));
         }
-        self.subscriptions.insert(id, Subscription::new(channel, since, patterns));
+        self.subscriptions.insert(id, Subscription::new(self.now, channel, since, patterns));
         self.ask_for(id);
         Ok(())
     }
@@ -231,9 +240,12 @@ impl Peer {
     }
 
     fn forget_subscription(&mut self, id: ChannelId, code: Code) {
-        self.timers.clear(Timer::Subscribe(id));
+        for timer in [Timer::Subscribe(id), Timer::Lead(id), Timer::Stale(id)] {
+            self.timers.clear(timer);
+        }
         let Some(subscription) = self.subscriptions.remove(&id) else { return };
-        for link in subscription.children.into_iter().chain(subscription.parent).chain(subscription.joining) {
+        let feeders = subscription.parent.into_iter().chain(subscription.joining).chain(subscription.standby);
+        for link in feeders.chain(subscription.children) {
             self.close_link(link, code);
         }
     }
@@ -248,7 +260,18 @@ impl Peer {
                 Timer::Subscribe(id) => self.ask_for(id),
                 Timer::LinkSetup(link) => self.close_link(link, Code::LINK_FAILED),
                 Timer::LinkHeartbeat(link) => self.on_link_heartbeat(link),
+                Timer::LinkDoubt(link) => self.on_doubt_due(link),
+                Timer::Have(link) => self.announce_link(link),
+                Timer::Lead(id) => self.on_lead_due(id),
+                Timer::Stale(id) => self.on_stale_due(id),
             }
+        }
+    }
+
+    /// There is something for a link.
+    fn announce_link(&mut self, link: LinkId) {
+        if let Some(state) = self.links.get_mut(&link) {
+            announce(&mut self.outputs, link, state);
         }
     }
 

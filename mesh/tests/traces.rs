@@ -531,7 +531,9 @@ fn as_neighbour(net: &mut Net, subject: End, said: &[&Bytes]) -> Option<Code> {
     let (channel, token, stranger) = (channel(), Token::new([3; 16]), PeerId(77));
     let introduction = match subject {
         End::Parent => ToPeer::Expect(Expect { channel, link, child: stranger, token, offers: false }),
-        End::Child => ToPeer::Assign(Assign { channel, link, parent: stranger, token, offers: false }),
+        End::Child => {
+            ToPeer::Assign(Assign { channel, link, parent: stranger, token, offers: false, standby: false })
+        }
     };
     net.peer(SUBJECT, Input::SessionData(introduction.encode()));
     net.peer(SUBJECT, Input::LinkOpened(link));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tiercast_codec::LinkId;
 use tiercast_mesh::{
     Time,
-    peer::{Delivery, Input, Output, PeerConfig, Status, Target},
+    peer::{Delivery, HavePace, Input, Output, PeerConfig, Status, Target},
 };
 
 /// Writes a trace. A step is an input, or an attempt to send, and what came of it.
@@ -68,6 +68,13 @@ pub fn config_json(config: &PeerConfig) -> Value {
         "link_heartbeat_ms": config.link_heartbeat.as_millis() as u64,
         "link_setup_ms": config.link_setup.as_millis() as u64,
         "welcome_timeout_ms": config.welcome_timeout.as_millis() as u64,
+        "link_doubt_ms": config.link_doubt.as_millis() as u64,
+        "lead_min_ms": config.lead_min.as_millis() as u64,
+        "lead_max_ms": config.lead_max.as_millis() as u64,
+        "hedge_ms": config.hedge.as_millis() as u64,
+        "have_min_ms": config.have.least.as_millis() as u64,
+        "have_max_ms": config.have.most.as_millis() as u64,
+        "have_bytes": config.have.bytes,
     })
 }
 
@@ -87,6 +94,15 @@ pub fn config_from(value: &Value) -> PeerConfig {
         link_heartbeat: ms("link_heartbeat_ms"),
         link_setup: ms("link_setup_ms"),
         welcome_timeout: ms("welcome_timeout_ms"),
+        link_doubt: ms("link_doubt_ms"),
+        lead_min: ms("lead_min_ms"),
+        lead_max: ms("lead_max_ms"),
+        hedge: ms("hedge_ms"),
+        have: HavePace {
+            least: ms("have_min_ms"),
+            most: ms("have_max_ms"),
+            bytes: number("have_bytes") as usize,
+        },
     }
 }
 

@@ -32,6 +32,11 @@ pub struct HubConfig {
     pub link_proven: Duration,
     /// The first such while; it doubles each time, to at most 32 times this. Default 30 s.
     pub link_retry: Duration,
+    /// A peer that has children gets a standby this long after it has a parent, one that has none after twice as long. At
+    /// least 1 ms. Default 2 s.
+    pub standby: Duration,
+    /// A peer that is accused of silence is given this long to answer. Default 1 s.
+    pub look: Duration,
     /// A parent that failed a child is not given to it again for this long. Default 60 s.
     pub parent_refused: Duration,
     /// Largest SDP of an offer or answer that is passed on, in bytes; each end of a link may send one of them. Like the
@@ -83,6 +88,8 @@ impl Default for HubConfig {
             link_tries: 3,
             link_proven: Duration::from_secs(10),
             link_retry: Duration::from_secs(30),
+            standby: Duration::from_secs(2),
+            look: Duration::from_secs(1),
             parent_refused: Duration::from_secs(60),
             signal_description_bytes: SIGNAL_DESCRIPTION_BYTES_MAX,
             signal_candidate_bytes: SIGNAL_CANDIDATE_BYTES_MAX,

@@ -9,7 +9,7 @@ use tiercast_codec::{
 use super::{
     Hub, announce,
     channel::Channel,
-    session::{peer_of, session_of},
+    session::{Session, peer_of, session_of},
 };
 use crate::Time;
 
@@ -57,16 +57,21 @@ impl Hub {
                 }
             }
             ToHub::At(at) => self.on_at(now, session, &at),
+            ToHub::Pull(pull) => self.on_pull(session, &pull),
             ToHub::Signal(signal) => self.on_signal(now, session, signal),
             ToHub::Report(report) => {
                 if let Some(id) = self.links.get(&report.link).copied() {
                     let peer = peer_of(session);
+                    self.look_behind(now, id, peer, report.link, report.code);
                     self.with_tree(id, |tree, context| {
                         tree.reported(now, peer, report.link, report.code, context)
                     });
                 }
             }
-            ToHub::Ping(Ping { time_us }) => self.send(session, ToPeer::Pong(Pong { time_us })),
+            ToHub::Ping(Ping { time_us }) => {
+                self.say_heads(now, session);
+                self.send(session, ToPeer::Pong(Pong { time_us }));
+            }
             ToHub::Pong(_) => {}
         }
         Ok(())
@@ -95,6 +100,7 @@ impl Hub {
             server_time_us: now.0,
             keys: vec![KeyBytes::new(self.signer.public_key())],
             heartbeat_ms: self.config.heartbeat.as_millis() as u32,
+            head_ms: self.config.head_interval.as_millis() as u32,
             ice_servers: self.config.ice_servers.clone(),
         };
         self.send(session, ToPeer::Welcome(welcome));
@@ -147,6 +153,10 @@ impl Hub {
             return self.fail_not_subscribed(session, None, &feed.channel);
         };
         channel.stats.orphans += u64::from(!channel.feeds(peer));
+        if let Some(link) = feed.link {
+            self.look_behind(now, id, peer, link, feed.code);
+        }
+        let Some(channel) = self.channels.get_mut(&id) else { return };
         let wants_heads = channel.tree.is_relay(peer);
         channel.feed(peer, feed.position, feed.window_bytes, wants_heads);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
@@ -163,6 +173,18 @@ impl Hub {
         }
         self.with_tree(id, |tree, context| tree.keeps_up(now, peer, context));
         self.ask_source(id);
+    }
+
+    /// A peer that is fed by others asks for what they have not brought.
+    fn on_pull(&mut self, session: SessionId, pull: &ChannelAt) {
+        let is_subscribed = |state: &Session| state.channels.contains(&pull.channel.id());
+        if !self.sessions.get(&session).is_some_and(is_subscribed) {
+            return self.fail_not_subscribed(session, None, &pull.channel);
+        }
+        if let Some(channel) = self.channels.get_mut(&pull.channel.id()) {
+            channel.pull(peer_of(session), pull.position);
+            announce(&mut self.sessions, &mut self.outputs, session);
+        }
     }
 
     pub(super) fn on_signal(&mut self, now: Time, session: SessionId, message: SignalMessage) {

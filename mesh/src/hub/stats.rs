@@ -15,6 +15,8 @@ pub struct ChannelStats {
     pub frames: u64,
     /// Bytes of frames handed to sessions.
     pub data_bytes: u64,
+    /// Bytes of those frames that were pulled by peers whose parents were late.
+    pub pulled_bytes: u64,
     /// Bytes of everything else about the channel handed to sessions: heads, gaps, the tree, signaling.
     pub control_bytes: u64,
     /// Bytes of the same frames if every subscriber had been fed by the server.
@@ -48,4 +50,8 @@ pub struct HubStats {
     pub malformed: u64,
     /// Bytes of control messages that are about no channel.
     pub control_bytes: u64,
+    /// Peers that were asked whether they live, because somebody called them silent.
+    pub looks: u64,
+    /// Those of them that did not answer.
+    pub found_dead: u64,
 }

@@ -19,6 +19,7 @@ mod links;
 mod places;
 mod record;
 mod signaling;
+mod standby;
 #[cfg(test)]
 mod storm;
 
@@ -48,7 +49,7 @@ pub(crate) struct Tree {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// `child` shall set up `link` to `parent`.
-    Link { link: LinkId, parent: PeerId, child: PeerId, token: Token },
+    Link { link: LinkId, parent: PeerId, child: PeerId, token: Token, standby: bool },
     /// `link` is no more.
     Lost { peer: PeerId, link: LinkId, code: Code },
     /// `peer` has found its place.
@@ -69,6 +70,7 @@ enum Timer {
     LinkProven(LinkId),
     Retry(PeerId),
     Pardon(PeerId),
+    Standby(PeerId),
 }
 
 /// What the tree needs from the hub to decide.
@@ -102,8 +104,12 @@ impl Tree {
             self.abandon(link, Code::LOST);
         }
         self.detach(peer, Code::LOST);
-        self.timers.clear(Timer::Retry(peer));
-        self.timers.clear(Timer::Pardon(peer));
+        if let Some(standby) = self.nodes.get(&peer).and_then(|node| node.standby) {
+            self.part(standby, Code::LOST);
+        }
+        for timer in [Timer::Retry(peer), Timer::Pardon(peer), Timer::Standby(peer)] {
+            self.timers.clear(timer);
+        }
         self.spared.remove(&peer);
         if let Some(node) = self.nodes.remove(&peer) {
             self.relays -= usize::from(node.relay.is_some());
@@ -115,6 +121,11 @@ impl Tree {
     /// A child says that its new parent has caught it up. True if the server may stop feeding it.
     pub(crate) fn fed(&mut self, now: Time, child: PeerId, link: LinkId, context: &mut Context<'_>) -> bool {
         let Some(node) = self.nodes.get_mut(&child) else { return false };
+        if node.standby == Some(link) {
+            self.swap(now, child, link, context);
+            self.fill(now, context);
+            return true;
+        }
         if node.place != Place::Linking(link) {
             return false;
         }
@@ -127,6 +138,9 @@ impl Tree {
         self.node(parent).record.reached();
         let tier = self.nodes[&parent].tier + 1;
         self.settle(child, tier);
+        if self.nodes[&child].standby.is_none() {
+            self.want_standby(now, child, context);
+        }
         self.fill(now, context);
         true
     }
@@ -172,7 +186,11 @@ impl Tree {
         context: &mut Context<'_>,
     ) {
         if self.judge(now, link, reporter, code, context.config) {
+            let child = self.links.get(&link).map(|state| state.child);
             self.end(now, link, code, context.config);
+            if let Some(child) = child {
+                self.want_standby(now, child, context);
+            }
             self.fill(now, context);
         }
     }
@@ -200,6 +218,7 @@ impl Tree {
                     self.unpark(peer);
                     self.fill(now, context);
                 }
+                Timer::Standby(peer) => self.seek_standby(now, peer, context),
                 Timer::Pardon(peer) => {
                     self.spared.remove(&peer);
                     self.node(peer).is_suspended = false;

@@ -63,7 +63,7 @@ impl Peer {
         for item in items {
             match item {
                 Item::Frame(frame) => self.on_frame(frame, Target::Session).map_err(Refusal::because)?,
-                Item::Head(head) => self.on_head(head).map_err(Refusal::because)?,
+                Item::Head(head) => self.on_head(head, Target::Session).map_err(Refusal::because)?,
                 Item::Chunk { .. } => return Err(Refusal::because(Code::UNEXPECTED)),
                 Item::Control(bytes) => match ToPeer::decode(&bytes) {
                     Ok(message) => self.on_message(message)?,
@@ -120,6 +120,7 @@ impl Peer {
         self.session = Session::Open;
         self.learn_keys(welcome.keys.iter().map(|key| key.0).collect());
         self.heartbeat = std::time::Duration::from_millis(welcome.heartbeat_ms.into());
+        self.head_interval = std::time::Duration::from_millis(welcome.head_ms.into());
         self.timers.set(Timer::SessionSilent, self.now + self.heartbeat);
         let Welcome { peer, server_time_us, ice_servers, .. } = welcome;
         self.outputs.push_back(Output::Status(Status::Welcome { peer, server_time_us, ice_servers }));
@@ -227,7 +228,8 @@ impl Peer {
         if subscription.stall.is_some() {
             return self.tell_hub(ToHub::Report(Report { link: assign.link, code: Code::LAGGING }));
         }
-        if let Some(earlier) = subscription.joining.replace(assign.link) {
+        let role = if assign.standby { &mut subscription.standby } else { &mut subscription.joining };
+        if let Some(earlier) = role.replace(assign.link) {
             self.close_link(earlier, Code::REPLACED);
         }
         let link =

@@ -18,11 +18,11 @@ impl Tree {
         for parent in std::mem::take(&mut self.index.opened) {
             self.offer(now, parent, context);
         }
-        while !self.index.open.is_empty()
-            && let Some(peer) = self.index.queue.first().copied()
-        {
+        while let Some(peer) = self.index.queue.first().copied() {
             match self.parent_for(now, peer) {
                 Some(parent) => self.link(now, parent, peer, context),
+                None if self.displace_standby(now, peer) => {}
+                None if self.index.open.is_empty() => break,
                 None => self.park(now, peer),
             }
         }
@@ -79,8 +79,8 @@ impl Tree {
     /// Whether a parent has not failed a peer lately, and is not below it.
     pub(super) fn will_do(&self, now: Time, parent: PeerId, peer: PeerId) -> bool {
         let node = &self.nodes[&peer];
-        let is_below = || !node.children.is_empty() && self.upwards(parent).any(|above| above == peer);
-        !node.record.refuses(now, parent) && !is_below()
+        let is_below = || !node.children.is_empty() && self.all_above(parent).contains(&peer);
+        parent != peer && !node.record.refuses(now, parent) && !is_below()
     }
 
     /// A peer, its parent, and so on.

@@ -13,6 +13,8 @@ pub(super) const TIERS_MAX: u32 = 64;
 pub(super) struct Index {
     /// Peers that can take a child, best first: smallest tier, then fewest children, then oldest.
     pub(super) open: BTreeSet<(u32, usize, PeerId)>,
+    /// Peers that have children for whom they stand by, by tier.
+    pub(super) holding: BTreeSet<(u32, PeerId)>,
     /// Those who could not and can: the parked have not been offered their places yet.
     pub(super) opened: Vec<PeerId>,
     /// Peers that wait for a parent, the oldest first, and have not been offered every open one.
@@ -30,6 +32,8 @@ pub(super) struct Index {
 pub(super) struct Entry {
     /// Tier and load, if it can take a child.
     pub(super) open_as: Option<(u32, usize)>,
+    /// Tier, if it stands by for somebody.
+    pub(super) holding_as: Option<u32>,
     pub(super) is_queued: bool,
     pub(super) parked_as: Option<u64>,
     pub(super) is_candidate: bool,
@@ -41,6 +45,10 @@ impl Index {
     pub(super) fn update(&mut self, peer: PeerId, old: Entry, new: Entry) {
         if old.open_as != new.open_as {
             self.update_open(peer, old.open_as, new.open_as);
+        }
+        if old.holding_as != new.holding_as {
+            old.holding_as.map(|tier| self.holding.remove(&(tier, peer)));
+            new.holding_as.map(|tier| self.holding.insert((tier, peer)));
         }
         update_set(&mut self.queue, peer, old.is_queued, new.is_queued);
         update_set(&mut self.candidates, peer, old.is_candidate, new.is_candidate);

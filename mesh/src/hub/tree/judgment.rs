@@ -51,12 +51,14 @@ impl Tree {
             Code::LAGGING => age != Age::New,
             _ => false,
         };
-        let Some(Node { record, .. }) = self.nodes.get_mut(&child).filter(|_| !is_nobodys_fault) else {
+        let Some(Node { record, standby, .. }) = self.nodes.get_mut(&child).filter(|_| !is_nobodys_fault)
+        else {
             return;
         };
+        let is_standby = *standby == Some(link);
         record.refuse(now, parent, config);
         // A parent that is too slow says nothing about whether the child can be reached.
-        if age != Age::Proven && code != Code::LAGGING {
+        if age != Age::Proven && !is_standby && !matches!(code, Code::LAGGING | Code::STALE) {
             record.link_failed();
         }
         if code == Code::LINK_FAILED {
@@ -97,6 +99,26 @@ impl Tree {
         self.node(peer).is_suspended = true;
         self.timers.set(Timer::Pardon(peer), until);
         self.demote(peer);
+    }
+
+    /// The other end of a link, as one of its ends names it.
+    pub(crate) fn other_end(&self, link: LinkId, peer: PeerId) -> Option<PeerId> {
+        Some(self.links.get(&link)?.end_of(peer)?.1)
+    }
+
+    /// Whether a peer lives is in doubt, or is no longer: those in doubt get no children.
+    pub(crate) fn doubt_life(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        is_in_doubt: bool,
+        context: &mut Context<'_>,
+    ) {
+        if let Some(node) = self.nodes.get_mut(&peer) {
+            node.is_in_doubt = is_in_doubt;
+            self.refresh(peer);
+            self.fill(now, context);
+        }
     }
 
     /// The application of a peer is too slow for it to be of use to others.

@@ -40,16 +40,27 @@ impl Tree {
     }
 
     pub(super) fn link(&mut self, now: Time, parent: PeerId, child: PeerId, context: &mut Context<'_>) {
+        let (link, token) = self.new_link(parent, child, context);
+        self.put(child, Place::Linking(link));
+        self.timers.set(Timer::LinkSetup(link), now + context.config.link_setup);
+        self.actions.push(Action::Link { link, parent, child, token, standby: false });
+    }
+
+    /// A link that takes one of its parent's places.
+    pub(super) fn new_link(
+        &mut self,
+        parent: PeerId,
+        child: PeerId,
+        context: &mut Context<'_>,
+    ) -> (LinkId, Token) {
         *context.next_link += 1;
         let link = LinkId(*context.next_link);
         let mut token = Token::default();
         context.rng.fill_bytes(&mut token.0);
         self.links.insert(link, Link::new(parent, child));
-        self.put(child, Place::Linking(link));
         self.node(parent).children.insert(link);
         self.refresh(parent);
-        self.timers.set(Timer::LinkSetup(link), now + context.config.link_setup);
-        self.actions.push(Action::Link { link, parent, child, token });
+        (link, token)
     }
 
     /// A link did not come up, or broke: both ends are told, and the child goes on some other way. One that was fed
@@ -66,10 +77,15 @@ impl Tree {
     pub(super) fn detach(&mut self, peer: PeerId, code: Code) {
         if let Some(Place::Child(link) | Place::Linking(link)) = self.nodes.get(&peer).map(|node| node.place)
         {
-            let parent = self.links[&link].parent;
-            self.actions.push(Action::Lost { peer: parent, link, code });
-            self.unlink(link);
+            self.part(link, code);
         }
+    }
+
+    /// Ends a link of whose child the hub disposes; the parent is told.
+    pub(super) fn part(&mut self, link: LinkId, code: Code) {
+        let parent = self.links[&link].parent;
+        self.actions.push(Action::Lost { peer: parent, link, code });
+        self.unlink(link);
     }
 
     /// Takes a child away from its parent; the child is told. A child that was fed by it is then an orphan.
@@ -78,7 +94,9 @@ impl Tree {
         let child = *child;
         self.actions.push(Action::Lost { peer: child, link, code });
         self.unlink(link);
-        if self.nodes[&child].place == Place::Child(link) {
+        if self.nodes[&child].standby == Some(link) {
+            self.node(child).standby = None;
+        } else if self.nodes[&child].place == Place::Child(link) {
             self.put(child, Place::Orphan);
         } else {
             self.put(child, Place::Waiting);
@@ -90,11 +108,13 @@ impl Tree {
         self.timers.clear(Timer::LinkProven(link));
         let Some(state) = self.links.remove(&link) else { return };
         let parent = state.parent;
-        self.node(parent).children.remove(&link);
+        let node = self.node(parent);
+        node.children.remove(&link);
+        node.stands_by.remove(&link);
         self.refresh(parent);
         // Whoever stood above the child may be below it from now on.
-        if let Some(top) = self.upwards(parent).last() {
-            self.unpark(top);
+        for above in self.all_above(parent).into_iter().chain([parent]) {
+            self.unpark(above);
         }
         self.actions.push(Action::Ended);
         self.ended.insert(link, state);

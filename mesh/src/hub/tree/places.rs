@@ -31,6 +31,8 @@ pub struct TreeNode {
     pub peer: PeerId,
     /// Who feeds it; `None` is the server.
     pub parent: Option<PeerId>,
+    /// Who stands by to do so.
+    pub standby: Option<PeerId>,
     /// Its place.
     pub place: Place,
     /// 1: fed by the server for good; n: fed by a peer of tier n - 1; 0: not placed, or direct.
@@ -48,6 +50,10 @@ pub(super) struct Node {
     pub(super) place: Place,
     pub(super) tier: u32,
     pub(super) children: BTreeSet<LinkId>,
+    /// Those of them for whom it stands by.
+    pub(super) stands_by: BTreeSet<LinkId>,
+    /// The link to the parent that stands by for it.
+    pub(super) standby: Option<LinkId>,
     /// Under what it is found now.
     pub(super) entry: Entry,
     /// Its number among the parked, if it waits and none of the open parents will do.
@@ -57,6 +63,8 @@ pub(super) struct Node {
     pub(super) record: Record,
     /// It gets no children for a while: it was accused of sending what cannot be right, or could not be reached.
     pub(super) is_suspended: bool,
+    /// Somebody says that it is silent, and it has not answered yet: it gets no children.
+    pub(super) is_in_doubt: bool,
     /// Its application is too slow: it gets no children and no parent until it says that this is over.
     pub(super) is_lagging: bool,
 }
@@ -70,6 +78,7 @@ impl Tree {
                 Place::Child(link) => Some(self.links[&link].parent),
                 _ => None,
             },
+            standby: node.standby.map(|link| self.links[&link].parent),
             place: node.place,
             tier: node.shown_tier(),
             relay: node.relay,
@@ -135,11 +144,14 @@ impl Node {
             place: if relay.is_some() { Place::Waiting } else { Place::Direct },
             tier: 0,
             children: BTreeSet::new(),
+            stands_by: BTreeSet::new(),
+            standby: None,
             entry: Entry::default(),
             parked_as: None,
             offered_until: 0,
             record: Record::default(),
             is_suspended: false,
+            is_in_doubt: false,
             is_lagging: false,
         }
     }
@@ -149,7 +161,7 @@ impl Node {
     }
 
     pub(super) fn may_have_children(&self) -> bool {
-        self.children_max() > 0 && !self.is_suspended && !self.is_lagging
+        self.children_max() > 0 && !self.is_suspended && !self.is_in_doubt && !self.is_lagging
     }
 
     /// Whether it has a place where it can have children.
@@ -172,6 +184,8 @@ impl Node {
     fn found_under(&self) -> Entry {
         Entry {
             open_as: (self.is_settled() && self.has_room()).then_some((self.tier, self.children.len())),
+            holding_as: (self.is_settled() && self.may_have_children() && !self.stands_by.is_empty())
+                .then_some(self.tier),
             is_queued: self.awaits_parent() && self.parked_as.is_none(),
             parked_as: self.parked_as,
             is_candidate: self.place == Place::Waiting && self.may_have_children(),
