@@ -83,6 +83,12 @@ fn scenarios() -> Vec<Scenario> {
             relay(2),
             relay_between,
         ),
+        scenario(
+            "polite",
+            "gives back its children while nobody looks at it, once in a session and once between two",
+            relay(2),
+            polite,
+        ),
         scenario("tampering", "a parent changes a bit, sends garbage, falls silent", relay(2), tampering),
         scenario(
             "strangers",
@@ -302,6 +308,25 @@ fn relay_between(net: &mut Net, config: PeerConfig) {
     }
     publish(net, bodies(3, 100));
     net.run_for(Duration::from_secs(3));
+}
+
+fn polite(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
+    for _ in 0..2 {
+        net.peer(SUBJECT, Input::Offer(0));
+        publish(net, bodies(3, 100));
+        assert_eq!(net.parent(CHILD), None);
+    }
+    net.peer(SUBJECT, Input::Offer(2));
+    net.run_until("linked again", |net| net.parent(CHILD) == Some(SUBJECT));
+    publish(net, bodies(3, 100));
+    net.disconnect(SUBJECT);
+    net.peer(SUBJECT, Input::Offer(0));
+    net.connect(SUBJECT);
+    publish(net, bodies(3, 100));
+    assert_eq!(net.place(SUBJECT).and_then(|node| node.relay).map(|relay| relay.children_max), Some(0));
 }
 
 fn tampering(net: &mut Net, config: PeerConfig) {

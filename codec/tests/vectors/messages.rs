@@ -119,6 +119,8 @@ fn to_hub() -> Vec<Value> {
         ("subscribe_since_position_as_native", subscribe(since, NonZeroU32::MAX, Some(native))),
         ("subscribe_since_before_first_as_leaf", subscribe(earliest, NonZeroU32::MIN, Some(leaf))),
         ("unsubscribe", ToHub::Unsubscribe(Unsubscribe { id: 3, channel: channel() })),
+        ("relay", ToHub::Relay(browser)),
+        ("relay_no_more", ToHub::Relay(leaf)),
         ("feed_without_link", feed(None, Code::LAGGING)),
         ("feed_with_link", feed(Some(LinkId(7)), Code::BAD_SIGNATURE)),
         ("fed", ToHub::Fed(Fed { channel: channel(), link: LinkId(7) })),

@@ -28,10 +28,11 @@ const CODE: (&str, i8, u64) = ("code", 0, MAX_16);
 const TIME: (&str, i8, u64) = ("time_us", 0, NUMBER_MAX);
 const WINDOW: (&str, i8, u64) = ("window_bytes", 1, MAX_32);
 
-const SHAPES: [Shape; 24] = [
+const SHAPES: [Shape; 25] = [
     shape("to_hub", "hello", &[ID, ("protocol", 0, MAX_32)], &["client"]),
     shape("to_hub", "subscribe", &[ID, WINDOW], &["channel"]),
     shape("to_hub", "unsubscribe", &[ID], &["channel"]),
+    shape("to_hub", "relay", &[("children_max", 0, MAX_16)], &["node"]),
     shape("to_hub", "feed", &[WINDOW, LINK, CODE], &["channel", "position"]),
     shape("to_hub", "fed", &[LINK], &["channel"]),
     shape("to_hub", "signal", &[LINK], &["signal"]),
@@ -137,6 +138,7 @@ fn good(name: &str) -> Vec<u8> {
         "channel" => text("builds"),
         "position" => map(&[("epoch", small(1)), ("offset", small(5))]),
         "signal" => map(&[("kind", text("offer")), ("sdp", text("v=0"))]),
+        "node" => text("browser"),
         "token" => [vec![0xc4, 16], vec![0xf0; 16]].concat(),
         "keys" | "ice_servers" => vec![0x90],
         "recovered" | "offers" => vec![0xc3],
