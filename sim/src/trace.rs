@@ -135,9 +135,7 @@ pub fn input_from(value: &Value) -> Input {
                 .collect(),
         },
         "unsubscribe" => Input::Unsubscribe(channel()),
-        "offer" => {
-            Input::Offer(serde_json::from_value(value["children_max"].clone()).expect("children_max"))
-        }
+        "offer" => Input::Offer(serde_json::from_value(value["children_max"].clone()).expect("children_max")),
         "timeout" => Input::Timeout,
         other => panic!("unknown input {other}"),
     }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
+import { Code } from "./codec/code.js";
 import { Client, type ClientStatus } from "./client.js";
 import { verifyEd25519 } from "./io/ed25519.js";
 import type { Platform } from "./io/platform.js";
@@ -233,7 +234,7 @@ inFakeTime("closing says so to the server and makes no connection again", async 
   page.client.close();
   await pass(60_000);
   assert.equal(page.sockets.length, 1);
-  assert.equal(page.sockets[0]?.readyState, 3);
+  assert.deepEqual([page.sockets[0]?.readyState, page.sockets[0]?.closeCode], [3, Code.departed]);
   assert.equal(page.kinds.at(-1), "closed");
 });
 
@@ -243,6 +244,7 @@ inFakeTime("a page that is put away and fetched again goes on", async () => {
   page.client.subscribe(CHANNEL, { since: "earliest" }).on("event", (event) => got.push(text(event)));
   await pass();
   page.surroundings.leave();
+  assert.equal(page.sockets[0]?.closeCode, Code.departed, "before anything else runs");
   page.hub.publish("meanwhile");
   await pass(60_000);
   assert.equal(page.sockets.length, 1);
@@ -281,6 +283,19 @@ inFakeTime("a page that nobody looks at gives back its children, and takes some 
   page.surroundings.set({ isHidden: false });
   await pass();
   assert.deepEqual(offered(page), [4, 0, 0, 4], "a reconnect says it again");
+  page.client.close();
+});
+
+inFakeTime("a page that is opened in the background takes no children before it is seen", async () => {
+  const surroundings = new FakeSurroundings();
+  surroundings.set({ isHidden: true });
+  const page = new Page({}, { ...WITH_LINKS, surroundings });
+  await pass();
+  page.client.subscribe(CHANNEL);
+  await pass(60_000);
+  surroundings.set({ isHidden: false });
+  await pass();
+  assert.deepEqual(offered(page), [0, 4]);
   page.client.close();
 });
 

@@ -65,6 +65,7 @@ export class Client {
       },
     });
     this.#manners = this.#watch(platform.surroundings);
+    this.#offer();
     this.#driver.start();
   }
 
@@ -146,6 +147,7 @@ export class Client {
 
   /** Says how many others the page can feed now. */
   #offer(): void {
+    if (this.#closed.signal.aborted) return;
     this.#driver.handle({ type: "offer", childrenMax: this.#childrenMax });
   }
 
