@@ -26,6 +26,8 @@ message_family! {
         Subscribe(Subscribe) = "subscribe",
         /// Ends a subscription.
         Unsubscribe(Unsubscribe) = "unsubscribe",
+        /// Says that the peer can do more for others from now on, or less, in all its channels.
+        Relay(Relay) = "relay",
         /// Asks the server to feed a subscription from a position on, because its parent cannot.
         Feed(Feed) = "feed",
         /// Says that the parent feeds the subscription now, so that the server may stop.

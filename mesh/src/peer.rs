@@ -132,6 +132,7 @@ impl Peer {
                 return self.on_subscribe(channel, since, patterns);
             }
             Input::Unsubscribe(channel) => return self.on_unsubscribe(channel),
+            Input::Offer(children_max) => self.on_offer(children_max),
             Input::Timeout => self.on_timeout(),
         }
         Ok(())
@@ -237,6 +238,15 @@ impl Peer {
         self.tell_hub(ToHub::Unsubscribe(Unsubscribe { id: request, channel: channel.clone() }));
         self.forget_subscription(channel.id(), Code::DEPARTED);
         Ok(())
+    }
+
+    /// The hub is told, and sends elsewhere those for whom there is no place any more.
+    fn on_offer(&mut self, children_max: u16) {
+        let Some(relay) = &mut self.config.relay else { return };
+        if std::mem::replace(&mut relay.children_max, children_max) != children_max {
+            let relay = *relay;
+            self.tell_hub(ToHub::Relay(relay));
+        }
     }
 
     fn forget_subscription(&mut self, id: ChannelId, code: Code) {

@@ -80,6 +80,16 @@ impl Client {
         Ok(Subscription { channel, notifications, commands, drained })
     }
 
+    /// Serves at most so many children in each channel from now on, in place of [`ClientOptions::children_max`]. Those for
+    /// whom there is no place any more are sent elsewhere, and miss nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the peer is closed.
+    pub async fn offer(&self, children_max: u16) -> Result<(), ClientError> {
+        self.commands.send(Command::Offer(children_max)).await.map_err(|_| ClientError::Closed)
+    }
+
     /// Where the peer stands, now and whenever that changes.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.clone()

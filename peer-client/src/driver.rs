@@ -46,6 +46,7 @@ pub(crate) enum Command {
         done: oneshot::Sender<Result<(), ClientError>>,
     },
     Unsubscribe(ChannelName),
+    Offer(u16),
     Close,
 }
 
@@ -183,6 +184,7 @@ impl Driver {
                 let _ = done.send(result);
             }
             Command::Unsubscribe(channel) => self.unsubscribe(channel),
+            Command::Offer(children_max) => self.input(Input::Offer(children_max)),
             Command::Close => self.is_closing = true,
         }
     }

@@ -25,7 +25,7 @@ pub mod trace;
 pub mod wires;
 pub mod workload;
 
-pub use net::{FIRST_EPOCH, Net, Node, channel};
+pub use net::{FIRST_EPOCH, Net, Node, Tamper, channel};
 pub use pair::*;
 pub use signature::{FakeSigner, FakeVerifier};
 pub use wires::{CALM, ROUGH, Weather};

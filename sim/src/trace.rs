@@ -120,6 +120,7 @@ fn input_json(input: &Input) -> Value {
             "patterns": patterns.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }),
         Input::Unsubscribe(channel) => json!({ "type": "unsubscribe", "channel": channel }),
+        Input::Offer(children_max) => json!({ "type": "offer", "children_max": children_max }),
         Input::Timeout => json!({ "type": "timeout" }),
     }
 }
@@ -150,6 +151,7 @@ pub fn input_from(value: &Value) -> Input {
                 .collect(),
         },
         "unsubscribe" => Input::Unsubscribe(channel()),
+        "offer" => Input::Offer(serde_json::from_value(value["children_max"].clone()).expect("children_max")),
         "timeout" => Input::Timeout,
         other => panic!("unknown input {other}"),
     }

@@ -2,7 +2,7 @@
 
 use tiercast_codec::{
     BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
-    PROTOCOL_VERSION, Ping, Pong, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
+    PROTOCOL_VERSION, Ping, Pong, Relay, SessionId, SignalMessage, Subscribe, Subscribed, ToHub, ToPeer,
     Unsubscribed, Welcome, WireMessage,
 };
 
@@ -47,6 +47,7 @@ impl Hub {
                     self.fail_not_subscribed(session, Some(unsubscribe.id), &unsubscribe.channel);
                 }
             }
+            ToHub::Relay(relay) => self.on_relay(now, session, relay),
             ToHub::Feed(feed) => self.on_feed(now, session, &feed),
             ToHub::Fed(fed) => {
                 let (id, peer) = (fed.channel.id(), peer_of(session));
@@ -144,6 +145,14 @@ impl Hub {
         self.send_on(id, session, ToPeer::Subscribed(answer));
         self.with_tree(id, |tree, context| tree.join(now, peer, subscribe.relay, context));
         self.ask_source(id);
+    }
+
+    /// A peer can do more for others from now on, or less.
+    pub(super) fn on_relay(&mut self, now: Time, session: SessionId, relay: Relay) {
+        let channels = self.sessions.get(&session).map(|state| state.channels.clone()).unwrap_or_default();
+        for id in channels {
+            self.with_tree(id, |tree, context| tree.resize(now, peer_of(session), relay, context));
+        }
     }
 
     pub(super) fn on_feed(&mut self, now: Time, session: SessionId, feed: &Feed) {

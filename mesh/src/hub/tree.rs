@@ -83,8 +83,7 @@ pub(crate) struct Context<'a> {
 impl Tree {
     /// A peer subscribes; the server feeds it for now.
     pub(crate) fn join(&mut self, now: Time, peer: PeerId, relay: Option<Relay>, context: &mut Context<'_>) {
-        let children_max = context.config.children_max;
-        let relay = relay.map(|relay| Relay { children_max: relay.children_max.min(children_max), ..relay });
+        let relay = relay.map(|relay| bounded(relay, context.config));
         self.nodes.insert(peer, Node::new(relay));
         self.refresh(peer);
         if relay.is_some() {
@@ -93,6 +92,22 @@ impl Tree {
         } else {
             self.actions.push(Action::Placed { peer, tier: 0 });
         }
+    }
+
+    /// A peer can do more for others from now on, or less. Children for whom it has no place any more are sent
+    /// elsewhere, those who came last first.
+    pub(crate) fn resize(&mut self, now: Time, peer: PeerId, relay: Relay, context: &mut Context<'_>) {
+        let Some(node) = self.nodes.get_mut(&peer).filter(|node| node.relay.is_some()) else { return };
+        node.relay = Some(bounded(relay, context.config));
+        for link in node.children_beyond_max() {
+            self.end(now, link, Code::REPLACED, context.config);
+        }
+        if self.node(peer).may_have_children() {
+            self.refresh(peer);
+        } else {
+            self.demote(peer);
+        }
+        self.fill(now, context);
     }
 
     /// A peer is gone; its children are told at once. That is no fault of the links.
@@ -250,4 +265,9 @@ impl Tree {
     fn node(&mut self, peer: PeerId) -> &mut Node {
         self.nodes.get_mut(&peer).expect("links and places name members only")
     }
+}
+
+/// What a peer offers, as far as the hub makes use of it.
+fn bounded(relay: Relay, config: &HubConfig) -> Relay {
+    Relay { children_max: relay.children_max.min(config.children_max), ..relay }
 }

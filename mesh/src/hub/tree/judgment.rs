@@ -138,7 +138,7 @@ impl Tree {
     }
 
     /// A peer that may have no children now is not in tier 1 either.
-    fn demote(&mut self, peer: PeerId) {
+    pub(super) fn demote(&mut self, peer: PeerId) {
         if self.node(peer).place == Place::Root {
             self.put(peer, Place::Waiting);
             self.actions.push(Action::Placed { peer, tier: 0 });

@@ -160,6 +160,12 @@ impl Node {
         self.relay.map_or(0, |relay| relay.children_max.into())
     }
 
+    /// The links for which it has no place, the latest first.
+    pub(super) fn children_beyond_max(&self) -> Vec<LinkId> {
+        let count = self.children.len().saturating_sub(self.children_max());
+        self.children.iter().rev().take(count).copied().collect()
+    }
+
     pub(super) fn may_have_children(&self) -> bool {
         self.children_max() > 0 && !self.is_suspended && !self.is_in_doubt && !self.is_lagging
     }

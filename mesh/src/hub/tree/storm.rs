@@ -51,7 +51,11 @@ impl Storm {
         let link = self.links.iter().rev().nth(age).copied();
         let codes = [Code::DEPARTED, Code::DEPARTED, Code::LINK_FAILED, Code::BAD_SIGNATURE, Code::LAGGING];
         let code = codes[self.below(codes.len())];
-        match (self.below(12), peer, link) {
+        match (self.below(13), peer, link) {
+            (12, Some(peer), _) => {
+                let relay = Relay { node: NodeKind::Native, children_max: [0, 1, 2][self.below(3)] };
+                self.act(|tree, now, context| tree.resize(now, peer, relay, context));
+            }
             (0, ..) if self.peers.len() < 12 => {
                 let relay = Relay { node: NodeKind::Native, children_max: [0, 0, 1, 2][self.below(4)] };
                 let relay = (self.below(10) > 0).then_some(relay);
@@ -92,6 +96,7 @@ impl Storm {
                 let is_open = nodes[parent].has_room() && nodes[parent].is_settled();
                 is_open && self.tree.will_do(self.now, *parent, *peer)
             };
+            assert_eq!(node.children_beyond_max(), [], "{peer}: {node:?}");
             if node.awaits_parent() {
                 assert_eq!(nodes.keys().find(|parent| could_have(parent)), None, "for {peer}: {node:?}");
             }

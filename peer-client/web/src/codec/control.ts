@@ -27,6 +27,9 @@ const ping = { time_us: u53 };
 const pong = { time_us: u53 };
 const signalMessage = { link: u53, signal };
 
+/** What a peer does for others. */
+const relay = { node: oneOf("browser", "native"), children_max: u16 };
+
 const toHubVariants = {
   /** First message of a session. */
   hello: { id: u53, protocol: u32, client: text },
@@ -39,10 +42,12 @@ const toHubVariants = {
     channel: channelName,
     since: withDefault(since, "now"),
     window_bytes: windowBytes,
-    relay: optional(struct({ node: oneOf("browser", "native"), children_max: u16 })),
+    relay: optional(struct(relay)),
   },
   /** Ends a subscription. */
   unsubscribe: { id: u53, channel: channelName },
+  /** Says that the peer can do more for others from now on, or less, in all its channels. */
+  relay,
   /** Asks the server to feed a subscription from a position on, because its parent (on `link`) cannot. */
   feed: { channel: channelName, position, window_bytes: windowBytes, link: optional(u53), code },
   /** Says that the parent on `link` feeds the subscription now, so that the server may stop. */

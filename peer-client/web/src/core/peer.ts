@@ -77,6 +77,9 @@ export class Peer {
       case "unsubscribe":
         this.#onUnsubscribe(input.channel);
         break;
+      case "offer":
+        this.#onOffer(input.childrenMax);
+        break;
       case "timeout":
         this.#onTimeout();
         break;
@@ -169,6 +172,14 @@ export class Peer {
     if (!this.#state.subscriptions.has(id)) throw new CommandError("not_subscribed", channel);
     this.#state.tellHub({ type: "unsubscribe", id: this.#state.request(), channel });
     this.#state.forgetSubscription(id, Code.departed);
+  }
+
+  /** The hub is told, and sends elsewhere those for whom there is no place any more. */
+  #onOffer(childrenMax: number): void {
+    const { relay } = this.#state;
+    if (relay === undefined || relay.children_max === childrenMax) return;
+    this.#state.relay = { ...relay, children_max: childrenMax };
+    this.#state.tellHub({ type: "relay", ...this.#state.relay });
   }
 
   #onTimeout(): void {

@@ -132,7 +132,7 @@ export function askFor(state: State, id: number): void {
   if (subscription === undefined || state.session !== "open") return;
   subscription.request = request;
   const { channel, since } = subscription;
-  const { relay } = state.config;
+  const { relay } = state;
   const subscribe = { type: "subscribe", id: request, channel, since, window_bytes: windowOf(state.config) } as const;
   state.tellHub(relay === undefined ? subscribe : { ...subscribe, relay });
 }

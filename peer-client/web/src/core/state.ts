@@ -42,6 +42,8 @@ export type Outcome = "done" | { readonly item: Item; readonly signed: SignedMes
 
 export class State {
   readonly config: PeerConfig;
+  /** What the peer does for others now. */
+  relay: PeerConfig["relay"];
   session: "closed" | "greeting" | "open" = "closed";
   readonly sessionInbox = new Inbox();
   readonly outbox: Outbox;
@@ -61,6 +63,7 @@ export class State {
 
   constructor(config: PeerConfig) {
     this.config = config;
+    this.relay = config.relay;
     this.outbox = new Outbox(config.outboxBytes);
     this.heartbeatUs = config.welcomeTimeoutUs;
   }

@@ -37,7 +37,8 @@ type InputJson =
   | { type: "link_data"; link: number; bytes: string }
   | { type: "local_signal"; link: number; signal: Signal }
   | { type: "subscribe"; channel: string; since: string; patterns: string[] }
-  | { type: "unsubscribe"; channel: string };
+  | { type: "unsubscribe"; channel: string }
+  | { type: "offer"; children_max: number };
 
 const folder = join(process.cwd(), "../../mesh/traces");
 
@@ -78,6 +79,8 @@ function inputOf(json: InputJson): Input {
     }
     case "unsubscribe":
       return { type: "unsubscribe", channel: json.channel };
+    case "offer":
+      return { type: "offer", childrenMax: json.children_max };
   }
 }
 

@@ -87,6 +87,7 @@ export class FakeHub {
       case "ping":
         this.say(id, { type: "pong", time_us: message.time_us });
         break;
+      case "relay":
       case "unsubscribe":
       case "report":
       case "pong":
