@@ -65,7 +65,7 @@ pub trait Check {
 pub fn all() -> Vec<Box<dyn Check>> {
     vec![
         Box::new(Order::default()),
-        Box::new(Content),
+        Box::new(Content::default()),
         Box::new(Tree),
         Box::new(Capacity),
         Box::new(Memory),

@@ -4,9 +4,10 @@
 //! What two ends are to each other (distance, loss, whether they can connect) is drawn from a hash of both, so that it
 //! takes no memory and is the same however often they meet.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tiercast_mesh::Time;
 
@@ -76,17 +77,27 @@ pub struct Internet {
     config: InternetConfig,
     seed: u64,
     /// When each sender's line is free again.
-    free: BTreeMap<u64, Time>,
-    /// When the last message went out on a link: what follows soon makes a loss known.
-    last_sent: BTreeMap<(u64, u64), Time>,
+    free: FxHashMap<u64, Time>,
+    /// Between which ends something was sent.
+    paths: FxHashMap<(u64, u64), Path>,
     /// Share of a node's uplink that is left.
-    narrowed: BTreeMap<u64, f64>,
+    narrowed: FxHashMap<u64, f64>,
+}
+
+/// What lies between two ends, in one direction.
+#[derive(Debug, Clone, Copy)]
+struct Path {
+    latency: Duration,
+    loss: f64,
+    /// When the last message went out: what follows soon makes a loss known.
+    last_sent: Option<Time>,
 }
 
 impl Internet {
     /// A network; the same seed makes the same one.
     pub fn new(config: InternetConfig, seed: u64) -> Self {
-        Self { config, seed, free: BTreeMap::new(), last_sent: BTreeMap::new(), narrowed: BTreeMap::new() }
+        let (free, paths, narrowed) = Default::default();
+        Self { config, seed, free, paths, narrowed }
     }
 
     /// The one-way latency between two ends.
@@ -123,19 +134,29 @@ impl Internet {
         (*free, writable)
     }
 
+    /// The path between two ends, as it was before a message that is sent on it now.
+    fn path(&mut self, now: Time, from: u64, to: u64) -> Path {
+        let (latency, loss) = match self.paths.get(&(from, to)) {
+            Some(path) => (path.latency, path.loss),
+            None => (self.latency(from, to), self.loss(from, to)),
+        };
+        let last_sent = Some(now);
+        let before = self.paths.insert((from, to), Path { latency, loss, last_sent });
+        before.unwrap_or(Path { latency, loss, last_sent: None })
+    }
+}
+
+impl Path {
     /// What the losses of a message's packets add: a round trip where others follow closely enough to make them known,
     /// else a timeout that doubles.
-    fn delay(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Duration {
-        let (from, to) = ends(way);
-        let (loss, round_trip) = (self.loss(from, to), 2 * self.latency(from, to));
-        let is_tcp = !matches!(way, Way::Link { .. });
-        let often =
-            self.last_sent.insert((from, to), now).is_some_and(|last| now.since(last) < round_trip / 3);
+    fn delay(&self, rng: &mut ChaCha8Rng, now: Time, is_tcp: bool, bytes: usize) -> Duration {
+        let round_trip = 2 * self.latency;
+        let often = self.last_sent.is_some_and(|last| now.since(last) < round_trip / 3);
         let mut timeout = round_trip + if is_tcp { TCP_RTO_MIN } else { RTO_MIN.saturating_sub(round_trip) };
         let mut delay = Duration::ZERO;
         for _ in 0..bytes.div_ceil(PACKET_BYTES).max(1) {
             let mut is_first = true;
-            while uniform(rng.next_u64()) < loss {
+            while uniform(rng.next_u64()) < self.loss {
                 delay += if often && is_first { round_trip } else { timeout };
                 if !often || !is_first {
                     timeout *= 2;
@@ -151,7 +172,9 @@ impl Wires for Internet {
     fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Carried {
         let (from, to) = ends(way);
         let (left, writable) = self.leave(now, from, bytes);
-        let arrives = left + self.latency(from, to) + self.delay(rng, now, way, bytes);
+        let path = self.path(now, from, to);
+        let is_tcp = !matches!(way, Way::Link { .. });
+        let arrives = left + path.latency + path.delay(rng, now, is_tcp, bytes);
         Carried { arrives: Some(arrives), writable }
     }
 
@@ -163,7 +186,7 @@ impl Wires for Internet {
     }
 
     fn forget(&mut self, way: Way) {
-        self.last_sent.remove(&ends(way));
+        self.paths.remove(&ends(way));
     }
 
     fn narrow(&mut self, node: u64, share: f64) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -10,6 +11,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
+use rustc_hash::FxHashMap;
 use tiercast_codec::{ChannelName, Code, Event, LinkId, Position, SessionId, Signal, Signer};
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate, Time,
@@ -29,7 +31,8 @@ use crate::{
 
 /// The one channel.
 pub fn channel() -> ChannelName {
-    "test".parse().expect("a name")
+    static CHANNEL: LazyLock<ChannelName> = LazyLock::new(|| "test".parse().expect("a name"));
+    CHANNEL.clone()
 }
 
 /// The numbering that a source begins with.
@@ -104,7 +107,7 @@ pub struct Net {
     /// The server's half.
     pub hub: Hub,
     /// The nodes.
-    pub nodes: BTreeMap<u64, Node>,
+    pub nodes: BTreeMap<u64, Box<Node>>,
     /// All chance comes from here.
     pub rng: ChaCha8Rng,
     /// Changes or loses a message on a link: from, to, bytes.
@@ -114,7 +117,7 @@ pub struct Net {
     /// Nodes that the server's messages do not reach.
     pub deaf: BTreeSet<u64>,
     /// Bytes that crossed links, by receiver.
-    pub link_bytes: BTreeMap<u64, usize>,
+    pub link_bytes: FxHashMap<u64, usize>,
     /// What messages on links take beyond what the wires say.
     pub link_delay: Duration,
     /// Writes down all that happens to one node.
@@ -137,11 +140,11 @@ pub struct Net {
     wires: Box<dyn Wires>,
     queue: Queue<Happening>,
     /// When the last message on a way arrives, so that none overtakes another.
-    last_arrival: BTreeMap<Way, Time>,
+    last_arrival: FxHashMap<Way, Time>,
     /// The two ends of a link, by node; both have opened it when there are two.
     ends: BTreeMap<LinkId, Vec<u64>>,
     /// Sessions name connections; nodes reconnect.
-    session_node: BTreeMap<u64, u64>,
+    session_node: FxHashMap<u64, u64>,
     next_session: u64,
     /// When the hub is woken next.
     hub_wakes: Option<Time>,
@@ -174,7 +177,7 @@ impl Net {
             tamper: None,
             blocked: BTreeSet::new(),
             deaf: BTreeSet::new(),
-            link_bytes: BTreeMap::new(),
+            link_bytes: FxHashMap::default(),
             link_delay: Duration::ZERO,
             recorder: None,
             position: Position::new(FIRST_EPOCH, -1),
@@ -188,9 +191,9 @@ impl Net {
             channel: channel(),
             wires: Box::new(wires),
             queue: Queue::new(),
-            last_arrival: BTreeMap::new(),
+            last_arrival: FxHashMap::default(),
             ends: BTreeMap::new(),
-            session_node: BTreeMap::new(),
+            session_node: FxHashMap::default(),
             next_session: 0,
             hub_wakes: None,
             history: Vec::new(),

@@ -7,7 +7,7 @@ use tiercast_codec::LinkId;
 use tiercast_mesh::Time;
 
 /// One direction of a connection. Messages on it arrive in the order in which they were sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
     /// From the node of a session to the server.
     Up {

@@ -36,7 +36,7 @@ impl Net {
             reads: true,
             wakes: None,
         };
-        self.nodes.insert(node, state);
+        self.nodes.insert(node, Box::new(state));
         self.peer(node, subscribe);
         self.connect(node);
     }
