@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 use tiercast_mesh::Time;
 
 use crate::{
-    chance::{hash, normal, uniform},
+    chance::{exponential, hash, normal, uniform},
+    cut::{Cut, Cuts},
     wires::{Carried, Way, Wires},
 };
 
 /// The server, among nodes.
-const SERVER: u64 = 0;
+pub(crate) const SERVER: u64 = 0;
 
 /// Payload bytes of a packet (SCTP over DTLS over UDP).
 const PACKET_BYTES: usize = 1_160;
@@ -44,6 +45,8 @@ pub struct InternetConfig {
     pub latency_sigma: f64,
     /// No latency is more than this.
     pub latency_ms_max: f64,
+    /// What each message takes beyond that in the mean, in milliseconds. It is distributed exponentially.
+    pub jitter_ms: f64,
     /// Least and greatest share of packets that are lost on the way between two ends.
     pub loss: [f64; 2],
     /// Share of pairs of peers that can connect.
@@ -62,6 +65,7 @@ impl Default for InternetConfig {
             latency_ms: 75.0,
             latency_sigma: 0.5,
             latency_ms_max: 400.0,
+            jitter_ms: 0.0,
             loss: [0.01, 0.05],
             connectable: 0.8,
             set_up_round_trips: 3.0,
@@ -82,6 +86,7 @@ pub struct Internet {
     paths: FxHashMap<(u64, u64), Path>,
     /// Share of a node's uplink that is left.
     narrowed: FxHashMap<u64, f64>,
+    cuts: Cuts,
 }
 
 /// What lies between two ends, in one direction.
@@ -96,8 +101,8 @@ struct Path {
 impl Internet {
     /// A network; the same seed makes the same one.
     pub fn new(config: InternetConfig, seed: u64) -> Self {
-        let (free, paths, narrowed) = Default::default();
-        Self { config, seed, free, paths, narrowed }
+        let (free, paths, narrowed, cuts) = Default::default();
+        Self { config, seed, free, paths, narrowed, cuts }
     }
 
     /// The one-way latency between two ends.
@@ -132,6 +137,13 @@ impl Internet {
         let writable =
             if free.since(now) > buffered { Time(free.0 - buffered.as_micros() as u64) } else { now };
         (*free, writable)
+    }
+
+    fn jitter(&self, rng: &mut ChaCha8Rng) -> Duration {
+        match self.config.jitter_ms {
+            0.0 => Duration::ZERO,
+            ms => exponential(rng.next_u64(), Duration::from_secs_f64(ms / 1_000.0)),
+        }
     }
 
     /// The path between two ends, as it was before a message that is sent on it now.
@@ -174,19 +186,25 @@ impl Wires for Internet {
         let (left, writable) = self.leave(now, from, bytes);
         let path = self.path(now, from, to);
         let is_tcp = !matches!(way, Way::Link { .. });
-        let arrives = left + path.latency + path.delay(rng, now, is_tcp, bytes);
+        let passes = self.cuts.heals(now, from, to).unwrap_or(left).max(left);
+        let arrives = passes + path.latency + self.jitter(rng) + path.delay(rng, now, is_tcp, bytes);
         Carried { arrives: Some(arrives), writable }
     }
 
-    fn set_up(&mut self, _: &mut ChaCha8Rng, one: u64, other: u64) -> Option<Duration> {
-        let can_connect =
-            uniform(hash(&[self.seed, 4, one.min(other), one.max(other)])) < self.config.connectable;
+    fn set_up(&mut self, _: &mut ChaCha8Rng, now: Time, one: u64, other: u64) -> Option<Duration> {
+        let is_cut = [(one, other), (other, one)].iter().any(|(a, b)| self.cuts.heals(now, *a, *b).is_some());
+        let luck = uniform(hash(&[self.seed, 4, one.min(other), one.max(other)]));
+        let can_connect = luck < self.config.connectable && !is_cut;
         let round_trip = 2 * self.latency(one, other);
         can_connect.then(|| round_trip.mul_f64(self.config.set_up_round_trips))
     }
 
     fn forget(&mut self, way: Way) {
         self.paths.remove(&ends(way));
+    }
+
+    fn cut(&mut self, now: Time, cut: Cut) {
+        self.cuts.add(now, cut);
     }
 
     fn narrow(&mut self, node: u64, share: f64) {
@@ -244,6 +262,21 @@ mod tests {
         let ms = |sample: &Sample, share| sample.quantile(share).as_millis();
         assert_eq!((ms(&seldom, 0.9), ms(&often, 0.9)), (75, 75));
         assert_eq!((ms(&seldom, 0.99), ms(&often, 0.99)), (1_075, 225));
+    }
+
+    #[test]
+    fn jitter_adds_its_mean_and_a_cut_holds_up_what_is_sent_until_it_heals() {
+        let config = InternetConfig { loss: [0.0, 0.0], latency_sigma: 0.0, ..InternetConfig::default() };
+        let jitter = arrivals(InternetConfig { jitter_ms: 20.0, ..config.clone() }, 300, Duration::from_secs(1));
+        // The median of an exponential distribution is its mean times ln 2.
+        assert!((jitter.quantile(0.5).as_secs_f64() - 0.0889).abs() < 0.002, "{:?}", jitter.quantile(0.5));
+        let mut internet = Internet::new(config, 1);
+        let (island, lasts) = ([1].into(), Duration::from_secs(5));
+        internet.cut(BEGIN, Cut { island, from: Default::default(), one_way: false, lasts });
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let carried = internet.carry(&mut rng, BEGIN, Way::Link { link: LinkId(1), from: 1, to: 2 }, 300);
+        assert_eq!(carried.arrives.map(|at| at.since(BEGIN).as_millis()), Some(5_075));
+        assert_eq!(internet.set_up(&mut rng, BEGIN, 2, 1), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod chance;
 pub mod check;
 pub mod cli;
+pub mod cut;
 pub mod fault;
 pub mod internet;
 pub mod liar;

@@ -4,6 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use tiercast_mesh::peer::PeerConfig;
 
 use crate::{fault::Fault, internet::InternetConfig, liar::Liars};
 
@@ -33,14 +34,25 @@ pub struct Scenario {
     #[serde(default = "Scenario::default_tier1")]
     pub tier1: [usize; 2],
     /// How peers come and go, if they do.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub churn: Option<Churn>,
     /// Who lies, if anybody does.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liars: Option<Liars>,
+    /// What the server may spend, if that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// What goes wrong, and when.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
+}
+
+/// What the server may spend.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Bytes in its busiest second, as a multiple of those in its median one.
+    pub egress_times: f64,
 }
 
 /// Events that are published at even intervals.
@@ -61,11 +73,13 @@ pub struct Population {
     pub leaves: f64,
     /// Least and greatest number of children that the others take.
     pub children: [u16; 2],
+    /// How many frames a peer keeps at most.
+    pub log_frames: usize,
 }
 
 impl Default for Population {
     fn default() -> Self {
-        Self { leaves: 0.5, children: [1, 8] }
+        Self { leaves: 0.5, children: [1, 8], log_frames: PeerConfig::default().log.entries }
     }
 }
 
