@@ -267,7 +267,8 @@ mod tests {
     #[test]
     fn jitter_adds_its_mean_and_a_cut_holds_up_what_is_sent_until_it_heals() {
         let config = InternetConfig { loss: [0.0, 0.0], latency_sigma: 0.0, ..InternetConfig::default() };
-        let jitter = arrivals(InternetConfig { jitter_ms: 20.0, ..config.clone() }, 300, Duration::from_secs(1));
+        let jitter =
+            arrivals(InternetConfig { jitter_ms: 20.0, ..config.clone() }, 300, Duration::from_secs(1));
         // The median of an exponential distribution is its mean times ln 2.
         assert!((jitter.quantile(0.5).as_secs_f64() - 0.0889).abs() < 0.002, "{:?}", jitter.quantile(0.5));
         let mut internet = Internet::new(config, 1);

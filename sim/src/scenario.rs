@@ -113,6 +113,12 @@ pub const NAMED: &[(&str, &str)] = &[
     ("promise", include_str!("../scenarios/promise.toml")),
     ("accuse", include_str!("../scenarios/accuse.toml")),
     ("withhold", include_str!("../scenarios/withhold.toml")),
+    ("delay", include_str!("../scenarios/delay.toml")),
+    ("crowd", include_str!("../scenarios/crowd.toml")),
+    ("partition", include_str!("../scenarios/partition.toml")),
+    ("one-way", include_str!("../scenarios/one-way.toml")),
+    ("flap", include_str!("../scenarios/flap.toml")),
+    ("idle", include_str!("../scenarios/idle.toml")),
     ("mixed", include_str!("../scenarios/mixed.toml")),
 ];
 

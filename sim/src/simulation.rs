@@ -5,10 +5,7 @@ mod population;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::SeedableRng,
-};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use tiercast_mesh::{
     Time,
     hub::{HubConfig, Place, Tier1},

@@ -90,7 +90,9 @@ mod tests {
         net.sent = Some(Vec::new());
         net.tamper = Some(flips_a_bit_of_frames());
         let mut verifiers: [Box<dyn Verifier>; 3] = [Box::new(FakeVerifier), second, Box::new(Credulous)];
-        for (node, verifier) in (1..).zip(verifiers.iter_mut().map(|v| std::mem::replace(v, Box::new(Credulous)))) {
+        for (node, verifier) in
+            (1..).zip(verifiers.iter_mut().map(|v| std::mem::replace(v, Box::new(Credulous))))
+        {
             net.join_with(node, Peer::new(relay(1), verifier), Since::Now);
             net.run_for(Duration::from_secs(1));
         }
