@@ -143,6 +143,8 @@ impl Scenario {
         ensure!(*peers > 0, "peers: at least one");
         ensure!(workload.rate > 0.0, "workload.rate: more than nothing");
         ensure!(workload.bytes > 0, "workload.bytes: at least one");
+        ensure!(population.log_frames > 0, "population.log_frames: at least one");
+        ensure!(self.liars.as_ref().is_none_or(|liars| !liars.lies.is_empty()), "liars.lies: at least one");
         let shares = [population.leaves, network.connectable, network.loss[0], network.loss[1]];
         ensure!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "shares go from 0 to 1");
         ensure!(network.loss[1] < 1.0, "network.loss: less than all");
@@ -184,6 +186,7 @@ mod tests {
         for (mistake, named) in [
             (steady.replace("peers = ", "pears = "), "pears"),
             (steady.replace("peers = ", "peers = 0 # "), "peers"),
+            (format!("{steady}liars = {{ share = 0.1, lies = [] }}"), "liars.lies"),
         ] {
             let folder =
                 std::env::temp_dir().join(format!("tiercast-sim-{}-{named}.toml", std::process::id()));
