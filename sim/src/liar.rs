@@ -1,6 +1,6 @@
 //! Peers that lie: they do as they should, but for what they pass on or say of others.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -8,17 +8,26 @@ use tiercast_codec::{Code, Item, LinkId, Report, ToHub, WireMessage};
 
 use crate::{
     chance::{hash, uniform},
-    net::Tamper,
+    net::{HoldBack, Tamper},
 };
 
 /// Those that lie.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Liars {
     /// Their share of all peers.
     pub share: f64,
-    /// What they do.
-    pub lie: Lie,
+    /// What they do: each one of these.
+    pub lies: Vec<Lie>,
+    /// How long those that delay hold back what they pass on.
+    #[serde(default = "Liars::default_delay_s")]
+    pub delay_s: f64,
+}
+
+impl Liars {
+    fn default_delay_s() -> f64 {
+        3.0
+    }
 }
 
 /// How a peer lies.
@@ -27,6 +36,8 @@ pub struct Liars {
 pub enum Lie {
     /// It answers pings and passes on no event and no head.
     Withhold,
+    /// It answers pings at once and passes on events and heads only seconds later.
+    Delay,
     /// It changes a bit in one message of ten.
     Corrupt,
     /// It sends an earlier message in the place of one in three.
@@ -66,6 +77,15 @@ impl Gang {
         Box::new(move |from, _, bytes| match gang.0.borrow_mut().get_mut(&from) {
             Some(liar) => liar.tell(from, bytes),
             None => Some(bytes),
+        })
+    }
+
+    /// How long they hold back what they send.
+    pub fn hold_back(&self, delay: Duration) -> HoldBack {
+        let gang = self.clone();
+        Box::new(move |from, bytes| match gang.0.borrow().get(&from) {
+            Some(Liar { lie: Lie::Delay, .. }) if has_data(bytes) => delay,
+            _ => Duration::ZERO,
         })
     }
 
@@ -113,8 +133,6 @@ pub fn accusation(link: LinkId) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{CHILD, PARENT, bodies, pair};
 
@@ -124,6 +142,7 @@ mod tests {
         let gang = Gang::default();
         gang.join(PARENT, lie);
         net.tamper = Some(gang.tamper());
+        net.hold_back = Some(gang.hold_back(Duration::from_millis(450)));
         for _ in 0..50 {
             net.publish(bodies(1));
             net.run_for(Duration::from_millis(100));
@@ -134,6 +153,12 @@ mod tests {
     #[test]
     fn one_who_withholds_passes_nothing_on() {
         assert_eq!(child_of(Lie::Withhold).0, 0);
+    }
+
+    #[test]
+    fn one_who_delays_passes_everything_on_but_late() {
+        // What was published within the last 450 ms is still to come.
+        assert_eq!(child_of(Lie::Delay).0, 46);
     }
 
     #[test]
