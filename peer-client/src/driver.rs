@@ -18,6 +18,8 @@ use tokio::{
     task::JoinSet,
 };
 
+#[cfg(feature = "faults")]
+use crate::faults::Fault;
 use crate::{
     error::ClientError,
     link::{LinkEvent, LinkHandle, Links, Role, TrySendError},
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     },
     Unsubscribe(ChannelName),
     Close,
+    #[cfg(feature = "faults")]
+    Fault(crate::faults::Fault),
 }
 
 /// Drives one peer.
@@ -70,6 +74,11 @@ pub(crate) struct Driver {
     news: broadcast::Sender<News>,
     drained: Arc<Notify>,
     is_closing: bool,
+    #[cfg(feature = "faults")]
+    villain: Option<Box<dyn crate::faults::Villain>>,
+    /// How long it does nothing.
+    #[cfg(feature = "faults")]
+    frozen: Duration,
 }
 
 impl Driver {
@@ -97,6 +106,10 @@ impl Driver {
             news,
             drained,
             is_closing: false,
+            #[cfg(feature = "faults")]
+            villain: None,
+            #[cfg(feature = "faults")]
+            frozen: Duration::ZERO,
         }
     }
 
@@ -107,6 +120,8 @@ impl Driver {
         tasks.spawn(session::run(self.url.clone(), session_sender));
         let drained = self.drained.clone();
         while !self.is_closing {
+            #[cfg(feature = "faults")]
+            tokio::time::sleep(std::mem::take(&mut self.frozen)).await;
             let timeout = self.peer.poll_timeout().map(|due| self.clock.instant(due));
             let session = self.session.clone().filter(|_| self.ready.contains(&Target::Session));
             tokio::select! {
@@ -184,6 +199,10 @@ impl Driver {
             }
             Command::Unsubscribe(channel) => self.unsubscribe(channel),
             Command::Close => self.is_closing = true,
+            #[cfg(feature = "faults")]
+            Command::Fault(Fault::Villain(villain)) => self.villain = Some(villain),
+            #[cfg(feature = "faults")]
+            Command::Fault(Fault::Freeze(duration)) => self.frozen = duration,
         }
     }
 
@@ -388,8 +407,12 @@ impl Driver {
     fn transmit_link(&mut self, link: LinkId) -> bool {
         let target = Target::Link(link);
         let mut any = false;
+        #[cfg(feature = "faults")]
+        if self.villain.as_mut().is_some_and(|villain| villain.stalls()) {
+            return false;
+        }
         loop {
-            let Some(bytes) = self.refused.remove(&link).or_else(|| self.peer.poll_transmit(target)) else {
+            let Some(bytes) = self.refused.remove(&link).or_else(|| self.next_for(link)) else {
                 self.ready.remove(&target);
                 return any;
             };
@@ -404,6 +427,26 @@ impl Driver {
                     return any;
                 }
                 Err(TrySendError::Closed | TrySendError::TooLarge) => {}
+            }
+        }
+    }
+
+    #[cfg(not(feature = "faults"))]
+    fn next_for(&mut self, link: LinkId) -> Option<Bytes> {
+        self.peer.poll_transmit(Target::Link(link))
+    }
+
+    #[cfg(feature = "faults")]
+    fn next_for(&mut self, link: LinkId) -> Option<Bytes> {
+        loop {
+            let bytes = self.peer.poll_transmit(Target::Link(link))?;
+            let Some(villain) = &mut self.villain else { return Some(bytes) };
+            if let (Some(session), Some(lie)) = (&self.session, villain.accuse(link)) {
+                // As many as there is room for.
+                let _ = session.try_send(Outgoing::Message(lie));
+            }
+            if let Some(bytes) = villain.tell(link, bytes) {
+                return Some(bytes);
             }
         }
     }
