@@ -58,7 +58,7 @@ pub(super) struct Incident {
     pub(super) fed_by_server_after: Option<f64>,
     /// The end of it: what comes later is another's doing.
     pub(super) is_over: bool,
-    /// When the victims had no children any more, for those who misbehave.
+    /// When the victims had no children any more, for those who live on and misbehave.
     pub(super) abandoned: Option<Duration>,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Sight<'a> {
     pub(super) at: Duration,
     pub(super) server: &'a ServerLook,
     pub(super) living: &'a BTreeMap<Who, Look>,
-    /// Those whom the incident struck, by what the server calls them.
+    /// How many children these have together.
     pub(super) children: &'a dyn Fn(&BTreeSet<Who>) -> usize,
     pub(super) tier1: usize,
 }
@@ -199,7 +199,8 @@ impl Incident {
         if self.fed_by_server_after.is_none() && since >= SETTLING {
             self.fed_by_server_after = Some(share_fed_by_server(&sight.server.nodes));
         }
-        if self.abandoned.is_none() && since > Duration::ZERO && (sight.children)(&self.victims) == 0 {
+        let lives = |who: &Who| sight.living.contains_key(who);
+        if self.abandoned.is_none() && self.victims.iter().any(lives) && (sight.children)(&self.victims) == 0 {
             self.abandoned = Some(since);
         }
     }

@@ -51,7 +51,9 @@ struct Run {
     start: Instant,
     /// How many were delivered when, the last time that it was more than before.
     delivered: (u64, Instant),
+    /// When progress was last said, and whether that was all.
     said: Instant,
+    said_all: bool,
 }
 
 /// What came of a run.
@@ -84,6 +86,7 @@ pub(super) async fn run(mut task: Task, broker: Option<&mut Broker>) -> anyhow::
         start,
         delivered: (0, start),
         said: start,
+        said_all: false,
     };
     let publishing = async {
         match broker {
@@ -301,22 +304,23 @@ impl Run {
         let living = self.crowd.living();
         let events = self.options.events();
         let had = living.values().map(|look| look.next.unwrap_or(0).saturating_sub(look.missing)).sum::<u64>();
-        let is_over = self.is_complete();
-        if self.said.elapsed() < PROGRESS && !is_over {
+        // The last line is that which says that everything is there.
+        let is_over = had == living.len() as u64 * events;
+        if self.said_all || self.said.elapsed() < PROGRESS && !is_over {
             return;
         }
-        self.said = Instant::now();
+        (self.said, self.said_all) = (Instant::now(), is_over);
         let ready = living.values().filter(|look| look.next.is_some_and(|next| next > 0)).count();
         let expected = living.len() as u64 * events;
-        let recent = self.measure.seconds.last().map(|second| second.latency_ms).unwrap_or_default();
+        let latency_ms = Spread::of(&self.measure.latencies);
         // The figures are what counts, even if nobody follows.
         say_progress(format_args!(
             "{:.0} s: {ready}/{} peers ready, {had} of {expected} delivered ({:.0} %), p50 {:.1} ms, p99 {:.1} ms",
             self.start.elapsed().as_secs_f64(),
             living.len(),
             had as f64 * 100.0 / expected.max(1) as f64,
-            recent.p50,
-            recent.p99,
+            latency_ms.p50,
+            latency_ms.p99,
         ));
     }
 
