@@ -10,7 +10,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use crate::{Client, ClientError, ClientOptions, Notification, PeerId, ServerUrl, Since, Standing, SubscribeOptions};
+use crate::{
+    Client, ClientError, ClientOptions, Notification, PeerId, ServerUrl, Since, Standing, SubscribeOptions,
+};
 
 mod checker;
 

@@ -11,7 +11,7 @@ use plotters::{
 use crate::{measure::Second, simulation::Outcome};
 
 /// The size of a plot, in the units of its letters: small enough for them to be read on a phone.
-const SIZE: (u32, u32) = (640, 220);
+const SIZE: (u32, u32) = (560, 200);
 const LINES: [RGBColor; 2] = [RGBColor(0x33, 0x77, 0xcc), RGBColor(0xd0, 0x6a, 0x10)];
 const AXIS: RGBColor = RGBColor(0x88, 0x88, 0x88);
 const MARK: RGBColor = RGBColor(0xcc, 0x44, 0x44);
@@ -89,7 +89,7 @@ impl Plot {
                 .disable_x_mesh()
                 .disable_y_mesh()
                 .axis_style(AXIS)
-                .label_style(("sans-serif", 15, &AXIS))
+                .label_style(("sans-serif", 17, &AXIS))
                 .y_labels(5)
                 .x_label_formatter(&|second| format!("{second:.0}"))
                 .y_label_formatter(&|value| short(*value))
@@ -137,7 +137,14 @@ mod tests {
 
     #[test]
     fn numbers_on_an_axis_are_short() {
-        let cases = [(0.0, "0"), (0.5, "0.5"), (250.0, "250"), (9_000.0, "9000"), (45_000.0, "45 k"), (2.5e6, "2.5 M")];
+        let cases = [
+            (0.0, "0"),
+            (0.5, "0.5"),
+            (250.0, "250"),
+            (9_000.0, "9000"),
+            (45_000.0, "45 k"),
+            (2.5e6, "2.5 M"),
+        ];
         for (value, text) in cases {
             assert_eq!(short(value), text);
         }

@@ -127,7 +127,8 @@ impl Crowd {
             .filter_map(|node| names.get(&node.peer).copied())
             .filter(is_awake)
             .collect();
-        let of_whom = if of_kind.is_empty() { names.into_values().filter(is_awake).collect() } else { of_kind };
+        let of_whom =
+            if of_kind.is_empty() { names.into_values().filter(is_awake).collect() } else { of_kind };
         let amount = fault.amount.of(of_whom.len());
         of_whom.into_iter().sample(random, amount).into_iter().collect()
     }

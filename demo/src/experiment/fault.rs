@@ -41,7 +41,9 @@ impl Amount {
     pub(super) fn of(self, all: usize) -> usize {
         match self {
             Self::Count(count) => count.min(all),
-            Self::Percent(percent) => ((all as f64 * percent / 100.0).round() as usize).clamp(1.min(all), all),
+            Self::Percent(percent) => {
+                ((all as f64 * percent / 100.0).round() as usize).clamp(1.min(all), all)
+            }
         }
     }
 }
@@ -98,7 +100,11 @@ pub(super) fn per_million(text: &str) -> Result<u32, String> {
 /// So many a second.
 pub(super) fn per_second(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "say how many peers a second, such as 2 or 0.5")?;
-    if rate > 0.0 && rate <= 1_000.0 { Ok(rate) } else { Err("it must be more than 0 and at most 1000".to_owned()) }
+    if rate > 0.0 && rate <= 1_000.0 {
+        Ok(rate)
+    } else {
+        Err("it must be more than 0 and at most 1000".to_owned())
+    }
 }
 
 fn amount(text: &str) -> Result<Amount, String> {

@@ -166,7 +166,11 @@ impl Figures {
             row("stalls of all", &|f| stalls(f.stalls.all, &f.stalls.all_ms));
         }
         row("peers by tier", &|f| {
-            f.peers_by_tier.iter().map(|(tier, count)| format!("{tier}:{count}")).collect::<Vec<_>>().join(" ")
+            f.peers_by_tier
+                .iter()
+                .map(|(tier, count)| format!("{tier}:{count}"))
+                .collect::<Vec<_>>()
+                .join(" ")
         });
         row("links asked for / lost", &|f| format!("{} / {}", thousands(f.links), thousands(f.links_lost)));
         row("CPU of server / peers", &|f| {
@@ -185,7 +189,17 @@ impl Figures {
     }
 
     fn incidents(&self, title: &str) -> String {
-        let names = ["at", "victims", "hit", "stall p50", "p99", "longest", "longest of all", "fed by server", "2 s later"];
+        let names = [
+            "at",
+            "victims",
+            "hit",
+            "stall p50",
+            "p99",
+            "longest",
+            "longest of all",
+            "fed by server",
+            "2 s later",
+        ];
         let mut rows = vec![(
             format!("incidents{}{title}", if title.is_empty() { "" } else { ", " }),
             names.map(str::to_owned).to_vec(),
@@ -232,7 +246,7 @@ pub(super) fn title(options: &ExperimentOptions) -> String {
     title
 }
 
-/// Columns as wide as they must be, numbers to the right.
+/// Columns as wide as they must be, numbers to the right where they stand side by side.
 fn aligned(rows: &[(String, Vec<String>)]) -> String {
     let letters = |text: &String| text.chars().count();
     let first = rows.iter().map(|(title, _)| letters(title)).max().unwrap_or(0);
@@ -243,7 +257,10 @@ fn aligned(rows: &[(String, Vec<String>)]) -> String {
     for (title, values) in rows {
         let _ = write!(text, "{title:<first$}");
         for (value, width) in values.iter().zip(&widths) {
-            let _ = write!(text, "  {value:>width$}");
+            let _ = match columns {
+                1 => write!(text, "  {value}"),
+                _ => write!(text, "  {value:>width$}"),
+            };
         }
         text.push('\n');
     }
@@ -314,6 +331,8 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.5, 28.4, 1_234.0, 61_000.0].map(time), ["0.5 ms", "28 ms", "1234 ms", "61.0 s"]);
         let rows = [("a".to_owned(), vec!["1".to_owned()]), ("bcd".to_owned(), vec!["22".to_owned()])];
-        assert_eq!(aligned(&rows), "a     1\nbcd  22\n");
+        assert_eq!(aligned(&rows), "a    1\nbcd  22\n");
+        let rows = rows.map(|(title, values)| (title, [values, vec!["7".to_owned()]].concat()));
+        assert_eq!(aligned(&rows), "a     1  7\nbcd  22  7\n");
     }
 }

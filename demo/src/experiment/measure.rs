@@ -30,6 +30,8 @@ pub(super) struct Measure {
     pub(super) counters: Counters,
     /// Latencies of the second that is not over.
     current: Histogram<u64>,
+    /// How many events were published, at each look.
+    published: Vec<(Duration, u64)>,
 }
 
 /// What happened within a second.
@@ -84,6 +86,7 @@ impl Measure {
             gone: Counters::default(),
             counters: Counters::default(),
             current: histogram(),
+            published: Vec::new(),
         }
     }
 
@@ -126,8 +129,9 @@ impl Measure {
         if self.joined.is_none() && fed_by_server <= sight.tier1 && sight.living.values().all(is_ready) {
             self.joined = Some(all);
         }
+        self.published.push((sight.at, sight.server.published));
         for incident in &mut self.incidents {
-            incident.saw(sight);
+            incident.saw(sight, &self.published);
         }
     }
 
@@ -192,15 +196,23 @@ impl Incident {
         self.hit.extend(hit);
     }
 
-    fn saw(&mut self, sight: &Sight) {
+    fn saw(&mut self, sight: &Sight, published: &[(Duration, u64)]) {
         // The dead have no stalls.
         self.latest_us.retain(|who, _| sight.living.contains_key(who));
+        if !self.is_over {
+            for (who, latest_us) in &mut self.latest_us {
+                let next = sight.living.get(who).and_then(|look| look.next);
+                let waits_us = next.map_or(0, |next| waiting(next, sight.at, published).as_micros() as u64);
+                *latest_us = waits_us.max(*latest_us);
+            }
+        }
         let since = sight.at.saturating_sub(self.at);
         if self.fed_by_server_after.is_none() && since >= SETTLING {
             self.fed_by_server_after = Some(share_fed_by_server(&sight.server.nodes));
         }
         let lives = |who: &Who| sight.living.contains_key(who);
-        if self.abandoned.is_none() && self.victims.iter().any(lives) && (sight.children)(&self.victims) == 0 {
+        if self.abandoned.is_none() && self.victims.iter().any(lives) && (sight.children)(&self.victims) == 0
+        {
             self.abandoned = Some(since);
         }
     }
@@ -229,6 +241,12 @@ impl Counters {
             links_lost: self.links_lost + other.links_lost,
         }
     }
+}
+
+/// How long an event has been published at least that has not come yet.
+fn waiting(next: u64, now: Duration, published: &[(Duration, u64)]) -> Duration {
+    let before = published.partition_point(|(_, count)| *count <= next);
+    published.get(before).map_or(Duration::ZERO, |(at, _)| now.saturating_sub(*at))
 }
 
 fn fed_by_server(nodes: &[Node]) -> usize {
@@ -277,9 +295,23 @@ mod tests {
         assert!((hit.max() as f64 / 300_000.0 - 1.0).abs() < 0.001, "{}", hit.max());
         assert_eq!(all.min(), 0);
         // A later incident has its own.
-        measure.struck(Incident::new("blink", &sight(2_000, &server, &living), BTreeSet::new(), BTreeSet::new()));
+        measure.struck(Incident::new(
+            "blink",
+            &sight(2_000, &server, &living),
+            BTreeSet::new(),
+            BTreeSet::new(),
+        ));
         measure.heard(0, &line(&[look(2, 5_000)], &[]));
         assert!(measure.stalls(&measure.incidents[..1]).0.max() < 400_000);
+    }
+
+    #[test]
+    fn who_still_waits_is_as_late_as_the_event_that_has_not_come() {
+        let s = Duration::from_secs;
+        let published = [(s(1), 5), (s(2), 10), (s(3), 15)];
+        assert_eq!(waiting(10, s(7), &published), s(4), "event 10 was there at the third look");
+        assert_eq!(waiting(15, s(7), &published), s(0), "nobody has published it");
+        assert_eq!(waiting(0, s(7), &published), s(6));
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub(crate) struct ExperimentOptions {
     /// Decides who is struck; the same number strikes the same places.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(super) seed: u64,
+    /// Give up when nothing more has been delivered for so long.
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = fault::duration)]
+    pub(super) patience: Duration,
 
     /// Kill peers without a word; a process of which all peers are killed gets SIGKILL.
     #[arg(long, value_name = "WHO@WHEN", value_parser = fault::instant, help_heading = "Faults")]
@@ -73,7 +76,14 @@ pub(crate) struct ExperimentOptions {
     #[arg(long, value_name = "WHO@WHEN", value_parser = fault::instant, num_args = 0..=1, default_missing_value = "4@5s", help_heading = "Faults")]
     pub(super) lie: Vec<Fault>,
     /// What liars do, the first the first, and so on around [default: corrupt,replay,stall,accuse].
-    #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',', requires = "lie", help_heading = "Faults")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_enum,
+        value_delimiter = ',',
+        requires = "lie",
+        help_heading = "Faults"
+    )]
     pub(super) lies: Vec<Misdeed>,
     /// Cut all connections to the server at once, by a proxy in front of it [if given alone: 5s].
     #[arg(long, value_name = "WHEN", value_parser = fault::duration, num_args = 0..=1, default_missing_value = "5s", help_heading = "Faults")]
@@ -190,7 +200,10 @@ impl ExperimentOptions {
             self.source.parse::<BrokerUrl>().context("--source is neither `embedded` nor a broker's URL")?;
         }
         if self.processes() > peers {
-            bail!("--processes {} is more than --peers {peers}: lower one or raise the other", self.processes());
+            bail!(
+                "--processes {} is more than --peers {peers}: lower one or raise the other",
+                self.processes()
+            );
         }
         if self.processes.is_none() && self.processes() > PROCESSES_UNASKED {
             bail!(
@@ -204,7 +217,9 @@ impl ExperimentOptions {
         for deed in self.plan() {
             if deed.at.as_secs_f64() >= last_s {
                 let asked = deed.asked;
-                bail!("--{asked} comes after the last event at {last_s:.1} s: raise --events or lower --rate");
+                bail!(
+                    "--{asked} comes after the last event at {last_s:.1} s: raise --events or lower --rate"
+                );
             }
         }
         Ok(())

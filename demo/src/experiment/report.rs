@@ -2,13 +2,7 @@
 
 use tiercast_sim::page::{Plot, document};
 
-use super::{
-    ExperimentOptions, figures,
-    figures::Figures,
-    measure::Second,
-    run::Outcome,
-    verdicts,
-};
+use super::{ExperimentOptions, figures, figures::Figures, measure::Second, run::Outcome, verdicts};
 
 /// The page, as HTML that needs nothing else.
 pub(super) fn html(options: &ExperimentOptions, outcomes: &[(&str, Outcome)]) -> anyhow::Result<String> {
@@ -45,7 +39,9 @@ fn plot(title: &str, outcomes: &[(&str, Outcome)], value: impl Fn(&Second) -> f6
 fn command() -> String {
     let mut arguments: Vec<_> = std::env::args().skip(1).collect();
     for index in 0..arguments.len() {
-        if arguments[index] == "--source" && arguments.get(index + 1).is_some_and(|source| source != "embedded") {
+        if arguments[index] == "--source"
+            && arguments.get(index + 1).is_some_and(|source| source != "embedded")
+        {
             arguments[index + 1] = "amqp://...".to_owned();
         } else if arguments[index].starts_with("--source=amqp") {
             arguments[index] = "--source=amqp://...".to_owned();

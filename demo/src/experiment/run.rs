@@ -1,6 +1,9 @@
 //! One run: the server, the crowd, what goes wrong, and what is seen of it.
 
-use std::{collections::{BTreeSet, VecDeque}, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use anyhow::Context;
 use rand::{SeedableRng, rngs::SmallRng};
@@ -26,8 +29,6 @@ use crate::villain::Misdeed;
 const TICK: Duration = Duration::from_millis(250);
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_millis(500);
-/// The experiment ends without success when nothing more has been delivered for this long.
-const STALLED: Duration = Duration::from_secs(60);
 /// Once everything is there, so much longer: a repeated event would come late.
 const QUIET: Duration = Duration::from_millis(1_500);
 /// A server that is to be restarted waits so long for events that are under way: it keeps none.
@@ -113,7 +114,7 @@ impl Run {
         let mut complete_since = None;
         loop {
             let next = [plan.front().map(|deed| deed.at), churn.front().copied()];
-            let next = next.into_iter().flatten().min().map_or(self.start + STALLED * 1_000, |at| self.start + at);
+            let next = next.into_iter().flatten().min().map_or(Instant::now() + TICK, |at| self.start + at);
             tokio::select! {
                 _ = tick.tick() => {}
                 () = tokio::time::sleep_until(next) => {}
@@ -135,9 +136,9 @@ impl Run {
             } else if since.elapsed() >= QUIET {
                 return Ok(());
             }
-            if self.delivered.1.elapsed() > STALLED {
+            if self.delivered.1.elapsed() > self.options.patience {
                 end_progress();
-                say(format_args!("nothing was delivered for {} s: giving up", STALLED.as_secs()));
+                say(format_args!("nothing was delivered for {:?}: giving up", self.options.patience));
                 return Ok(());
             }
         }
@@ -169,7 +170,8 @@ impl Run {
     fn with_sight<T>(&mut self, look: impl FnOnce(&mut Measure, &Sight) -> T) -> T {
         let (nodes, names) = (&self.seen.nodes, self.crowd.names());
         let children = |parents: &BTreeSet<Who>| {
-            let is_one = |node: &&server::Node| names.get(&node.peer).is_some_and(|who| parents.contains(who));
+            let is_one =
+                |node: &&server::Node| names.get(&node.peer).is_some_and(|who| parents.contains(who));
             nodes.iter().filter(is_one).map(|node| node.children).sum()
         };
         let sight = Sight {
@@ -189,8 +191,7 @@ impl Run {
     /// Whether everybody has everything. Who has had nothing may have come after the last event.
     fn is_complete(&self) -> bool {
         let events = self.options.events();
-        let is_complete =
-            |next: Option<u64>, missing| next.is_none_or(|next| next >= events) && missing == 0;
+        let is_complete = |next: Option<u64>, missing| next.is_none_or(|next| next >= events) && missing == 0;
         let living = self.crowd.living();
         !self.crowd.is_frozen()
             && living.values().all(|look| is_complete(look.next, look.missing))
@@ -303,7 +304,8 @@ impl Run {
     fn show(&mut self) {
         let living = self.crowd.living();
         let events = self.options.events();
-        let had = living.values().map(|look| look.next.unwrap_or(0).saturating_sub(look.missing)).sum::<u64>();
+        let had =
+            living.values().map(|look| look.next.unwrap_or(0).saturating_sub(look.missing)).sum::<u64>();
         // The last line is that which says that everything is there.
         let is_over = had == living.len() as u64 * events;
         if self.said_all || self.said.elapsed() < PROGRESS && !is_over {
@@ -339,9 +341,7 @@ impl Run {
         let events = options.events();
         let reports = || self.crowd.lines().map(|line| &line.report);
         // One who never had any misses one at least.
-        let missing = |look: &Look| {
-            look.missing + events.saturating_sub(look.next.unwrap_or(events - 1))
-        };
+        let missing = |look: &Look| look.missing + events.saturating_sub(look.next.unwrap_or(events - 1));
         let tiers = server::by_tier(&self.seen.nodes);
         Figures {
             source: if options.source == "embedded" { "embedded" } else { "amqp" },

@@ -80,7 +80,8 @@ impl AsyncUdpSocket for WeatherSocket {
         }
         let due = Instant::now() + self.weather.delay;
         // Too many: this one is lost.
-        let _ = self.later.try_send(Packet { due, to: transmit.destination, bytes: transmit.contents.to_vec() });
+        let _ =
+            self.later.try_send(Packet { due, to: transmit.destination, bytes: transmit.contents.to_vec() });
         Poll::Ready(Ok(transmit.contents.len()))
     }
 
