@@ -63,6 +63,7 @@ pub fn document(title: &str, verdict: &str, figures: &str, plots: &[Plot], comma
 const STYLE: &str = "\
 :root { color-scheme: light dark }\
 body { font: 16px system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }\
+p { white-space: pre-line }\
 pre { font-size: 13px; overflow-x: auto }\
 code { font-size: 14px; overflow-wrap: anywhere; white-space: pre-wrap }\
 figure { margin: 1.5rem 0 } svg { width: 100%; height: auto }";

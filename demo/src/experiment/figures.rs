@@ -131,7 +131,7 @@ impl Figures {
             let (hit, stall) = (self.stalls.hit, self.stalls.hit_ms);
             let _ = write!(
                 words,
-                " Of {hit} who were cut off by faults half had their events within {} and the last within {}.",
+                " Of {hit} who were cut off by faults half waited no longer than {}, and nobody longer than {}.",
                 time(stall.p50),
                 time(stall.max)
             );
@@ -246,7 +246,7 @@ pub(super) fn title(options: &ExperimentOptions) -> String {
     title
 }
 
-/// Columns as wide as they must be, numbers to the right where they stand side by side.
+/// Columns as wide as they must be, aligned to the left: a phone shows where they begin.
 fn aligned(rows: &[(String, Vec<String>)]) -> String {
     let letters = |text: &String| text.chars().count();
     let first = rows.iter().map(|(title, _)| letters(title)).max().unwrap_or(0);
@@ -257,11 +257,9 @@ fn aligned(rows: &[(String, Vec<String>)]) -> String {
     for (title, values) in rows {
         let _ = write!(text, "{title:<first$}");
         for (value, width) in values.iter().zip(&widths) {
-            let _ = match columns {
-                1 => write!(text, "  {value}"),
-                _ => write!(text, "  {value:>width$}"),
-            };
+            let _ = write!(text, "  {value:<width$}");
         }
+        text.truncate(text.trim_end().len());
         text.push('\n');
     }
     text
@@ -333,6 +331,6 @@ mod tests {
         let rows = [("a".to_owned(), vec!["1".to_owned()]), ("bcd".to_owned(), vec!["22".to_owned()])];
         assert_eq!(aligned(&rows), "a    1\nbcd  22\n");
         let rows = rows.map(|(title, values)| (title, [values, vec!["7".to_owned()]].concat()));
-        assert_eq!(aligned(&rows), "a     1  7\nbcd  22  7\n");
+        assert_eq!(aligned(&rows), "a    1   7\nbcd  22  7\n");
     }
 }
