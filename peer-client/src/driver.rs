@@ -18,8 +18,6 @@ use tokio::{
     task::JoinSet,
 };
 
-#[cfg(feature = "faults")]
-use crate::faults::Fault;
 use crate::{
     error::ClientError,
     link::{LinkEvent, LinkHandle, Links, Role, TrySendError},
@@ -50,7 +48,7 @@ pub(crate) enum Command {
     Unsubscribe(ChannelName),
     Close,
     #[cfg(feature = "faults")]
-    Fault(crate::faults::Fault),
+    Misbehave(Box<dyn crate::faults::Villain>),
 }
 
 /// Drives one peer.
@@ -76,9 +74,6 @@ pub(crate) struct Driver {
     is_closing: bool,
     #[cfg(feature = "faults")]
     villain: Option<Box<dyn crate::faults::Villain>>,
-    /// How long it does nothing.
-    #[cfg(feature = "faults")]
-    frozen: Duration,
 }
 
 impl Driver {
@@ -108,8 +103,6 @@ impl Driver {
             is_closing: false,
             #[cfg(feature = "faults")]
             villain: None,
-            #[cfg(feature = "faults")]
-            frozen: Duration::ZERO,
         }
     }
 
@@ -120,8 +113,6 @@ impl Driver {
         tasks.spawn(session::run(self.url.clone(), session_sender));
         let drained = self.drained.clone();
         while !self.is_closing {
-            #[cfg(feature = "faults")]
-            tokio::time::sleep(std::mem::take(&mut self.frozen)).await;
             let timeout = self.peer.poll_timeout().map(|due| self.clock.instant(due));
             let session = self.session.clone().filter(|_| self.ready.contains(&Target::Session));
             tokio::select! {
@@ -200,9 +191,7 @@ impl Driver {
             Command::Unsubscribe(channel) => self.unsubscribe(channel),
             Command::Close => self.is_closing = true,
             #[cfg(feature = "faults")]
-            Command::Fault(Fault::Villain(villain)) => self.villain = Some(villain),
-            #[cfg(feature = "faults")]
-            Command::Fault(Fault::Freeze(duration)) => self.frozen = duration,
+            Command::Misbehave(villain) => self.villain = Some(villain),
         }
     }
 

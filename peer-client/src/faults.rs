@@ -1,6 +1,6 @@
 //! Peers that do what none should, for experiments and tests. Only in builds with the feature `faults`.
 
-use std::{fmt::Debug, time::Duration};
+use std::fmt::Debug;
 
 use bytes::Bytes;
 use tiercast_codec::LinkId;
@@ -19,28 +19,10 @@ pub trait Villain: Debug + Send {
     fn accuse(&mut self, link: LinkId) -> Option<Bytes>;
 }
 
-/// What becomes of a peer.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// It does what this wants.
-    Villain(Box<dyn Villain>),
-    /// It does nothing at all for so long, as a program that was stopped.
-    Freeze(Duration),
-}
-
 impl Client {
-    /// Lets the peer misbehave from now on.
-    pub async fn corrupt(&self, villain: Box<dyn Villain>) {
-        self.suffer(Fault::Villain(villain)).await;
-    }
-
-    /// Freezes the peer: its connections stay, and nobody reads or writes them.
-    pub async fn freeze(&self, duration: Duration) {
-        self.suffer(Fault::Freeze(duration)).await;
-    }
-
-    async fn suffer(&self, fault: Fault) {
+    /// Lets the peer do from now on what the villain wants.
+    pub async fn misbehave(&self, villain: Box<dyn Villain>) {
         // A peer that has ended does no harm.
-        let _ = self.commands.send(Command::Fault(fault)).await;
+        let _ = self.commands.send(Command::Misbehave(villain)).await;
     }
 }

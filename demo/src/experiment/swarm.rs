@@ -59,7 +59,7 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
             }
             Order::Spoil(member, misdeed) => {
                 if let Some(client) = swarm.client(member) {
-                    client.corrupt(misdeed.villain(member)).await;
+                    client.misbehave(misdeed.villain(member)).await;
                 }
             }
         }

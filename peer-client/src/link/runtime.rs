@@ -20,11 +20,11 @@ use webrtc::runtime::{
     TokioRuntime, Transmit,
 };
 
+use super::LinkSettings;
+
 /// Receive buffer of a link's socket, in bytes. Bursts of 16 KiB messages overflow the system's
 /// default, and each overflow costs an SCTP timeout of a second.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
-
-use super::LinkSettings;
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
