@@ -363,7 +363,11 @@ impl Run {
             server_control_bytes: counters.control_bytes,
             direct_data_bytes: counters.direct_data_bytes,
             offload: counters.offload_since(&Default::default()),
-            offload_after_joins: measure.joined.map(|joined| counters.offload_since(&joined)),
+            // Who found a place only with the last event leaves nothing to take a share of.
+            offload_after_joins: measure
+                .joined
+                .filter(|joined| joined.direct_data_bytes < counters.direct_data_bytes)
+                .map(|joined| counters.offload_since(&joined)),
             server_bytes_per_s: Egress::of(&measure.seconds),
             links: counters.links,
             links_lost: counters.links_lost,
