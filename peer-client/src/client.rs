@@ -29,7 +29,7 @@ const STATUSES_MAX: usize = 256;
 /// A native peer. It lives until this is dropped.
 #[derive(Debug)]
 pub struct Client {
-    commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Command>,
     standing: watch::Receiver<Standing>,
     news: broadcast::Sender<News>,
     drained: Arc<Notify>,

@@ -50,7 +50,7 @@ pub enum Lie {
 
 /// What one liar has in mind.
 #[derive(Debug)]
-struct Liar {
+pub struct Liar {
     lie: Lie,
     count: u64,
     earlier: Option<Bytes>,
@@ -63,7 +63,7 @@ pub struct Gang(Rc<RefCell<BTreeMap<u64, Liar>>>);
 impl Gang {
     /// A node is one of them.
     pub fn join(&self, node: u64, lie: Lie) {
-        self.0.borrow_mut().insert(node, Liar { lie, count: 0, earlier: None });
+        self.0.borrow_mut().insert(node, Liar::new(lie));
     }
 
     /// A node is gone.
@@ -97,7 +97,13 @@ impl Gang {
 }
 
 impl Liar {
-    fn tell(&mut self, node: u64, bytes: Bytes) -> Option<Bytes> {
+    /// One who lies so.
+    pub fn new(lie: Lie) -> Self {
+        Self { lie, count: 0, earlier: None }
+    }
+
+    /// What becomes of a message that the node sends on a link; `None`: nobody gets it.
+    pub fn tell(&mut self, node: u64, bytes: Bytes) -> Option<Bytes> {
         self.count += 1;
         let chance = uniform(hash(&[node, self.count]));
         match self.lie {

@@ -13,7 +13,7 @@ pub mod internet;
 pub mod liar;
 pub mod measure;
 pub mod net;
-mod page;
+pub mod page;
 pub mod pair;
 mod queue;
 pub mod regression;
