@@ -42,7 +42,7 @@ impl Tree {
         if std::mem::replace(&mut state.is_noted, true) {
             return;
         }
-        let Link { parent, child, age, .. } = *state;
+        let Link { parent, child, age, is_move, .. } = *state;
         let is_nobodys_fault = match code {
             Code::REPLACED => true,
             // The other end died, or wanted no more.
@@ -55,8 +55,9 @@ impl Tree {
             return;
         };
         record.refuse(now, parent, config);
-        // A parent that is too slow says nothing about whether the child can be reached.
-        if age != Age::Proven && code != Code::LAGGING {
+        // A parent that is too slow says nothing about whether the child can be reached, and one that could not move
+        // has a parent.
+        if age != Age::Proven && code != Code::LAGGING && !(is_move && age == Age::New) {
             record.link_failed();
         }
         if code == Code::LINK_FAILED {
@@ -87,7 +88,8 @@ impl Tree {
         let may_spare = self.spared.len() < (self.relays / SPARED_ONE_IN).max(1);
         let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
         let may_spare = may_spare && (has_successor || node.place != Place::Root);
-        if let Some(duration) = node.record.unreached(child, config).filter(|_| may_spare) {
+        if node.record.unreached(child, config) && may_spare {
+            let duration = node.record.spare(config);
             self.spared.insert(parent);
             self.suspend(parent, now + duration);
         }

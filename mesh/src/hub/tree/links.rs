@@ -15,6 +15,10 @@ pub(super) struct Link {
     pub(super) parent: PeerId,
     pub(super) child: PeerId,
     pub(super) age: Age,
+    /// Whether the child has a parent that feeds it meanwhile.
+    pub(super) is_move: bool,
+    /// Who is to have the child's present place, if the child moves by this link.
+    pub(super) heir: Option<PeerId>,
     /// Whether its end was noted for the child.
     pub(super) is_noted: bool,
     /// Which of parent and child have said what became of it.
@@ -39,17 +43,32 @@ impl Tree {
         self.links.contains_key(&link)
     }
 
+    /// Gives a peer that waits a parent.
     pub(super) fn link(&mut self, now: Time, parent: PeerId, child: PeerId, context: &mut Context<'_>) {
+        let link = self.begin(now, parent, child, context);
+        let tier = self.nodes[&parent].tier + 1;
+        self.node(child).tier = tier;
+        self.put(child, Place::Linking(link));
+    }
+
+    /// Begins a link: both ends are told.
+    pub(super) fn begin(
+        &mut self,
+        now: Time,
+        parent: PeerId,
+        child: PeerId,
+        context: &mut Context<'_>,
+    ) -> LinkId {
         *context.next_link += 1;
         let link = LinkId(*context.next_link);
         let mut token = Token::default();
         context.rng.fill_bytes(&mut token.0);
         self.links.insert(link, Link::new(parent, child));
-        self.put(child, Place::Linking(link));
         self.node(parent).children.insert(link);
         self.refresh(parent);
         self.timers.set(Timer::LinkSetup(link), now + context.config.link_setup);
         self.actions.push(Action::Link { link, parent, child, token });
+        link
     }
 
     /// A link did not come up, or broke: both ends are told, and the child goes on some other way. One that was fed
@@ -64,21 +83,30 @@ impl Tree {
 
     /// Takes a peer away from its parent, which is told.
     pub(super) fn detach(&mut self, peer: PeerId, code: Code) {
-        if let Some(Place::Child(link) | Place::Linking(link)) = self.nodes.get(&peer).map(|node| node.place)
-        {
-            let parent = self.links[&link].parent;
-            self.actions.push(Action::Lost { peer: parent, link, code });
-            self.unlink(link);
+        if let Some(link) = self.nodes.get(&peer).and_then(|node| node.place.link()) {
+            self.drop_child(link, code);
         }
     }
 
-    /// Takes a child away from its parent; the child is told. A child that was fed by it is then an orphan.
+    /// Takes a link away from the parent's end, which is told.
+    pub(super) fn drop_child(&mut self, link: LinkId, code: Code) {
+        let parent = self.links[&link].parent;
+        self.actions.push(Action::Lost { peer: parent, link, code });
+        self.unlink(link);
+    }
+
+    /// Takes a child away from its parent; the child is told. A child that was fed by it is then an orphan; one that
+    /// was about to move there stays where it is.
     pub(super) fn abandon(&mut self, link: LinkId, code: Code) {
         let Some(Link { child, .. }) = self.links.get(&link) else { return };
         let child = *child;
         self.actions.push(Action::Lost { peer: child, link, code });
         self.unlink(link);
-        if self.nodes[&child].place == Place::Child(link) {
+        let node = self.node(child);
+        if node.moving == Some(link) {
+            node.moving = None;
+            self.refresh(child);
+        } else if node.place == Place::Child(link) {
             self.put(child, Place::Orphan);
         } else {
             self.put(child, Place::Waiting);
@@ -93,9 +121,7 @@ impl Tree {
         self.node(parent).children.remove(&link);
         self.refresh(parent);
         // Whoever stood above the child may be below it from now on.
-        if let Some(top) = self.upwards(parent).last() {
-            self.unpark(top);
-        }
+        self.unpark(self.top(parent));
         self.actions.push(Action::Ended);
         self.ended.insert(link, state);
         if self.ended.len() > ENDED_MAX
@@ -112,6 +138,8 @@ impl Link {
             parent,
             child,
             age: Age::New,
+            is_move: false,
+            heir: None,
             is_noted: false,
             heard: [false; 2],
             signaled: Default::default(),

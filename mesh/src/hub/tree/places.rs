@@ -1,10 +1,17 @@
 //! Where each peer of a tree stands, and what follows from that: its tier, and under what it is found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use tiercast_codec::{LinkId, PeerId, Relay};
 
-use super::{Action, Timer, Tree, index::Entry, record::Record};
+use super::{
+    Action, Age, Timer, Tree,
+    index::{Entry, Rank},
+    record::Record,
+};
 use crate::{Time, hub::HubConfig};
 
 /// Where a peer stands in the tree.
@@ -22,6 +29,16 @@ pub enum Place {
     Child(LinkId),
     /// Its parent is gone, and it has not said yet from where it wants to be fed.
     Orphan,
+}
+
+impl Place {
+    /// The link to the parent.
+    pub(super) fn link(self) -> Option<LinkId> {
+        match self {
+            Self::Child(link) | Self::Linking(link) => Some(link),
+            _ => None,
+        }
+    }
 }
 
 /// A peer in the tree, for display.
@@ -45,13 +62,19 @@ pub struct TreeNode {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) relay: Option<Relay>,
+    pub(super) joined: Time,
     pub(super) place: Place,
+    /// The link to its next parent, while the present one still feeds it.
+    pub(super) moving: Option<LinkId>,
+    /// The tier that it has, or that it will have once it is fed where it is placed.
     pub(super) tier: u32,
     pub(super) children: BTreeSet<LinkId>,
     /// Under what it is found now.
     pub(super) entry: Entry,
     /// Its number among the parked, if it waits and none of the open parents will do.
     pub(super) parked_as: Option<u64>,
+    /// Whether it has children while it waits, because there was no parent for it.
+    pub(super) stands_in: bool,
     /// The parked with smaller numbers have been offered its places.
     pub(super) offered_until: u64,
     pub(super) record: Record,
@@ -109,8 +132,13 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&peer) else { return };
         if !node.awaits_parent() {
             node.parked_as = None;
+            node.stands_in = false;
         }
-        let entry = node.found_under();
+        let is_established = match node.place {
+            Place::Child(link) if node.moving.is_none() => self.links[&link].age == Age::Proven,
+            _ => false,
+        };
+        let entry = node.found_under(peer, is_established, self.tiers_max);
         let old = std::mem::replace(&mut node.entry, entry);
         self.index.update(peer, old, entry);
     }
@@ -129,14 +157,17 @@ impl Tree {
 }
 
 impl Node {
-    pub(super) fn new(relay: Option<Relay>) -> Self {
+    pub(super) fn new(now: Time, relay: Option<Relay>) -> Self {
         Self {
             relay,
+            joined: now,
             place: if relay.is_some() { Place::Waiting } else { Place::Direct },
-            tier: 0,
+            moving: None,
+            tier: 1,
             children: BTreeSet::new(),
             entry: Entry::default(),
             parked_as: None,
+            stands_in: false,
             offered_until: 0,
             record: Record::default(),
             is_suspended: false,
@@ -144,17 +175,20 @@ impl Node {
         }
     }
 
-    fn children_max(&self) -> usize {
-        self.relay.map_or(0, |relay| relay.children_max.into())
+    /// How many children it can have: as many as it promised, unless it cannot be used now.
+    pub(super) fn places(&self) -> usize {
+        let promised = self.relay.map_or(0, |relay| relay.children_max.into());
+        if self.is_suspended || self.is_lagging { 0 } else { promised }
     }
 
-    pub(super) fn may_have_children(&self) -> bool {
-        self.children_max() > 0 && !self.is_suspended && !self.is_lagging
-    }
-
-    /// Whether it has a place where it can have children.
+    /// Whether its place is known, so that its tier can be shown.
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.place, Place::Root | Place::Child(_))
+    }
+
+    /// Whether children can be sent to it: somebody feeds it, or it has been given a parent.
+    pub(super) fn is_placed(&self) -> bool {
+        self.is_settled() || matches!(self.place, Place::Linking(_)) || self.stands_in
     }
 
     pub(super) fn awaits_parent(&self) -> bool {
@@ -166,15 +200,22 @@ impl Node {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.may_have_children() && self.children.len() < self.children_max()
+        self.children.len() < self.places()
     }
 
-    fn found_under(&self) -> Entry {
+    fn found_under(&self, peer: PeerId, is_established: bool, tiers_max: u32) -> Entry {
+        let (places, has_room) = (self.places(), self.has_room());
+        let rank: Rank = (Reverse((has_room, places)), peer);
+        let awaits_parent = self.awaits_parent();
+        let is_open = has_room && self.is_placed() && self.tier < tiers_max;
         Entry {
-            open_as: (self.is_settled() && self.has_room()).then_some((self.tier, self.children.len())),
-            is_queued: self.awaits_parent() && self.parked_as.is_none(),
-            parked_as: self.parked_as,
-            is_candidate: self.place == Place::Waiting && self.may_have_children(),
+            open: is_open.then_some((self.tier, self.children.len(), peer)),
+            queued: (awaits_parent && self.parked_as.is_none()).then_some(rank),
+            parked: self.parked_as,
+            standing_in: (self.stands_in && has_room).then_some(rank),
+            candidate: (self.place == Place::Waiting && places > 0).then_some((Reverse((true, places)), peer)),
+            root: (self.place == Place::Root).then_some((places, peer)),
+            established: is_established.then_some((places, self.tier, peer)),
             tier: Some(self.shown_tier()),
         }
     }
