@@ -11,9 +11,9 @@
 
 use std::collections::BTreeSet;
 
-use tiercast_codec::PeerId;
+use tiercast_codec::{Code, PeerId};
 
-use super::{Context, Place, Timer, Tree};
+use super::{Action, Context, Place, Timer, Tree};
 use crate::{Time, hub::HubConfig};
 
 /// So many parents are looked at for one who waits, more than any honest peer is refused by. Those whom none of them
@@ -37,13 +37,22 @@ impl Tree {
         }
     }
 
-    /// Gives the free places in tier 1 to those who wait, first to those with the most places, then to the oldest.
+    /// Gives the free places in tier 1 to those whom the server feeds now, first to those with the most places.
     fn fill_tier_1(&mut self, config: &HubConfig) {
         let free = config.tier1.of(self.relays).saturating_sub(self.index.count(1));
         for (_, peer) in self.index.candidates.iter().copied().take(free).collect::<Vec<_>>() {
-            self.node(peer).place = Place::Root;
-            self.settle(peer, 1);
+            self.root(peer);
         }
+    }
+
+    /// Puts a peer into tier 1.
+    pub(super) fn root(&mut self, peer: PeerId) {
+        if let Some(link) = self.nodes[&peer].place.link() {
+            self.actions.push(Action::Lost { peer, link, code: Code::REPLACED });
+            self.drop_child(link, Code::REPLACED);
+        }
+        self.node(peer).place = Place::Root;
+        self.settle(peer, 1);
     }
 
     /// Offers the places of a parent that has opened to the parked who have not been offered them before.

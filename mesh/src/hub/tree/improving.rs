@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use tiercast_codec::{Code, PeerId};
+use tiercast_codec::PeerId;
 
-use super::{Action, Context, Place, Tree, Timer};
+use super::{Action, Context, Place, Timer, Tree};
 use crate::Time;
 
 /// A move saves so many tiers at least. Unvalidated.
@@ -42,34 +42,36 @@ impl Tree {
             || self.exchange(now, context)
     }
 
-    /// One who stands in is given the place of one who has fewer places and goes below it.
+    /// One who waits and stands in is given the place of one who has fewer places and goes below it.
     fn seat(&mut self, now: Time, context: &mut Context<'_>) -> bool {
         let waiting: Vec<_> = self.index.standing_in.iter().take(TRIED).map(|(_, peer)| *peer).collect();
         waiting.into_iter().any(|peer| {
             let places = self.nodes[&peer].places();
-            let narrower = self.index.widths().take_while(|(width, ..)| width * WIDER <= places && *width < places);
+            let narrower =
+                self.index.widths().take_while(|(width, ..)| width * WIDER <= places && *width < places);
             let lower: Vec<_> = narrower.flat_map(|(width, ..)| self.highest(width)).collect();
             lower.into_iter().any(|other| self.displace(now, peer, other, context))
         })
     }
 
-    /// One of those with the most places takes the place in tier 1 of the one there with the fewest. The server can
-    /// feed it only from the position that it names when it has lost its parent, so it is fed a round trip later.
+    /// One of those with the most places goes to tier 1, if nobody stands there or one with far fewer, whose place it
+    /// takes. The server can feed it only from the position that it names when it has lost its parent, so it gets
+    /// what is published then a round trip later.
     fn promote(&mut self, now: Time, context: &mut Context<'_>) -> bool {
-        let Some((fewest, root)) = self.index.roots.first().copied() else { return false };
-        let Some((most, ..)) = self.index.widths().next_back() else { return false };
+        let Some((most, ..)) = self.index.widths().next_back().filter(|(most, ..)| *most > 0) else {
+            return false;
+        };
+        let has_room = self.index.count(1) < context.config.tier1.of(self.relays);
+        let narrow =
+            self.index.roots.first().filter(|(fewest, _)| fewest * WIDER <= most).map(|(_, root)| *root);
         let is_old = |peer: &PeerId| now.since(self.nodes[peer].joined) >= context.config.tier1_after;
         let Some(peer) = self.highest(most).into_iter().find(is_old) else { return false };
-        if most < (fewest * WIDER).max(1) {
-            return false;
+        match narrow {
+            _ if has_room => {}
+            Some(root) => self.put(root, Place::Waiting),
+            None => return false,
         }
-        if let Some(link) = self.nodes[&peer].place.link() {
-            self.actions.push(Action::Lost { peer, link, code: Code::REPLACED });
-        }
-        self.detach(peer, Code::REPLACED);
-        self.put(root, Place::Waiting);
-        self.node(peer).place = Place::Root;
-        self.settle(peer, 1);
+        self.root(peer);
         self.actions.push(Action::Moved);
         self.fill(now, context);
         true
@@ -81,7 +83,8 @@ impl Tree {
         let low = self.index.widths().rev().filter(|(_, _, lowest)| *lowest >= top + 1 + TIERS_SAVED_MIN);
         let low: Vec<_> = low.flat_map(|(width, ..)| self.lowest(width)).collect();
         low.into_iter().any(|peer| {
-            let saves = |parent: &PeerId| self.nodes[parent].tier + 1 + TIERS_SAVED_MIN <= self.nodes[&peer].tier;
+            let saves =
+                |parent: &PeerId| self.nodes[parent].tier + 1 + TIERS_SAVED_MIN <= self.nodes[&peer].tier;
             let parent = self.parent_for(now, peer).filter(saves);
             parent.inspect(|parent| self.begin_move(now, *parent, peer, None, context)).is_some()
         })

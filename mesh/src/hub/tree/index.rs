@@ -28,7 +28,8 @@ pub(super) struct Index {
     pub(super) parked: BTreeMap<u64, PeerId>,
     /// Those of them who have places that nobody has taken.
     pub(super) standing_in: BTreeSet<Rank>,
-    /// Peers that wait and may have children: they can be in tier 1.
+    /// Peers that the server feeds until they have a parent, and that may have children: they can be in tier 1. First
+    /// those for whom no link is being set up.
     pub(super) candidates: BTreeSet<Rank>,
     /// Peers in tier 1, by their places.
     pub(super) roots: BTreeSet<(usize, PeerId)>,

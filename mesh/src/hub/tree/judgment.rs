@@ -84,7 +84,8 @@ impl Tree {
     /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while; but
     /// not where that is so of many, or where nobody could take its place in tier 1: nobody would be left.
     pub(super) fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
-        let has_successor = !self.index.candidates.is_empty();
+        // The child may stay with the server from now on.
+        let has_successor = self.index.candidates.iter().any(|(_, other)| *other != child);
         let may_spare = self.spared.len() < (self.relays / SPARED_ONE_IN).max(1);
         let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
         let may_spare = may_spare && (has_successor || node.place != Place::Root);

@@ -207,13 +207,14 @@ impl Node {
         let (places, has_room) = (self.places(), self.has_room());
         let rank: Rank = (Reverse((has_room, places)), peer);
         let awaits_parent = self.awaits_parent();
+        let is_fed_for_now = matches!(self.place, Place::Waiting | Place::Linking(_));
         let is_open = has_room && self.is_placed() && self.tier < tiers_max;
         Entry {
             open: is_open.then_some((self.tier, self.children.len(), peer)),
             queued: (awaits_parent && self.parked_as.is_none()).then_some(rank),
             parked: self.parked_as,
             standing_in: (self.stands_in && has_room).then_some(rank),
-            candidate: (self.place == Place::Waiting && places > 0).then_some((Reverse((true, places)), peer)),
+            candidate: (is_fed_for_now && places > 0).then_some((Reverse((awaits_parent, places)), peer)),
             root: (self.place == Place::Root).then_some((places, peer)),
             established: is_established.then_some((places, self.tier, peer)),
             tier: Some(self.shown_tier()),

@@ -136,9 +136,10 @@ mod tests {
         let mut record = Record::default();
         let mut children = [1, 1, 2, 1, 3, 4, 5, 6].map(PeerId).into_iter();
         let mut spared = |record: &mut Record, count: usize| {
-            let waits = children.by_ref().take(count).map(|child| {
-                record.unreached(child, &config).then(|| record.spare(&config).as_secs())
-            });
+            let waits = children
+                .by_ref()
+                .take(count)
+                .map(|child| record.unreached(child, &config).then(|| record.spare(&config).as_secs()));
             waits.collect::<Vec<_>>()
         };
         assert_eq!(spared(&mut record, 5), [None, None, None, None, Some(30)]);

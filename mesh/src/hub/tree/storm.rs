@@ -97,7 +97,8 @@ impl Storm {
             }
         }
         assert_eq!(index.tiers, tiers);
-        let can_root = |node: &&Node| node.place == Place::Waiting && node.places() > 0;
+        let is_fed_for_now = |place| matches!(place, Place::Waiting | Place::Linking(_));
+        let can_root = |node: &&Node| is_fed_for_now(node.place) && node.places() > 0;
         let candidates = nodes.values().filter(can_root).count();
         let free = self.config.tier1.of(self.tree.relays).saturating_sub(index.count(1));
         assert!(candidates == 0 || free == 0, "{candidates} could be in tier 1, {free} places are free");
