@@ -44,7 +44,8 @@ pub struct HubConfig {
     /// Most children of one peer, whatever it offers. Default 64.
     pub children_max: u16,
     /// Nobody is placed below this tier: who finds no parent above it is fed by the server, and others go below it.
-    /// Default 16: enough for a million peers with two places each; 1,000 with one place each need 63 of the server.
+    /// Default 16: enough for a million peers with two places each below 64 roots; of 1,000 with one place each the
+    /// server feeds 63.
     pub tiers_max: u32,
     /// At most one peer is given a better place in this time. Default 250 ms.
     pub improve: Duration,

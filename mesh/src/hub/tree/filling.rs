@@ -2,7 +2,7 @@
 //!
 //! What a change costs depends on what it changes, not on how many wait. Whoever waits is in one of two places. In the
 //! *queue* are those who have not been offered every open parent: nobody looks at them while there is none. *Parked*
-//! are those for whom none of the open parents will do, because each failed them lately or stands below them. They
+//! are those for whom none of the open parents will do, because each failed them lately, stands below them or too far down. They
 //! hear of a parent again when it opens, and each of them just once; they are queued again when a refusal ends, or
 //! when somebody who stood below them does so no more.
 //!
@@ -108,11 +108,13 @@ impl Tree {
         open.find(|candidate| self.will_do(now, *candidate, peer))
     }
 
-    /// Whether a parent has not failed a peer lately, and is not below it.
+    /// Whether a parent has not failed a peer lately, is not below it, and all below it would still be above the last
+    /// tier.
     pub(super) fn will_do(&self, now: Time, parent: PeerId, peer: PeerId) -> bool {
         let node = &self.nodes[&peer];
         let is_below = || !node.children.is_empty() && self.is_below(parent, peer);
-        parent != peer && !node.record.refuses(now, parent) && !is_below()
+        let fits = self.nodes[&parent].tier + node.height <= self.tiers_max;
+        parent != peer && fits && !node.record.refuses(now, parent) && !is_below()
     }
 
     /// Whether a peer is below another, or will be when it has moved.
@@ -123,8 +125,7 @@ impl Tree {
                 return true;
             }
             if seen.insert(peer) {
-                let links = self.nodes[&peer].place.link().into_iter().chain(self.nodes[&peer].moving);
-                above.extend(links.map(|link| self.links[&link].parent));
+                above.extend(self.parents(peer));
             }
         }
         false

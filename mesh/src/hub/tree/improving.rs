@@ -113,11 +113,13 @@ impl Tree {
         })
     }
 
-    /// Lets a peer take the place of another, which goes below it where it has room, else somewhere else.
+    /// Lets a peer take the place of another, which goes below it where it has room, else somewhere
+    /// else. Not if more tiers would go down than come up.
     fn displace(&mut self, now: Time, peer: PeerId, other: PeerId, context: &mut Context<'_>) -> bool {
         let Some(link) = self.nodes[&other].place.link() else { return false };
         let above = self.links[&link].parent;
-        if !self.will_do(now, above, peer) {
+        let falls_deeper = self.nodes[&other].height > self.nodes[&peer].height;
+        if falls_deeper || !self.will_do(now, above, peer) {
             return false;
         }
         let is_refuge = |refuge: &PeerId| {

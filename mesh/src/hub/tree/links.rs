@@ -65,6 +65,7 @@ impl Tree {
         context.rng.fill_bytes(&mut token.0);
         self.links.insert(link, Link::new(parent, child));
         self.node(parent).children.insert(link);
+        self.grow(parent, self.nodes[&child].height);
         self.refresh(parent);
         self.timers.set(Timer::LinkSetup(link), now + context.config.link_setup);
         self.actions.push(Action::Link { link, parent, child, token });
@@ -119,6 +120,7 @@ impl Tree {
         let Some(state) = self.links.remove(&link) else { return };
         let parent = state.parent;
         self.node(parent).children.remove(&link);
+        self.shrink(parent, self.nodes[&state.child].height);
         self.refresh(parent);
         // Whoever stood above the child may be below it from now on.
         self.unpark(self.top(parent));

@@ -69,6 +69,8 @@ pub(super) struct Node {
     /// The tier that it has, or that it will have once it is fed where it is placed.
     pub(super) tier: u32,
     pub(super) children: BTreeSet<LinkId>,
+    /// How many tiers it fills with those below it.
+    pub(super) height: u32,
     /// Under what it is found now.
     pub(super) entry: Entry,
     /// Its number among the parked, if it waits and none of the open parents will do.
@@ -127,6 +129,40 @@ impl Tree {
         }
     }
 
+    /// A peer has got a child that fills so many tiers.
+    pub(super) fn grow(&mut self, peer: PeerId, below: u32) {
+        let mut grown = vec![(peer, below + 1)];
+        while let Some((peer, height)) = grown.pop() {
+            if self.nodes[&peer].height < height {
+                self.node(peer).height = height;
+                grown.extend(self.parents(peer).map(|parent| (parent, height + 1)));
+            }
+        }
+    }
+
+    /// A peer has lost a child that filled so many tiers.
+    pub(super) fn shrink(&mut self, peer: PeerId, below: u32) {
+        let mut shrunk = vec![(peer, below)];
+        while let Some((peer, below)) = shrunk.pop() {
+            let node = &self.nodes[&peer];
+            let mut heights = node.children.iter().map(|link| self.nodes[&self.links[link].child].height);
+            if node.height > below + 1 || heights.any(|height| height == below) {
+                continue;
+            }
+            let heights = node.children.iter().map(|link| self.nodes[&self.links[link].child].height);
+            let (before, height) = (node.height, 1 + heights.max().unwrap_or(0));
+            self.node(peer).height = height;
+            shrunk.extend(self.parents(peer).map(|parent| (parent, before)));
+        }
+    }
+
+    /// The present parent of a peer, and the next one if it moves.
+    pub(super) fn parents(&self, peer: PeerId) -> impl Iterator<Item = PeerId> + use<> {
+        let node = &self.nodes[&peer];
+        let parents = [node.place.link(), node.moving].map(|link| Some(self.links.get(&link?)?.parent));
+        parents.into_iter().flatten()
+    }
+
     /// Brings the index up to date with a peer.
     pub(super) fn refresh(&mut self, peer: PeerId) {
         let Some(node) = self.nodes.get_mut(&peer) else { return };
@@ -165,6 +201,7 @@ impl Node {
             moving: None,
             tier: 1,
             children: BTreeSet::new(),
+            height: 1,
             entry: Entry::default(),
             parked_as: None,
             stands_in: false,
