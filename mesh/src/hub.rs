@@ -328,6 +328,7 @@ impl Hub {
             Action::Placed { peer, tier } => {
                 self.send_on(id, session_of(peer), ToPeer::Place(PlaceMessage { channel, tier }));
             }
+            Action::Moved => self.count(id, |stats| stats.moves += 1),
             Action::Ended => self.count(id, |stats| stats.links_lost += 1),
             Action::Forgotten(link) => drop(self.links.remove(&link)),
             Action::Accused => self.count(id, |stats| stats.accusations += 1),

@@ -9,6 +9,7 @@
 //! | hub | `LinkProven` | `link_proven` after it began to feed | the child's failures are forgotten |
 //! | hub | `Retry` | backoff after `link_tries` failed links, or when a refused parent may be tried again | looks for a parent |
 //! | hub | `Pardon` | after `suspension` or, for one that cannot be reached, `link_retry`, twice as long each time | may have children again |
+//! | hub | `Improve` | `improve` after the last move, 20 times as long where there was nothing to do | gives a peer a better place |
 //! | peer | `SessionSilent` | every heartbeat | closes a silent session |
 //! | peer | `Subscribe` | what the server asked for | asks again for a channel that was not ready |
 //! | peer | `LinkSetup` | `link_setup` after `assign` or `expect` | gives up the link |

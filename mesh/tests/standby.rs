@@ -23,9 +23,8 @@ fn triangle() -> Net {
 
 /// What crosses links from a node and is neither a control message nor wanted.
 fn withhold(from: u64) -> Option<Tamper> {
-    let is_control = |bytes: &Bytes| {
-        Item::all(bytes.clone()).is_ok_and(|items| matches!(items[..], [Item::Control(_)]))
-    };
+    let is_control =
+        |bytes: &Bytes| Item::all(bytes.clone()).is_ok_and(|items| matches!(items[..], [Item::Control(_)]));
     Some(Box::new(move |sender, _, bytes| (sender != from || is_control(&bytes)).then_some(bytes)))
 }
 

@@ -96,6 +96,7 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         }),
         ("gaps", "Gaps that subscribers were told of", None, |channel| channel.stats.gaps),
         ("links", "Links between peers that were asked for", None, |channel| channel.stats.links),
+        ("moves", "Times that a peer was given a better place", None, |channel| channel.stats.moves),
         ("links_lost", "Links that were given up or broke", None, |channel| channel.stats.links_lost),
         ("accusations", "Links closed by the child for a bad signature or malformed data", None, |channel| {
             channel.stats.accusations

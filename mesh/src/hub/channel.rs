@@ -79,7 +79,7 @@ impl Channel {
     pub(super) fn new(name: ChannelName, config: &HubConfig) -> Self {
         Self {
             name,
-            tree: Tree::default(),
+            tree: Tree::new(config),
             stats: ChannelStats::default(),
             source: SourceState::Opening,
             is_behind: false,

@@ -48,6 +48,15 @@ pub struct HubConfig {
     pub signal_candidates_max: u32,
     /// Most children of one peer, whatever it offers. Default 64.
     pub children_max: u16,
+    /// Nobody is placed below this tier: who finds no parent above it is fed by the server, and others go below it.
+    /// Default 16: enough for a million peers with two places each below 64 roots; of 1,000 with one place each the
+    /// server feeds 63.
+    pub tiers_max: u32,
+    /// At most one peer is given a better place in this time. Default 250 ms.
+    pub improve: Duration,
+    /// A peer that has been there for so long may take the place of one in tier 1 that has half of its places or less.
+    /// Default 60 s.
+    pub tier1_after: Duration,
     /// A parent that is accused by a child of sending what is malformed or not signed by the server gets no children and no place
     /// in tier 1 for this long; it doubles each time, to at most 32 times this. Default 10 min.
     pub suspension: Duration,
@@ -95,6 +104,9 @@ impl Default for HubConfig {
             signal_candidate_bytes: SIGNAL_CANDIDATE_BYTES_MAX,
             signal_candidates_max: SIGNAL_CANDIDATES_MAX,
             children_max: 64,
+            tiers_max: 16,
+            improve: Duration::from_millis(250),
+            tier1_after: Duration::from_secs(60),
             suspension: Duration::from_secs(600),
             accusations_max: 3,
             sessions_max: 65_536,

@@ -25,6 +25,8 @@ pub struct ChannelStats {
     pub gaps: u64,
     /// Links that were asked for.
     pub links: u64,
+    /// Times that a peer that had a place was given a better one.
+    pub moves: u64,
     /// Links that were given up or broke.
     pub links_lost: u64,
     /// Links of which the child said that its parent sent a bad signature or malformed data, believed or not.

@@ -3,6 +3,9 @@
 //! The hub alone decides. A peer is fed by the server when it joins and until a parent has caught it up, so
 //! nobody waits for the tree. A parent's tier is always one less than its child's; a peer that moves takes
 //! its subtree along and never goes below a member of it, so that no cycle can arise.
+//!
+//! `filling` gives places to those who have none, `improving` finds better ones, `moving` takes a peer there while its
+//! present parent still feeds it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +16,11 @@ use super::HubConfig;
 use crate::{Time, timers::Timers};
 
 mod filling;
+mod improving;
 mod index;
 mod judgment;
 mod links;
+mod moving;
 mod places;
 mod record;
 mod signaling;
@@ -29,8 +34,10 @@ use places::Node;
 pub use places::{Place, TreeNode};
 
 /// The tree of one channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tree {
+    /// Nobody is placed below this tier.
+    tiers_max: u32,
     nodes: BTreeMap<PeerId, Node>,
     links: BTreeMap<LinkId, Link>,
     /// The last links that ended: both ends have something to say about that, and not at the same time.
@@ -54,6 +61,8 @@ pub(crate) enum Action {
     Lost { peer: PeerId, link: LinkId, code: Code },
     /// `peer` has found its place.
     Placed { peer: PeerId, tier: u32 },
+    /// A peer is given a better place.
+    Moved,
     /// A link has ended.
     Ended,
     /// Nothing more can be said about a link.
@@ -71,6 +80,7 @@ enum Timer {
     Retry(PeerId),
     Pardon(PeerId),
     Standby(PeerId),
+    Improve,
 }
 
 /// What the tree needs from the hub to decide.
@@ -81,10 +91,28 @@ pub(crate) struct Context<'a> {
 }
 
 impl Tree {
+    pub(crate) fn new(config: &HubConfig) -> Self {
+        Self {
+            tiers_max: config.tiers_max,
+            nodes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            index: Index::default(),
+            relays: 0,
+            spared: BTreeSet::new(),
+            next_parked: 0,
+            timers: Timers::default(),
+            actions: Vec::new(),
+        }
+    }
+
     /// A peer subscribes; the server feeds it for now.
     pub(crate) fn join(&mut self, now: Time, peer: PeerId, relay: Option<Relay>, context: &mut Context<'_>) {
         let relay = relay.map(|relay| bounded(relay, context.config));
-        self.nodes.insert(peer, Node::new(relay));
+        if self.nodes.is_empty() {
+            self.timers.set(Timer::Improve, now + context.config.improve);
+        }
+        self.nodes.insert(peer, Node::new(now, relay));
         self.refresh(peer);
         if relay.is_some() {
             self.relays += 1;
@@ -99,10 +127,10 @@ impl Tree {
     pub(crate) fn resize(&mut self, now: Time, peer: PeerId, relay: Relay, context: &mut Context<'_>) {
         let Some(node) = self.nodes.get_mut(&peer).filter(|node| node.relay.is_some()) else { return };
         node.relay = Some(bounded(relay, context.config));
-        for link in node.children_beyond_max() {
+        for link in node.links_beyond_places() {
             self.end(now, link, Code::REPLACED, context.config);
         }
-        if self.node(peer).may_have_children() {
+        if self.node(peer).places() > 0 {
             self.refresh(peer);
         } else {
             self.demote(peer);
@@ -113,15 +141,16 @@ impl Tree {
     /// A peer is gone; its children are told at once. That is no fault of the links.
     pub(crate) fn leave(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
         let children: Vec<_> =
-            self.nodes.get(&peer).map(|node| node.children.iter().copied().collect()).unwrap_or_default();
+            self.nodes.get(&peer).map(|node| node.links_down().collect()).unwrap_or_default();
         for link in children {
             self.links.entry(link).and_modify(|state| state.is_noted = true);
+            let child = self.links[&link].child;
             self.abandon(link, Code::LOST);
+            self.want_standby(now, child, context);
         }
+        self.cancel_move(peer, Code::LOST);
         self.detach(peer, Code::LOST);
-        if let Some(standby) = self.nodes.get(&peer).and_then(|node| node.standby) {
-            self.part(standby, Code::LOST);
-        }
+        self.drop_standby(peer, Code::LOST);
         for timer in [Timer::Retry(peer), Timer::Pardon(peer), Timer::Standby(peer)] {
             self.timers.clear(timer);
         }
@@ -141,19 +170,23 @@ impl Tree {
             self.fill(now, context);
             return true;
         }
-        if node.place != Place::Linking(link) {
+        let earlier = node.place;
+        if earlier != Place::Linking(link) && node.moving != Some(link) {
             return false;
         }
         node.place = Place::Child(link);
+        node.moving = None;
         self.timers.clear(Timer::LinkSetup(link));
         self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
         let state = self.links.get_mut(&link).expect("a place names a link that exists");
         state.age = Age::Fed;
-        let parent = state.parent;
+        let (parent, heir) = (state.parent, state.heir.take());
         self.node(parent).record.reached();
         let tier = self.nodes[&parent].tier + 1;
         self.settle(child, tier);
-        if self.nodes[&child].standby.is_none() {
+        if let Place::Child(earlier) = earlier {
+            self.vacate(now, earlier, heir, context);
+        } else if self.nodes[&child].standby.is_none() {
             self.want_standby(now, child, context);
         }
         self.fill(now, context);
@@ -184,8 +217,13 @@ impl Tree {
             Place::Child(_) | Place::Orphan => false,
         };
         if !is_fed_by_the_server {
+            if link.is_some() && self.nodes[&peer].moving == link {
+                self.cancel_move(peer, Code::REPLACED);
+            }
             self.detach(peer, Code::REPLACED);
-            self.put(peer, Place::Waiting);
+            // The server feeds it until it is where it was moving to, if it was.
+            let next = self.node(peer).moving.take().map_or(Place::Waiting, Place::Linking);
+            self.put(peer, next);
             self.retreat_if_due(now, peer, context.config);
         }
         self.fill(now, context);
@@ -224,6 +262,7 @@ impl Tree {
                         state.age = Age::Proven;
                         let child = state.child;
                         self.node(child).record.link_lasted();
+                        self.refresh(child);
                     }
                 }
                 Timer::Retry(peer) => {
@@ -240,6 +279,7 @@ impl Tree {
                     self.refresh(peer);
                     self.fill(now, context);
                 }
+                Timer::Improve => self.on_improve(now, context),
             }
         }
     }

@@ -42,7 +42,7 @@ impl Tree {
         if std::mem::replace(&mut state.is_noted, true) {
             return;
         }
-        let Link { parent, child, age, .. } = *state;
+        let Link { parent, child, age, is_move, .. } = *state;
         let is_nobodys_fault = match code {
             Code::REPLACED => true,
             // The other end died, or wanted no more.
@@ -57,8 +57,10 @@ impl Tree {
         };
         let is_standby = *standby == Some(link);
         record.refuse(now, parent, config);
-        // A parent that is too slow says nothing about whether the child can be reached.
-        if age != Age::Proven && !is_standby && !matches!(code, Code::LAGGING | Code::STALE) {
+        // A parent that is too slow says nothing about whether the child can be reached, and one that could not move
+        // or has no standby has a parent.
+        let has_parent = is_standby || is_move && age == Age::New;
+        if age != Age::Proven && !has_parent && !matches!(code, Code::LAGGING | Code::STALE) {
             record.link_failed();
         }
         if code == Code::LINK_FAILED {
@@ -85,11 +87,13 @@ impl Tree {
     /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while; but
     /// not where that is so of many, or where nobody could take its place in tier 1: nobody would be left.
     pub(super) fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
-        let has_successor = !self.index.candidates.is_empty();
+        // The child may stay with the server from now on.
+        let has_successor = self.index.candidates.iter().any(|(_, other)| *other != child);
         let may_spare = self.spared.len() < (self.relays / SPARED_ONE_IN).max(1);
         let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
         let may_spare = may_spare && (has_successor || node.place != Place::Root);
-        if let Some(duration) = node.record.unreached(child, config).filter(|_| may_spare) {
+        if node.record.unreached(child, config) && may_spare {
+            let duration = node.record.spare(config);
             self.spared.insert(parent);
             self.suspend(parent, now + duration);
         }

@@ -1,17 +1,23 @@
 //! Standbys: the second parent of a peer, whose link is up and silent until the first one fails.
 //!
 //! A standby takes one of its parent's places like any child, and gives it up to a child that has no parent at all. All
-//! links together, of parents and of standbys, are without a cycle: so peers may swap their two on their own.
+//! links together, to parents and to standbys, are without a cycle: so peers may swap their two on their own.
 
 use std::collections::BTreeSet;
 
 use tiercast_codec::{Code, LinkId, PeerId};
 
-use super::{Action, Age, Context, Place, Timer, Tree};
+use super::{
+    Context, Place, Timer, Tree,
+    links::{Age, Role},
+};
 use crate::Time;
 
-/// So many open parents are looked at for a standby, the best first. Unvalidated.
+/// So many open parents are looked at for a standby. Unvalidated.
 const LOOKED_AT: usize = 16;
+
+/// Whoever finds no standby looks again after so many times as long.
+const LATER: u32 = 5;
 
 impl Tree {
     /// A peer with a parent may want a standby after a while: sooner if others hang on it.
@@ -28,27 +34,27 @@ impl Tree {
             return;
         }
         match self.standby_for(now, peer) {
-            Some(parent) => self.link_standby(parent, peer, context),
-            None => self.timers.set(Timer::Standby(peer), now + context.config.standby * 5),
+            Some(parent) => {
+                let link = self.begin(parent, peer, Role::Standby, context);
+                self.node(peer).standby = Some(link);
+            }
+            None => self.timers.set(Timer::Standby(peer), now + context.config.standby * LATER),
         }
     }
 
-    /// The best standby: one whose path to the server shares nobody with the peer's, if there is one among the best.
+    /// The best standby: one whose path to the server shares nobody with the peer's, if there is one. It stands no higher
+    /// than the parent where that can be had: the places farther up are for those who bring places.
     fn standby_for(&self, now: Time, peer: PeerId) -> Option<PeerId> {
-        let path: BTreeSet<_> = self.upwards(peer).collect();
-        let open = self.index.open.iter().map(|(_, _, candidate)| *candidate).take(LOOKED_AT);
-        let will_do: Vec<_> = open
+        let path: BTreeSet<_> = self.path(peer).collect();
+        let level = (self.nodes[&peer].tier.saturating_sub(1), 0, PeerId(0));
+        let beside = self.index.open.range(level..).take(LOOKED_AT);
+        let above = self.index.open.range(..level).rev().take(LOOKED_AT);
+        let candidates = beside.chain(above).map(|(_, _, candidate)| *candidate);
+        let will_do: Vec<_> = candidates
             .filter(|candidate| !path.contains(candidate) && self.will_do(now, *candidate, peer))
             .collect();
-        let is_apart = |candidate: &&PeerId| self.upwards(**candidate).all(|above| !path.contains(&above));
+        let is_apart = |candidate: &&PeerId| self.path(**candidate).all(|above| !path.contains(&above));
         will_do.iter().find(is_apart).or(will_do.first()).copied()
-    }
-
-    fn link_standby(&mut self, parent: PeerId, child: PeerId, context: &mut Context<'_>) {
-        let (link, token) = self.new_link(parent, child, context);
-        self.node(child).standby = Some(link);
-        self.stand_by(parent, link, true);
-        self.actions.push(Action::Link { link, parent, child, token, standby: true });
     }
 
     /// A peer says that its standby feeds it. Who did before, if anybody, is its standby now.
@@ -61,65 +67,57 @@ impl Tree {
             }
             _ => None,
         };
-        let node = self.node(child);
-        node.standby = former;
-        node.place = Place::Child(link);
-        let state = self.links.get_mut(&link).expect("a standby names a link that exists");
-        if state.age == Age::New {
-            state.age = Age::Fed;
-            self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
-        }
-        let parent = self.links[&link].parent;
-        self.stand_by(parent, link, false);
+        self.node(child).standby = former;
+        self.node(child).place = Place::Child(link);
         if let Some(former) = former {
-            self.stand_by(self.links[&former].parent, former, true);
+            self.turn(former, Role::Standby);
         }
-        self.node(parent).record.reached();
-        let tier = self.nodes[&parent].tier + 1;
-        self.settle(child, tier);
+        let parent = self.turn(link, Role::Parent);
+        self.begins_to_feed(now, link, context);
+        self.settle(child, self.nodes[&parent].tier + 1);
         if former.is_none() {
             self.want_standby(now, child, context);
         }
     }
 
+    fn begins_to_feed(&mut self, now: Time, link: LinkId, context: &Context<'_>) {
+        let Some(state) = self.links.get_mut(&link).filter(|state| state.age == Age::New) else { return };
+        state.age = Age::Fed;
+        let parent = state.parent;
+        self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
+        self.node(parent).record.reached();
+    }
+
+    /// A parent is something else to its child from now on. Gives the parent.
+    fn turn(&mut self, link: LinkId, role: Role) -> PeerId {
+        let (parent, child) = (self.links[&link].parent, self.links[&link].child);
+        self.take_off(parent, link, child);
+        self.take_on(parent, link, role);
+        parent
+    }
+
+    /// A peer has no standby any more. It is told before it hears of anything else.
+    pub(super) fn drop_standby(&mut self, peer: PeerId, code: Code) {
+        if let Some(link) = self.nodes.get(&peer).and_then(|node| node.standby) {
+            self.actions.push(super::Action::Lost { peer: self.links[&link].parent, link, code });
+            self.abandon(link, code);
+        }
+    }
+
     /// Takes a place from somebody's standby for a peer that has no parent. False if there is none to be taken.
-    pub(super) fn displace_standby(&mut self, now: Time, peer: PeerId) -> bool {
+    pub(super) fn displace_standby(&mut self, now: Time, peer: PeerId, context: &Context<'_>) -> bool {
         let holding = self.index.holding.iter().map(|(_, parent)| *parent).take(LOOKED_AT);
         let parent = holding.into_iter().find(|parent| self.will_do(now, *parent, peer));
-        let Some(parent) = parent else { return false };
-        let Some(link) = self.nodes[&parent].stands_by.first().copied() else { return false };
-        self.actions.push(Action::Lost { peer: parent, link, code: Code::REPLACED });
-        self.abandon(link, Code::REPLACED);
+        let link = parent.and_then(|parent| self.nodes[&parent].stands_by.first().copied());
+        let Some(child) = link.map(|link| self.links[&link].child) else { return false };
+        self.drop_standby(child, Code::REPLACED);
+        self.want_standby(now, child, context);
         true
     }
 
-    /// A parent stands by for the child of this link, or feeds it.
-    fn stand_by(&mut self, parent: PeerId, link: LinkId, stands_by: bool) {
-        let node = self.node(parent);
-        if stands_by {
-            node.stands_by.insert(link);
-        } else {
-            node.stands_by.remove(&link);
-        }
-        self.refresh(parent);
-    }
-
-    /// Everybody above a peer, through parents and standbys.
-    pub(super) fn all_above(&self, peer: PeerId) -> BTreeSet<PeerId> {
-        let (mut above, mut ways) = (BTreeSet::new(), vec![peer]);
-        while let Some(peer) = ways.pop() {
-            let Some(node) = self.nodes.get(&peer) else { continue };
-            let place = match node.place {
-                Place::Child(link) | Place::Linking(link) => Some(link),
-                _ => None,
-            };
-            for link in place.into_iter().chain(node.standby) {
-                let parent = self.links[&link].parent;
-                if above.insert(parent) {
-                    ways.push(parent);
-                }
-            }
-        }
-        above
+    /// A peer, its parent, and so on.
+    fn path(&self, peer: PeerId) -> impl Iterator<Item = PeerId> {
+        let parent = |peer: &PeerId| Some(self.links[&self.nodes[peer].place.link()?].parent);
+        std::iter::successors(Some(peer), parent)
     }
 }

@@ -93,16 +93,17 @@ impl Storm {
         for (peer, node) in nodes {
             *tiers.entry(node.shown_tier()).or_default() += 1;
             let could_have = |parent: &PeerId| {
-                let is_open = nodes[parent].has_room() && nodes[parent].is_settled();
+                let is_open = nodes[parent].entry.open.is_some();
                 is_open && self.tree.will_do(self.now, *parent, *peer)
             };
-            assert_eq!(node.children_beyond_max(), [], "{peer}: {node:?}");
+            assert_eq!(node.links_beyond_places(), [], "{peer}: {node:?}");
             if node.awaits_parent() {
                 assert_eq!(nodes.keys().find(|parent| could_have(parent)), None, "for {peer}: {node:?}");
             }
         }
         assert_eq!(index.tiers, tiers);
-        let can_root = |node: &&Node| node.place == Place::Waiting && node.may_have_children();
+        let is_fed_for_now = |place| matches!(place, Place::Waiting | Place::Linking(_));
+        let can_root = |node: &&Node| is_fed_for_now(node.place) && node.places() > 0;
         let candidates = nodes.values().filter(can_root).count();
         let free = self.config.tier1.of(self.tree.relays).saturating_sub(index.count(1));
         assert!(candidates == 0 || free == 0, "{candidates} could be in tier 1, {free} places are free");
@@ -122,7 +123,7 @@ fn nobody_waits_for_a_parent_while_there_is_one_whatever_happens() {
             ..HubConfig::default()
         };
         let rng = ChaCha12Rng::from_seed([seed as u8; 32]);
-        let (tree, now, peers, links) = (Tree::default(), Time(0), Vec::new(), Vec::new());
+        let (tree, now, peers, links) = (Tree::new(&config), Time(0), Vec::new(), Vec::new());
         let mut storm = Storm { tree, now, config, rng, next_link: 0, peers, links };
         for number in 1..=1_500 {
             storm.step(number);
