@@ -9,8 +9,8 @@ use tiercast_sim::{channel, roots, sessions::Sessions};
 /// Sessions that nobody closes for their silence.
 fn patient(config: HubConfig) -> Sessions {
     // No standbys: they take places as well.
-    let day = Duration::from_secs(86_400);
-    Sessions::new(HubConfig { heartbeat: day, standby: day, ..config })
+    let hour = Duration::from_secs(3_600);
+    Sessions::new(HubConfig { heartbeat: hour, standby: hour, ..config })
 }
 
 fn tree(sessions: &Sessions) -> Vec<TreeNode> {

@@ -81,7 +81,7 @@ impl Scrape {
 
 fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Result {
     type Count = fn(&ChannelSnapshot) -> u64;
-    let counters: [(&str, &str, Option<Unit>, Count); 13] = [
+    let counters: [(&str, &str, Option<Unit>, Count); 14] = [
         ("events", "Events taken from the source", None, |channel| channel.stats.events),
         ("frames", "Frames sealed", None, |channel| channel.stats.frames),
         ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),

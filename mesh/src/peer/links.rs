@@ -175,7 +175,7 @@ impl Peer {
         self.links.values().filter(is_child).count()
     }
 
-    /// The parent has answered. One that was to hold, and is needed by now, may send at once.
+    /// The parent has answered.
     fn on_joined(&mut self, link: LinkId, position: Position) {
         let Some(state) = self.links.get_mut(&link) else { return };
         let End::Joins { asked, hold } = state.end else { return };
@@ -183,9 +183,6 @@ impl Peer {
         let Some(ours) = subscription.and_then(Subscription::position) else { return };
         self.timers.clear(Timer::LinkSetup(link));
         state.end = End::Follows(Feeder::new(position, ours, hold, self.now.since(asked)));
-        if hold && subscription.is_some_and(|subscription| subscription.joining == Some(link)) {
-            self.release(link, ours);
-        }
         self.check_goal(link);
     }
 
