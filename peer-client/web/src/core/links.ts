@@ -12,9 +12,8 @@ import { Feeder } from "./feeder.js";
 import { onFrame, onHead } from "./frames.js";
 import type { Link } from "./link.js";
 import { follow, onHave, release } from "./progress.js";
-import { Service } from "./service.js";
+import { type Serve, Service } from "./service.js";
 import { type Outcome, Refusal, type State } from "./state.js";
-import type { Subscription } from "./subscription.js";
 
 type Message<T extends LinkMessage["type"]> = Extract<LinkMessage, { type: T }>;
 
@@ -33,12 +32,12 @@ export function onLinkOpened(state: State, id: number): void {
   if (link.end.kind === "awaits_child") {
     link.end = { kind: "awaits_join" };
   } else if (link.end.kind === "awaits_parent") {
-    join(state, id, link);
+    joinParent(state, id, link);
   }
 }
 
 /** Says to a parent who we are and where we are. One that is to stand by sends nothing for now. */
-function join(state: State, id: number, link: Link): void {
+function joinParent(state: State, id: number, link: Link): void {
   const { token, channel } = link;
   const subscription = state.subscriptions.get(channel);
   const position = subscription?.position;
@@ -189,31 +188,25 @@ export function pollLink(state: State, id: number): Uint8Array | undefined {
     return message;
   }
   const subscription = state.subscriptions.get(link.channel);
-  return link.end.kind === "serves" ? serve(state, id, link, link.end.service, subscription) : undefined;
+  if (link.end.kind !== "serves" || subscription?.taken === undefined) return undefined;
+  const { taken, head } = subscription;
+  return serve(state, id, link, link.end.service.next(state.now, taken.log, head, state.config.have));
 }
 
-/** The next message for a child. */
-function serve(
-  state: State,
-  id: number,
-  link: Link,
-  service: Service,
-  subscription: Subscription | undefined,
-): Uint8Array | undefined {
-  if (subscription?.taken === undefined) return undefined;
-  const serve = service.next(state.now, subscription.taken.log, subscription.head, state.config.have);
-  switch (serve.kind) {
+/** Does what there is to do for a child; gives the message for it, if there is one. */
+function serve(state: State, id: number, link: Link, next: Serve): Uint8Array | undefined {
+  switch (next.kind) {
     case "send":
       link.lastSent = state.now;
-      link.frameBytes += serve.frameBytes;
-      state.stats.relayedFrames += serve.frames;
-      state.stats.relayedBytes += serve.frameBytes;
-      return serve.bytes;
+      link.frameBytes += next.frameBytes;
+      state.stats.relayedFrames += next.frames;
+      state.stats.relayedBytes += next.frameBytes;
+      return next.bytes;
     case "say":
       link.lastSent = state.now;
-      return LinkMessage.encode({ type: "have", position: serve.position });
+      return LinkMessage.encode({ type: "have", position: next.position });
     case "later":
-      state.timers.set({ kind: "have", link: id }, serve.due);
+      state.timers.set({ kind: "have", link: id }, next.due);
       return undefined;
     case "unavailable":
       state.closeLink(id, Code.unavailable);
