@@ -1,18 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code, LinkMessage, readItems } from "../codec/index.js";
-import { TestPeer, World } from "../testing/world.js";
+import { type TestPeer, World } from "../testing/world.js";
+import type { PeerConfig } from "./index.js";
 
 /** A child with a parent and a standby, both of which the server feeds. */
 class Trio {
   readonly world = new World();
   readonly parent = this.world.join();
   readonly standby = this.world.join();
-  readonly child = this.world.join();
+  readonly child: TestPeer;
   readonly parentLink: number;
   readonly standbyLink: number;
 
-  constructor() {
+  constructor(config: Partial<PeerConfig> = {}) {
+    this.child = this.world.join(config);
     this.publish("first");
     this.parentLink = this.world.hub.assign(this.child.id, this.parent.id);
     this.world.run();
@@ -86,6 +88,41 @@ test("a child turns to its standby when that has what its parent does not bring,
   assert.deepEqual(trio.closed(), [], "it stands by now");
   trio.world.advance(2.5);
   assert.deepEqual(trio.closed(), [Code.silent], "it did not answer");
+});
+
+test("a standby that is ahead again and again is the parent from then on, and the parent stands by", () => {
+  const trio = new Trio();
+  const { child, parent, parentLink, standbyLink, world } = trio;
+  const late: Uint8Array[] = [];
+  const isFrame = (bytes: Uint8Array): boolean => readItems(bytes)[0]?.kind === "frame";
+  world.tamper = (bytes, _link, from) => (from === parent && isFrame(bytes) && late.push(bytes) > 0 ? undefined : bytes);
+  world.advance(3);
+  for (let round = 0; round < 6; round++) {
+    trio.publish("x".repeat(3_000));
+    world.advance(0.1);
+    for (const bytes of late.splice(0)) child.handle({ type: "linkData", link: parentLink, bytes });
+    world.run();
+  }
+  const { exchanges, swaps, pulls } = child.peer.stats();
+  assert.deepEqual({ exchanges, swaps, pulls }, { exchanges: 1, swaps: 0, pulls: 0 });
+  assert.equal(trio.fedBy, trio.standby.id);
+  assert.deepEqual(trio.closed(), [], "nobody is left");
+  world.sent.clear();
+  world.advance(1);
+  trio.publish("last");
+  assert.ok(trio.said(standbyLink).includes("frame") && !trio.said(parentLink).includes("frame"));
+  assert.equal(child.bodies.length, 8);
+});
+
+test("a standby goes with its subscription, and while the application is too slow", () => {
+  const gone = new Trio();
+  gone.child.handle({ type: "unsubscribe", channel: "builds" });
+  assert.deepEqual(gone.closed(), [Code.departed, Code.departed]);
+  const slow = new Trio({ log: { bytes: 40_000, entries: 1_000 } });
+  slow.child.isReading = false;
+  for (let index = 0; index < 80; index++) slow.publish("y".repeat(1_000));
+  assert.deepEqual([slow.child.peer.stats().stalls, slow.closed()], [1, [Code.lagging]]);
+  assert.equal(slow.fedBy, slow.parent.id, "it waits");
 });
 
 test("what neither parent nor standby brings is pulled from the server", () => {

@@ -27,6 +27,18 @@ test("patience follows what is usual within its bounds", () => {
   assert.equal(watch.patience(LEAST_US, MOST_US), LEAST_US, "always at once");
 });
 
+test("means are kept in whole nanoseconds, as in Rust", () => {
+  const watch = new Watch(0);
+  let now = 0;
+  const seen = [70_001, 93_337, 81_111, 64_003, 120_007, 99_991].map((sampleUs) => {
+    watch.learn(sampleUs);
+    watch.progressed((now += sampleUs * 4));
+    return { patience: watch.patience(LEAST_US, MOST_US), silence: watch.silentAt(HEAD_US) - now };
+  });
+  assert.deepEqual(seen.map(({ patience }) => patience), [210_003, 201_255, 178_388, 160_973, 192_125, 187_797]);
+  assert.deepEqual(seen.map(({ silence }) => silence), [1_000_000, 1_000_000, 1_081_876, 1_266_657, 1_708_360, 1_994_770]);
+});
+
 test("the earliest time counts until it is reached", () => {
   const watch = new Watch(0);
   assert.equal(watch.leads(0, at(5), 100), 100);
