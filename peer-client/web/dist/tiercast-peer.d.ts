@@ -85,7 +85,7 @@ interface ConnectOptions {
     /** Most peers to feed, per channel. 0: be fed by others, feed nobody. Default 4, at most 64. */
     readonly maxChildren?: number;
     /**
-     * Most connections to other peers at a time. Each channel has two of them for those who feed the page, and an equal
+     * Most connections to other peers at a time. Each channel has three of them for those who feed the page, and an equal
      * share of the others for those whom the page feeds. Default 8, 1 to 256.
      */
     readonly maxConnections?: number;
