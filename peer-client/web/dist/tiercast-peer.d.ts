@@ -26,6 +26,8 @@ declare const Code: {
     readonly replaced: 3105;
     /** An end of a link signaled more than the hub forwards, or the other end does not read its signals. */
     readonly signal_limit: 3106;
+    /** The other end is a parent that stays behind the channel. */
+    readonly stale: 3107;
     /** A frame, head or message that cannot be decoded. */
     readonly malformed: 3500;
     /** A signature that is not the server's. */
@@ -83,7 +85,7 @@ interface ConnectOptions {
     /** Most peers to feed, per channel. 0: be fed by others, feed nobody. Default 4, at most 64. */
     readonly maxChildren?: number;
     /**
-     * Most connections to other peers at a time. Each channel has two of them for those who feed the page, and an equal
+     * Most connections to other peers at a time. Each channel has three of them for those who feed the page, and an equal
      * share of the others for those whom the page feeds. Default 8, 1 to 256.
      */
     readonly maxConnections?: number;
@@ -147,6 +149,12 @@ interface PeerStats {
     malformed: number;
     /** Times that the server was asked to feed again. */
     feeds: number;
+    /** Times that the server was asked for what neither parent nor standby had brought. */
+    pulls: number;
+    /** Times that the standby took the parent's place because it is the faster one. */
+    exchanges: number;
+    /** Times that the standby took the parent's place because it was ahead. */
+    swaps: number;
     /** Times that the application was so slow that the peer held up those who feed it. */
     stalls: number;
 }

@@ -316,7 +316,7 @@ inFakeTime("a page that always relays does so hidden and metered, and one that n
 });
 
 test("what a page may connect to is shared by its channels", () => {
-  const page = new Page({ maxConnections: 11 }, WITH_LINKS);
+  const page = new Page({ maxConnections: 13 }, WITH_LINKS);
   const subscriptions = [CHANNEL, "second", "third", "fourth"].map((channel) => {
     const subscription = page.client.subscribe(channel);
     return { subscription, room: page.client.stats().childrenMax };

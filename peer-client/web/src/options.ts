@@ -21,7 +21,7 @@ export interface ConnectOptions {
   /** Most peers to feed, per channel. 0: be fed by others, feed nobody. Default 4, at most 64. */
   readonly maxChildren?: number;
   /**
-   * Most connections to other peers at a time. Each channel has two of them for those who feed the page, and an equal
+   * Most connections to other peers at a time. Each channel has three of them for those who feed the page, and an equal
    * share of the others for those whom the page feeds. Default 8, 1 to 256.
    */
   readonly maxConnections?: number;
@@ -56,8 +56,8 @@ export interface SubscribeOptions {
 
 const CLIENT = "tiercast-peer-web/0.1.0";
 
-/** So many connections of each channel are for those who feed the page: its parent, and the one that comes next. */
-const PARENTS = 2;
+/** So many connections of each channel are for those who feed the page: its parent, its standby, and the next parent. */
+const PARENTS = 3;
 
 /** How many children a page has room for in each of its channels. @internal */
 export function roomForChildren({ relay, maxChildren, maxConnections }: RelaySettings, channels: number): number {

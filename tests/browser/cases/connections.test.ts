@@ -15,7 +15,7 @@ const KEEP = `
 
 for (const engine of ["chromium", "firefox"] as const) {
   scenario(`a page in ${engine} whose children come and go has few connections, and closes every one`, {}, async (stage) => {
-    const relay = await stage.browser({ engine, name: "relay", maxChildren: 4, maxConnections: 6, before: KEEP });
+    const relay = await stage.browser({ engine, name: "relay", maxChildren: 4, maxConnections: 7, before: KEEP });
     await stage.server.untilFed(relay, undefined);
     const rounds = 6;
     for (let round = 0; round < rounds; round++) {

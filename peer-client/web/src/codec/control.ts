@@ -52,6 +52,8 @@ const toHubVariants = {
   feed: { channel: channelName, position, window_bytes: windowBytes, link: optional(u53), code },
   /** Says that the parent on `link` feeds the subscription now, so that the server may stop. */
   fed: { channel: channelName, link: u53 },
+  /** Asks the server for what it has beyond a position, once; who feeds the subscription goes on doing so. */
+  pull: { channel: channelName, position },
   /** Says how far a subscription is, so that the server may send more. */
   at: { channel: channelName, position },
   /** A step of the negotiation of a link, for the other end. */
@@ -63,7 +65,10 @@ const toHubVariants = {
 } as const;
 
 const toPeerVariants = {
-  /** Answers `hello`: this session, the peer's name in the tree, the server's clock, the keys that sign. */
+  /**
+   * Answers `hello`: this session, the peer's name in the tree, the server's clock, the keys that sign. A channel without
+   * frames says every `head_ms` how far it is.
+   */
   welcome: {
     id: u53,
     session: u53,
@@ -71,6 +76,7 @@ const toPeerVariants = {
     server_time_us: u53,
     keys: list(publicKey),
     heartbeat_ms: intervalMs,
+    head_ms: intervalMs,
     ice_servers: list(iceServer),
   },
   /** Answers `subscribe`: where the subscription starts, and the newest offset. */
@@ -84,8 +90,8 @@ const toPeerVariants = {
   },
   /** Answers `unsubscribe`. */
   unsubscribed: { id: u53, channel: channelName },
-  /** Gives a peer its parent. */
-  assign: { channel: channelName, link: u53, parent: u53, token, offers: boolean },
+  /** Gives a peer its parent, or one that stands by while another one feeds the peer. */
+  assign: { channel: channelName, link: u53, parent: u53, token, offers: boolean, standby: boolean },
   /** Announces a child to a parent. */
   expect: { channel: channelName, link: u53, child: u53, token, offers: boolean },
   /** A peer's place: 1 fed by the server, n by a peer of tier n - 1, 0 fed by the server and relaying nothing. */

@@ -11,6 +11,7 @@ import { DEFAULT_CONFIG, type PeerConfig } from "./config.js";
 import { endStall } from "./credit.js";
 import { type Inbox, isStreamed } from "./inbox.js";
 import { onLinkHeartbeat, onLinkItem, onLinkOpened, pollLink } from "./links.js";
+import { onDoubtDue, onLeadDue, onStaleDue } from "./progress.js";
 import { CommandError } from "./command-error.js";
 import type { Input, Output, Target } from "./peer-types.js";
 import type { Delivery } from "./reader.js";
@@ -163,7 +164,7 @@ export class Peer {
   #onSubscribe(channel: string, since: Since, patterns: readonly Pattern[]): void {
     const id = channelId(channel);
     if (this.#state.subscriptions.has(id)) throw new CommandError("already_subscribed", channel);
-    this.#state.subscriptions.set(id, new Subscription(channel, since, patterns));
+    this.#state.subscriptions.set(id, new Subscription(this.#state.now, channel, since, patterns));
     askFor(this.#state, id);
   }
 
@@ -198,8 +199,26 @@ export class Peer {
         case "link_heartbeat":
           onLinkHeartbeat(state, timer.link);
           break;
+        case "link_doubt":
+          onDoubtDue(state, timer.link);
+          break;
+        case "have":
+          this.#announce(timer.link);
+          break;
+        case "lead":
+          onLeadDue(state, timer.channel);
+          break;
+        case "stale":
+          onStaleDue(state, timer.channel);
+          break;
       }
     }
+  }
+
+  /** There is something for a link. */
+  #announce(id: number): void {
+    const link = this.#state.links.get(id);
+    if (link !== undefined) this.#state.announce(id, link);
   }
 
   #receive(from: Target, inbox: Inbox, bytes: Uint8Array): void {

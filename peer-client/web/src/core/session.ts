@@ -34,7 +34,7 @@ export function onSessionItem(state: State, item: Item, isGenuine: boolean): Out
     case "frame":
       return onFrame(state, item.frame, "session", isGenuine);
     case "head":
-      return onHead(state, item.head, isGenuine);
+      return onHead(state, item.head, "session", isGenuine);
     case "chunk":
       throw new Refusal(Code.unexpected);
     case "control": {
@@ -105,6 +105,7 @@ function onWelcome(state: State, welcome: Message<"welcome">): void {
   state.session = "open";
   learnKeys(state, welcome.keys);
   state.heartbeatUs = welcome.heartbeat_ms * 1000;
+  state.headIntervalUs = welcome.head_ms * 1000;
   state.timers.set({ kind: "session_silent" }, state.now + state.heartbeatUs);
   const { peer, server_time_us: serverTimeUs, ice_servers: iceServers } = welcome;
   state.say({ kind: "welcome", peer, serverTimeUs, iceServers });
@@ -207,7 +208,7 @@ function onError(state: State, { id, code, reason, retry_after_ms: retryAfterMs 
   state.say({ kind: "refused", channel: subscription.channel, code, reason, retryAfterMs: undefined });
 }
 
-function onAssign(state: State, { channel, link, parent, token, offers }: Message<"assign">): void {
+function onAssign(state: State, { channel, link, parent, token, offers, standby }: Message<"assign">): void {
   const id = channelId(channel);
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
@@ -215,8 +216,9 @@ function onAssign(state: State, { channel, link, parent, token, offers }: Messag
     state.tellHub({ type: "report", link, code: Code.lagging });
     return;
   }
-  const earlier = subscription.joining;
-  subscription.joining = link;
+  const role = standby ? "standby" : "joining";
+  const earlier = subscription[role];
+  subscription[role] = link;
   if (earlier !== undefined) state.closeLink(earlier, Code.replaced);
   const end = { kind: "awaits_parent" } as const;
   openLink(state, link, new Link(state.now, id, parent, token, end, state.config.outboxBytes), offers);

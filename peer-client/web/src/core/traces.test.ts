@@ -20,6 +20,13 @@ interface Trace {
     link_heartbeat_ms: number;
     link_setup_ms: number;
     welcome_timeout_ms: number;
+    link_doubt_ms: number;
+    lead_min_ms: number;
+    lead_max_ms: number;
+    hedge_ms: number;
+    have_min_ms: number;
+    have_max_ms: number;
+    have_bytes: number;
   };
   steps: Step[];
 }
@@ -52,6 +59,11 @@ function configOf(json: Trace["config"]): PeerConfig {
     linkHeartbeatUs: json.link_heartbeat_ms * 1000,
     linkSetupUs: json.link_setup_ms * 1000,
     welcomeTimeoutUs: json.welcome_timeout_ms * 1000,
+    linkDoubtUs: json.link_doubt_ms * 1000,
+    leadMinUs: json.lead_min_ms * 1000,
+    leadMaxUs: json.lead_max_ms * 1000,
+    hedgeUs: json.hedge_ms * 1000,
+    have: { leastUs: json.have_min_ms * 1000, mostUs: json.have_max_ms * 1000, bytes: json.have_bytes },
   };
 }
 
