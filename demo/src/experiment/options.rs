@@ -69,10 +69,10 @@ pub(crate) struct ExperimentOptions {
     /// Stop the processes of peers for a while (SIGSTOP), relays unless it is said who.
     #[arg(long, value_name = "WHO@WHEN+TIME", value_parser = fault::lasting, help_heading = "Faults")]
     pub(super) freeze: Vec<Fault>,
-    /// Let peers, relays unless it is said who, answer pings and pass on no event [if given alone: 1@5s].
+    /// Let peers, relays unless it is said who, answer pings and pass on no event (given alone: 1@5s).
     #[arg(long, value_name = "WHO@WHEN", value_parser = fault::instant, num_args = 0..=1, default_missing_value = "1@5s", help_heading = "Faults")]
     pub(super) withhold: Vec<Fault>,
-    /// Let peers, relays unless it is said who, lie [if given alone: 4@5s, one for each lie].
+    /// Let peers, relays unless it is said who, lie (given alone: 4@5s, one for each lie).
     #[arg(long, value_name = "WHO@WHEN", value_parser = fault::instant, num_args = 0..=1, default_missing_value = "4@5s", help_heading = "Faults")]
     pub(super) lie: Vec<Fault>,
     /// What liars do, the first the first, and so on around [default: corrupt,replay,stall,accuse].
@@ -85,10 +85,10 @@ pub(crate) struct ExperimentOptions {
         help_heading = "Faults"
     )]
     pub(super) lies: Vec<Misdeed>,
-    /// Cut all connections to the server at once, by a proxy in front of it [if given alone: 5s].
+    /// Cut all connections to the server at once, by a proxy in front of it (given alone: 5s).
     #[arg(long, value_name = "WHEN", value_parser = fault::duration, num_args = 0..=1, default_missing_value = "5s", help_heading = "Faults")]
     pub(super) blink: Vec<Duration>,
-    /// Stop the server and start it again with its key and its state [if given alone: 5s].
+    /// Stop the server and start it again with its key and its state (given alone: 5s).
     #[arg(long, value_name = "WHEN", value_parser = fault::duration, num_args = 0..=1, default_missing_value = "5s", help_heading = "Faults")]
     pub(super) restart_server: Vec<Duration>,
     /// So many peers a second are killed, and as many come.

@@ -9,7 +9,8 @@ use tiercast_codec::{
 use super::{
     Output, Peer, Status, Target, Timer, announce,
     feeder::Feeder,
-    link::{End, Link, Serve, Service, bye},
+    link::{End, Link, bye},
+    service::{Serve, Service},
     subscription::Subscription,
 };
 
