@@ -55,6 +55,8 @@ codes! {
     REPLACED = 3105, "replaced";
     /// An end of a link signaled more than the hub forwards, or the other end does not read its signals.
     SIGNAL_LIMIT = 3106, "signal_limit";
+    /// The other end is a parent that stays behind the channel.
+    STALE = 3107, "stale";
     /// A frame, head or message that cannot be decoded.
     MALFORMED = 3500, "malformed";
     /// A signature that is not the server's.

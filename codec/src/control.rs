@@ -26,10 +26,14 @@ message_family! {
         Subscribe(Subscribe) = "subscribe",
         /// Ends a subscription.
         Unsubscribe(Unsubscribe) = "unsubscribe",
+        /// Says that the peer can do more for others from now on, or less, in all its channels.
+        Relay(Relay) = "relay",
         /// Asks the server to feed a subscription from a position on, because its parent cannot.
         Feed(Feed) = "feed",
         /// Says that the parent feeds the subscription now, so that the server may stop.
         Fed(Fed) = "fed",
+        /// Asks the server for what it has beyond a position, once; who feeds the subscription goes on doing so.
+        Pull(ChannelAt) = "pull",
         /// Says how far a subscription is, so that the server may send more.
         At(ChannelAt) = "at",
         /// A step of the negotiation of a link, for the other end.
@@ -139,8 +143,12 @@ pub struct LivingLink {
 pub enum LinkRole {
     /// It feeds this end.
     Parent,
+    /// It stands by to feed this end.
+    Standby,
     /// It is fed by this end.
     Child,
+    /// It holds this end, which stands by to feed it.
+    Held,
 }
 
 /// What a peer can do for others.
@@ -198,7 +206,7 @@ pub struct Fed {
     pub link: LinkId,
 }
 
-/// Says how far a subscription is. The server stays within a window beyond it.
+/// Says how far a subscription is: `at`, beyond which the server stays within a window, or `pull`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelAt {
     /// The channel.
@@ -262,6 +270,9 @@ pub struct Welcome {
     /// the session. At least 1, at most an hour.
     #[serde(deserialize_with = "range::interval_ms")]
     pub heartbeat_ms: u32,
+    /// A channel without frames says this often how far it is. At least 1, at most an hour.
+    #[serde(deserialize_with = "range::interval_ms")]
+    pub head_ms: u32,
     /// STUN and TURN servers for links.
     pub ice_servers: Vec<IceServer>,
 }
@@ -308,6 +319,8 @@ pub struct Assign {
     pub token: Token,
     /// Whether this end makes the WebRTC offer.
     pub offers: bool,
+    /// Whether this parent stands by while another one feeds the peer.
+    pub standby: bool,
 }
 
 /// Announces a child to a parent.

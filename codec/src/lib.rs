@@ -58,7 +58,7 @@ pub use frame::{FORMAT_VERSION, FRAME_HEADER_BYTES, FRAME_KIND, Frame, FrameHead
 pub use head::{HEAD_BYTES, HEAD_KIND, Head};
 pub use ids::{LinkId, PeerId, SessionId};
 pub use item::{CHUNK_HEADER_BYTES, CHUNK_KIND, Item, chunks};
-pub use link_message::{At, Bye, Join, Joined, LinkMessage};
+pub use link_message::{At, Bye, Have, Hold, Join, Joined, LinkMessage, SendMessage};
 pub use message::WireMessage;
 pub use pattern::{Pattern, PatternError};
 pub use position::{BEFORE_FIRST, Epoch, NUMBER_MAX, Offset, Position, PositionError, Since, SinceError};

@@ -1,38 +1,43 @@
-//! The experiment: a server process, a swarm process, a publisher; progress while it runs, figures at the end.
+//! The experiment: a server process, processes with peers, a publisher, and what goes wrong meanwhile; progress while
+//! it runs, figures at the end.
 
-use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use tiercast_peer_client::swarm::{Spread, SwarmReport};
-use tiercast_platform::{end_progress, print_line, say, say_progress};
-use tiercast_signaling_server::source::amqp::BrokerUrl;
-use tokio::time::Instant;
+use serde_json::json;
+use tiercast_platform::{print_line, say, told_to_stop};
 
 mod broker;
+mod crowd;
+mod fault;
+mod figures;
+mod measure;
+mod options;
 mod process;
+mod proxy;
+mod report;
+mod run;
 pub(crate) mod server;
 pub(crate) mod swarm;
 
 use broker::Broker;
-use process::Child;
-use server::ServerReport;
-
-/// The experiment ends without success when nothing more has been delivered for this long.
-const STALLED: Duration = Duration::from_secs(60);
-
-/// How many peers the server feeds, unless there are fewer.
-const TIER1: u64 = 4;
-
-/// Reports without news before the experiment ends; there are two a second.
-const QUIET_REPORTS: u32 = 3;
+use figures::Figures;
+pub(crate) use options::ExperimentOptions;
+use run::Outcome;
 
 /// What `experiment --help` says after the options.
 pub(crate) const HELP: &str = "\
+Faults:
+  WHO          how many, as a number or a share, of peers, relays (those with children) or tier1 (those that the
+               server feeds): 3, 30%, 3:relays, 50%:tier1. Where nobody relays, relays are any peers.
+  WHEN, TIME   10s, 2.5s or 500ms; WHEN counts from the start. All but --churn, --loss and --delay can be given again.
+
 Output:
-  stderr       progress while it runs, a line twice a second, and what went wrong
-  stdout       the figures when it ends, and nothing else: one JSON object, with --json on one line
+  stderr       progress while it runs, a line twice a second, on a terminal in one place; and what went wrong
+  stdout       the figures when it ends, and nothing else: a table, or with --json one JSON object on one line.
+               With --compare the object has two, `mesh` and `direct`.
 
 Exit code:
   0            every peer got every event, once and in order
@@ -43,61 +48,50 @@ Figures:
   source, peers, events       what was asked for
   tier1, peers_by_tier        peers that the server fed at the end; and how many peers stood in each tier
   frames                      frames that the server made: events are packed together, compressed and signed
-  delivered                   events that applications got, over all peers: peers * events if all is well
+  delivered                   events that applications got, over all peers: peers * events if all is well and nobody
+                              was killed
   missing, duplicates, out_of_order
-                              events that did not come, came again, or came after a later one
-  gaps                        times that a peer was told that events are gone for good
-  latency_ms                  from publishing an event to a peer's application: median, 99th percentile, largest
-  join_ms                     from starting a peer to its first event: the same three
+                              events that did not come to those who live, came again, or came after a later one
+  gaps                        times that a peer was told that events are gone for good; with the embedded source also
+                              at a restart of the server, where the numbering begins anew and nothing is gone
+  latency_ms                  from publishing an event to a peer's application: median (p50), 99th and 99.9th
+                              percentile (p99, p999), largest (max)
+  join_ms                     from starting a peer to its first event: the same
+  stalls                      after incidents: how much later than the median latency the latest event came. hit,
+                              hit_ms: to those who were fed by way of the victims, how many they are and the same
+                              four; all, all_ms: to all who lived through it. An incident ends where the next begins.
+  incidents                   each with what, at_s, victims, stalls, the share of peers that the server fed
+                              fed_by_server_before and fed_by_server_2s_later, and for those who misbehave
+                              victims_without_children_after_s
   server_data_bytes           bytes of frames that the server sent
   server_control_bytes        bytes of everything else that it sent: heads, places in the tree, signaling
   direct_data_bytes           bytes of frames that it would have sent if it fed every peer
   offload                     1 - server_data_bytes / direct_data_bytes: the share that the peers carried
+  offload_after_joins         the same from when everybody had found a place
+  server_bytes_per_s          from then on: median second and busiest
   links, links_lost           links between peers that were asked for, and those that were given up or broke
   elapsed_s                   from the start of the peers to the end, a second and a half of silence included
-  cpu_s                       CPU time of the server's and of the peers' process, where the system tells it
+  cpu_s                       CPU time of the server's and of the peers' processes, where the system tells it
 
 Examples:
   cargo run --release -- experiment
       40 peers, 4 of them fed by the server, 2,000 events.
+  cargo run --release -- experiment --compare --report report.html
+      With the mesh and without, side by side, and a page with plots.
+  cargo run --release -- experiment --kill 30%@5s --kill 30%@10s --blink 15s
+      Whoever lives loses nothing, whatever happens.
+  cargo run --release -- experiment --peers 24 --freeze 2@5s+5s
+      Two relays fall silent for five seconds; each peer is a process.
+  cargo run --release -- experiment --withhold 1@4s --lie 4@8s
+      Relays that keep events for themselves, forge, repeat, stall and accuse.
+  cargo run --release -- experiment --peers 20 --rate 100 --loss 2% --delay 25ms
+      Links as they are between homes.
   cargo run --release -- experiment --peers 200 --tier1 16 --events 1500 --rate 50 --json | jq .offload
       One figure of a larger audience.
   cargo run --release -- experiment --no-relay
       The server feeds everybody: what it costs without the mesh.
   cargo run --release -- experiment --source amqp://guest:guest@127.0.0.1:5672/%2f
       The events come from RabbitMQ.";
-
-/// What to measure.
-#[derive(Debug, Clone, Args, Serialize, Deserialize)]
-pub(crate) struct ExperimentOptions {
-    /// Where the events come from: `embedded`, or a broker, amqp://USER:PASSWORD@HOST:5672/%2f.
-    #[arg(long, default_value = "embedded", value_name = "SOURCE")]
-    source: String,
-    /// How many native peers listen.
-    #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
-    peers: u64,
-    /// How many of them the server feeds, at most all [default: 4].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
-    tier1: Option<u64>,
-    /// How many events are published.
-    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    events: u64,
-    /// How many events a second.
-    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    rate: u64,
-    /// Bytes of an event's body.
-    #[arg(long, default_value_t = 600, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
-    size: u64,
-    /// Most children of a peer.
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    max_children: u16,
-    /// Take no part in the mesh: the server feeds everybody, for comparison.
-    #[arg(long)]
-    no_relay: bool,
-    /// Print the figures as one JSON object on one line; otherwise the same object is indented over many.
-    #[arg(long)]
-    json: bool,
-}
 
 /// What a child process of the experiment does.
 #[derive(Debug, Args)]
@@ -106,177 +100,23 @@ pub(crate) struct Role {
     task: String,
 }
 
-/// What a child process is told.
+/// What a child process is told when it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Task {
     options: ExperimentOptions,
     channel: String,
     /// Of the broker.
     exchange: String,
-    /// Of the server.
+    /// Where the server listens.
+    listen: SocketAddr,
+    /// Where the server keeps its key and its state.
+    state: PathBuf,
+    /// Where peers find the server.
     url: String,
-}
-
-/// What was measured.
-#[derive(Debug, Serialize)]
-struct Figures {
-    source: &'static str,
+    /// How many peers a process starts with.
     peers: u64,
-    tier1: usize,
-    peers_by_tier: BTreeMap<u32, usize>,
-    events: u64,
-    frames: u64,
-    delivered: u64,
-    missing: u64,
-    duplicates: u64,
-    out_of_order: u64,
-    gaps: u64,
-    latency_ms: Spread,
-    join_ms: Spread,
-    server_data_bytes: u64,
-    server_control_bytes: u64,
-    direct_data_bytes: u64,
-    offload: f64,
-    links: u64,
-    links_lost: u64,
-    elapsed_s: f64,
-    cpu_s: Cpu,
-}
-
-/// CPU time of the processes; not known on every system.
-#[derive(Debug, Serialize)]
-struct Cpu {
-    server: Option<f64>,
-    peers: Option<f64>,
-}
-
-/// Runs the experiment.
-pub(crate) async fn run(options: ExperimentOptions) -> anyhow::Result<ExitCode> {
-    options.check()?;
-    let json = options.json;
-    let mut broker = Broker::prepare(&options.source).await?;
-    let figures = measure(options, broker.as_mut()).await;
-    // Whatever came of it, the broker is left as it was.
-    if let Some(broker) = broker {
-        broker.clean_up().await;
-    }
-    let figures = figures?;
-    let text = if json { serde_json::to_string(&figures)? } else { serde_json::to_string_pretty(&figures)? };
-    print_line(text)?;
-    let faults = figures.missing + figures.duplicates + figures.out_of_order;
-    if faults > 0 {
-        say(format_args!("failed: {faults} events are missing, repeated or out of order"));
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn measure(options: ExperimentOptions, broker: Option<&mut Broker>) -> anyhow::Result<Figures> {
-    let (channel, exchange) = match &broker {
-        Some(broker) => (broker.channel.clone(), broker.exchange.clone()),
-        None => ("experiment".to_owned(), String::new()),
-    };
-    let mut task = Task { options: options.clone(), channel, exchange, url: String::new() };
-    let mut server = Child::start("experiment-server", &task).await?;
-    let ready: server::Ready = server.line().await.context("the server did not start")?;
-    task.url = ready.url;
-    let started = Instant::now();
-    let mut swarm = Child::start("experiment-swarm", &task).await?;
-    let publishing = async {
-        match broker {
-            Some(broker) => broker.publish(&options).await,
-            None => server.tell("publish").await,
-        }
-    };
-    let watching = watch(&mut swarm, &options);
-    let (published, watched) = tokio::join!(publishing, watching);
-    published?;
-    watched?;
-    let elapsed_s = started.elapsed().as_secs_f64();
-
-    server.tell("report").await?;
-    let on_server: ServerReport = server.line().await.context("the server did not report")?;
-    swarm.tell("stop").await?;
-    let on_swarm = loop {
-        let line: swarm::Line = swarm.line().await.context("the swarm did not report")?;
-        if line.is_last {
-            break line;
-        }
-    };
-    server.end().await?;
-    swarm.end().await?;
-    Ok(figures(&options, on_server, on_swarm, elapsed_s))
-}
-
-/// Shows progress until everything is delivered, or nothing more comes.
-async fn watch(swarm: &mut Child, options: &ExperimentOptions) -> anyhow::Result<()> {
-    let expected = options.peers * options.events;
-    let mut progress = (0, Instant::now());
-    // Once everything is there, a few reports more: a repeated event would come late.
-    let mut quiet = 0;
-    loop {
-        let line: swarm::Line = swarm.line().await.context("the swarm ended early")?;
-        let delivered = line.report.delivered;
-        show(&line.report, options, expected);
-        if delivered >= expected {
-            quiet += 1;
-        }
-        if quiet == QUIET_REPORTS {
-            return Ok(());
-        }
-        if delivered > progress.0 {
-            progress = (delivered, Instant::now());
-        } else if progress.1.elapsed() > STALLED {
-            end_progress();
-            say(format_args!("nothing was delivered for {} s: giving up", STALLED.as_secs()));
-            return Ok(());
-        }
-    }
-}
-
-fn show(report: &SwarmReport, options: &ExperimentOptions, expected: u64) {
-    let line = format!(
-        "{}/{} peers ready, {} of {expected} delivered ({:.0} %), p50 {:.1} ms, p99 {:.1} ms",
-        report.ready,
-        options.peers,
-        report.delivered,
-        report.delivered as f64 * 100.0 / expected as f64,
-        report.latency_ms.p50,
-        report.latency_ms.p99,
-    );
-    // The figures are what counts, even if nobody follows.
-    say_progress(line);
-    if report.delivered >= expected {
-        end_progress();
-    }
-}
-
-fn figures(options: &ExperimentOptions, server: ServerReport, swarm: swarm::Line, elapsed_s: f64) -> Figures {
-    let report = swarm.report;
-    let is_embedded = options.source == "embedded";
-    Figures {
-        source: if is_embedded { "embedded" } else { "amqp" },
-        peers: options.peers,
-        tier1: server.peers_by_tier.get(&1).copied().unwrap_or(0),
-        peers_by_tier: server.peers_by_tier,
-        events: options.events,
-        frames: server.frames,
-        delivered: report.delivered,
-        missing: (options.peers * options.events).saturating_sub(report.delivered),
-        duplicates: report.duplicates,
-        out_of_order: report.out_of_order,
-        gaps: report.gaps,
-        latency_ms: report.latency_ms,
-        join_ms: report.join_ms,
-        server_data_bytes: server.data_bytes,
-        server_control_bytes: server.control_bytes,
-        direct_data_bytes: server.direct_data_bytes,
-        offload: 1.0 - server.data_bytes as f64 / server.direct_data_bytes.max(1) as f64,
-        links: server.links,
-        links_lost: server.links_lost,
-        elapsed_s,
-        cpu_s: Cpu { server: server.cpu_s, peers: swarm.cpu_s },
-    }
+    /// How many more that begin where the others are.
+    late: u64,
 }
 
 impl Task {
@@ -285,27 +125,86 @@ impl Task {
     }
 }
 
-impl ExperimentOptions {
-    /// When the `number`th event is due.
-    fn due(&self, start: Instant, number: u64) -> Instant {
-        start + Duration::from_nanos(number * 1_000_000_000 / self.rate)
+/// Runs the experiment.
+pub(crate) async fn run(options: ExperimentOptions) -> anyhow::Result<ExitCode> {
+    options.check()?;
+    let outcomes = tokio::select! {
+        outcomes = measure(&options) => outcomes?,
+        // Processes that are stopped would wait for ever: they are killed as this ends.
+        _ = told_to_stop() => bail!("told to stop: no figures"),
+    };
+    let columns: Vec<_> = outcomes.iter().map(|(title, outcome)| (*title, &outcome.figures)).collect();
+    print_line(text(&options, &columns)?)?;
+    if let Some(path) = &options.report {
+        let page = report::html(&options, &outcomes)?;
+        std::fs::write(path, page).with_context(|| format!("--report {}", path.display()))?;
+        say(format_args!("plots: {}", path.display()));
     }
+    let faults: u64 = columns.iter().map(|(_, figures)| figures.faults()).sum();
+    if faults > 0 {
+        say(format_args!("failed: {faults} events are missing, repeated or out of order"));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
-    /// How many peers the server feeds.
-    fn tier1(&self) -> usize {
-        self.tier1.unwrap_or(TIER1.min(self.peers)) as usize
+/// With the mesh, or without, or both, one after the other.
+async fn measure(options: &ExperimentOptions) -> anyhow::Result<Vec<(&'static str, Outcome)>> {
+    if !options.compare {
+        let title = if options.no_relay { "direct" } else { "mesh" };
+        return Ok(vec![(title, once(options.clone()).await?)]);
     }
+    let mesh = once(options.clone()).await?;
+    say("now without the mesh");
+    let direct = once(ExperimentOptions { no_relay: true, ..options.clone() }).await?;
+    Ok(vec![("mesh", mesh), ("direct", direct)])
+}
 
-    fn check(&self) -> anyhow::Result<()> {
-        if let Some(tier1) = self.tier1
-            && tier1 > self.peers
-        {
-            bail!("--tier1 {tier1} is more than --peers {}: lower one or raise the other", self.peers);
-        }
-        if self.source != "embedded" {
-            // What was written may hold a password.
-            self.source.parse::<BrokerUrl>().context("--source is neither `embedded` nor a broker's URL")?;
-        }
-        Ok(())
+async fn once(options: ExperimentOptions) -> anyhow::Result<Outcome> {
+    let mut broker = Broker::prepare(&options.source).await?;
+    let (channel, exchange) = match &broker {
+        Some(broker) => (broker.channel.clone(), broker.exchange.clone()),
+        None => ("experiment".to_owned(), String::new()),
+    };
+    let state = tempfile::tempdir().context("no folder for the server's state")?;
+    let task = Task {
+        options,
+        channel,
+        exchange,
+        listen: ([127, 0, 0, 1], 0).into(),
+        state: state.path().to_owned(),
+        url: String::new(),
+        peers: 0,
+        late: 0,
+    };
+    let outcome = run::run(task, broker.as_mut()).await;
+    // Whatever came of it, the broker is left as it was.
+    if let Some(broker) = broker {
+        broker.clean_up().await;
     }
+    outcome
+}
+
+/// What is printed.
+fn text(options: &ExperimentOptions, columns: &[(&str, &Figures)]) -> anyhow::Result<String> {
+    Ok(match (options.json, columns) {
+        (true, [(_, figures)]) => serde_json::to_string(figures)?,
+        (true, _) => {
+            let named = columns.iter().map(|(title, figures)| ((*title).to_owned(), json!(figures)));
+            serde_json::Value::Object(named.collect()).to_string()
+        }
+        (false, _) => {
+            let verdicts = verdicts(columns);
+            format!("{}\n\n{}\n{verdicts}", figures::title(options), Figures::table(columns))
+        }
+    })
+}
+
+/// What it comes to, a line for each run.
+fn verdicts(columns: &[(&str, &Figures)]) -> String {
+    let verdict = |(title, figures): &(&str, &Figures)| match columns.len() {
+        1 => figures.verdict(),
+        _ => format!("{title}: {}", figures.verdict()),
+    };
+    columns.iter().map(verdict).collect::<Vec<_>>().join("\n")
 }

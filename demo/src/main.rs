@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 mod ci_events;
 mod experiment;
 mod page;
+mod villain;
 
 /// Watch an audience carry an event stream: starts a server, a publisher of CI events and native peers, and
 /// prints the address of a page that joins them.
@@ -22,14 +23,15 @@ const EXAMPLES: &str = "\
 Examples:
   cargo run --release
   cargo run --release -- --peers 60 --rate 50
-  cargo run --release -- experiment --peers 40 --tier1 4 --events 2000 --rate 200 --size 600 --json
+  cargo run --release -- experiment --peers 40 --tier1 4 --events 2000 --rate 200 --size 600
+  cargo run --release -- experiment --kill 30%@5s --restart-server 12s --report report.html
   cargo run --release -- experiment --source amqp://guest:guest@127.0.0.1:5672/%2f --peers 40";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure the fan-out: server and swarm as separate processes; progress on stderr, figures on stdout.
+    /// Measure the fan-out: server and peers as separate processes, faults as asked for, a table or JSON in the end.
     #[command(after_help = experiment::HELP)]
-    Experiment(experiment::ExperimentOptions),
+    Experiment(Box<experiment::ExperimentOptions>),
     /// The experiment's server process.
     #[command(hide = true)]
     ExperimentServer(experiment::Role),
@@ -46,7 +48,7 @@ async fn main() -> std::process::ExitCode {
     tiercast_platform::start_log(filter);
     let result = match arguments.command {
         None => page::run(arguments.page).await,
-        Some(Command::Experiment(options)) => experiment::run(options).await,
+        Some(Command::Experiment(options)) => experiment::run(*options).await,
         Some(Command::ExperimentServer(role)) => experiment::server::run(role).await,
         Some(Command::ExperimentSwarm(role)) => experiment::swarm::run(role).await,
     };

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use tiercast_mesh::hub::Tier1;
 use tiercast_peer_client::{
-    ClientOptions, Since,
+    ClientOptions,
     swarm::{Swarm, SwarmOptions},
 };
 use tiercast_platform::{print_line, told_to_stop};
@@ -68,12 +68,9 @@ pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
 
     let client = ClientOptions { children_max: CHILDREN_MAX, ..ClientOptions::default() };
     let url = format!("ws://{}/v1/ws", server.addr());
-    let mut swarm = Swarm::new(SwarmOptions {
-        url: url.parse()?,
-        channel: CHANNEL.to_owned(),
-        since: Since::Now,
-        client,
-    });
+    let mut asked = SwarmOptions::new(url.parse()?, CHANNEL);
+    asked.client = client;
+    let mut swarm = Swarm::new(asked);
     for _ in 0..options.peers {
         swarm.add().await?;
     }
@@ -123,7 +120,7 @@ async fn keep_latency_recent(stage: Arc<Stage>) {
     loop {
         often.tick().await;
         if let Some(swarm) = stage.swarm.get() {
-            swarm.lock().await.reset_latency();
+            swarm.lock().await.take_latencies();
         }
     }
 }

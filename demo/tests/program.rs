@@ -201,23 +201,158 @@ async fn a_small_audience_needs_no_flag_for_its_tier_1() -> Result<()> {
 #[tokio::test]
 async fn the_experiments_figures_are_alone_on_stdout_and_each_is_explained_by_its_help() -> Result<()> {
     let (_, help, _) = run(&["experiment", "--help"]).await?;
-    for words in ["stderr", "stdout", "--json on one line", "Exit code:", "Examples:", "--no-relay\n"] {
+    for words in ["stderr", "stdout", "--json one JSON object", "Exit code:", "Examples:", "--no-relay\n"] {
         ensure!(help.contains(words), "{words:?} is not in\n{help}");
     }
     let arguments = ["experiment", "--peers", "3", "--tier1", "1", "--events", "20", "--rate", "200"];
-    let (output, pretty, progress) = run(&arguments).await?;
+    let (output, table, progress) = run(&arguments).await?;
     ensure!(output.status.success() && progress.contains("60 of 60 delivered"), "{progress}");
-    let indented: Value = serde_json::from_str(&pretty)?;
+    for words in ["3 peers, 20 events", "offload", "Every peer got every event, once and in order."] {
+        ensure!(table.contains(words), "{words:?} is not in\n{table}");
+    }
 
     let (output, stdout, _) = run(&[&arguments[..], &["--json"]].concat()).await?;
     ensure!(output.status.success() && stdout.lines().count() == 1, "{stdout}");
     let figures: Value = serde_json::from_str(&stdout)?;
-    let names =
-        |figures: &Value| figures.as_object().map(|figures| figures.keys().cloned().collect::<Vec<_>>());
-    ensure!(names(&figures) == names(&indented), "{pretty}");
     let explained: Vec<&str> = help.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-    for name in names(&figures).context("one object")? {
+    for name in figures.as_object().context("one object")?.keys() {
         ensure!(explained.contains(&name.as_str()), "{name} is not in\n{help}");
+    }
+    Ok(())
+}
+
+/// The figures of a short experiment in which every peer that lives gets everything.
+async fn experiment(arguments: &[&str]) -> Result<Value> {
+    let short = ["experiment", "--json", "--rate", "50"];
+    let (output, stdout, stderr) = run(&[&short[..], arguments].concat()).await?;
+    ensure!(output.status.code() == Some(0), "{arguments:?}: {stdout}{stderr}");
+    let figures: Value = serde_json::from_str(&stdout)?;
+    for fault in ["missing", "duplicates", "out_of_order"] {
+        ensure!(figures[fault] == 0, "{arguments:?}: {fault} in {stdout}");
+    }
+    Ok(figures)
+}
+
+/// What became of the only incident of such an experiment.
+async fn incident(arguments: &[&str]) -> Result<Value> {
+    let figures = experiment(arguments).await?;
+    let incidents = figures["incidents"].as_array().context("no incidents")?;
+    ensure!(incidents.len() == 1, "{figures}");
+    Ok(incidents[0].clone())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_peers_are_killed() -> Result<()> {
+    let killed = incident(&["--peers", "10", "--events", "200", "--kill", "30%@2s"]).await?;
+    ensure!(killed["victims"] == 3 && killed["stalls"]["all"] == 7, "{killed}");
+    ensure!(killed["what"] == "kill 30%@2s", "{killed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_processes_are_killed_and_others_come() -> Result<()> {
+    let arguments = ["--peers", "4", "--processes", "4", "--tier1", "1", "--events", "200"];
+    let kill = ["--kill", "1:relays@2s", "--replace"];
+    let figures = experiment(&[&arguments[..], &kill].concat()).await?;
+    ensure!(figures["incidents"][0]["victims"] == 1, "{figures}");
+    let tiers = figures["peers_by_tier"].as_object().context("no tiers")?;
+    ensure!(tiers.values().filter_map(Value::as_u64).sum::<u64>() == 4, "{figures}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_a_process_is_stopped_for_a_while() -> Result<()> {
+    let arguments = ["--peers", "4", "--tier1", "1", "--events", "200", "--freeze", "1:relays@2s+1s"];
+    let frozen = incident(&arguments).await?;
+    ensure!(frozen["victims"] == 1 && frozen["stalls"]["all"] == 3, "{frozen}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_relays_lie() -> Result<()> {
+    let few = ["--peers", "8", "--tier1", "2", "--max-children", "3", "--events", "300"];
+    let lies = incident(&[&few[..], &["--lie", "4:peers@2s"]].concat()).await?;
+    ensure!(lies["victims"] == 4, "{lies}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_all_connections_blink_and_when_the_server_is_restarted() -> Result<()> {
+    let figures =
+        experiment(&["--peers", "6", "--tier1", "2", "--blink", "2s", "--restart-server", "5s"]).await?;
+    let incidents = figures["incidents"].as_array().context("no incidents")?;
+    ensure!(incidents.len() == 2, "{figures}");
+    ensure!(incidents.iter().all(|incident| incident["stalls"]["hit"] == 6), "everybody is hit: {figures}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_while_peers_come_and_go() -> Result<()> {
+    let churn = incident(&["--peers", "8", "--tier1", "2", "--events", "300", "--churn", "2"]).await?;
+    ensure!(churn["victims"] == 6, "two a second, but for the last three seconds: {churn}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_over_links_that_lose_and_delay() -> Result<()> {
+    let rough = ["--peers", "6", "--tier1", "1", "--events", "150", "--loss", "5%", "--delay", "25ms"];
+    let figures = experiment(&rough).await?;
+    ensure!(figures["delivered"] == 900, "{figures}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn both_ways_are_compared_side_by_side_and_on_a_page() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let page = folder.path().join("report.html");
+    let arguments =
+        ["experiment", "--compare", "--peers", "4", "--tier1", "1", "--events", "50", "--rate", "50"];
+    let report = ["--report", page.to_str().context("a path")?];
+    let (output, table, stderr) = run(&[&arguments[..], &report].concat()).await?;
+    ensure!(output.status.success(), "{stderr}");
+    let head = table.lines().find(|line| line.contains("mesh") && line.contains("direct"));
+    ensure!(head.is_some() && table.contains("direct: Every peer got every event"), "{table}");
+    let page = std::fs::read_to_string(page)?;
+    ensure!(page.matches("<svg").count() == 6 && page.contains("orange"), "{page}");
+
+    let (_, stdout, _) = run(&[&arguments[..], &["--json"]].concat()).await?;
+    let both: Value = serde_json::from_str(&stdout)?;
+    ensure!(both["mesh"]["delivered"] == 200 && both["direct"]["delivered"] == 200, "{stdout}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_does_not_come_is_noticed_and_the_experiment_fails() -> Result<()> {
+    let arguments = ["experiment", "--peers", "2", "--events", "50", "--rate", "50", "--skip", "7"];
+    // It waits for them, and gives up.
+    let (output, table, stderr) = run(&[&arguments[..], &["--patience", "2s"]].concat()).await?;
+    ensure!(output.status.code() == Some(1), "{table}{stderr}");
+    ensure!(table.contains("2 / 0 / 0") && table.contains("Failed: 2 events are missing"), "{table}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn faults_that_cannot_be_had_are_answered_with_what_to_write_instead() -> Result<()> {
+    let cases: [(&[&str], &str); 12] = [
+        (&["--kill", "30%"], "'--kill <WHO@WHEN>': say whom and when, such as 30%@10s"),
+        (&["--kill", "30%@10"], "write it as 10s, 2.5s or 500ms"),
+        (&["--kill", "x@10s"], "say how many, such as 3 or 30%"),
+        (&["--kill", "1:cats@10s"], "choose peers, relays or tier1"),
+        (
+            &["--kill", "1@10s", "--events", "100"],
+            "--kill 1@10s comes after the last event at 0.5 s: raise --events",
+        ),
+        (&["--freeze", "1@5s"], "say for how long, such as 1@5s+5s"),
+        (&["--freeze", "1@5s+1s", "--processes", "1"], "raise --processes"),
+        (&["--freeze", "1@5s+1s", "--peers", "500"], "say how many by --processes 100"),
+        (&["--processes", "50"], "--processes 50 is more than --peers 40"),
+        (&["--loss", "2"], "'--loss <SHARE>': write it as 2% or 0.5%"),
+        (&["--churn", "0"], "'--churn <RATE>': it must be more than 0"),
+        (&["--lie", "--lies", "steal"], "possible values: withhold, corrupt, replay, stall, accuse"),
+    ];
+    for (arguments, words) in cases {
+        let (output, _, stderr) = run(&[&["experiment"], arguments].concat()).await?;
+        ensure!(output.status.code() == Some(2) && stderr.contains(words), "{arguments:?}: {stderr}");
     }
     Ok(())
 }

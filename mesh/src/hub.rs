@@ -15,6 +15,8 @@ mod api;
 mod channel;
 mod claims;
 mod config;
+mod lookout;
+mod pull;
 mod requests;
 mod session;
 mod stats;
@@ -38,6 +40,7 @@ enum Timer {
     Head(ChannelId),
     Tree(ChannelId),
     Heartbeat(SessionId),
+    Look(SessionId),
 }
 
 /// The server's half of the protocol.
@@ -291,6 +294,7 @@ impl Hub {
                 }
                 Timer::Tree(id) => self.with_tree(id, |tree, context| tree.handle_timeout(now, context)),
                 Timer::Heartbeat(session) => self.on_heartbeat(now, session),
+                Timer::Look(session) => self.on_look_due(now, session),
             }
         }
     }
@@ -304,6 +308,7 @@ impl Hub {
         if now.since(state.last_sent).max(now.since(state.last_received)) >= self.config.heartbeat {
             self.send(session, ToPeer::Ping(Ping { time_us: now.0 }));
         }
+        self.say_heads(now, session);
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
     }
 
@@ -325,14 +330,14 @@ impl Hub {
     fn apply(&mut self, id: ChannelId, name: &ChannelName, action: Action) {
         let channel = name.clone();
         match action {
-            Action::Link { link, parent, child } => {
+            Action::Link { link, parent, child, standby } => {
                 self.links.insert(link, id);
                 self.count(id, |stats| stats.links += 1);
                 let token = self.tickets.of_link(name, Ends { link, parent, child });
                 // The child wants the link, so it makes the offer.
                 let expect = Expect { channel: channel.clone(), link, child, token, offers: false };
                 self.tell(id, parent, ToPeer::Expect(expect));
-                let assign = Assign { channel, link, parent, token, offers: true };
+                let assign = Assign { channel, link, parent, token, offers: true, standby };
                 self.tell(id, child, ToPeer::Assign(assign));
             }
             Action::Lost { peer, link, code } => {
@@ -346,6 +351,7 @@ impl Hub {
             Action::Placed { peer, tier } => {
                 self.tell(id, peer, ToPeer::Place(PlaceMessage { channel, tier }));
             }
+            Action::Moved => self.count(id, |stats| stats.moves += 1),
             Action::Ended => self.count(id, |stats| stats.links_lost += 1),
             Action::Forgotten(link) => drop(self.links.remove(&link)),
             Action::Accused => self.count(id, |stats| stats.accusations += 1),
@@ -415,6 +421,7 @@ impl Hub {
     fn forget(&mut self, now: Time, session: SessionId, leave: Leave) {
         let Some(state) = self.sessions.remove(&session) else { return };
         self.timers.clear(Timer::Heartbeat(session));
+        self.timers.clear(Timer::Look(session));
         let Some(peer) = state.peer else { return };
         self.present.remove(&peer);
         for id in state.channels {
@@ -436,7 +443,7 @@ impl Hub {
 
     fn remove_member(&mut self, now: Time, peer: PeerId, id: ChannelId, leave: Leave) {
         if let Some(channel) = self.channels.get_mut(&id) {
-            channel.starve(peer);
+            channel.forget(peer);
         }
         self.with_tree(id, |tree, context| match leave {
             Leave::ForNow => tree.leave_for_now(now, peer, context),

@@ -14,13 +14,17 @@ use crate::{Time, outbox::Outbox, timers::Timers};
 mod api;
 mod config;
 mod credit;
+mod feeder;
 mod frames;
 mod link;
 mod links;
+mod progress;
 mod reader;
+mod service;
 mod session;
 mod stats;
 mod subscription;
+mod watch;
 
 pub use api::{CommandError, Input, Output, Status, Target};
 pub use config::PeerConfig;
@@ -28,6 +32,7 @@ use link::Link;
 pub use link::bye;
 use links::Tell;
 pub use reader::Delivery;
+pub use service::HavePace;
 use session::Refusal;
 pub use stats::PeerStats;
 use subscription::Subscription;
@@ -39,6 +44,10 @@ enum Timer {
     LinkSetup(LinkId),
     LinkHeartbeat(LinkId),
     LinkAnswer(LinkId),
+    LinkDoubt(LinkId),
+    Have(LinkId),
+    Lead(ChannelId),
+    Stale(ChannelId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +68,7 @@ pub struct Peer {
     is_announced: bool,
     last_received: Time,
     heartbeat: std::time::Duration,
+    head_interval: std::time::Duration,
     keys: Vec<PublicKey>,
     next_request: u64,
     subscriptions: BTreeMap<ChannelId, Subscription>,
@@ -75,6 +85,7 @@ impl Peer {
         Self {
             heartbeat: config.welcome_timeout,
             outbox: Outbox::new(config.outbox_bytes),
+            head_interval: std::time::Duration::from_secs(1),
             config,
             verifier,
             session: Session::Closed,
@@ -127,6 +138,7 @@ impl Peer {
                 return self.on_subscribe(channel, since, patterns);
             }
             Input::Unsubscribe(channel) => return self.on_unsubscribe(channel),
+            Input::Offer(children_max) => self.on_offer(children_max),
             Input::Timeout => self.on_timeout(),
         }
         Ok(())
@@ -224,7 +236,7 @@ impl Peer {
         if self.subscriptions.contains_key(&id) {
             return Err(CommandError::AlreadySubscribed(channel));
         }
-        self.subscriptions.insert(id, Subscription::new(channel, since, patterns));
+        self.subscriptions.insert(id, Subscription::new(self.now, channel, since, patterns));
         self.ask_for(id);
         Ok(())
     }
@@ -239,10 +251,22 @@ impl Peer {
         Ok(())
     }
 
+    /// The hub is told, and sends elsewhere those for whom there is no place any more.
+    fn on_offer(&mut self, children_max: u16) {
+        let Some(relay) = &mut self.config.relay else { return };
+        if std::mem::replace(&mut relay.children_max, children_max) != children_max {
+            let relay = *relay;
+            self.tell_hub(ToHub::Relay(relay));
+        }
+    }
+
     fn forget_subscription(&mut self, id: ChannelId, code: Code) {
-        self.timers.clear(Timer::Subscribe(id));
+        for timer in [Timer::Subscribe(id), Timer::Lead(id), Timer::Stale(id)] {
+            self.timers.clear(timer);
+        }
         let Some(subscription) = self.subscriptions.remove(&id) else { return };
-        for link in subscription.children.into_iter().chain(subscription.parent).chain(subscription.joining) {
+        let feeders = subscription.parent.into_iter().chain(subscription.joining).chain(subscription.standby);
+        for link in feeders.chain(subscription.children) {
             self.close_link(link, code);
         }
     }
@@ -258,7 +282,18 @@ impl Peer {
                 Timer::LinkSetup(link) => self.close_link(link, Code::LINK_FAILED),
                 Timer::LinkHeartbeat(link) => self.on_link_heartbeat(link),
                 Timer::LinkAnswer(link) => self.close_link(link, Code::LOST),
+                Timer::LinkDoubt(link) => self.on_doubt_due(link),
+                Timer::Have(link) => self.announce_link(link),
+                Timer::Lead(id) => self.on_lead_due(id),
+                Timer::Stale(id) => self.on_stale_due(id),
             }
+        }
+    }
+
+    /// There is something for a link.
+    fn announce_link(&mut self, link: LinkId) {
+        if let Some(state) = self.links.get_mut(&link) {
+            announce(&mut self.outputs, link, state);
         }
     }
 

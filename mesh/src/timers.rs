@@ -10,11 +10,18 @@
 //! | hub | `Retry` | backoff after `link_tries` failed links, or when a refused parent may be tried again | looks for a parent |
 //! | hub | `Away` | `resume` after a session ended without a goodbye, at once without links | forgets the peer |
 //! | hub | `Pardon` | after `suspension` or, for one that cannot be reached, `link_retry`, twice as long each time | may have children again |
+//! | hub | `Standby` | `standby` after a parent began to feed, twice as long for a leaf; 5 times as long where there was none to be had | gives a peer a standby |
+//! | hub | `Look` | `look` after a peer was called silent or stale | closes it if it has not answered |
+//! | hub | `Improve` | `improve` after the last move, 20 times as long where there was nothing to do | gives a peer a better place |
 //! | peer | `SessionSilent` | every heartbeat | closes a silent session |
 //! | peer | `Subscribe` | what the server asked for | asks again for a channel that was not ready |
 //! | peer | `LinkSetup` | `link_setup` after `assign` or `expect` | gives up the link |
 //! | peer | `LinkHeartbeat` | every `link_heartbeat` | pings a quiet link, closes a silent one |
-//! | peer | `LinkAnswer` | `link_answer` or two round trips after `away` | closes a link on which nothing came |
+//! | peer | `LinkAnswer` | `link_answer` or two round trips after `away`, where there is no standby | closes a link on which nothing came |
+//! | peer | `LinkDoubt` | `link_doubt` after its standby took a parent's place | closes the link if nothing came |
+//! | peer | `Have` | `have.least` or `have.most` after the last `have` | tells a child that holds us how far we are |
+//! | peer | `Lead` | the usual time after somebody had more, or `hedge` beyond the round trip | turns to the standby, or pulls |
+//! | peer | `Stale` | ten times the usual pause, one to two and a half head intervals | asks the server how far it is, leaves the stale |
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -86,14 +86,16 @@ fn the_children_of_a_peer_whose_session_closes_move_without_a_hole() {
 }
 
 #[test]
-fn a_child_whose_parent_falls_silent_asks_the_server_again() {
+fn a_child_whose_parent_falls_silent_has_everything_soon_and_leaves_it() {
     let mut net = pair();
     net.publish(bodies(10));
     net.run_until("caught up", Net::is_caught_up);
     net.tamper = Some(Box::new(|from, _, bytes| (from != PARENT).then_some(bytes)));
     net.publish(bodies(10));
-    net.run_until("caught up", Net::is_caught_up);
-    let closed = Status::LinkLost { other: net.name(PARENT), code: Code::SILENT };
+    net.run_for(Duration::from_secs(3));
+    assert!(net.is_caught_up(), "the server is asked");
+    net.run_until("the parent is left", |net| net.parent(CHILD).is_none());
+    let closed = Status::LinkLost { other: net.name(PARENT), code: Code::STALE };
     assert!(net.nodes[&CHILD].statuses.contains(&closed));
     assert_eq!(net.offsets(CHILD), sequence(20));
 }
@@ -544,4 +546,44 @@ fn regression_a_peer_asks_again_in_its_next_session() {
         net.connect(CHILD);
         net.run_for(Duration::from_secs(2));
     }
+}
+
+#[test]
+fn a_peer_that_gives_back_its_children_costs_them_nothing_and_gets_them_back_when_it_can() {
+    let mut net = pair();
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    net.peer(PARENT, Input::Offer(0));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(20));
+    assert_eq!((net.parent(CHILD), net.place(PARENT).unwrap().children), (None, 0));
+    let told = Status::LinkLost { other: net.name(PARENT), code: Code::REPLACED };
+    assert!(net.nodes[&CHILD].statuses.contains(&told), "told by the hub, not by a timeout");
+    net.peer(PARENT, Input::Offer(1));
+    net.run_until("linked again", |net| net.parent(CHILD) == Some(PARENT));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(30));
+}
+
+#[test]
+fn of_a_peer_that_can_do_less_those_children_go_that_came_last() {
+    let mut net = pair_with(roots(1), relay(3), relay(0));
+    for latecomer in [3, 4] {
+        net.join(latecomer, relay(0), Since::Earliest);
+        net.run_until("linked", |net| net.parent(latecomer) == Some(PARENT));
+    }
+    net.peer(PARENT, Input::Offer(1));
+    net.run_for(Duration::from_secs(1));
+    assert_eq!([CHILD, 3, 4].map(|node| net.parent(node)), [Some(PARENT), None, None]);
+    assert_eq!(net.place(PARENT).unwrap().place, Place::Root);
+}
+
+#[test]
+fn a_peer_of_tier_1_that_can_do_nothing_more_for_others_makes_room_for_one_that_can() {
+    let mut net = pair_with(roots(1), relay(1), relay(1));
+    net.peer(PARENT, Input::Offer(0));
+    net.run_until("they have changed places", |net| net.parent(PARENT) == Some(CHILD));
+    assert_eq!(net.place(CHILD).unwrap().place, Place::Root);
 }

@@ -22,6 +22,7 @@ use tiercast_sim::{
 const SUBJECT: u64 = 1;
 const PARENT: u64 = 2;
 const CHILD: u64 = 3;
+const OTHER: u64 = 4;
 
 struct Scenario {
     name: &'static str,
@@ -83,6 +84,12 @@ fn scenarios() -> Vec<Scenario> {
             relay(2),
             relay_between,
         ),
+        scenario(
+            "polite",
+            "gives back its children while nobody looks at it, once in a session and once between two",
+            relay(2),
+            polite,
+        ),
         scenario("tampering", "a parent changes a bit, sends garbage, falls silent", relay(2), tampering),
         scenario(
             "strangers",
@@ -137,6 +144,24 @@ fn scenarios() -> Vec<Scenario> {
             "what strangers say out of turn: before `join`, before `joined`, of another channel, beyond a position",
             relay(2),
             manners,
+        ),
+        scenario(
+            "standby",
+            "a parent that withholds for a while, then for good, then dies; a standby that takes its place",
+            relay(2),
+            standby,
+        ),
+        scenario(
+            "starved",
+            "a parent that passes on nothing and no standby: pulled from the server, then left",
+            relay(2),
+            starved,
+        ),
+        scenario(
+            "held",
+            "a child that holds us: told how far we are, small steps and large, released, held again",
+            relay(4),
+            held,
         ),
         scenario(
             "going_back",
@@ -224,6 +249,83 @@ fn parent(net: &mut Net, config: PeerConfig) {
     net.run_for(Duration::from_secs(5));
     net.disconnect(CHILD);
     net.run_for(ms(100));
+}
+
+/// Loses every frame and head from one node to another, if there are such two.
+fn withhold(net: &mut Net, between: Option<(u64, u64)>) {
+    net.tamper = between.map(|(one, other)| -> tiercast_sim::Tamper {
+        Box::new(move |from, to, bytes| {
+            ((from, to) != (one, other)
+                || tiercast_codec::Item::all(bytes.clone())
+                    .is_ok_and(|items| matches!(items[..], [tiercast_codec::Item::Control(_)])))
+            .then_some(bytes)
+        })
+    });
+}
+
+/// Publishes an event every so often.
+fn drip(net: &mut Net, count: usize, pause: Duration) {
+    for body in bodies(count, 300) {
+        net.publish([body]);
+        net.run_for(pause);
+    }
+}
+
+fn with_standby(net: &mut Net, child: u64) {
+    net.run_until("it has a standby", |net| net.place(child).is_some_and(|place| place.standby.is_some()));
+    net.run_for(ms(100));
+}
+
+fn standby(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(4));
+    join_other(net, OTHER, relay(4));
+    // Of two neighbours one can stand by for the other: it looked before the subject was there.
+    net.run_for(Duration::from_secs(5));
+    join_subject(net, config);
+    with_standby(net, SUBJECT);
+    assert_eq!(net.parent(SUBJECT), Some(PARENT));
+    drip(net, 10, ms(50));
+    withhold(net, Some((PARENT, SUBJECT)));
+    drip(net, 10, ms(100));
+    assert_eq!(net.parent(SUBJECT), Some(OTHER), "its standby was ahead");
+    withhold(net, None);
+    drip(net, 10, ms(200));
+    let parent = net.parent(SUBJECT).expect("a parent");
+    net.kill(parent);
+    drip(net, 5, ms(100));
+    assert!(net.is_caught_up());
+    net.run_for(Duration::from_secs(5));
+}
+
+fn starved(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(4));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    drip(net, 10, ms(50));
+    withhold(net, Some((PARENT, SUBJECT)));
+    drip(net, 40, ms(200));
+    net.run_until("left", |net| net.parent(SUBJECT).is_none());
+    publish(net, bodies(3, 100));
+}
+
+fn held(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(4));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    with_standby(net, CHILD);
+    assert_eq!(net.parent(CHILD), Some(PARENT));
+    drip(net, 5, Duration::from_secs(2));
+    drip(net, 40, ms(20));
+    publish(net, vec![noise(1, 20_000), noise(2, 20_000)]);
+    withhold(net, Some((PARENT, CHILD)));
+    drip(net, 10, ms(100));
+    assert_eq!(net.parent(CHILD), Some(SUBJECT), "its standby was ahead");
+    publish(net, vec![noise(3, 40_000)]);
+    withhold(net, None);
+    withhold(net, Some((SUBJECT, CHILD)));
+    drip(net, 20, ms(100));
+    assert_eq!(net.parent(CHILD), Some(PARENT), "and is again");
 }
 
 /// Both are at the beginning when the child says so; when the parent hears it, the server has brought both to the end.
@@ -314,6 +416,25 @@ fn relay_between(net: &mut Net, config: PeerConfig) {
     }
     publish(net, bodies(3, 100));
     net.run_for(Duration::from_secs(3));
+}
+
+fn polite(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
+    for _ in 0..2 {
+        net.peer(SUBJECT, Input::Offer(0));
+        publish(net, bodies(3, 100));
+        assert_eq!(net.parent(CHILD), None);
+    }
+    net.peer(SUBJECT, Input::Offer(2));
+    net.run_until("linked again", |net| net.parent(CHILD) == Some(SUBJECT));
+    publish(net, bodies(3, 100));
+    net.disconnect(SUBJECT);
+    net.peer(SUBJECT, Input::Offer(0));
+    net.connect(SUBJECT);
+    publish(net, bodies(3, 100));
+    assert_eq!(net.place(SUBJECT).and_then(|node| node.relay).map(|relay| relay.children_max), Some(0));
 }
 
 fn tampering(net: &mut Net, config: PeerConfig) {
@@ -566,8 +687,8 @@ fn manners(net: &mut Net, config: PeerConfig) {
     assert_eq!(as_child(net, &[&joined(7, 5), &frame(&other, 2)]), Some(Code::UNEXPECTED));
     assert_eq!(as_child(net, &[&joined(7, 5), &at]), Some(Code::UNEXPECTED));
     assert_eq!(as_child(net, &[&joined(7, 5), &frame(&channel(), 4)]), Some(Code::UNAVAILABLE));
-    // One that is behind is our parent at once.
-    assert_eq!(as_child(net, &[&joined(7, 0)]), None);
+    // One that is behind is our parent when it has come to where we were.
+    assert_eq!(as_child(net, &[&joined(7, 0), &frame(&channel(), 1)]), None);
     assert_eq!(net.nodes[&SUBJECT].peer.parent(&channel()), Some(PeerId(77)));
 
     // A numbering that sorts before ours is for those only who have all of the last one.
@@ -603,7 +724,9 @@ fn as_neighbour(net: &mut Net, subject: End, said: &[&Bytes]) -> Option<Code> {
     let (channel, token, stranger) = (channel(), Token::new([3; 16]), PeerId(77));
     let introduction = match subject {
         End::Parent => ToPeer::Expect(Expect { channel, link, child: stranger, token, offers: false }),
-        End::Child => ToPeer::Assign(Assign { channel, link, parent: stranger, token, offers: false }),
+        End::Child => {
+            ToPeer::Assign(Assign { channel, link, parent: stranger, token, offers: false, standby: false })
+        }
     };
     net.peer(SUBJECT, Input::SessionData(introduction.encode()));
     net.peer(SUBJECT, Input::LinkOpened(link));

@@ -29,7 +29,7 @@ const STATUSES_MAX: usize = 256;
 /// A native peer. It lives until this is dropped.
 #[derive(Debug)]
 pub struct Client {
-    commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Command>,
     standing: watch::Receiver<Standing>,
     news: broadcast::Sender<News>,
     drained: Arc<Notify>,
@@ -78,6 +78,16 @@ impl Client {
         answer.await.map_err(|_| ClientError::Closed)??;
         let (commands, drained) = (self.commands.clone(), self.drained.clone());
         Ok(Subscription { channel, notifications, commands, drained })
+    }
+
+    /// Serves at most so many children in each channel from now on, in place of [`ClientOptions::children_max`]. Those for
+    /// whom there is no place any more are sent elsewhere, and miss nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the peer is closed.
+    pub async fn offer(&self, children_max: u16) -> Result<(), ClientError> {
+        self.commands.send(Command::Offer(children_max)).await.map_err(|_| ClientError::Closed)
     }
 
     /// Where the peer stands, now and whenever that changes.

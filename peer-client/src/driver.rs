@@ -46,7 +46,10 @@ pub(crate) enum Command {
         done: oneshot::Sender<Result<(), ClientError>>,
     },
     Unsubscribe(ChannelName),
+    Offer(u16),
     Close,
+    #[cfg(feature = "faults")]
+    Misbehave(Box<dyn crate::faults::Villain>),
 }
 
 /// Drives one peer.
@@ -70,6 +73,8 @@ pub(crate) struct Driver {
     news: broadcast::Sender<News>,
     drained: Arc<Notify>,
     is_closing: bool,
+    #[cfg(feature = "faults")]
+    villain: Option<Box<dyn crate::faults::Villain>>,
 }
 
 impl Driver {
@@ -97,6 +102,8 @@ impl Driver {
             news,
             drained,
             is_closing: false,
+            #[cfg(feature = "faults")]
+            villain: None,
         }
     }
 
@@ -183,7 +190,10 @@ impl Driver {
                 let _ = done.send(result);
             }
             Command::Unsubscribe(channel) => self.unsubscribe(channel),
+            Command::Offer(children_max) => self.input(Input::Offer(children_max)),
             Command::Close => self.is_closing = true,
+            #[cfg(feature = "faults")]
+            Command::Misbehave(villain) => self.villain = Some(villain),
         }
     }
 
@@ -388,8 +398,12 @@ impl Driver {
     fn transmit_link(&mut self, link: LinkId) -> bool {
         let target = Target::Link(link);
         let mut any = false;
+        #[cfg(feature = "faults")]
+        if self.villain.as_mut().is_some_and(|villain| villain.stalls()) {
+            return false;
+        }
         loop {
-            let Some(bytes) = self.refused.remove(&link).or_else(|| self.peer.poll_transmit(target)) else {
+            let Some(bytes) = self.refused.remove(&link).or_else(|| self.next_for(link)) else {
                 self.ready.remove(&target);
                 return any;
             };
@@ -404,6 +418,26 @@ impl Driver {
                     return any;
                 }
                 Err(TrySendError::Closed | TrySendError::TooLarge) => {}
+            }
+        }
+    }
+
+    #[cfg(not(feature = "faults"))]
+    fn next_for(&mut self, link: LinkId) -> Option<Bytes> {
+        self.peer.poll_transmit(Target::Link(link))
+    }
+
+    #[cfg(feature = "faults")]
+    fn next_for(&mut self, link: LinkId) -> Option<Bytes> {
+        loop {
+            let bytes = self.peer.poll_transmit(Target::Link(link))?;
+            let Some(villain) = &mut self.villain else { return Some(bytes) };
+            if let (Some(session), Some(lie)) = (&self.session, villain.accuse(link)) {
+                // As many as there is room for.
+                let _ = session.try_send(Outgoing::Message(lie));
+            }
+            if let Some(bytes) = villain.tell(link, bytes) {
+                return Some(bytes);
             }
         }
     }

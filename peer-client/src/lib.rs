@@ -31,6 +31,8 @@
 mod client;
 mod driver;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod link;
 mod notification;
 mod options;

@@ -41,6 +41,8 @@ mod mailbox;
 mod negotiation;
 mod runtime;
 mod task;
+#[cfg(feature = "faults")]
+mod weather;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,6 +54,8 @@ use tokio::sync::mpsc;
 
 use mailbox::Mailbox;
 use task::LinkTask;
+#[cfg(feature = "faults")]
+pub use weather::Weather;
 
 /// What its peer calls a link; never used twice, as a link that was closed speaks once more.
 pub type LinkId = u64;
@@ -96,6 +100,9 @@ pub struct LinkSettings {
     pub connect_timeout: Duration,
     /// Which addresses may be used. Default: all.
     pub candidates: CandidatePolicy,
+    /// What happens to packets that leave. Default: nothing.
+    #[cfg(feature = "faults")]
+    pub weather: Weather,
 }
 
 impl Default for LinkSettings {
@@ -105,6 +112,8 @@ impl Default for LinkSettings {
             bind: None,
             connect_timeout: Duration::from_secs(10),
             candidates: CandidatePolicy::default(),
+            #[cfg(feature = "faults")]
+            weather: Weather::default(),
         }
     }
 }

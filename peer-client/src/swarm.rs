@@ -1,7 +1,8 @@
 //! Many peers in one process, each checking what it gets: for experiments and the demo.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -9,7 +10,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use crate::{Client, ClientError, ClientOptions, Notification, ServerUrl, Since, Standing, SubscribeOptions};
+use crate::{
+    Client, ClientError, ClientOptions, Notification, PeerId, ServerUrl, Since, Standing, SubscribeOptions,
+};
 
 mod checker;
 
@@ -18,22 +21,30 @@ pub use checker::{NUMBER_HEADER, SENT_HEADER};
 
 /// What a swarm does.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SwarmOptions {
     /// The server.
     pub url: ServerUrl,
     /// The channel.
     pub channel: String,
-    /// Where each peer starts.
+    /// Where each peer starts. Default: now.
     pub since: Since,
+    /// The number of the first event that each peer must get. Default: whatever comes first.
+    pub first: Option<u64>,
     /// How each peer takes part.
     pub client: ClientOptions,
+    /// The number of an event that is not counted, to see that this is noticed.
+    #[cfg(feature = "faults")]
+    pub skip: Option<u64>,
 }
 
 /// A swarm: peers that can be added, removed and killed.
 #[derive(Debug)]
 pub struct Swarm {
     options: SwarmOptions,
-    members: Vec<Member>,
+    members: BTreeMap<u64, Member>,
+    /// How many there have been: the number of the next.
+    added: u64,
     totals: Arc<Totals>,
 }
 
@@ -42,6 +53,30 @@ struct Member {
     client: Client,
     standing: watch::Receiver<Standing>,
     reader: JoinHandle<()>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// What a member's application has got.
+#[derive(Debug)]
+struct Progress {
+    checker: Checker,
+    /// The latest event since somebody looked: how long after its publication it came.
+    latest_us: u64,
+}
+
+/// A member of a swarm, as seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// Its number in the swarm; no two ever have the same.
+    pub member: u64,
+    /// What the server calls it.
+    pub peer: Option<PeerId>,
+    /// The number that its application waits for; `None` before the first event.
+    pub next: Option<u64>,
+    /// Smaller numbers that were skipped and have not come since.
+    pub missing: u64,
+    /// The latest event since the last look: how long after its publication it came, in microseconds.
+    pub latest_us: u64,
 }
 
 #[derive(Debug)]
@@ -90,8 +125,25 @@ pub struct Spread {
     pub p50: f64,
     /// 99th percentile.
     pub p99: f64,
+    /// 99.9th percentile.
+    pub p999: f64,
     /// Largest.
     pub max: f64,
+}
+
+impl SwarmOptions {
+    /// For a channel of a server.
+    pub fn new(url: ServerUrl, channel: impl Into<String>) -> Self {
+        Self {
+            url,
+            channel: channel.into(),
+            since: Since::Now,
+            first: None,
+            client: ClientOptions::default(),
+            #[cfg(feature = "faults")]
+            skip: None,
+        }
+    }
 }
 
 impl Swarm {
@@ -99,56 +151,85 @@ impl Swarm {
     pub fn new(options: SwarmOptions) -> Self {
         let counts = Counts { report: SwarmReport::default(), latency_us: histogram(), join_us: histogram() };
         let totals = Arc::new(Totals { counts: Mutex::new(counts), changed: watch::channel(0).0 });
-        Self { options, members: Vec::new(), totals }
+        Self { options, members: BTreeMap::new(), added: 0, totals }
     }
 
-    /// Adds a peer.
+    /// Adds a peer; gives its number.
     ///
     /// # Errors
     ///
     /// If the channel's name is none.
-    pub async fn add(&mut self) -> Result<(), ClientError> {
+    pub async fn add(&mut self) -> Result<u64, ClientError> {
+        self.start(self.options.since, self.options.first).await
+    }
+
+    /// Adds a peer that starts now, whatever was published before; gives its number.
+    ///
+    /// # Errors
+    ///
+    /// If the channel's name is none.
+    pub async fn add_late(&mut self) -> Result<u64, ClientError> {
+        self.start(Since::Now, None).await
+    }
+
+    async fn start(&mut self, since: Since, first: Option<u64>) -> Result<u64, ClientError> {
         let started = Instant::now();
         let client = Client::connect(self.options.url.clone(), self.options.client.clone());
         let standing = client.standing();
-        let subscribe = SubscribeOptions { since: self.options.since, ..SubscribeOptions::default() };
+        let subscribe = SubscribeOptions { since, ..SubscribeOptions::default() };
         let mut subscription = client.subscribe(&self.options.channel, subscribe).await?;
         let totals = self.totals.clone();
         totals.update(|counts| counts.report.peers += 1);
+        let checker = Checker::starting_at(first);
+        #[cfg(feature = "faults")]
+        let checker = checker.skipping(self.options.skip);
+        let progress = Arc::new(Mutex::new(Progress { checker, latest_us: 0 }));
+        let mut seen = MemberTotals { totals, progress: progress.clone(), is_ready: false };
         let reader = tokio::spawn(async move {
             // The guard takes back what this peer has missed when it goes, since nobody waits for it any more.
-            let mut member = MemberTotals { totals, checker: Checker::default(), is_ready: false };
             while let Some(notification) = subscription.next().await {
                 if let Notification::Refused { code, reason } = &notification {
                     let code = code.map(tracing::field::display);
                     tracing::error!(code, reason, "a peer cannot go on");
                 }
-                member.take(&notification, started);
+                seen.take(&notification, started);
             }
         });
-        self.members.push(Member { client, standing, reader });
-        Ok(())
+        self.added += 1;
+        self.members.insert(self.added, Member { client, standing, reader, progress });
+        Ok(self.added)
     }
 
     /// Lets the newest peer leave with a goodbye. False if there is none.
     pub async fn remove(&mut self) -> bool {
-        let Some(member) = self.members.pop() else { return false };
+        let Some((_, member)) = self.members.pop_last() else { return false };
         member.reader.abort();
         member.client.close().await;
         true
     }
 
-    /// Kills a peer without a word: the relay that comes `nth` among those that have children, counted around.
-    /// Says which it was and how many children it had.
-    pub fn kill_relay(&mut self, nth: usize) -> Option<Standing> {
-        let has_children = |member: &Member| member.standing.borrow().children > 0;
-        let relays: Vec<_> =
-            (0..self.members.len()).filter(|index| has_children(&self.members[*index])).collect();
-        let member = self.members.remove(*relays.get(nth.checked_rem(relays.len())?)?);
+    /// Kills a peer without a word. Says where it stood; nothing if there is none of this number.
+    pub fn kill(&mut self, member: u64) -> Option<Standing> {
+        let member = self.members.remove(&member)?;
         let standing = member.standing.borrow().clone();
         member.reader.abort();
         member.client.kill();
         Some(standing)
+    }
+
+    /// A peer.
+    pub fn client(&self, member: u64) -> Option<&Client> {
+        Some(&self.members.get(&member)?.client)
+    }
+
+    /// Where each peer stands.
+    pub fn standings(&self) -> BTreeMap<u64, Standing> {
+        self.members.iter().map(|(number, member)| (*number, member.standing.borrow().clone())).collect()
+    }
+
+    /// What each peer has got.
+    pub fn look(&self) -> Vec<Look> {
+        self.members.iter().map(|(number, member)| member.look(*number)).collect()
     }
 
     /// How many peers there are.
@@ -165,7 +246,7 @@ impl Swarm {
     pub fn report(&self) -> SwarmReport {
         let counts = self.totals.lock();
         SwarmReport {
-            disconnects: self.members.iter().map(|member| member.standing.borrow().disconnects).sum(),
+            disconnects: self.members.values().map(|member| member.standing.borrow().disconnects).sum(),
             latency_ms: Spread::of(&counts.latency_us),
             join_ms: Spread::of(&counts.join_us),
             ..counts.report.clone()
@@ -175,22 +256,28 @@ impl Swarm {
     /// How many peers are not connected although they try, and what one of them says about it.
     pub fn trouble(&self) -> Option<(usize, String)> {
         let why = |member: &Member| member.standing.borrow().trouble.clone();
-        let reasons: Vec<_> = self.members.iter().filter_map(why).collect();
+        let reasons: Vec<_> = self.members.values().filter_map(why).collect();
         Some((reasons.len(), reasons.into_iter().next()?))
     }
 
     /// How many peers stand in each tier.
-    pub fn tiers(&self) -> std::collections::BTreeMap<u32, usize> {
-        let mut tiers = std::collections::BTreeMap::new();
-        for member in self.members.iter().filter(|member| !member.reader.is_finished()) {
+    pub fn tiers(&self) -> BTreeMap<u32, usize> {
+        let mut tiers = BTreeMap::new();
+        for member in self.members.values().filter(|member| !member.reader.is_finished()) {
             *tiers.entry(member.standing.borrow().tier).or_insert(0) += 1;
         }
         tiers
     }
 
-    /// Forgets the latencies seen so far, so that the next report tells of what came since.
-    pub fn reset_latency(&self) {
-        self.totals.lock().latency_us.reset();
+    /// Forgets the latencies seen so far, so that the next report tells of what came since, and gives them: microseconds,
+    /// to three digits, and how many deliveries took so long.
+    pub fn take_latencies(&self) -> Vec<(u64, u64)> {
+        take(&mut self.totals.lock().latency_us)
+    }
+
+    /// From starting a peer to its first event: as [`take_latencies`](Self::take_latencies) gives them.
+    pub fn take_joins(&self) -> Vec<(u64, u64)> {
+        take(&mut self.totals.lock().join_us)
     }
 
     /// Changes whenever there is something new to report.
@@ -204,10 +291,24 @@ impl Swarm {
     }
 }
 
+impl Member {
+    fn look(&self, member: u64) -> Look {
+        let peer = self.standing.borrow().peer;
+        let mut progress = lock(&self.progress);
+        Look {
+            member,
+            peer,
+            next: progress.checker.next(),
+            missing: progress.checker.missing(),
+            latest_us: std::mem::take(&mut progress.latest_us),
+        }
+    }
+}
+
 /// One peer's share of the totals.
 struct MemberTotals {
     totals: Arc<Totals>,
-    checker: Checker,
+    progress: Arc<Mutex<Progress>>,
     is_ready: bool,
 }
 
@@ -215,13 +316,15 @@ impl MemberTotals {
     fn take(&mut self, notification: &Notification, started: Instant) {
         let is_first = !self.is_ready && matches!(notification, Notification::Event { .. });
         self.is_ready |= is_first;
-        let before = self.checker.clone();
+        let mut progress = lock(&self.progress);
+        let before = progress.checker.clone();
         let sent_us = match notification {
-            Notification::Event { event, .. } => self.checker.take(event),
+            Notification::Event { event, .. } => progress.checker.take(event),
             _ => None,
         };
-        let checker = &self.checker;
         let latency_us = sent_us.and_then(|sent_us| unix_us().checked_sub(sent_us));
+        progress.latest_us = progress.latest_us.max(latency_us.unwrap_or(0));
+        let checker = &progress.checker;
         self.totals.update(|counts| {
             let report = &mut counts.report;
             report.ready += usize::from(is_first);
@@ -243,7 +346,7 @@ impl MemberTotals {
 
 impl Drop for MemberTotals {
     fn drop(&mut self) {
-        let (missing, is_ready) = (self.checker.missing(), self.is_ready);
+        let (missing, is_ready) = (lock(&self.progress).checker.missing(), self.is_ready);
         self.totals.update(|counts| {
             counts.report.peers -= 1;
             counts.report.ready -= usize::from(is_ready);
@@ -253,9 +356,8 @@ impl Drop for MemberTotals {
 }
 
 impl Totals {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
-        // Counts are whole numbers: a panic elsewhere leaves them usable.
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        lock(&self.counts)
     }
 
     fn update(&self, change: impl FnOnce(&mut Counts)) {
@@ -265,15 +367,29 @@ impl Totals {
 }
 
 impl Spread {
-    fn of(histogram_us: &Histogram<u64>) -> Self {
+    /// Of a histogram of microseconds.
+    pub fn of(histogram_us: &Histogram<u64>) -> Self {
         let ms = |us: u64| us as f64 / 1_000.0;
         let at = |quantile| ms(histogram_us.value_at_quantile(quantile));
-        Self { p50: at(0.5), p99: at(0.99), max: ms(histogram_us.max()) }
+        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: ms(histogram_us.max()) }
     }
 }
 
+/// Numbers are whole whatever panicked meanwhile.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is in a histogram, which is empty then.
+fn take(histogram: &mut Histogram<u64>) -> Vec<(u64, u64)> {
+    let recorded = histogram.iter_recorded();
+    let taken = recorded.map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+    histogram.reset();
+    taken
+}
+
 /// Microseconds up to an hour, to three digits.
-fn histogram() -> Histogram<u64> {
+pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, Duration::from_secs(3_600).as_micros() as u64, 3)
         .expect("constant bounds are valid")
 }

@@ -76,6 +76,9 @@ impl Scrape {
         page.counter("messages_malformed", help, None, malformed)?;
         let help = "Bytes of control messages that are about no channel";
         page.counter("session_control", help, Some(Unit::Bytes), hub.control_bytes)?;
+        let help = "Peers that were asked whether they live because others called them silent or stale";
+        page.counter("peers_asked", help, None, hub.looks)?;
+        page.counter("peers_silent", "Peers among them that did not answer", None, hub.found_dead)?;
         let help = "Events of a broker that no frame can hold; a gap took the place of each";
         page.counter("events_oversized", help, None, unfit)
     }
@@ -83,10 +86,16 @@ impl Scrape {
 
 fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Result {
     type Count = fn(&ChannelSnapshot) -> u64;
-    let counters: [(&str, &str, Option<Unit>, Count); 14] = [
+    let counters: [(&str, &str, Option<Unit>, Count); 16] = [
         ("events", "Events taken from the source", None, |channel| channel.stats.events),
         ("frames", "Frames sealed", None, |channel| channel.stats.frames),
         ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),
+        (
+            "pulled",
+            "Bytes of frames that peers pulled because others were late",
+            Some(Unit::Bytes),
+            |channel| channel.stats.pulled_bytes,
+        ),
         (
             "control",
             "Bytes of heads, gaps, tree and signaling messages handed to sessions",
@@ -98,6 +107,7 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         }),
         ("gaps", "Gaps that subscribers were told of", None, |channel| channel.stats.gaps),
         ("links", "Links between peers that were asked for", None, |channel| channel.stats.links),
+        ("moves", "Times that a peer was given a better place", None, |channel| channel.stats.moves),
         ("links_lost", "Links that were given up or broke", None, |channel| channel.stats.links_lost),
         (
             "links_adopted",

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use tiercast_mesh::{Time, hub::TreeNode};
 
-use crate::net::{Given, Net, channel};
+use crate::net::{Given, Net, Sent, channel};
 
+mod authentic;
+mod budget;
 mod capacity;
 mod content;
 mod convergence;
@@ -14,6 +16,8 @@ mod order;
 mod starvation;
 mod tree;
 
+pub use authentic::Authentic;
+pub use budget::Budget;
 pub use capacity::Capacity;
 pub use content::Content;
 pub use convergence::Convergence;
@@ -47,6 +51,11 @@ pub trait Check {
         Ok(())
     }
 
+    /// The hub or a node has made a message that may hold frames.
+    fn sent(&mut self, _sent: &Sent) -> Verdict {
+        Ok(())
+    }
+
     /// A node is gone for good.
     fn left(&mut self, _node: u64) {}
 
@@ -61,17 +70,20 @@ pub trait Check {
     }
 }
 
-/// All checks.
-pub fn all() -> Vec<Box<dyn Check>> {
-    vec![
+/// All checks; that of the budget where there is one.
+pub fn all(budget: Option<Budget>) -> Vec<Box<dyn Check>> {
+    let mut checks: Vec<Box<dyn Check>> = vec![
+        Box::new(Authentic::default()),
         Box::new(Order::default()),
-        Box::new(Content),
+        Box::new(Content::default()),
         Box::new(Tree),
         Box::new(Capacity),
         Box::new(Memory),
         Box::new(Starvation),
         Box::new(Convergence),
-    ]
+    ];
+    checks.extend(budget.map(|budget| Box::new(budget) as Box<dyn Check>));
+    checks
 }
 
 /// Asks every check, and names the first that is broken.

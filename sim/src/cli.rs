@@ -1,13 +1,16 @@
 //! The command line.
 
-use std::{fs, io::IsTerminal, ops::RangeInclusive, path::PathBuf, process::ExitCode, time::Instant};
+use std::{fs, io::IsTerminal, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::{
     page,
+    regression::{Regression, Regressions},
     scenario::{NAMED, Scenario},
+    seeds::Seeds,
+    shrink::shrink,
     simulation::{self, Outcome},
 };
 
@@ -24,9 +27,12 @@ pub struct Args {
     /// Names the course of events: the same seed, the same output.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Plays all of these seeds, such as 1-1000, and says only which of them go wrong.
-    #[arg(long, value_name = "FIRST-LAST", conflicts_with_all = ["seed", "json"], value_parser = seeds)]
-    seeds: Option<RangeInclusive<u64>>,
+    /// Plays all of these seeds, such as 1-1000, or 1- until it is stopped, and says only which of them go wrong.
+    #[arg(long, value_name = "FIRST-[LAST]", conflicts_with_all = ["seed", "json"])]
+    seeds: Option<Seeds>,
+    /// Adds the seeds that go wrong to this list.
+    #[arg(long, value_name = "FILE")]
+    regressions: Option<PathBuf>,
     /// Writes a page with the figures and plots over time.
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     report: Option<PathBuf>,
@@ -40,18 +46,16 @@ fn examples() -> String {
     format!("{EXAMPLES}Scenarios: {}", names.join(", "))
 }
 
+const COMMAND: &str = "cargo run --release -p tiercast-sim --";
+
 const EXAMPLES: &str = "\
 Examples:
   tiercast-sim --scenario churn --peers 10000 --seed 1
   tiercast-sim --scenario vanish --report vanish.html
   tiercast-sim --scenario ./mine.toml --json
   tiercast-sim --scenario mixed --seeds 1-1000
+  tiercast-sim --scenario mixed --seeds 1001- --regressions sim/regressions.toml
 ";
-
-fn seeds(text: &str) -> Result<RangeInclusive<u64>> {
-    let (first, last) = text.split_once('-').context("two numbers with a dash between")?;
-    Ok(first.parse()?..=last.parse()?)
-}
 
 /// Runs the program.
 pub fn main() -> Result<ExitCode> {
@@ -59,7 +63,7 @@ pub fn main() -> Result<ExitCode> {
     let mut scenario = Scenario::load(&args.scenario)?;
     scenario.peers = args.peers.unwrap_or(scenario.peers);
     let is_right = match &args.seeds {
-        Some(seeds) => play_many(&args, &scenario, seeds.clone()),
+        Some(seeds) => seeds.play(&scenario, &mut |outcome| tell(&args, &scenario, outcome))?,
         None => play_one(&args, &scenario)?,
     };
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -76,9 +80,8 @@ fn play_one(args: &Args, scenario: &Scenario) -> Result<bool> {
             );
         }
     });
-    if is_watched {
-        eprintln!("\rplayed in {:.1} s{:40}", began.elapsed().as_secs_f64(), "");
-    }
+    let cost = cost(&outcome, began.elapsed().as_secs_f64());
+    eprintln!("{}{cost:60}", if is_watched { "\r" } else { "" });
     if args.json {
         println!("{}", serde_json::to_string_pretty(&outcome.figures)?);
     } else {
@@ -88,33 +91,44 @@ fn play_one(args: &Args, scenario: &Scenario) -> Result<bool> {
         let page = page::html(&outcome, &replay(args, scenario, args.seed))?;
         fs::write(file, page).with_context(|| format!("--report {}", file.display()))?;
     }
-    Ok(tell(args, scenario, &outcome))
+    tell(args, scenario, &outcome)?;
+    Ok(outcome.wrong.is_none())
 }
 
-fn play_many(args: &Args, scenario: &Scenario, seeds: RangeInclusive<u64>) -> bool {
-    let (mut played, mut wrong) = (0_u64, 0_u64);
-    for seed in seeds {
-        let outcome = simulation::run(scenario, seed, &mut |_, _| {});
-        played += 1;
-        wrong += u64::from(!tell(args, scenario, &outcome));
-        if std::io::stderr().is_terminal() {
-            eprint!("\rseed {seed}: {wrong} of {played} went wrong  ");
-        }
-    }
-    println!("{played} seeds played, {wrong} went wrong");
-    wrong == 0
-}
-
-/// Says what was wrong, and how to see it again. True if nothing was.
-fn tell(args: &Args, scenario: &Scenario, outcome: &Outcome) -> bool {
-    let Some(wrong) = &outcome.wrong else { return true };
+/// Says what was wrong, and how to see it again, in a smaller scenario if there is one.
+fn tell(args: &Args, scenario: &Scenario, outcome: &Outcome) -> Result<()> {
+    let Some(wrong) = &outcome.wrong else { return Ok(()) };
+    let seed = outcome.figures.seed;
     eprintln!("WRONG: {wrong}");
-    eprintln!("replay: {}", replay(args, scenario, outcome.figures.seed));
-    false
+    eprintln!("replay: {}", replay(args, scenario, seed));
+    if let Some(file) = &args.regressions {
+        let (scenario, peers, found) = (args.scenario.clone(), scenario.peers, wrong.clone());
+        Regressions::append(file, Regression { scenario, peers, seed, found })?;
+    }
+    if let Some(smaller) = shrink(scenario, seed, wrong) {
+        let file = std::env::temp_dir().join(format!("tiercast-sim-{seed}.toml"));
+        fs::write(&file, toml::to_string(&smaller)?).with_context(|| file.display().to_string())?;
+        eprintln!("smaller: {COMMAND} --scenario {} --seed {seed}", file.display());
+    }
+    Ok(())
 }
 
 /// The command that plays a seed again.
 fn replay(args: &Args, scenario: &Scenario, seed: u64) -> String {
     let (name, peers) = (&args.scenario, scenario.peers);
-    format!("cargo run --release -p tiercast-sim -- --scenario {name} --peers {peers} --seed {seed}")
+    format!("{COMMAND} --scenario {name} --peers {peers} --seed {seed}")
+}
+
+/// What a run took, for people: it is another each time, so it is no figure.
+fn cost(outcome: &Outcome, seconds: f64) -> String {
+    let us = 1e6 * seconds / outcome.figures.events_delivered.max(1) as f64;
+    let memory = peak_kib().map(|kib| format!(", {} KiB a peer", kib / outcome.figures.peers.max(1)));
+    format!("played in {seconds:.1} s: {us:.1} us a delivery{}", memory.unwrap_or_default())
+}
+
+/// The most memory that this process has had, where the system tells.
+fn peak_kib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }

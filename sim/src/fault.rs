@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 use tiercast_mesh::peer::Input;
 
-use crate::net::{Net, channel};
+use crate::{
+    cut::{Cut, Reach},
+    net::{Net, channel},
+};
 
 /// Something that goes wrong once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,9 @@ pub struct Fault {
     /// What is left of what a peer can send, where it is narrowed.
     #[serde(default)]
     pub to: f64,
+    /// From whom, where peers are cut off.
+    #[serde(default)]
+    pub from: Reach,
 }
 
 /// What goes wrong.
@@ -47,6 +53,12 @@ pub enum FaultKind {
     Narrow,
     /// Sessions end and come back; links stay.
     Blink,
+    /// Sessions and links end and come back, every few seconds.
+    Flap,
+    /// Peers are cut off from others, as an island.
+    Partition,
+    /// What peers send vanishes, and they hear the others.
+    OneWay,
     /// The server restarts: all sessions end, and it knows nothing of links.
     Restart,
 }
@@ -101,8 +113,25 @@ impl Fault {
             FaultKind::Slow => net.set_reads(node, false),
             FaultKind::Narrow => net.narrow(node, self.to),
             FaultKind::Blink => net.disconnect(node),
+            FaultKind::Flap => {
+                net.break_links(node);
+                net.disconnect(node);
+            }
             departure => departure.depart(net, node),
         }
+    }
+
+    /// The cut that it makes between these and others, if it makes one.
+    pub fn cut(&self, victims: &[u64]) -> Option<Cut> {
+        let makes_one = matches!(self.kind, FaultKind::Partition | FaultKind::OneWay);
+        let (island, one_way) = (victims.iter().copied().collect(), self.kind == FaultKind::OneWay);
+        makes_one.then(|| Cut { island, from: self.from, one_way, lasts: self.lasts() })
+    }
+
+    /// Whether those whom it hits cannot be blamed for what they lack as long as it lasts.
+    pub fn excuses(&self) -> bool {
+        use FaultKind::{Flap, Freeze, OneWay, Partition, Slow};
+        matches!(self.kind, Freeze | Slow | Partition | OneWay | Flap)
     }
 
     /// Lets it be over for a node.

@@ -4,19 +4,21 @@
 //! What two ends are to each other (distance, loss, whether they can connect) is drawn from a hash of both, so that it
 //! takes no memory and is the same however often they meet.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tiercast_mesh::Time;
 
 use crate::{
-    chance::{hash, normal, uniform},
+    chance::{exponential, hash, normal, uniform},
+    cut::{Cut, Cuts},
     wires::{Carried, Way, Wires},
 };
 
 /// The server, among nodes.
-const SERVER: u64 = 0;
+pub(crate) const SERVER: u64 = 0;
 
 /// Payload bytes of a packet (SCTP over DTLS over UDP).
 const PACKET_BYTES: usize = 1_160;
@@ -43,6 +45,8 @@ pub struct InternetConfig {
     pub latency_sigma: f64,
     /// No latency is more than this.
     pub latency_ms_max: f64,
+    /// What each message takes beyond that in the mean, in milliseconds. It is distributed exponentially.
+    pub jitter_ms: f64,
     /// Least and greatest share of packets that are lost on the way between two ends.
     pub loss: [f64; 2],
     /// Share of pairs of peers that can connect.
@@ -61,6 +65,7 @@ impl Default for InternetConfig {
             latency_ms: 75.0,
             latency_sigma: 0.5,
             latency_ms_max: 400.0,
+            jitter_ms: 0.0,
             loss: [0.01, 0.05],
             connectable: 0.8,
             set_up_round_trips: 3.0,
@@ -76,17 +81,28 @@ pub struct Internet {
     config: InternetConfig,
     seed: u64,
     /// When each sender's line is free again.
-    free: BTreeMap<u64, Time>,
-    /// When the last message went out on a link: what follows soon makes a loss known.
-    last_sent: BTreeMap<(u64, u64), Time>,
+    free: FxHashMap<u64, Time>,
+    /// Between which ends something was sent.
+    paths: FxHashMap<(u64, u64), Path>,
     /// Share of a node's uplink that is left.
-    narrowed: BTreeMap<u64, f64>,
+    narrowed: FxHashMap<u64, f64>,
+    cuts: Cuts,
+}
+
+/// What lies between two ends, in one direction.
+#[derive(Debug, Clone, Copy)]
+struct Path {
+    latency: Duration,
+    loss: f64,
+    /// When the last message went out: what follows soon makes a loss known.
+    last_sent: Option<Time>,
 }
 
 impl Internet {
     /// A network; the same seed makes the same one.
     pub fn new(config: InternetConfig, seed: u64) -> Self {
-        Self { config, seed, free: BTreeMap::new(), last_sent: BTreeMap::new(), narrowed: BTreeMap::new() }
+        let (free, paths, narrowed, cuts) = Default::default();
+        Self { config, seed, free, paths, narrowed, cuts }
     }
 
     /// The one-way latency between two ends.
@@ -123,19 +139,36 @@ impl Internet {
         (*free, writable)
     }
 
+    fn jitter(&self, rng: &mut ChaCha8Rng) -> Duration {
+        match self.config.jitter_ms {
+            0.0 => Duration::ZERO,
+            ms => exponential(rng.next_u64(), Duration::from_secs_f64(ms / 1_000.0)),
+        }
+    }
+
+    /// The path between two ends, as it was before a message that is sent on it now.
+    fn path(&mut self, now: Time, from: u64, to: u64) -> Path {
+        let (latency, loss) = match self.paths.get(&(from, to)) {
+            Some(path) => (path.latency, path.loss),
+            None => (self.latency(from, to), self.loss(from, to)),
+        };
+        let last_sent = Some(now);
+        let before = self.paths.insert((from, to), Path { latency, loss, last_sent });
+        before.unwrap_or(Path { latency, loss, last_sent: None })
+    }
+}
+
+impl Path {
     /// What the losses of a message's packets add: a round trip where others follow closely enough to make them known,
     /// else a timeout that doubles.
-    fn delay(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Duration {
-        let (from, to) = ends(way);
-        let (loss, round_trip) = (self.loss(from, to), 2 * self.latency(from, to));
-        let is_tcp = !matches!(way, Way::Link { .. });
-        let often =
-            self.last_sent.insert((from, to), now).is_some_and(|last| now.since(last) < round_trip / 3);
+    fn delay(&self, rng: &mut ChaCha8Rng, now: Time, is_tcp: bool, bytes: usize) -> Duration {
+        let round_trip = 2 * self.latency;
+        let often = self.last_sent.is_some_and(|last| now.since(last) < round_trip / 3);
         let mut timeout = round_trip + if is_tcp { TCP_RTO_MIN } else { RTO_MIN.saturating_sub(round_trip) };
         let mut delay = Duration::ZERO;
         for _ in 0..bytes.div_ceil(PACKET_BYTES).max(1) {
             let mut is_first = true;
-            while uniform(rng.next_u64()) < loss {
+            while uniform(rng.next_u64()) < self.loss {
                 delay += if often && is_first { round_trip } else { timeout };
                 if !often || !is_first {
                     timeout *= 2;
@@ -151,19 +184,27 @@ impl Wires for Internet {
     fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Carried {
         let (from, to) = ends(way);
         let (left, writable) = self.leave(now, from, bytes);
-        let arrives = left + self.latency(from, to) + self.delay(rng, now, way, bytes);
+        let path = self.path(now, from, to);
+        let is_tcp = !matches!(way, Way::Link { .. });
+        let passes = self.cuts.heals(now, from, to).unwrap_or(left).max(left);
+        let arrives = passes + path.latency + self.jitter(rng) + path.delay(rng, now, is_tcp, bytes);
         Carried { arrives: Some(arrives), writable }
     }
 
-    fn set_up(&mut self, _: &mut ChaCha8Rng, one: u64, other: u64) -> Option<Duration> {
-        let can_connect =
-            uniform(hash(&[self.seed, 4, one.min(other), one.max(other)])) < self.config.connectable;
+    fn set_up(&mut self, _: &mut ChaCha8Rng, now: Time, one: u64, other: u64) -> Option<Duration> {
+        let is_cut = [(one, other), (other, one)].iter().any(|(a, b)| self.cuts.heals(now, *a, *b).is_some());
+        let luck = uniform(hash(&[self.seed, 4, one.min(other), one.max(other)]));
+        let can_connect = luck < self.config.connectable && !is_cut;
         let round_trip = 2 * self.latency(one, other);
         can_connect.then(|| round_trip.mul_f64(self.config.set_up_round_trips))
     }
 
     fn forget(&mut self, way: Way) {
-        self.last_sent.remove(&ends(way));
+        self.paths.remove(&ends(way));
+    }
+
+    fn cut(&mut self, now: Time, cut: Cut) {
+        self.cuts.add(now, cut);
     }
 
     fn narrow(&mut self, node: u64, share: f64) {
@@ -221,6 +262,22 @@ mod tests {
         let ms = |sample: &Sample, share| sample.quantile(share).as_millis();
         assert_eq!((ms(&seldom, 0.9), ms(&often, 0.9)), (75, 75));
         assert_eq!((ms(&seldom, 0.99), ms(&often, 0.99)), (1_075, 225));
+    }
+
+    #[test]
+    fn jitter_adds_its_mean_and_a_cut_holds_up_what_is_sent_until_it_heals() {
+        let config = InternetConfig { loss: [0.0, 0.0], latency_sigma: 0.0, ..InternetConfig::default() };
+        let jitter =
+            arrivals(InternetConfig { jitter_ms: 20.0, ..config.clone() }, 300, Duration::from_secs(1));
+        // The median of an exponential distribution is its mean times ln 2.
+        assert!((jitter.quantile(0.5).as_secs_f64() - 0.0889).abs() < 0.002, "{:?}", jitter.quantile(0.5));
+        let mut internet = Internet::new(config, 1);
+        let (island, lasts) = ([1].into(), Duration::from_secs(5));
+        internet.cut(BEGIN, Cut { island, from: Default::default(), one_way: false, lasts });
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let carried = internet.carry(&mut rng, BEGIN, Way::Link { link: LinkId(1), from: 1, to: 2 }, 300);
+        assert_eq!(carried.arrives.map(|at| at.since(BEGIN).as_millis()), Some(5_075));
+        assert_eq!(internet.set_up(&mut rng, BEGIN, 2, 1), None);
     }
 
     #[test]

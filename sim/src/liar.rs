@@ -1,6 +1,6 @@
 //! Peers that lie: they do as they should, but for what they pass on or say of others.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -8,17 +8,26 @@ use tiercast_codec::{Code, Item, LinkId, Report, ToHub, WireMessage};
 
 use crate::{
     chance::{hash, uniform},
-    net::Tamper,
+    net::{HoldBack, Tamper},
 };
 
 /// Those that lie.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Liars {
     /// Their share of all peers.
     pub share: f64,
-    /// What they do.
-    pub lie: Lie,
+    /// What they do: each one of these.
+    pub lies: Vec<Lie>,
+    /// How long those that delay hold back what they pass on.
+    #[serde(default = "Liars::default_delay_s")]
+    pub delay_s: f64,
+}
+
+impl Liars {
+    fn default_delay_s() -> f64 {
+        3.0
+    }
 }
 
 /// How a peer lies.
@@ -27,6 +36,8 @@ pub struct Liars {
 pub enum Lie {
     /// It answers pings and passes on no event and no head.
     Withhold,
+    /// It answers pings at once and passes on events and heads only seconds later.
+    Delay,
     /// It changes a bit in one message of ten.
     Corrupt,
     /// It sends an earlier message in the place of one in three.
@@ -39,7 +50,7 @@ pub enum Lie {
 
 /// What one liar has in mind.
 #[derive(Debug)]
-struct Liar {
+pub struct Liar {
     lie: Lie,
     count: u64,
     earlier: Option<Bytes>,
@@ -52,7 +63,7 @@ pub struct Gang(Rc<RefCell<BTreeMap<u64, Liar>>>);
 impl Gang {
     /// A node is one of them.
     pub fn join(&self, node: u64, lie: Lie) {
-        self.0.borrow_mut().insert(node, Liar { lie, count: 0, earlier: None });
+        self.0.borrow_mut().insert(node, Liar::new(lie));
     }
 
     /// A node is gone.
@@ -69,6 +80,15 @@ impl Gang {
         })
     }
 
+    /// How long they hold back what they send.
+    pub fn hold_back(&self, delay: Duration) -> HoldBack {
+        let gang = self.clone();
+        Box::new(move |from, bytes| match gang.0.borrow().get(&from) {
+            Some(Liar { lie: Lie::Delay, .. }) if has_data(bytes) => delay,
+            _ => Duration::ZERO,
+        })
+    }
+
     /// Those who accuse.
     pub fn accusers(&self) -> Vec<u64> {
         let gang = self.0.borrow();
@@ -77,7 +97,13 @@ impl Gang {
 }
 
 impl Liar {
-    fn tell(&mut self, node: u64, bytes: Bytes) -> Option<Bytes> {
+    /// One who lies so.
+    pub fn new(lie: Lie) -> Self {
+        Self { lie, count: 0, earlier: None }
+    }
+
+    /// What becomes of a message that the node sends on a link; `None`: nobody gets it.
+    pub fn tell(&mut self, node: u64, bytes: Bytes) -> Option<Bytes> {
         self.count += 1;
         let chance = uniform(hash(&[node, self.count]));
         match self.lie {
@@ -113,8 +139,6 @@ pub fn accusation(link: LinkId) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{CHILD, PARENT, bodies, pair};
 
@@ -124,6 +148,7 @@ mod tests {
         let gang = Gang::default();
         gang.join(PARENT, lie);
         net.tamper = Some(gang.tamper());
+        net.hold_back = Some(gang.hold_back(Duration::from_millis(450)));
         for _ in 0..50 {
             net.publish(bodies(1));
             net.run_for(Duration::from_millis(100));
@@ -134,6 +159,12 @@ mod tests {
     #[test]
     fn one_who_withholds_passes_nothing_on() {
         assert_eq!(child_of(Lie::Withhold).0, 0);
+    }
+
+    #[test]
+    fn one_who_delays_passes_everything_on_but_late() {
+        // What was published within the last 450 ms is still to come.
+        assert_eq!(child_of(Lie::Delay).0, 46);
     }
 
     #[test]

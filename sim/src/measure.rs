@@ -1,11 +1,9 @@
 //! What is measured of a simulation.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use tiercast_mesh::{hub::ChannelStats, peer::PeerStats};
+use rustc_hash::FxHashMap;
+use tiercast_mesh::{Time, hub::ChannelStats, peer::PeerStats};
 
 use crate::{net::Traffic, stats::Sample};
 
@@ -29,7 +27,13 @@ pub struct Measures {
     pub seconds: Vec<Second>,
     /// How many seconds there were when each fault struck.
     struck_at: Vec<usize>,
-    paces: BTreeMap<u64, Pace>,
+    /// The way of a message from the server to each peer: what nobody can be faster than.
+    pub direct: Sample,
+    /// Time from joining until a peer was told where it starts, and everything came from then on. A second stands for a
+    /// round trip between the peer and the server.
+    pub starts: Sample,
+    joining: FxHashMap<u64, (Time, Duration)>,
+    paces: FxHashMap<u64, Pace>,
     affected: BTreeSet<u64>,
 }
 
@@ -49,6 +53,20 @@ pub struct Second {
 }
 
 impl Measures {
+    /// A node joins, so far away from the server.
+    pub fn joined(&mut self, node: u64, now: Time, latency: Duration) {
+        self.direct.add(latency);
+        self.joining.insert(node, (now, 2 * latency));
+    }
+
+    /// A node was told where it starts.
+    pub fn started(&mut self, node: u64, now: Time) {
+        if let Some((joined, round_trip)) = self.joining.remove(&node) {
+            let round_trips = now.since(joined).as_secs_f64() / round_trip.as_secs_f64().max(1e-6);
+            self.starts.add(Duration::from_secs_f64(round_trips));
+        }
+    }
+
     /// An event came to a node.
     pub fn came(&mut self, node: u64, latency: Duration) {
         self.latencies.add(latency);
@@ -100,6 +118,7 @@ impl Measures {
 
     /// A node is gone.
     pub fn left(&mut self, node: u64) {
+        self.joining.remove(&node);
         self.paces.remove(&node);
         self.affected.remove(&node);
     }
@@ -114,6 +133,8 @@ pub struct Sums {
     pub duplicates: u64,
     /// Bytes of the frames that came by links.
     pub parent_bytes: u64,
+    /// Bytes of the frames that were handed to children.
+    pub relayed_bytes: u64,
     /// Bytes of frames that the server sent.
     pub data_bytes: u64,
     /// What it would have been without the mesh.
@@ -128,6 +149,7 @@ impl Sums {
         self.frames += stats.frames;
         self.duplicates += stats.duplicates;
         self.parent_bytes += stats.parent_bytes;
+        self.relayed_bytes += stats.relayed_bytes;
         self.gaps += stats.gaps;
     }
 
@@ -140,6 +162,11 @@ impl Sums {
     /// The share of data that the server did not have to send.
     pub fn offload(&self) -> f64 {
         1.0 - self.data_bytes as f64 / (self.direct_bytes as f64).max(1.0)
+    }
+
+    /// The share of what was sent on links that nobody took: it was there already, or came to nobody.
+    pub fn relayed_in_vain(&self) -> f64 {
+        1.0 - self.parent_bytes as f64 / (self.relayed_bytes.max(self.parent_bytes) as f64).max(1.0)
     }
 }
 
@@ -187,6 +214,23 @@ mod tests {
         }
         assert_eq!(measures.fed_by_server_2_s_after(), 0.5);
         assert_eq!(measures.busiest_after_faults(), 100);
+    }
+
+    #[test]
+    fn a_start_is_counted_once_in_round_trips() {
+        let mut measures = Measures::default();
+        measures.joined(1, Time(0), 50 * MS);
+        measures.started(1, Time(250_000));
+        measures.started(1, Time(900_000));
+        assert_eq!((measures.starts.len(), measures.direct.max().as_millis()), (1, 50));
+        assert!((measures.starts.max().as_secs_f64() - 2.5).abs() < 0.01, "{:?}", measures.starts.max());
+    }
+
+    #[test]
+    fn what_nobody_took_was_relayed_in_vain() {
+        let sums = Sums { parent_bytes: 990, relayed_bytes: 1_000, ..Sums::default() };
+        assert!((sums.relayed_in_vain() - 0.01).abs() < 1e-9);
+        assert_eq!(Sums { parent_bytes: 5, relayed_bytes: 5, ..sums }.relayed_in_vain(), 0.0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -10,6 +11,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
+use rustc_hash::FxHashMap;
 use tiercast_codec::{ChannelName, Code, Event, LinkId, PeerId, Position, SessionId, Signal, Signer};
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate, Time,
@@ -18,6 +20,8 @@ use tiercast_mesh::{
 };
 
 mod deeds;
+mod links;
+mod sending;
 mod views;
 
 use crate::{
@@ -29,7 +33,8 @@ use crate::{
 
 /// The one channel.
 pub fn channel() -> ChannelName {
-    "test".parse().expect("a name")
+    static CHANNEL: LazyLock<ChannelName> = LazyLock::new(|| "test".parse().expect("a name"));
+    CHANNEL.clone()
 }
 
 /// The numbering that a source begins with.
@@ -44,6 +49,8 @@ enum Happening {
     ToHub(u64, Bytes),
     ToPeer(u64, Bytes),
     OnLink(u64, LinkId, Bytes),
+    /// What a node held back goes out.
+    Release(u64, LinkId, Bytes),
     LinkUp(u64, LinkId),
     LinkDown(u64, LinkId),
     HubSees(u64, bool),
@@ -86,6 +93,18 @@ pub struct Given {
 /// What happens to a message between two nodes.
 pub type Tamper = Box<dyn FnMut(u64, u64, Bytes) -> Option<Bytes>>;
 
+/// How long a node holds back what it has for another: from, bytes.
+pub type HoldBack = Box<dyn FnMut(u64, &Bytes) -> Duration>;
+
+/// A message that may hold frames, as it was made by the hub or by a node.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// By which node; nobody is the hub.
+    pub by: Option<u64>,
+    /// The message, as it was before anybody tampered with it.
+    pub bytes: Bytes,
+}
+
 /// Bytes that were sent, whether they arrived or not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -104,17 +123,19 @@ pub struct Net {
     /// The server's half.
     pub hub: Hub,
     /// The nodes.
-    pub nodes: BTreeMap<u64, Node>,
+    pub nodes: BTreeMap<u64, Box<Node>>,
     /// All chance comes from here.
     pub rng: ChaCha8Rng,
     /// Changes or loses a message on a link: from, to, bytes.
     pub tamper: Option<Tamper>,
+    /// Says how long a node holds back a message on a link.
+    pub hold_back: Option<HoldBack>,
     /// Links between these pairs never come up. A node with itself: its links with anybody.
     pub blocked: BTreeSet<(u64, u64)>,
     /// Nodes that the server's messages do not reach.
     pub deaf: BTreeSet<u64>,
     /// Bytes that crossed links, by receiver.
-    pub link_bytes: BTreeMap<u64, usize>,
+    pub link_bytes: FxHashMap<u64, usize>,
     /// What messages on links take beyond what the wires say.
     pub link_delay: Duration,
     /// Writes down all that happens to one node.
@@ -129,6 +150,10 @@ pub struct Net {
     pub withholds_answers: bool,
     /// What applications were given since this was last emptied, if nodes do not keep it: a network of many nodes.
     pub fresh: Option<Vec<Given>>,
+    /// What was sent since this was last emptied, if anybody wants to know.
+    pub sent: Option<Vec<Sent>>,
+    /// Nodes that were told where they start, in this session, since this was last emptied, if anybody wants to know.
+    pub started: Option<Vec<u64>>,
     /// Nodes whose session has ended since this was last emptied.
     pub cut_off: Vec<u64>,
     /// What was sent.
@@ -137,11 +162,11 @@ pub struct Net {
     wires: Box<dyn Wires>,
     queue: Queue<Happening>,
     /// When the last message on a way arrives, so that none overtakes another.
-    last_arrival: BTreeMap<Way, Time>,
+    last_arrival: FxHashMap<Way, Time>,
     /// The two ends of a link, by node; both have opened it when there are two.
     ends: BTreeMap<LinkId, Vec<u64>>,
     /// Sessions name connections; nodes reconnect.
-    session_node: BTreeMap<u64, u64>,
+    session_node: FxHashMap<u64, u64>,
     /// What the hub calls nodes, or called them in earlier sessions.
     names: BTreeMap<PeerId, u64>,
     next_session: u64,
@@ -175,9 +200,10 @@ impl Net {
             nodes: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             tamper: None,
+            hold_back: None,
             blocked: BTreeSet::new(),
             deaf: BTreeSet::new(),
-            link_bytes: BTreeMap::new(),
+            link_bytes: FxHashMap::default(),
             link_delay: Duration::ZERO,
             recorder: None,
             position: Position::new(FIRST_EPOCH, -1),
@@ -185,15 +211,17 @@ impl Net {
             answers: None,
             withholds_answers: false,
             fresh: None,
+            sent: None,
+            started: None,
             cut_off: Vec::new(),
             frozen: BTreeMap::new(),
             traffic: Traffic::default(),
             channel: channel(),
             wires: Box::new(wires),
             queue: Queue::new(),
-            last_arrival: BTreeMap::new(),
+            last_arrival: FxHashMap::default(),
             ends: BTreeMap::new(),
-            session_node: BTreeMap::new(),
+            session_node: FxHashMap::default(),
             names: BTreeMap::new(),
             next_session: 0,
             hub_wakes: None,
@@ -270,6 +298,7 @@ impl Net {
                 *self.link_bytes.entry(node).or_default() += bytes.len();
                 self.peer(node, peer::Input::LinkData(link, bytes));
             }
+            Happening::Release(node, link, bytes) => self.send_on_link(node, link, bytes),
             Happening::LinkUp(node, link) => self.peer(node, peer::Input::LinkOpened(link)),
             Happening::LinkDown(node, link) => self.peer(node, peer::Input::LinkClosed(link)),
             Happening::PumpHub(session) => self.pump_hub(session),
@@ -289,6 +318,7 @@ impl Net {
                 self.session_node.get(session).copied()
             }
             Happening::OnLink(node, ..)
+            | Happening::Release(node, ..)
             | Happening::LinkUp(node, _)
             | Happening::LinkDown(node, _)
             | Happening::PumpPeer(node, _)
@@ -448,106 +478,13 @@ impl Net {
                 if let Status::Welcome { peer, .. } = &status {
                     self.names.insert(*peer, id);
                 }
+                if let (Status::Subscribed { .. }, Some(started)) = (&status, &mut self.started) {
+                    started.push(id);
+                }
                 if self.fresh.is_none() {
                     self.nodes.get_mut(&id).expect("it has just spoken").statuses.push(status);
                 }
             }
         }
-    }
-
-    fn other_end(&self, link: LinkId, id: u64) -> Option<u64> {
-        self.ends.get(&link)?.iter().find(|end| **end != id).copied()
-    }
-
-    fn connect_ends(&mut self, link: LinkId) {
-        let Some([one, other]) = self.ends.get(&link).map(Vec::as_slice) else { return };
-        let (one, other) = (*one.min(other), *one.max(other));
-        if [(one, other), (one, one), (other, other)].iter().any(|pair| self.blocked.contains(pair)) {
-            return;
-        }
-        let Some(set_up) = self.wires.set_up(&mut self.rng, one, other) else { return };
-        for end in [one, other] {
-            self.queue.plan(self.now + set_up, Happening::LinkUp(end, link));
-        }
-    }
-
-    /// Breaks a link; the end that is not `cause` sees it.
-    pub fn close_ends(&mut self, link: LinkId, cause: u64) {
-        let ends = self.ends.remove(&link).unwrap_or_default();
-        for end in &ends {
-            if let Some(node) = self.nodes.get_mut(end) {
-                node.links.remove(&link);
-            }
-            let from = ends.iter().find(|from| *from != end).copied().unwrap_or(cause);
-            let way = Way::Link { link, from, to: *end };
-            if *end != cause {
-                self.send(way, 0, Happening::LinkDown(*end, link));
-            }
-            self.last_arrival.remove(&way);
-        }
-    }
-
-    fn pump_hub(&mut self, session: u64) {
-        let Some(bytes) = self.hub.poll_transmit(SessionId(session)) else { return };
-        self.traffic.down += bytes.len() as u64;
-        // A node that has vanished is sent to all the same.
-        let node = self.session_node.get(&session).copied().unwrap_or(0);
-        let (way, count) = (Way::Down { session, node }, bytes.len());
-        let again = self.send(way, count, Happening::ToPeer(session, bytes));
-        self.queue.plan(again, Happening::PumpHub(session));
-    }
-
-    fn pump_peer(&mut self, id: u64, target: Target) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        let bytes = node.peer.poll_transmit(target);
-        if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
-            recorder.transmit(target, bytes.as_ref());
-        }
-        if let Some(bytes) = bytes {
-            let again = self.send_from(id, target, bytes);
-            self.queue.plan(again, Happening::PumpPeer(id, target));
-        }
-        // Sending can end a link.
-        self.drain_peer(id);
-    }
-
-    /// Sends what a node has for somebody; says when it can send more.
-    fn send_from(&mut self, node: u64, target: Target, bytes: Bytes) -> Time {
-        let count = bytes.len();
-        match target {
-            Target::Session => {
-                let Some(session) = self.nodes.get(&node).and_then(|node| node.session) else {
-                    return self.now;
-                };
-                self.traffic.up += count as u64;
-                self.send(Way::Up { session, node }, count, Happening::ToHub(session, bytes))
-            }
-            Target::Link(link) => {
-                let Some(to) = self.other_end(link, node) else { return self.now };
-                self.traffic.links += count as u64;
-                let way = Way::Link { link, from: node, to };
-                let bytes = match &mut self.tamper {
-                    Some(tamper) => tamper(node, to, bytes),
-                    None => Some(bytes),
-                };
-                match bytes {
-                    Some(bytes) => self.send(way, count, Happening::OnLink(to, link, bytes)),
-                    None => self.now,
-                }
-            }
-        }
-    }
-
-    /// Sends on a way; says when more can be sent on it. What is sent arrives never before what was sent on it earlier.
-    fn send(&mut self, way: Way, bytes: usize, happening: Happening) -> Time {
-        let carried = self.wires.carry(&mut self.rng, self.now, way, bytes);
-        if let Some(arrives) = carried.arrives {
-            let delay =
-                if matches!(happening, Happening::OnLink(..)) { self.link_delay } else { Duration::ZERO };
-            let last = self.last_arrival.entry(way).or_default();
-            *last = (arrives + delay).max(*last);
-            self.queue.plan(*last, happening);
-        }
-        carried.writable
     }
 }

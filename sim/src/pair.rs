@@ -1,6 +1,6 @@
 //! Small beginnings: a parent and a child on a calm network, and what tests like to say of them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -24,9 +24,10 @@ pub fn relay(children_max: u16) -> PeerConfig {
     PeerConfig { relay: Some(relay), ..PeerConfig::default() }
 }
 
-/// A hub with so many tier-1 peers.
+/// A hub with so many tier-1 peers. Whoever has a place keeps it.
 pub fn roots(count: usize) -> HubConfig {
-    HubConfig { tier1: hub::Tier1 { min: count, max: count }, ..HubConfig::default() }
+    let tier1 = hub::Tier1 { min: count, max: count };
+    HubConfig { tier1, improve: Duration::from_secs(86_400), ..HubConfig::default() }
 }
 
 /// The first peer of a pair.

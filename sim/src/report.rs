@@ -1,6 +1,6 @@
 //! What is said of a simulation.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::{
     measure::{Measures, Second, Sums},
     net::Traffic,
     scenario::Scenario,
-    stats::Sample,
+    stats::{Sample, median},
 };
 
 /// What was measured. Milliseconds, bytes, shares from 0 to 1.
@@ -25,13 +25,19 @@ pub struct Figures {
     pub latency_ms_p99: f64,
     pub latency_ms_max: f64,
     pub within_600_ms: f64,
+    pub direct_ms_p50: f64,
+    pub start_round_trips_p50: f64,
+    pub start_round_trips_p99: f64,
     pub stalled: u64,
     pub stall_ms_p50: f64,
     pub stall_ms_p99: f64,
     pub stall_ms_max: f64,
+    pub stalled_within_2_s: f64,
     pub offload: f64,
     pub sent_twice: f64,
+    pub relayed_in_vain: f64,
     pub control_bits_per_peer_s: f64,
+    pub control_share_of_data: f64,
     pub server_bytes_per_s_steady: f64,
     pub server_bytes_per_s_max: u64,
     pub fed_by_server_in_the_end: u64,
@@ -55,7 +61,8 @@ impl Figures {
         let steady = median(busy.iter().map(|second| second.server_bytes));
         let peer_seconds: u64 = measures.seconds.iter().map(|second| second.peers).sum();
         let all = traffic.down + traffic.up + traffic.links;
-        let control = all.saturating_sub(sums.data_bytes + sums.parent_bytes);
+        let data = sums.data_bytes + sums.relayed_bytes.max(sums.parent_bytes);
+        let control = all.saturating_sub(data);
         Self {
             about: scenario.about.clone(),
             seed,
@@ -66,13 +73,19 @@ impl Figures {
             latency_ms_p50: ms(latencies, 0.5),
             latency_ms_p99: ms(latencies, 0.99),
             latency_ms_max: ms(latencies, 1.0),
-            within_600_ms: latencies.share_within(std::time::Duration::from_millis(600)),
+            direct_ms_p50: ms(&measures.direct, 0.5),
+            start_round_trips_p50: measures.starts.quantile(0.5).as_secs_f64(),
+            start_round_trips_p99: measures.starts.quantile(0.99).as_secs_f64(),
+            stalled_within_2_s: stalls.share_within(Duration::from_secs(2)),
+            within_600_ms: latencies.share_within(Duration::from_millis(600)),
             stalled: stalls.len(),
             stall_ms_p50: ms(stalls, 0.5),
             stall_ms_p99: ms(stalls, 0.99),
             stall_ms_max: ms(stalls, 1.0),
             offload: sums.offload(),
             sent_twice: sums.duplicates as f64 / (sums.frames + sums.duplicates).max(1) as f64,
+            relayed_in_vain: sums.relayed_in_vain(),
+            control_share_of_data: control as f64 / data.max(1) as f64,
             control_bits_per_peer_s: 8.0 * control as f64 / peer_seconds.max(1) as f64,
             server_bytes_per_s_steady: steady,
             server_bytes_per_s_max: busy.iter().map(|second| second.server_bytes).max().unwrap_or(0),
@@ -86,13 +99,6 @@ impl Figures {
     }
 }
 
-/// The middle one; zero if there is none.
-fn median(values: impl Iterator<Item = u64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or(0) as f64
-}
-
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.about)?;
@@ -101,24 +107,44 @@ impl fmt::Display for Figures {
         writeln!(f, "delivered             {} events, {} gaps", self.events_delivered, self.gaps)?;
         writeln!(
             f,
-            "latency               p50 {:.0} ms, p99 {:.0} ms, longest {:.0} ms; {:.2} % within 600 ms",
+            "latency               p50 {:.0} ms ({:.0} ms direct), p99 {:.0} ms, longest {:.0} ms; {:.2} % within 600 ms",
             self.latency_ms_p50,
+            self.direct_ms_p50,
             self.latency_ms_p99,
             self.latency_ms_max,
             100.0 * self.within_600_ms
         )?;
         writeln!(
             f,
-            "stalls                {} cut off by faults: p50 {:.0} ms, p99 {:.0} ms, longest {:.0} ms",
-            self.stalled, self.stall_ms_p50, self.stall_ms_p99, self.stall_ms_max
+            "joining               {:.1} round trips to the server until everything comes, p99 {:.1}",
+            self.start_round_trips_p50, self.start_round_trips_p99
+        )?;
+        writeln!(
+            f,
+            "stalls                {} cut off by faults: p50 {:.0} ms, p99 {:.0} ms, longest {:.0} ms; {:.2} % within 2 s",
+            self.stalled,
+            self.stall_ms_p50,
+            self.stall_ms_p99,
+            self.stall_ms_max,
+            100.0 * self.stalled_within_2_s
         )?;
         writeln!(
             f,
             "offload               {:.2} % of the data was not sent by the server",
             100.0 * self.offload
         )?;
-        writeln!(f, "sent twice            {:.2} % of the frames", 100.0 * self.sent_twice)?;
-        writeln!(f, "control               {:.0} bit/s for each peer", self.control_bits_per_peer_s)?;
+        writeln!(
+            f,
+            "sent twice            {:.2} % of the frames; {:.2} % of the bytes on links were taken by nobody",
+            100.0 * self.sent_twice,
+            100.0 * self.relayed_in_vain
+        )?;
+        writeln!(
+            f,
+            "control               {:.0} bit/s for each peer, {:.1} % of the data",
+            self.control_bits_per_peer_s,
+            100.0 * self.control_share_of_data
+        )?;
         writeln!(
             f,
             "the server sends      {:.0} bytes/s, {} in the busiest second ({:.1} times), when all are there",
@@ -133,16 +159,5 @@ impl fmt::Display for Figures {
             100.0 * self.fed_by_server_2_s_after_faults,
             self.server_bytes_per_s_max_after_faults
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_one() {
-        assert_eq!(median([5, 1, 9].into_iter()), 5.0);
-        assert_eq!(median([].into_iter()), 0.0);
     }
 }

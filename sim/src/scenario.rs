@@ -4,6 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use tiercast_mesh::peer::PeerConfig;
 
 use crate::{fault::Fault, internet::InternetConfig, liar::Liars};
 
@@ -33,14 +34,25 @@ pub struct Scenario {
     #[serde(default = "Scenario::default_tier1")]
     pub tier1: [usize; 2],
     /// How peers come and go, if they do.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub churn: Option<Churn>,
     /// Who lies, if anybody does.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liars: Option<Liars>,
+    /// What the server may spend, if that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// What goes wrong, and when.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
+}
+
+/// What the server may spend.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Bytes in its busiest second, as a multiple of those in its median one.
+    pub egress_times: f64,
 }
 
 /// Events that are published at even intervals.
@@ -61,11 +73,13 @@ pub struct Population {
     pub leaves: f64,
     /// Least and greatest number of children that the others take.
     pub children: [u16; 2],
+    /// How many frames a peer keeps at most.
+    pub log_frames: usize,
 }
 
 impl Default for Population {
     fn default() -> Self {
-        Self { leaves: 0.5, children: [1, 8] }
+        Self { leaves: 0.5, children: [1, 8], log_frames: PeerConfig::default().log.entries }
     }
 }
 
@@ -99,6 +113,12 @@ pub const NAMED: &[(&str, &str)] = &[
     ("promise", include_str!("../scenarios/promise.toml")),
     ("accuse", include_str!("../scenarios/accuse.toml")),
     ("withhold", include_str!("../scenarios/withhold.toml")),
+    ("delay", include_str!("../scenarios/delay.toml")),
+    ("crowd", include_str!("../scenarios/crowd.toml")),
+    ("partition", include_str!("../scenarios/partition.toml")),
+    ("one-way", include_str!("../scenarios/one-way.toml")),
+    ("flap", include_str!("../scenarios/flap.toml")),
+    ("idle", include_str!("../scenarios/idle.toml")),
     ("mixed", include_str!("../scenarios/mixed.toml")),
 ];
 
@@ -123,6 +143,8 @@ impl Scenario {
         ensure!(*peers > 0, "peers: at least one");
         ensure!(workload.rate > 0.0, "workload.rate: more than nothing");
         ensure!(workload.bytes > 0, "workload.bytes: at least one");
+        ensure!(population.log_frames > 0, "population.log_frames: at least one");
+        ensure!(self.liars.as_ref().is_none_or(|liars| !liars.lies.is_empty()), "liars.lies: at least one");
         let shares = [population.leaves, network.connectable, network.loss[0], network.loss[1]];
         ensure!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "shares go from 0 to 1");
         ensure!(network.loss[1] < 1.0, "network.loss: less than all");
@@ -164,6 +186,7 @@ mod tests {
         for (mistake, named) in [
             (steady.replace("peers = ", "pears = "), "pears"),
             (steady.replace("peers = ", "peers = 0 # "), "peers"),
+            (format!("{steady}liars = {{ share = 0.1, lies = [] }}"), "liars.lies"),
         ] {
             let folder =
                 std::env::temp_dir().join(format!("tiercast-sim-{}-{named}.toml", std::process::id()));

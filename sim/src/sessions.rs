@@ -68,6 +68,17 @@ impl Sessions {
         let begun = Instant::now();
         self.hub.handle(self.now, Input::SessionData(session, bytes)).unwrap();
         self.busy += begun.elapsed();
+        self.drain();
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        self.hub.handle(self.now, Input::Timeout).unwrap();
+        self.drain();
+    }
+
+    fn drain(&mut self) {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Transmit(session) => self.awake.push(session),

@@ -1,24 +1,21 @@
 //! A simulation: a scenario is played, checked and measured.
 
+mod faults;
+mod population;
+
 use std::{collections::BTreeSet, time::Duration};
 
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::{Rng, SeedableRng},
-};
-use tiercast_codec::{NodeKind, Relay, SessionId, Since};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use tiercast_mesh::{
     Time,
-    hub::{HubConfig, Input, Place, Tier1},
-    peer::{Delivery, PeerConfig},
+    hub::{HubConfig, Place, Tier1},
+    peer::Delivery,
 };
 
 use crate::{
-    chance::{exponential, uniform, weibull_half},
     check::{self, Check, Verdict},
-    fault::{FaultKind, below},
     internet::Internet,
-    liar::{Gang, Lie, accusation},
+    liar::Gang,
     measure::{Measures, Second, Sums, between},
     net::{Given, Net, Traffic, channel},
     queue::Queue,
@@ -28,18 +25,6 @@ use crate::{
     workload,
 };
 
-/// The first ceiling of the delay before a peer connects again (protocol page, "Reconnecting").
-const RECONNECT_WITHIN: Duration = Duration::from_millis(500);
-
-/// Places that a liar promises.
-const PROMISED: u16 = 64;
-
-/// What it has of an uplink.
-const NARROW: f64 = 0.001;
-
-/// How long a server is away when it restarts.
-const RESTART: Duration = Duration::from_secs(1);
-
 /// Something that is planned.
 #[derive(Debug, Clone, Copy)]
 enum Plan {
@@ -48,6 +33,7 @@ enum Plan {
     Leave(u64),
     Strike(usize),
     Relent(usize),
+    Flap(usize),
     ServerBack,
     Connect(u64),
     Look,
@@ -67,6 +53,8 @@ pub struct Outcome {
 struct Simulation<'a> {
     scenario: &'a Scenario,
     net: Net,
+    /// How far everybody is from everybody.
+    map: Internet,
     rng: ChaCha8Rng,
     agenda: Queue<Plan>,
     checks: Vec<Box<dyn Check>>,
@@ -97,14 +85,21 @@ fn hub_config(scenario: &Scenario) -> HubConfig {
     HubConfig { tier1: Tier1 { min, max }, sessions_max: usize::MAX, ..HubConfig::default() }
 }
 
+/// Empties a list that is kept for us; nothing is allocated where it is empty.
+fn take_all<T>(list: &mut Option<Vec<T>>) -> Vec<T> {
+    list.as_mut().map(std::mem::take).unwrap_or_default()
+}
+
 impl<'a> Simulation<'a> {
     fn new(scenario: &'a Scenario, seed: u64) -> Self {
         let internet = Internet::new(scenario.network.clone(), seed);
+        let map = Internet::new(scenario.network.clone(), seed);
         let mut net = Net::new(seed, hub_config(scenario), internet);
-        net.fresh = Some(Vec::new());
+        (net.fresh, net.sent, net.started) = (Some(Vec::new()), Some(Vec::new()), Some(Vec::new()));
         let gang = Gang::default();
-        if scenario.liars.is_some() {
+        if let Some(liars) = &scenario.liars {
             net.tamper = Some(gang.tamper());
+            net.hold_back = Some(gang.hold_back(Duration::from_secs_f64(liars.delay_s)));
         }
         let begin = net.now + Duration::from_secs_f64(scenario.join_s);
         let end = begin + Duration::from_secs_f64(scenario.run_s);
@@ -120,9 +115,10 @@ impl<'a> Simulation<'a> {
         Self {
             scenario,
             net,
+            map,
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0x5eed),
             agenda,
-            checks: check::all(),
+            checks: check::all(scenario.budget.map(|budget| check::Budget::new(budget.egress_times, begin))),
             measures: Measures::default(),
             sums: Sums::default(),
             published: Vec::new(),
@@ -154,23 +150,21 @@ impl<'a> Simulation<'a> {
         check::look_at(net, published, excused, |view| check::ask(checks, |check| check.end(view)))
     }
 
-    /// Takes what applications were given, and lets those connect again whose session has ended.
+    /// Takes what was sent and what applications were given, and lets those connect again whose session has ended.
     fn after_step(&mut self) -> Verdict {
-        if self.net.fresh.as_ref().is_some_and(|fresh| !fresh.is_empty()) {
-            let fresh = self.net.fresh.replace(Vec::new()).unwrap_or_default();
-            for given in &fresh {
-                self.take(given)?;
-            }
+        for sent in take_all(&mut self.net.sent) {
+            check::ask(&mut self.checks, |check| check.sent(&sent))?;
+        }
+        for given in take_all(&mut self.net.fresh) {
+            self.take(&given)?;
+        }
+        for node in take_all(&mut self.net.started) {
+            self.measures.started(node, self.net.now);
         }
         for node in std::mem::take(&mut self.net.cut_off) {
             self.connect_soon(node);
         }
         Ok(())
-    }
-
-    fn connect_soon(&mut self, node: u64) {
-        let delay = RECONNECT_WITHIN.mul_f64(uniform(self.rng.next_u64()));
-        self.agenda.plan(self.net.now + delay, Plan::Connect(node));
     }
 
     fn take(&mut self, given: &Given) -> Verdict {
@@ -192,35 +186,15 @@ impl<'a> Simulation<'a> {
                     self.publish();
                 }
             }
-            Plan::Leave(node) => {
-                if now < self.end && self.net.nodes.contains_key(&node) {
-                    let is_silent =
-                        self.scenario.churn.is_some_and(|churn| uniform(self.rng.next_u64()) < churn.silent);
-                    let kind = if is_silent { FaultKind::Vanish } else { FaultKind::Goodbye };
-                    self.go(kind, node);
-                    self.join();
-                }
-            }
+            Plan::Leave(node) => self.leave(node),
             Plan::Strike(number) => self.strike(number),
-            Plan::Relent(number) => {
-                let fault = self.scenario.faults[number];
-                for node in std::mem::take(&mut self.victims[number]) {
-                    fault.relent(&mut self.net, node);
-                    self.excused.remove(&node);
-                }
-            }
+            Plan::Relent(number) => self.relent(number),
+            Plan::Flap(number) => self.flap(number),
             Plan::ServerBack => {
                 self.net.start_server(hub_config(self.scenario), Box::new(FakeSigner(9)), true);
                 self.is_server_away = false;
             }
-            Plan::Connect(node) => {
-                let is_away = self.net.nodes.get(&node).is_some_and(|state| state.session.is_none());
-                if is_away && self.is_server_away {
-                    self.connect_soon(node);
-                } else if is_away {
-                    self.net.connect(node);
-                }
-            }
+            Plan::Connect(node) => self.connect(node),
             Plan::Look => {
                 self.agenda.plan(now + Duration::from_secs(1), Plan::Look);
                 self.accuse();
@@ -237,89 +211,6 @@ impl<'a> Simulation<'a> {
         let body = workload::body(self.published.len() as i64, self.scenario.workload.bytes);
         self.published.push(self.net.now);
         self.net.publish([body]);
-    }
-
-    fn join(&mut self) {
-        self.next_node += 1;
-        let node = self.next_node;
-        let population = self.scenario.population;
-        let [least, greatest] = population.children;
-        let is_leaf = uniform(self.rng.next_u64()) < population.leaves;
-        let children = least + (self.rng.next_u64() % u64::from(greatest - least + 1)) as u16;
-        let lie = self.scenario.liars.filter(|liars| uniform(self.rng.next_u64()) < liars.share);
-        let children_max = match lie.map(|liars| liars.lie) {
-            Some(Lie::Promise) => PROMISED,
-            _ if is_leaf => 0,
-            _ => children,
-        };
-        let relay = Some(Relay { node: NodeKind::Native, children_max });
-        self.net.join(node, PeerConfig { relay, ..PeerConfig::default() }, Since::Now);
-        if let Some(liars) = lie {
-            self.gang.join(node, liars.lie);
-            if liars.lie == Lie::Promise {
-                self.net.narrow(node, NARROW);
-            }
-        }
-        if let Some(churn) = self.scenario.churn {
-            let stays = match uniform(self.rng.next_u64()) < churn.short {
-                true => exponential(self.rng.next_u64(), Duration::from_secs_f64(churn.short_s)),
-                false => weibull_half(self.rng.next_u64(), Duration::from_secs_f64(churn.long_s)),
-            };
-            self.agenda.plan(self.net.now + stays, Plan::Leave(node));
-        }
-    }
-
-    /// A node goes for good.
-    fn go(&mut self, kind: FaultKind, node: u64) {
-        if let Some(state) = self.net.nodes.get(&node) {
-            self.sums.add_peer(state.peer.stats());
-        }
-        kind.depart(&mut self.net, node);
-        self.measures.left(node);
-        self.excused.remove(&node);
-        self.gang.leave(node);
-        self.checks.iter_mut().for_each(|check| check.left(node));
-    }
-
-    fn strike(&mut self, number: usize) {
-        let fault = self.scenario.faults[number];
-        if fault.kind == FaultKind::Restart {
-            self.measures.struck(self.net.nodes.keys().copied().collect());
-            self.sums.add_hub(self.net.hub.channel_stats(&channel()).unwrap_or_default());
-            self.is_server_away = true;
-            self.net.stop_server();
-            self.agenda.plan(self.net.now + RESTART, Plan::ServerBack);
-            return;
-        }
-        let victims = fault.victims(&mut self.net);
-        self.measures.struck(match fault.kind {
-            FaultKind::Blink => victims.iter().copied().collect(),
-            _ => below(&self.net, &victims),
-        });
-        for node in &victims {
-            if fault.is_final() {
-                self.go(fault.kind, *node);
-            } else {
-                fault.strike(&mut self.net, *node);
-            }
-        }
-        if matches!(fault.kind, FaultKind::Freeze | FaultKind::Slow) {
-            self.excused.extend(&victims);
-        }
-        if !fault.is_final() && fault.for_s > 0.0 {
-            self.victims[number] = victims;
-            self.agenda.plan(self.net.now + fault.lasts(), Plan::Relent(number));
-        }
-    }
-
-    /// Those who accuse do so.
-    fn accuse(&mut self) {
-        for node in self.gang.accusers() {
-            let Some(session) = self.net.nodes.get(&node).and_then(|node| node.session) else { continue };
-            for link in self.net.links_of(node) {
-                self.net.hub_input(Input::SessionData(SessionId(session), accusation(link)));
-            }
-        }
     }
 
     fn look(&mut self, progress: &mut dyn FnMut(f64, &Second)) -> Verdict {

@@ -46,6 +46,13 @@ impl Sample {
     }
 }
 
+/// The middle one; zero if there is none.
+pub fn median(values: impl Iterator<Item = u64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +75,11 @@ mod tests {
         assert!(is_about(sample.max(), 1_000).abs() < 0.001);
         assert!((sample.share_within(Duration::from_millis(250)) - 0.25).abs() < 0.002);
         assert_eq!(sample.len(), 1_000);
+    }
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert_eq!(median([5, 1, 9].into_iter()), 5.0);
+        assert_eq!(median([].into_iter()), 0.0);
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tiercast_codec::LinkId;
 use tiercast_mesh::{
     Time,
-    peer::{Delivery, Input, Output, PeerConfig, Status, Target},
+    peer::{Delivery, HavePace, Input, Output, PeerConfig, Status, Target},
 };
 
 /// Writes a trace. A step is an input, or an attempt to send, and what came of it.
@@ -69,6 +69,13 @@ pub fn config_json(config: &PeerConfig) -> Value {
         "link_answer_ms": config.link_answer.as_millis() as u64,
         "link_setup_ms": config.link_setup.as_millis() as u64,
         "welcome_timeout_ms": config.welcome_timeout.as_millis() as u64,
+        "link_doubt_ms": config.link_doubt.as_millis() as u64,
+        "lead_min_ms": config.lead_min.as_millis() as u64,
+        "lead_max_ms": config.lead_max.as_millis() as u64,
+        "hedge_ms": config.hedge.as_millis() as u64,
+        "have_min_ms": config.have.least.as_millis() as u64,
+        "have_max_ms": config.have.most.as_millis() as u64,
+        "have_bytes": config.have.bytes,
     })
 }
 
@@ -89,6 +96,15 @@ pub fn config_from(value: &Value) -> PeerConfig {
         link_answer: ms("link_answer_ms"),
         link_setup: ms("link_setup_ms"),
         welcome_timeout: ms("welcome_timeout_ms"),
+        link_doubt: ms("link_doubt_ms"),
+        lead_min: ms("lead_min_ms"),
+        lead_max: ms("lead_max_ms"),
+        hedge: ms("hedge_ms"),
+        have: HavePace {
+            least: ms("have_min_ms"),
+            most: ms("have_max_ms"),
+            bytes: number("have_bytes") as usize,
+        },
     }
 }
 
@@ -106,6 +122,7 @@ fn input_json(input: &Input) -> Value {
             "patterns": patterns.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }),
         Input::Unsubscribe(channel) => json!({ "type": "unsubscribe", "channel": channel }),
+        Input::Offer(children_max) => json!({ "type": "offer", "children_max": children_max }),
         Input::Timeout => json!({ "type": "timeout" }),
     }
 }
@@ -136,6 +153,7 @@ pub fn input_from(value: &Value) -> Input {
                 .collect(),
         },
         "unsubscribe" => Input::Unsubscribe(channel()),
+        "offer" => Input::Offer(serde_json::from_value(value["children_max"].clone()).expect("children_max")),
         "timeout" => Input::Timeout,
         other => panic!("unknown input {other}"),
     }

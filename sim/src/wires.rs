@@ -6,8 +6,10 @@ use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use tiercast_codec::LinkId;
 use tiercast_mesh::Time;
 
+use crate::cut::Cut;
+
 /// One direction of a connection. Messages on it arrive in the order in which they were sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
     /// From the node of a session to the server.
     Up {
@@ -49,10 +51,13 @@ pub trait Wires {
     fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Carried;
 
     /// How long two nodes need to set up a link once both know of it; `None`: they cannot.
-    fn set_up(&mut self, rng: &mut ChaCha8Rng, one: u64, other: u64) -> Option<Duration>;
+    fn set_up(&mut self, rng: &mut ChaCha8Rng, now: Time, one: u64, other: u64) -> Option<Duration>;
 
     /// Nothing more is sent on a way.
     fn forget(&mut self, _way: Way) {}
+
+    /// Nothing passes between some ends for a while.
+    fn cut(&mut self, _now: Time, _cut: Cut) {}
 
     /// Leaves a node this share of what it could send.
     fn narrow(&mut self, _node: u64, _share: f64) {}
@@ -86,7 +91,7 @@ impl Wires for Weather {
         Carried { arrives: Some(arrives), writable: now + below(rng, self.sending) }
     }
 
-    fn set_up(&mut self, rng: &mut ChaCha8Rng, _: u64, _: u64) -> Option<Duration> {
+    fn set_up(&mut self, rng: &mut ChaCha8Rng, _: Time, _: u64, _: u64) -> Option<Duration> {
         let (least, most) = self.latency;
         Some(least + below(rng, most - least))
     }

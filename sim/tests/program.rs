@@ -32,3 +32,29 @@ fn an_unknown_scenario_is_told_which_there_are() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && text.contains("nonsense") && text.contains("mass-kill"), "{text}");
 }
+
+#[test]
+fn a_seed_that_goes_wrong_is_said_with_its_command_kept_and_shrunk() {
+    let folder = std::env::temp_dir().join(format!("tiercast-sim-program-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (scenario, list) = (folder.join("too-dear.toml"), folder.join("regressions.toml"));
+    // The busiest second is never half of the median one.
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/steady.toml")).unwrap();
+    std::fs::write(
+        &scenario,
+        text.replace("run_s = 480", "run_s = 20") + "budget = { egress_times = 0.5 }\n",
+    )
+    .unwrap();
+    let (scenario, list) = (scenario.to_str().unwrap(), list.to_str().unwrap());
+    let output = run(&["--scenario", scenario, "--peers", "10", "--seeds", "4-4", "--regressions", list]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("WRONG: budget") && said.contains("--peers 10 --seed 4"), "{said}");
+    assert!(std::fs::read_to_string(list).unwrap().contains("seed = 4"));
+    let smaller = said.split("--scenario ").last().and_then(|rest| rest.split(' ').next()).unwrap();
+    let again = run(&["--scenario", smaller, "--seed", "4"]);
+    std::fs::remove_file(smaller).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    assert!(String::from_utf8(again.stderr).unwrap().contains("WRONG: budget"));
+}

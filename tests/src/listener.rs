@@ -48,6 +48,11 @@ impl Listener {
         Ok(Self { client, got, count, reader })
     }
 
+    /// Serves at most so many children from now on.
+    pub async fn offer(&self, children_max: u16) -> Result<()> {
+        Ok(self.client.offer(children_max).await?)
+    }
+
     /// Waits until so many events have come.
     pub async fn wait_for(&self, events: usize) -> Result<()> {
         let mut count = self.count.clone();

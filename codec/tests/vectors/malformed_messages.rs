@@ -211,11 +211,14 @@ fn families() -> Vec<Value> {
     let good = || position(vec![1], vec![5]);
     let bytes = |length: u8| [vec![0xc4, length], vec![0xf0; length.into()]].concat();
     let join = |token: Vec<u8>, channel: Vec<u8>| {
-        let known = [("type", text("join")), ("token", token), ("channel", channel), ("position", good())];
+        let hold = ("hold", vec![0xc2]);
+        let known =
+            [("type", text("join")), ("token", token), ("channel", channel), ("position", good()), hold];
         map(&[&known[..], &[("window_bytes", vec![1])]].concat())
     };
+    let no_hold = ("hold", vec![0xc2]);
     let join_without_window =
-        [("type", text("join")), ("token", bytes(16)), ("channel", vec![1]), ("position", good())];
+        [("type", text("join")), ("token", bytes(16)), ("channel", vec![1]), ("position", good()), no_hold];
     let positions = [
         ("position_without_offset", at(map(&[("epoch", vec![1])]))),
         ("position_nil", at(vec![0xc0])),
@@ -244,8 +247,13 @@ fn families() -> Vec<Value> {
     };
     let welcome = |keys: Vec<u8>| {
         let ids = [("type", text("welcome")), ("id", vec![1]), ("session", vec![1]), ("peer", vec![1])];
-        let rest = [("resume", bytes(16)), ("server_time_us", vec![1]), ("heartbeat_ms", vec![1])];
-        let rest = [&rest[..], &[("ice_servers", vec![0x90])]].concat();
+        let rest = [
+            ("resume", bytes(16)),
+            ("server_time_us", vec![1]),
+            ("heartbeat_ms", vec![1]),
+            ("head_ms", vec![1]),
+            ("ice_servers", vec![0x90]),
+        ];
         map(&[&ids[..], &rest[..], &[("keys", keys)]].concat())
     };
     let place = |tier: Vec<u8>| map(&[("type", text("place")), ("channel", text("builds")), ("tier", tier)]);
@@ -263,7 +271,8 @@ fn families() -> Vec<Value> {
                 ("link", vec![7]),
                 ("parent", vec![5]),
             ];
-            map(&[&ids[..], &[("token", bytes(16)), ("offers", vec![1])]].concat())
+            let rest = [("token", bytes(16)), ("offers", vec![1]), ("standby", vec![0xc2])];
+            map(&[&ids[..], &rest[..]].concat())
         }),
         ("error_without_reason", map(&[("type", text("error")), ("code", vec![1])])),
     ]

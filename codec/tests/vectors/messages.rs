@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tiercast_codec::{
     Assign, At, Away, BEFORE_FIRST, Bye, ChannelAt, ChannelName, Code, ErrorMessage, Expect, Fed, Feed,
-    FixedBytes, Gap, GapReason, Hello, IceServer, Item, Join, Joined, LinkId, LinkMessage, LinkRole,
-    LivingLink, Lost, NUMBER_MAX, NodeKind, PeerId, Ping, Place, Pong, Position, Relay, Report, Resume,
-    SessionId, Signal, SignalMessage, Since, Subscribe, Subscribed, ToHub, ToPeer, Unsubscribe, Unsubscribed,
-    Welcome, WireMessage,
+    FixedBytes, Gap, GapReason, Have, Hello, Hold, IceServer, Item, Join, Joined, LinkId, LinkMessage,
+    LinkRole, LivingLink, Lost, NUMBER_MAX, NodeKind, PeerId, Ping, Place, Pong, Position, Relay, Report,
+    Resume, SendMessage, SessionId, Signal, SignalMessage, Since, Subscribe, Subscribed, ToHub, ToPeer,
+    Unsubscribe, Unsubscribed, Welcome, WireMessage,
 };
 
 use crate::{
@@ -136,11 +136,22 @@ fn to_hub() -> Vec<Value> {
             "subscribe_with_two_children",
             again(vec![living(8, 6, LinkRole::Child), living(NUMBER_MAX, NUMBER_MAX, LinkRole::Child)]),
         ),
+        (
+            "subscribe_with_two_parents_and_one_that_holds_us",
+            again(vec![
+                living(7, 5, LinkRole::Parent),
+                living(8, 6, LinkRole::Standby),
+                living(9, 10, LinkRole::Held),
+            ]),
+        ),
         ("unsubscribe", ToHub::Unsubscribe(Unsubscribe { id: 3, channel: channel() })),
+        ("relay", ToHub::Relay(browser)),
+        ("relay_no_more", ToHub::Relay(leaf)),
         ("feed_without_link", feed(None, Code::LAGGING)),
         ("feed_with_link", feed(Some(LinkId(7)), Code::BAD_SIGNATURE)),
         ("fed", ToHub::Fed(Fed { channel: channel(), link: LinkId(7) })),
         ("at", ToHub::At(ChannelAt { channel: channel(), position: position() })),
+        ("pull", ToHub::Pull(ChannelAt { channel: channel(), position: position() })),
         ("signal_offer", signal(Signal::Offer { sdp: "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n".into() })),
         ("signal_answer", signal(Signal::Answer { sdp: "v=0\r\n".into() })),
         ("signal_candidate", signal(candidate())),
@@ -170,6 +181,7 @@ fn to_peer() -> Vec<Value> {
             server_time_us: TIME_US,
             keys,
             heartbeat_ms: 10_000,
+            head_ms: 1_000,
             ice_servers,
         })
     };
@@ -177,13 +189,14 @@ fn to_peer() -> Vec<Value> {
         let (channel, channel_id) = (channel(), channel().id());
         ToPeer::Subscribed(Subscribed { id: 2, channel, channel_id, position, head, recovered })
     };
-    let assign = |offers| {
+    let assign = |offers, standby| {
         ToPeer::Assign(Assign {
             channel: channel(),
             link: LinkId(7),
             parent: PeerId(5),
             token: token(),
             offers,
+            standby,
         })
     };
     let expect = |offers| {
@@ -215,8 +228,9 @@ fn to_peer() -> Vec<Value> {
         ("subscribed", subscribed(position(), 52, true)),
         ("subscribed_empty_channel", subscribed(Position::new(1, BEFORE_FIRST), BEFORE_FIRST, false)),
         ("unsubscribed", ToPeer::Unsubscribed(Unsubscribed { id: 3, channel: channel() })),
-        ("assign_offering", assign(true)),
-        ("assign_answering", assign(false)),
+        ("assign_offering", assign(true, false)),
+        ("assign_answering", assign(false, false)),
+        ("assign_standby", assign(true, true)),
         ("expect_offering", expect(true)),
         ("expect_answering", expect(false)),
         ("place_fed_by_the_server_only", place(0)),
@@ -243,15 +257,19 @@ fn to_peer() -> Vec<Value> {
 fn link() -> Vec<Value> {
     let nothing_yet = Position::new(1_790_000_000_000, BEFORE_FIRST);
     let largest = Position::new(NUMBER_MAX, NUMBER_MAX as i64);
-    let join = |position, window_bytes| {
-        LinkMessage::Join(Join { token: token(), channel: channel().id(), position, window_bytes })
+    let join = |position, window_bytes, hold| {
+        LinkMessage::Join(Join { token: token(), channel: channel().id(), position, window_bytes, hold })
     };
     [
-        ("join", join(position(), window())),
-        ("join_with_nothing_yet", join(nothing_yet, NonZeroU32::MAX)),
+        ("join", join(position(), window(), false)),
+        ("join_with_nothing_yet", join(nothing_yet, NonZeroU32::MAX, false)),
+        ("join_a_standby", join(position(), window(), true)),
         ("joined", LinkMessage::Joined(Joined { position: position() })),
         ("at", LinkMessage::At(At { position: position() })),
         ("at_largest_position", LinkMessage::At(At { position: largest })),
+        ("have", LinkMessage::Have(Have { position: position() })),
+        ("send", LinkMessage::Send(SendMessage { position: position() })),
+        ("hold", LinkMessage::Hold(Hold {})),
         ("bye", LinkMessage::Bye(Bye { code: Code::DEPARTED })),
         ("ping", LinkMessage::Ping(Ping { time_us: TIME_US })),
         ("pong", LinkMessage::Pong(Pong { time_us: TIME_US })),

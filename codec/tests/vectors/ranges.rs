@@ -28,10 +28,11 @@ const CODE: (&str, i8, u64) = ("code", 0, MAX_16);
 const TIME: (&str, i8, u64) = ("time_us", 0, NUMBER_MAX);
 const WINDOW: (&str, i8, u64) = ("window_bytes", 1, MAX_32);
 
-const SHAPES: [Shape; 25] = [
+const SHAPES: [Shape; 26] = [
     shape("to_hub", "hello", &[ID, ("protocol", 0, MAX_32)], &["client"]),
     shape("to_hub", "subscribe", &[ID, WINDOW], &["channel"]),
     shape("to_hub", "unsubscribe", &[ID], &["channel"]),
+    shape("to_hub", "relay", &[("children_max", 0, MAX_16)], &["node"]),
     shape("to_hub", "feed", &[WINDOW, LINK, CODE], &["channel", "position"]),
     shape("to_hub", "fed", &[LINK], &["channel"]),
     shape("to_hub", "signal", &[LINK], &["signal"]),
@@ -47,6 +48,7 @@ const SHAPES: [Shape; 25] = [
             ("peer", 0, NUMBER_MAX),
             ("server_time_us", 0, NUMBER_MAX),
             ("heartbeat_ms", 1, HOUR_MS),
+            ("head_ms", 1, HOUR_MS),
         ],
         &["resume", "keys", "ice_servers"],
     ),
@@ -57,7 +59,12 @@ const SHAPES: [Shape; 25] = [
         &["channel", "position", "recovered"],
     ),
     shape("to_peer", "unsubscribed", &[ID], &["channel"]),
-    shape("to_peer", "assign", &[LINK, ("parent", 0, NUMBER_MAX)], &["channel", "token", "offers"]),
+    shape(
+        "to_peer",
+        "assign",
+        &[LINK, ("parent", 0, NUMBER_MAX)],
+        &["channel", "token", "offers", "standby"],
+    ),
     shape("to_peer", "expect", &[LINK, ("child", 0, NUMBER_MAX)], &["channel", "token", "offers"]),
     shape("to_peer", "place", &[("tier", 0, MAX_32)], &["channel"]),
     shape("to_peer", "signal", &[LINK], &["signal"]),
@@ -66,7 +73,7 @@ const SHAPES: [Shape; 25] = [
     shape("to_peer", "error", &[ID, CODE, ("retry_after_ms", 0, HOUR_MS)], &["reason"]),
     shape("to_peer", "ping", &[TIME], &[]),
     shape("to_peer", "pong", &[TIME], &[]),
-    shape("link", "join", &[("channel", 0, MAX_32), WINDOW], &["token", "position"]),
+    shape("link", "join", &[("channel", 0, MAX_32), WINDOW], &["token", "position", "hold"]),
     shape("link", "bye", &[CODE], &[]),
     shape("link", "ping", &[TIME], &[]),
     shape("link", "pong", &[TIME], &[]),
@@ -138,9 +145,10 @@ fn good(name: &str) -> Vec<u8> {
         "channel" => text("builds"),
         "position" => map(&[("epoch", small(1)), ("offset", small(5))]),
         "signal" => map(&[("kind", text("offer")), ("sdp", text("v=0"))]),
+        "node" => text("browser"),
         "token" | "resume" => [vec![0xc4, 16], vec![0xf0; 16]].concat(),
         "keys" | "ice_servers" => vec![0x90],
-        "recovered" | "offers" => vec![0xc3],
+        "recovered" | "offers" | "standby" | "hold" => vec![0xc3],
         _ => text("x"),
     }
 }

@@ -63,7 +63,7 @@ impl Broker {
         amqp.confirm_select(ConfirmSelectOptions::default()).await?;
         let start = Instant::now();
         let mut unconfirmed = std::collections::VecDeque::new();
-        for number in 0..options.events {
+        for number in 0..options.events() {
             tokio::time::sleep_until(options.due(start, number)).await;
             let confirm = self.send(&amqp, &ci_event(number, options.size as usize)).await?;
             unconfirmed.push_back((number, confirm));

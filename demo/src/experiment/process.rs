@@ -1,9 +1,10 @@
-//! A child process of the experiment: this very program in another role, spoken to in lines.
+//! A child process of the experiment: this very program in another role, spoken to in lines of JSON.
 
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
-use serde::de::DeserializeOwned;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{ChildStdin, ChildStdout, Command},
@@ -14,13 +15,14 @@ use super::Task;
 /// A running child; killed when dropped.
 pub(super) struct Child {
     process: tokio::process::Child,
-    input: ChildStdin,
+    /// None once it was told to end.
+    input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Child {
     /// Starts this program in another role.
-    pub(super) async fn start(role: &str, task: &Task) -> anyhow::Result<Self> {
+    pub(super) fn start(role: &str, task: &Task) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut process = Command::new(program)
             .args([role, &serde_json::to_string(task)?])
@@ -32,15 +34,14 @@ impl Child {
         let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
             bail!("the process {role} has no input or output");
         };
-        Ok(Self { process, input, output: BufReader::new(output).lines() })
+        Ok(Self { process, input: Some(input), output: BufReader::new(output).lines() })
     }
 
-    /// Says a word to it.
-    pub(super) async fn tell(&mut self, word: &str) -> anyhow::Result<()> {
-        self.input
-            .write_all(format!("{word}\n").as_bytes())
-            .await
-            .context("a process of the experiment has ended")
+    /// Tells it something.
+    pub(super) async fn tell(&mut self, order: &impl Serialize) -> anyhow::Result<()> {
+        let line = serde_json::to_string(order)? + "\n";
+        let input = self.input.as_mut().context("a process of the experiment was told to end")?;
+        input.write_all(line.as_bytes()).await.context("a process of the experiment has ended")
     }
 
     /// Reads its next line.
@@ -49,9 +50,21 @@ impl Child {
         serde_json::from_str(&line).with_context(|| format!("not understood: {line}"))
     }
 
-    /// Waits for its end.
-    pub(super) async fn end(mut self) -> anyhow::Result<()> {
-        drop(self.input);
+    /// Stops it where it stands, or lets it go on.
+    pub(super) fn freeze(&self, is_frozen: bool) -> anyhow::Result<()> {
+        let signal = if is_frozen { Signal::STOP } else { Signal::CONT };
+        let pid = self.process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Ok(kill_process(pid.context("a process of the experiment has ended")?, signal)?)
+    }
+
+    /// Kills it (SIGKILL).
+    pub(super) async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(self.process.kill().await?)
+    }
+
+    /// Lets it end well.
+    pub(super) async fn end(&mut self) -> anyhow::Result<()> {
+        self.input = None;
         let status = self.process.wait().await?;
         if !status.success() {
             bail!("a process of the experiment ended with {status}");
@@ -60,7 +73,7 @@ impl Child {
     }
 }
 
-/// The words that this process is told.
+/// What this process is told.
 pub(super) fn words() -> Lines<BufReader<tokio::io::Stdin>> {
     BufReader::new(tokio::io::stdin()).lines()
 }

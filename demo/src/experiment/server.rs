@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use tiercast_mesh::hub::{SourceState, Tier1};
+use tiercast_codec::PeerId;
+use tiercast_mesh::hub::{Place, SourceState, Tier1};
 use tiercast_platform::print_line;
 use tiercast_signaling_server::{
-    Config, EmbeddedPublisher, Server,
+    Config, EmbeddedPublisher, KeySource, Server,
     source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig},
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{ExperimentOptions, Role, Task, process::words};
 use crate::ci_events::ci_event;
@@ -21,39 +22,73 @@ const SOURCE_PATIENCE: Duration = Duration::from_secs(30);
 /// Says where the server is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ready {
-    pub(super) url: String,
+    pub(super) addr: std::net::SocketAddr,
 }
 
-/// What the server counted.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct ServerReport {
-    pub(super) peers_by_tier: BTreeMap<u32, usize>,
+/// What the server is told, a line each.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Publish from this event on.
+    Publish(u64),
+    /// Publish no more; answered with a look.
+    Pause,
+    /// Say how it is: answered with a [`ServerLook`].
+    Look,
+}
+
+/// What the server has counted, and its tree.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct ServerLook {
+    pub(super) published: u64,
+    pub(super) nodes: Vec<Node>,
+    pub(super) counters: Counters,
+    pub(super) cpu_s: Option<f64>,
+}
+
+/// A peer of the tree.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Node {
+    pub(super) peer: PeerId,
+    pub(super) parent: Option<PeerId>,
+    pub(super) tier: u32,
+    pub(super) children: usize,
+    pub(super) is_fed_by_server: bool,
+}
+
+/// What only grows, as long as the process lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Counters {
     pub(super) frames: u64,
     pub(super) data_bytes: u64,
     pub(super) control_bytes: u64,
     pub(super) direct_data_bytes: u64,
     pub(super) links: u64,
     pub(super) links_lost: u64,
-    pub(super) cpu_s: Option<f64>,
 }
 
 pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
     let task = Task::of(&role)?;
     let server = Server::start(config(&task)?).await?;
     wait_for_source(&server).await?;
-    say(&Ready { url: format!("ws://{}/v1/ws", server.addr()) })?;
-    let mut publishing = JoinSet::new();
+    say(&Ready { addr: server.addr() })?;
+    let publishing = Publishing::default();
+    let mut publishers = JoinSet::new();
     let mut words = words();
     while let Some(word) = words.next_line().await? {
-        match word.as_str() {
-            "publish" => {
+        match serde_json::from_str(&word).context("an order")? {
+            Order::Publish(first) => {
                 let publisher = server.publisher(&task.channel)?;
-                publishing.spawn(publish(publisher, task.options.clone()));
+                publishers.spawn(publish(publisher, task.options.clone(), first, publishing.clone()));
             }
-            _ => say(&report(&server, &task).await?)?,
+            Order::Pause => {
+                publishing.is_paused.send_replace(true);
+                while publishers.join_next().await.is_some() {}
+                say(&look(&server, &task, &publishing).await?)?;
+            }
+            Order::Look => say(&look(&server, &task, &publishing).await?)?,
         }
     }
-    publishing.shutdown().await;
+    publishers.shutdown().await;
     server.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -81,9 +116,11 @@ fn say(line: &impl Serialize) -> anyhow::Result<()> {
 }
 
 fn config(task: &Task) -> anyhow::Result<Config> {
-    let mut config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
+    let mut config = Config { listen: task.listen, ..Config::default() };
     let tier1 = task.options.tier1();
     config.hub.tier1 = Tier1 { min: tier1, max: tier1 };
+    config.signing_key = KeySource::File { path: task.state.join("key"), create: true };
+    config.state_dir = Some(task.state.clone());
     if task.options.source == "embedded" {
         config.embedded_channels = vec![task.channel.parse()?];
     } else {
@@ -95,29 +132,65 @@ fn config(task: &Task) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-async fn publish(publisher: EmbeddedPublisher, options: ExperimentOptions) {
-    let start = Instant::now();
-    for number in 0..options.events {
-        tokio::time::sleep_until(options.due(start, number)).await;
+/// How far the publisher is, and whether it is to stop.
+#[derive(Debug, Clone, Default)]
+struct Publishing {
+    published: watch::Sender<u64>,
+    is_paused: watch::Sender<bool>,
+}
+
+async fn publish(
+    publisher: EmbeddedPublisher,
+    options: ExperimentOptions,
+    first: u64,
+    publishing: Publishing,
+) {
+    let (start, mut paused) = (Instant::now(), publishing.is_paused.subscribe());
+    for number in first..options.events() {
+        tokio::select! {
+            () = tokio::time::sleep_until(options.due(start, number - first)) => {}
+            _ = paused.changed() => return,
+        }
         if let Err(error) = publisher.publish(ci_event(number, options.size as usize)).await {
             tracing::error!(%error, number, "publishing failed");
             return;
         }
+        publishing.published.send_replace(number + 1);
     }
 }
 
-async fn report(server: &Server, task: &Task) -> anyhow::Result<ServerReport> {
+async fn look(server: &Server, task: &Task, publishing: &Publishing) -> anyhow::Result<ServerLook> {
     let snapshot = server.handle().snapshot().await?;
     let channel = snapshot.channels.into_iter().find(|channel| channel.name.as_str() == task.channel);
     let channel = channel.context("the channel is gone")?;
-    Ok(ServerReport {
-        peers_by_tier: channel.peers_by_tier,
-        frames: channel.stats.frames,
-        data_bytes: channel.stats.data_bytes,
-        control_bytes: channel.stats.control_bytes + snapshot.hub.control_bytes,
-        direct_data_bytes: channel.stats.direct_data_bytes,
-        links: channel.stats.links,
-        links_lost: channel.stats.links_lost,
+    let nodes = server.handle().topology(&channel.name).await?.unwrap_or_default();
+    let node = |node: &tiercast_mesh::hub::TreeNode| Node {
+        peer: node.peer,
+        parent: node.parent,
+        tier: node.tier,
+        children: node.children,
+        is_fed_by_server: !matches!(node.place, Place::Child(_)),
+    };
+    Ok(ServerLook {
+        published: *publishing.published.borrow(),
+        nodes: nodes.iter().map(node).collect(),
+        counters: Counters {
+            frames: channel.stats.frames,
+            data_bytes: channel.stats.data_bytes,
+            control_bytes: channel.stats.control_bytes + snapshot.hub.control_bytes,
+            direct_data_bytes: channel.stats.direct_data_bytes,
+            links: channel.stats.links,
+            links_lost: channel.stats.links_lost,
+        },
         cpu_s: tiercast_platform::cpu_seconds(),
     })
+}
+
+/// Peers by tier; tier 0 are those without a place.
+pub(super) fn by_tier(nodes: &[Node]) -> BTreeMap<u32, usize> {
+    let mut tiers = BTreeMap::new();
+    for node in nodes {
+        *tiers.entry(node.tier).or_insert(0) += 1;
+    }
+    tiers
 }

@@ -1,50 +1,97 @@
-//! The experiment's swarm process: all peers, and a report twice a second.
+//! A process of the experiment with some of its peers: does what it is told, and answers what they have got.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tiercast_peer_client::{
     ClientOptions, Since,
-    swarm::{Swarm, SwarmOptions, SwarmReport},
+    link::Weather,
+    swarm::{Look, Swarm, SwarmOptions, SwarmReport},
 };
 
 use super::{Role, Task, process::words};
+use crate::villain::Misdeed;
 
-/// What the swarm has seen.
+/// What the process is told, a line each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Say what the peers have got: the only one that is answered, with a [`Line`].
+    Look,
+    /// Kill these without a word.
+    Kill(Vec<u64>),
+    /// Add so many that start now.
+    Add(usize),
+    /// Let this one misbehave.
+    Spoil(u64, Misdeed),
+}
+
+/// What the peers have got. What is counted since the last line is so said.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Line {
     pub(super) report: SwarmReport,
+    pub(super) looks: Vec<Look>,
+    /// Microseconds from publishing to the application, and how many deliveries took so long, since the last line.
+    pub(super) latencies: Vec<(u64, u64)>,
+    /// Microseconds from the start of a peer to its first event, since the last line.
+    pub(super) joins: Vec<(u64, u64)>,
     pub(super) cpu_s: Option<f64>,
-    pub(super) is_last: bool,
 }
 
 pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
     let task = Task::of(&role)?;
-    let client = ClientOptions {
-        children_max: task.options.max_children,
-        relay: !task.options.no_relay,
-        ..ClientOptions::default()
-    };
-    let channel = task.channel.clone();
-    let mut swarm =
-        Swarm::new(SwarmOptions { url: task.url.parse()?, channel, since: Since::Earliest, client });
-    for _ in 0..task.options.peers {
+    let mut swarm = Swarm::new(options(&task)?);
+    for _ in 0..task.peers {
         swarm.add().await?;
     }
-    let mut often = tokio::time::interval(Duration::from_millis(500));
+    for _ in 0..task.late {
+        swarm.add_late().await?;
+    }
     let mut words = words();
-    loop {
-        tokio::select! {
-            _ = often.tick() => say(&swarm, false)?,
-            _ = words.next_line() => break,
+    while let Some(word) = words.next_line().await? {
+        match serde_json::from_str(&word).context("an order")? {
+            Order::Look => say(&swarm)?,
+            Order::Kill(members) => members.into_iter().for_each(|member| drop(swarm.kill(member))),
+            Order::Add(count) => {
+                for _ in 0..count {
+                    swarm.add_late().await?;
+                }
+            }
+            Order::Spoil(member, misdeed) => {
+                if let Some(client) = swarm.client(member) {
+                    client.misbehave(misdeed.villain(member)).await;
+                }
+            }
         }
     }
-    say(&swarm, true)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn say(swarm: &Swarm, is_last: bool) -> anyhow::Result<()> {
-    let line = Line { report: swarm.report(), cpu_s: tiercast_platform::cpu_seconds(), is_last };
+fn options(task: &Task) -> anyhow::Result<SwarmOptions> {
+    let asked = &task.options;
+    let mut client = ClientOptions {
+        children_max: asked.max_children,
+        relay: !asked.no_relay,
+        ..ClientOptions::default()
+    };
+    client.links.weather =
+        Weather { lost_per_million: asked.loss.unwrap_or(0), delay: asked.delay.unwrap_or_default() };
+    let mut options = SwarmOptions::new(task.url.parse()?, &task.channel);
+    options.since = Since::Earliest;
+    options.first = Some(0);
+    options.skip = asked.skip;
+    options.client = client;
+    Ok(options)
+}
+
+fn say(swarm: &Swarm) -> anyhow::Result<()> {
+    let line = Line {
+        report: swarm.report(),
+        looks: swarm.look(),
+        latencies: swarm.take_latencies(),
+        joins: swarm.take_joins(),
+        cpu_s: tiercast_platform::cpu_seconds(),
+    };
     tiercast_platform::print_line(serde_json::to_string(&line)?)?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use axum::{
     middleware,
     routing::{get, post},
 };
+use rand::seq::IteratorRandom;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tiercast_peer_client::swarm::Swarm;
@@ -119,7 +120,9 @@ async fn change_peers(
 async fn kill(State(context): State<Context>) -> Result<Json<Value>, Refusal> {
     let mut swarm = context.stage.swarm.get().ok_or(STARTING)?.lock().await;
     let none = || Refusal::new(StatusCode::CONFLICT, "no native peer has children", "add native peers first");
-    let killed = swarm.kill_relay(rand::random_range(0..usize::MAX)).ok_or_else(none)?;
+    let standings = swarm.standings();
+    let relays = standings.iter().filter(|(_, standing)| standing.children > 0).map(|(member, _)| *member);
+    let killed = relays.choose(&mut rand::rng()).and_then(|member| swarm.kill(member)).ok_or_else(none)?;
     Ok(Json(json!({ "killed": killed.peer, "children": killed.children, "native_peers": swarm.len() })))
 }
 

@@ -8,7 +8,7 @@ use tiercast_codec::{
     ToPeer, WireMessage,
 };
 
-use super::{ChannelStats, CommandError, HubConfig, claims::Claims, tree::Tree};
+use super::{ChannelStats, CommandError, HubConfig, claims::Claims, pull::Pull, tree::Tree};
 use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch, cursor::Cursor};
 
 /// A channel of the hub.
@@ -25,9 +25,13 @@ pub(super) struct Channel {
     batch: Batch,
     /// The peers that the server feeds, and how far each is.
     fed: BTreeMap<PeerId, Fed>,
+    /// What others asked for once.
+    pulls: BTreeMap<PeerId, Pull>,
     /// Those of them who say that they have more than the log.
     claims: Claims,
     head: Option<Head>,
+    /// What those are told who are fed by others.
+    told: Option<Head>,
     last_said: Time,
 }
 
@@ -75,15 +79,17 @@ impl Channel {
     pub(super) fn new(name: ChannelName, config: &HubConfig) -> Self {
         Self {
             name,
-            tree: Tree::default(),
+            tree: Tree::new(config),
             stats: ChannelStats::default(),
             source: SourceState::Opening,
             is_behind: false,
             log: None,
             batch: Batch::new(config.batch),
             fed: BTreeMap::new(),
+            pulls: BTreeMap::new(),
             claims: Claims::default(),
             head: None,
+            told: None,
             last_said: Time(0),
         }
     }
@@ -221,6 +227,21 @@ impl Channel {
         now + interval
     }
 
+    /// How far the channel is, for a peer of the mesh that somebody else feeds. Signed once for all who ask before the
+    /// next frame.
+    pub(super) fn head_for_one(&mut self, now: Time, peer: PeerId, signer: &dyn Signer) -> Option<&Head> {
+        let position = self.log.as_ref()?.head();
+        if self.feeds(peer) || !self.tree.is_relay(peer) {
+            return None;
+        }
+        if self.told.as_ref().is_none_or(|told| told.position != position) {
+            self.told = Some(Head::sign(&self.name, position, now.0, signer));
+        }
+        let told = self.told.as_ref()?;
+        self.stats.control_bytes += told.bytes().len() as u64;
+        Some(told)
+    }
+
     /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone; or why that is not
     /// known yet.
     pub(super) fn resolve(&self, since: Since) -> Result<(Position, bool), &'static str> {
@@ -252,7 +273,27 @@ impl Channel {
             self.claims.add(peer, position);
             claim = Claim::Open;
         }
+        self.pulls.remove(&peer);
         self.fed.insert(peer, Fed { cursor: Cursor::new(position, window_bytes), wants_heads, claim });
+    }
+
+    /// The server gives a peer that somebody else feeds what it has beyond `position` now.
+    pub(super) fn pull(&mut self, peer: PeerId, position: Position) {
+        if let Some(log) = self.log.as_ref().filter(|_| !self.fed.contains_key(&peer)) {
+            self.pulls.insert(peer, Pull::new(position, log.head()));
+        }
+    }
+
+    fn poll_pull(&mut self, peer: PeerId) -> Option<Bytes> {
+        let frame = self.pulls.get_mut(&peer)?.next(self.log.as_ref()?).map(|frame| frame.bytes().clone());
+        match &frame {
+            Some(bytes) => {
+                self.stats.data_bytes += bytes.len() as u64;
+                self.stats.pulled_bytes += bytes.len() as u64;
+            }
+            None => _ = self.pulls.remove(&peer),
+        }
+        frame
     }
 
     /// A peer says how far it is. False if the server does not feed it.
@@ -270,6 +311,12 @@ impl Channel {
     pub(super) fn starve(&mut self, peer: PeerId) {
         self.fed.remove(&peer);
         self.claims.remove(peer);
+    }
+
+    /// A peer is gone.
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        self.starve(peer);
+        self.pulls.remove(&peer);
     }
 
     /// The farthest claim to more than there is, if the source has to be asked where the channel ends.
@@ -307,7 +354,9 @@ impl Channel {
 
     /// The next bytes for a peer that the server feeds.
     pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
-        let Fed { cursor, wants_heads, claim } = self.fed.get_mut(&peer)?;
+        let Some(Fed { cursor, wants_heads, claim }) = self.fed.get_mut(&peer) else {
+            return self.poll_pull(peer);
+        };
         let log = self.log.as_ref()?;
         let next = match claim {
             Claim::Open => Read::UpToDate,

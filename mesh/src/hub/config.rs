@@ -32,6 +32,11 @@ pub struct HubConfig {
     pub link_proven: Duration,
     /// The first such while; it doubles each time, to at most 32 times this. Default 30 s.
     pub link_retry: Duration,
+    /// A peer that has children gets a standby this long after it has a parent, one that has none after twice as long. At
+    /// least 1 ms. Default 2 s.
+    pub standby: Duration,
+    /// A peer that is accused of silence is given this long to answer. Default 1 s.
+    pub look: Duration,
     /// A parent that failed a child is not given to it again for this long. Default 60 s.
     pub parent_refused: Duration,
     /// Largest SDP of an offer or answer that is passed on, in bytes; each end of a link may send one of them. Like the
@@ -47,6 +52,15 @@ pub struct HubConfig {
     pub resume: Duration,
     /// Most children of one peer, whatever it offers. Default 64.
     pub children_max: u16,
+    /// Nobody is placed below this tier: who finds no parent above it is fed by the server, and others go below it.
+    /// Default 16: enough for a million peers with two places each below 64 roots; of 1,000 with one place each the
+    /// server feeds 63.
+    pub tiers_max: u32,
+    /// At most one peer is given a better place in this time. Default 250 ms.
+    pub improve: Duration,
+    /// A peer that has been there for so long may take the place of one in tier 1 that has half of its places or less.
+    /// Default 60 s.
+    pub tier1_after: Duration,
     /// A parent that is accused by a child of sending what is malformed or not signed by the server gets no children and no place
     /// in tier 1 for this long; it doubles each time, to at most 32 times this. Default 10 min.
     pub suspension: Duration,
@@ -87,12 +101,17 @@ impl Default for HubConfig {
             link_tries: 3,
             link_proven: Duration::from_secs(10),
             link_retry: Duration::from_secs(30),
+            standby: Duration::from_secs(2),
+            look: Duration::from_secs(1),
             parent_refused: Duration::from_secs(60),
             signal_description_bytes: SIGNAL_DESCRIPTION_BYTES_MAX,
             signal_candidate_bytes: SIGNAL_CANDIDATE_BYTES_MAX,
             signal_candidates_max: SIGNAL_CANDIDATES_MAX,
             resume: Duration::from_secs(5),
             children_max: 64,
+            tiers_max: 16,
+            improve: Duration::from_millis(250),
+            tier1_after: Duration::from_secs(60),
             suspension: Duration::from_secs(600),
             accusations_max: 3,
             sessions_max: 65_536,

@@ -2,11 +2,11 @@
 
 use tiercast_codec::{
     BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
-    PROTOCOL_VERSION, PeerId, Ping, Pong, Resume, SessionId, SignalMessage, Subscribe, Subscribed, ToHub,
-    ToPeer, Unsubscribed, Welcome, WireMessage,
+    PROTOCOL_VERSION, PeerId, Ping, Pong, Relay, Resume, SessionId, SignalMessage, Subscribe, Subscribed,
+    ToHub, ToPeer, Unsubscribed, Welcome, WireMessage,
 };
 
-use super::{Hub, Leave, announce, channel::Channel, tickets::next_number};
+use super::{Hub, Leave, announce, channel::Channel, session::Session, tickets::next_number};
 use crate::Time;
 
 /// Why a session is closed: the code and a text for people.
@@ -45,6 +45,7 @@ impl Hub {
                     self.fail_not_subscribed(session, Some(unsubscribe.id), &unsubscribe.channel);
                 }
             }
+            ToHub::Relay(relay) => self.on_relay(now, session, peer, relay),
             ToHub::Feed(feed) => self.on_feed(now, session, peer, &feed),
             ToHub::Fed(fed) => {
                 let id = fed.channel.id();
@@ -55,15 +56,20 @@ impl Hub {
                 }
             }
             ToHub::At(at) => self.on_at(now, session, peer, &at),
+            ToHub::Pull(pull) => self.on_pull(session, peer, &pull),
             ToHub::Signal(signal) => self.on_signal(now, peer, signal),
             ToHub::Report(report) => {
                 if let Some(id) = self.links.get(&report.link).copied() {
+                    self.look_behind(now, id, peer, report.link, report.code);
                     self.with_tree(id, |tree, context| {
                         tree.reported(now, peer, report.link, report.code, context)
                     });
                 }
             }
-            ToHub::Ping(Ping { time_us }) => self.send(session, ToPeer::Pong(Pong { time_us })),
+            ToHub::Ping(Ping { time_us }) => {
+                self.say_heads(now, session);
+                self.send(session, ToPeer::Pong(Pong { time_us }));
+            }
             ToHub::Pong(_) => {}
         }
         Ok(())
@@ -94,6 +100,7 @@ impl Hub {
             server_time_us: now.0,
             keys: vec![KeyBytes::new(self.signer.public_key())],
             heartbeat_ms: self.config.heartbeat.as_millis() as u32,
+            head_ms: self.config.head_interval.as_millis() as u32,
             ice_servers: self.config.ice_servers.clone(),
         };
         self.send(session, ToPeer::Welcome(welcome));
@@ -158,6 +165,14 @@ impl Hub {
         self.ask_source(id);
     }
 
+    /// A peer can do more for others from now on, or less.
+    pub(super) fn on_relay(&mut self, now: Time, session: SessionId, peer: PeerId, relay: Relay) {
+        let channels = self.sessions.get(&session).map(|state| state.channels.clone()).unwrap_or_default();
+        for id in channels {
+            self.with_tree(id, |tree, context| tree.resize(now, peer, relay, context));
+        }
+    }
+
     pub(super) fn on_feed(&mut self, now: Time, session: SessionId, peer: PeerId, feed: &Feed) {
         let id = feed.channel.id();
         let is_subscribed = self.sessions.get(&session).is_some_and(|state| state.channels.contains(&id));
@@ -165,6 +180,10 @@ impl Hub {
             return self.fail_not_subscribed(session, None, &feed.channel);
         };
         channel.stats.orphans += u64::from(!channel.feeds(peer));
+        if let Some(link) = feed.link {
+            self.look_behind(now, id, peer, link, feed.code);
+        }
+        let Some(channel) = self.channels.get_mut(&id) else { return };
         let wants_heads = channel.tree.is_relay(peer);
         channel.feed(peer, feed.position, feed.window_bytes, wants_heads);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
@@ -181,6 +200,18 @@ impl Hub {
         }
         self.with_tree(id, |tree, context| tree.keeps_up(now, peer, context));
         self.ask_source(id);
+    }
+
+    /// A peer that is fed by others asks for what they have not brought.
+    fn on_pull(&mut self, session: SessionId, peer: PeerId, pull: &ChannelAt) {
+        let is_subscribed = |state: &Session| state.channels.contains(&pull.channel.id());
+        if !self.sessions.get(&session).is_some_and(is_subscribed) {
+            return self.fail_not_subscribed(session, None, &pull.channel);
+        }
+        if let Some(channel) = self.channels.get_mut(&pull.channel.id()) {
+            channel.pull(peer, pull.position);
+            announce(&mut self.sessions, &mut self.outputs, session);
+        }
     }
 
     pub(super) fn on_signal(&mut self, now: Time, peer: PeerId, message: SignalMessage) {

@@ -1,6 +1,6 @@
 //! One session of the hub: whose it is, what waits for it, and whether it is alive.
 
-use tiercast_codec::{ChannelId, PeerId, SignalMessage, ToPeer, WireMessage};
+use tiercast_codec::{ChannelId, Head, PeerId, SignalMessage, ToPeer, WireMessage};
 
 use super::HubConfig;
 use crate::{
@@ -17,6 +17,8 @@ pub(super) struct Session {
     pub(super) channels: Vec<ChannelId>,
     pub(super) last_received: Time,
     pub(super) last_sent: Time,
+    /// When it was asked whether it lives, if it was.
+    pub(super) looked_at: Option<Time>,
     /// Whether the driver was told that there is something to send.
     pub(super) is_announced: bool,
     outbox: Outbox,
@@ -29,6 +31,7 @@ impl Session {
             channels: Vec::new(),
             last_received: now,
             last_sent: now,
+            looked_at: None,
             is_announced: false,
             outbox: Outbox::new(config.outbox_bytes).with_signals(config.outbox_signal_bytes),
         }
@@ -40,6 +43,11 @@ impl Session {
         let length = bytes.len();
         self.outbox.push(bytes)?;
         Ok(length)
+    }
+
+    /// Queues a head.
+    pub(super) fn push_head(&mut self, head: &Head) -> Result<(), Full> {
+        self.outbox.push(head.bytes().clone())
     }
 
     /// Queues a signal; says how large it is.

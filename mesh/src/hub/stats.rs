@@ -15,6 +15,8 @@ pub struct ChannelStats {
     pub frames: u64,
     /// Bytes of frames handed to sessions.
     pub data_bytes: u64,
+    /// Bytes of those frames that were pulled by peers whose parents were late.
+    pub pulled_bytes: u64,
     /// Bytes of everything else about the channel handed to sessions: heads, gaps, the tree, signaling.
     pub control_bytes: u64,
     /// Bytes of the same frames if every subscriber had been fed by the server.
@@ -23,6 +25,8 @@ pub struct ChannelStats {
     pub gaps: u64,
     /// Links that were asked for.
     pub links: u64,
+    /// Times that a peer that had a place was given a better one.
+    pub moves: u64,
     /// Links that were given up or broke.
     pub links_lost: u64,
     /// Links of which the child said that its parent sent a bad signature or malformed data, believed or not.
@@ -52,4 +56,8 @@ pub struct HubStats {
     pub malformed: u64,
     /// Bytes of control messages that are about no channel.
     pub control_bytes: u64,
+    /// Peers that were asked whether they live, because somebody called them silent.
+    pub looks: u64,
+    /// Those of them that did not answer.
+    pub found_dead: u64,
 }

@@ -3,6 +3,9 @@
 //! The hub alone decides. A peer is fed by the server when it joins and until a parent has caught it up, so
 //! nobody waits for the tree. A parent's tier is always one less than its child's; a peer that moves takes
 //! its subtree along and never goes below a member of it, so that no cycle can arise.
+//!
+//! `filling` gives places to those who have none, `improving` finds better ones, `moving` takes a peer there while its
+//! present parent still feeds it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +16,15 @@ use crate::{Time, timers::Timers};
 
 mod adoption;
 mod filling;
+mod improving;
 mod index;
 mod judgment;
 mod links;
+mod moving;
 mod places;
 mod record;
 mod signaling;
+mod standby;
 #[cfg(test)]
 mod storm;
 
@@ -28,8 +34,10 @@ use places::Node;
 pub use places::{Place, TreeNode};
 
 /// The tree of one channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tree {
+    /// Nobody is placed below this tier.
+    tiers_max: u32,
     nodes: BTreeMap<PeerId, Node>,
     links: BTreeMap<LinkId, Link>,
     /// The last links that ended: both ends have something to say about that, and not at the same time.
@@ -48,15 +56,17 @@ pub(crate) struct Tree {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// `child` shall set up `link` to `parent`.
-    Link { link: LinkId, parent: PeerId, child: PeerId },
+    Link { link: LinkId, parent: PeerId, child: PeerId, standby: bool },
     /// A link that was set up earlier goes on.
     Adopted(LinkId),
-    /// The session of the other end of a link has ended, and `peer` depends on it.
+    /// The session of the other end of a link has ended, and `peer` is fed by it or has it as a standby.
     Away { peer: PeerId, link: LinkId },
     /// `link` is no more.
     Lost { peer: PeerId, link: LinkId, code: Code },
     /// `peer` has found its place.
     Placed { peer: PeerId, tier: u32 },
+    /// A peer is given a better place.
+    Moved,
     /// A link has ended.
     Ended,
     /// Nothing more can be said about a link.
@@ -74,6 +84,8 @@ enum Timer {
     Retry(PeerId),
     Pardon(PeerId),
     Away(PeerId),
+    Standby(PeerId),
+    Improve,
 }
 
 /// What the tree needs from the hub to decide.
@@ -85,6 +97,21 @@ pub(crate) struct Context<'a> {
 }
 
 impl Tree {
+    pub(crate) fn new(config: &HubConfig) -> Self {
+        Self {
+            tiers_max: config.tiers_max,
+            nodes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            index: Index::default(),
+            relays: 0,
+            spared: BTreeSet::new(),
+            next_parked: 0,
+            timers: Timers::default(),
+            actions: Vec::new(),
+        }
+    }
+
     /// A peer subscribes, for the first time or again, and names its links that are well. True if one of them feeds it;
     /// if not, the server does for now.
     pub(crate) fn join(
@@ -95,13 +122,12 @@ impl Tree {
         links: &[LivingLink],
         context: &mut Context<'_>,
     ) -> bool {
-        let children_max = context.config.children_max;
-        let relay = relay.map(|relay| Relay { children_max: relay.children_max.min(children_max), ..relay });
+        let relay = relay.map(|relay| bounded(relay, context.config));
         let known = self.nodes.get(&peer).map(|node| node.relay.is_some());
         if known.is_some_and(|was_relay| was_relay != relay.is_some()) {
             self.leave(now, peer, context);
         }
-        self.admit(peer, relay);
+        self.admit(now, peer, relay, context);
         self.reconcile(now, peer, links, context);
         if relay.is_none() || known.is_some() {
             self.actions.push(Action::Placed { peer, tier: self.nodes[&peer].shown_tier() });
@@ -110,18 +136,36 @@ impl Tree {
         matches!(self.nodes[&peer].place, Place::Child(_))
     }
 
+    /// A peer can do more for others from now on, or less. Children for whom it has no place any more are sent
+    /// elsewhere, those who came last first.
+    pub(crate) fn resize(&mut self, now: Time, peer: PeerId, relay: Relay, context: &mut Context<'_>) {
+        let Some(node) = self.nodes.get_mut(&peer).filter(|node| node.relay.is_some()) else { return };
+        node.relay = Some(bounded(relay, context.config));
+        self.end_beyond_places(now, peer, context);
+        if self.node(peer).places() > 0 {
+            self.refresh(peer);
+        } else {
+            self.demote(peer);
+        }
+        self.fill(now, context);
+    }
+
     /// A peer is gone; its children are told at once. That is no fault of the links.
     pub(crate) fn leave(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
         let children: Vec<_> =
-            self.nodes.get(&peer).map(|node| node.children.iter().copied().collect()).unwrap_or_default();
+            self.nodes.get(&peer).map(|node| node.links_down().collect()).unwrap_or_default();
         for link in children {
             self.links.entry(link).and_modify(|state| state.is_noted = true);
+            let child = self.links[&link].child;
             self.abandon(link, Code::LOST);
+            self.want_standby(now, child, context);
         }
+        self.cancel_move(peer, Code::LOST);
         self.detach(peer, Code::LOST);
-        self.timers.clear(Timer::Retry(peer));
-        self.timers.clear(Timer::Pardon(peer));
-        self.timers.clear(Timer::Away(peer));
+        self.drop_standby(peer, Code::LOST);
+        for timer in [Timer::Retry(peer), Timer::Pardon(peer), Timer::Standby(peer), Timer::Away(peer)] {
+            self.timers.clear(timer);
+        }
         self.spared.remove(&peer);
         if let Some(node) = self.nodes.remove(&peer) {
             self.relays -= usize::from(node.relay.is_some());
@@ -133,18 +177,30 @@ impl Tree {
     /// A child says that its new parent has caught it up. True if the server may stop feeding it.
     pub(crate) fn fed(&mut self, now: Time, child: PeerId, link: LinkId, context: &mut Context<'_>) -> bool {
         let Some(node) = self.nodes.get_mut(&child) else { return false };
-        if node.place != Place::Linking(link) {
+        if node.standby == Some(link) {
+            self.swap(now, child, link, context);
+            self.fill(now, context);
+            return true;
+        }
+        let earlier = node.place;
+        if earlier != Place::Linking(link) && node.moving != Some(link) {
             return false;
         }
         node.place = Place::Child(link);
+        node.moving = None;
         self.timers.clear(Timer::LinkSetup(link));
         self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
         let state = self.links.get_mut(&link).expect("a place names a link that exists");
         state.age = Age::Fed;
-        let parent = state.parent;
+        let (parent, heir) = (state.parent, state.heir.take());
         self.node(parent).record.reached();
         let tier = self.nodes[&parent].tier + 1;
         self.settle(child, tier);
+        if let Place::Child(earlier) = earlier {
+            self.vacate(now, earlier, heir, context);
+        } else if self.nodes[&child].standby.is_none() {
+            self.want_standby(now, child, context);
+        }
         self.fill(now, context);
         true
     }
@@ -173,8 +229,13 @@ impl Tree {
             Place::Child(_) | Place::Orphan => false,
         };
         if !is_fed_by_the_server {
+            if link.is_some() && self.nodes[&peer].moving == link {
+                self.cancel_move(peer, Code::REPLACED);
+            }
             self.detach(peer, Code::REPLACED);
-            self.put(peer, Place::Waiting);
+            // The server feeds it until it is where it was moving to, if it was.
+            let next = self.node(peer).moving.take().map_or(Place::Waiting, Place::Linking);
+            self.put(peer, next);
             self.retreat_if_due(now, peer, context.config);
         }
         self.fill(now, context);
@@ -190,7 +251,11 @@ impl Tree {
         context: &mut Context<'_>,
     ) {
         if self.judge(now, link, reporter, code, context.config) {
+            let child = self.links.get(&link).map(|state| state.child);
             self.end(now, link, code, context.config);
+            if let Some(child) = child {
+                self.want_standby(now, child, context);
+            }
             self.fill(now, context);
         }
     }
@@ -209,6 +274,7 @@ impl Tree {
                         state.age = Age::Proven;
                         let child = state.child;
                         self.node(child).record.link_lasted();
+                        self.refresh(child);
                     }
                 }
                 Timer::Retry(peer) => {
@@ -219,12 +285,14 @@ impl Tree {
                     self.fill(now, context);
                 }
                 Timer::Away(peer) => self.leave(now, peer, context),
+                Timer::Standby(peer) => self.seek_standby(now, peer, context),
                 Timer::Pardon(peer) => {
                     self.spared.remove(&peer);
                     self.node(peer).is_suspended = false;
                     self.refresh(peer);
                     self.fill(now, context);
                 }
+                Timer::Improve => self.on_improve(now, context),
             }
         }
     }
@@ -250,4 +318,9 @@ impl Tree {
     fn node(&mut self, peer: PeerId) -> &mut Node {
         self.nodes.get_mut(&peer).expect("links and places name members only")
     }
+}
+
+/// What a peer offers, as far as the hub makes use of it.
+fn bounded(relay: Relay, config: &HubConfig) -> Relay {
+    Relay { children_max: relay.children_max.min(config.children_max), ..relay }
 }

@@ -31,6 +31,9 @@ pub enum Input {
     },
     /// The application wants a channel no longer.
     Unsubscribe(ChannelName),
+    /// The peer serves at most so many children in each channel from now on. Says nothing for one that takes no part in
+    /// the mesh.
+    Offer(u16),
     /// The time of [`Peer::poll_timeout`](super::Peer::poll_timeout) has come.
     Timeout,
 }

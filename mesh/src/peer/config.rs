@@ -4,6 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use tiercast_codec::Relay;
 
+use super::HavePace;
 use crate::LogLimits;
 
 /// A peer's settings.
@@ -24,11 +25,24 @@ pub struct PeerConfig {
     pub outbox_bytes: usize,
     /// A quiet link is pinged this often and closed after three times as long without a word. Default 2 s.
     pub link_heartbeat: Duration,
-    /// When the server says that the session of a parent has ended, the parent has this long to answer on its link, or
-    /// two round trips of the link if that is longer. Default 100 ms.
+    /// A parent that was asked whether it is there, because its standby was ahead of it, has this long to answer. Default
+    /// 2.5 s: two tries of SCTP.
+    pub link_doubt: Duration,
+    /// When the server says that the session of a parent has ended and there is no standby, the parent has this long to
+    /// answer on its link, or two round trips of the link if that is longer. Default 100 ms.
     pub link_answer: Duration,
     /// A link that is not up after this long is given up. Default 10 s.
     pub link_setup: Duration,
+    /// How long a standby may be ahead of the peer before that turns to it: as long as is usual, but no less than this.
+    /// Default 60 ms.
+    pub lead_min: Duration,
+    /// And no more than this. Default 600 ms.
+    pub lead_max: Duration,
+    /// If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. Default
+    /// 300 ms.
+    pub hedge: Duration,
+    /// How often a child that holds this peer is told how far it is.
+    pub have: HavePace,
     /// A server that does not answer `hello` for this long is given up. Default 10 s.
     pub welcome_timeout: Duration,
 }
@@ -42,8 +56,13 @@ impl Default for PeerConfig {
             window_bytes: 256 << 10,
             outbox_bytes: 256 << 10,
             link_heartbeat: Duration::from_secs(2),
+            link_doubt: Duration::from_millis(2_500),
             link_answer: Duration::from_millis(100),
             link_setup: Duration::from_secs(10),
+            lead_min: Duration::from_millis(60),
+            lead_max: Duration::from_millis(600),
+            hedge: Duration::from_millis(300),
+            have: HavePace::default(),
             welcome_timeout: Duration::from_secs(10),
         }
     }

@@ -5,7 +5,6 @@ use tiercast_codec::{At, ChannelAt, ChannelId, Code, LinkMessage, ToHub};
 
 use super::{
     Peer, Target,
-    link::{End, Link},
     subscription::{Stall, Subscription},
 };
 
@@ -69,7 +68,7 @@ impl Peer {
         };
         subscription.stall = Some(Stall::default());
         self.stats.stalls += 1;
-        let links = subscription.children.iter().chain(&subscription.joining);
+        let links = subscription.children.iter().chain(&subscription.joining).chain(&subscription.standby);
         for link in links.copied().collect::<Vec<_>>() {
             self.close_link(link, Code::LAGGING);
         }
@@ -92,10 +91,7 @@ impl Peer {
     fn unsaid_bytes(&mut self, id: ChannelId, from: Target) -> Option<&mut usize> {
         match from {
             Target::Session => Some(&mut self.subscriptions.get_mut(&id)?.unsaid_bytes),
-            Target::Link(link) => match self.links.get_mut(&link)? {
-                Link { end: End::Follows { unsaid_bytes, .. }, .. } => Some(unsaid_bytes),
-                _ => None,
-            },
+            Target::Link(link) => Some(&mut self.feeder_mut(link)?.unsaid_bytes),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tiercast_codec::{ChannelId, Code, Frame, GapReason, Head};
 
-use super::{Peer, Target, announce, link::End, subscription::Relation};
+use super::{Peer, Target, Timer, announce, link::End, subscription::Relation};
 
 impl Peer {
     pub(super) fn on_frame(&mut self, frame: Frame, from: Target) -> Result<(), Code> {
@@ -51,17 +51,24 @@ impl Peer {
             taken.log.jump(frame.position_before(), GapReason::Epoch);
         }
         taken.log.push(frame);
+        let position = taken.log.head();
         subscription.has_asked = false;
         self.stats.frames += 1;
         match from {
             Target::Session => self.stats.server_bytes += bytes as u64,
             Target::Link(_) => self.stats.parent_bytes += bytes as u64,
         }
+        if from != Target::Session {
+            subscription.watch.progressed(self.now);
+        }
+        if subscription.watch.reached(self.now, position) {
+            self.timers.clear(Timer::Lead(id));
+        }
         self.announce_children(id);
         Ok(())
     }
 
-    pub(super) fn on_head(&mut self, head: Head) -> Result<(), Code> {
+    pub(super) fn on_head(&mut self, head: Head, from: Target) -> Result<(), Code> {
         let Some(subscription) = self.subscriptions.get_mut(&head.channel) else { return Ok(()) };
         if subscription.head.as_ref().is_some_and(|known| known.time_us >= head.time_us) {
             return Ok(());
@@ -69,8 +76,12 @@ impl Peer {
         if !self.keys.iter().any(|key| head.verify(&subscription.channel, key, &*self.verifier)) {
             return Err(Code::BAD_SIGNATURE);
         }
-        let id = head.channel;
+        let (id, position) = (head.channel, head.position);
         subscription.head = Some(head);
+        match from {
+            Target::Link(_) => subscription.watch.progressed(self.now),
+            Target::Session => self.on_server_head(id, position),
+        }
         self.announce_children(id);
         Ok(())
     }

@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 use tiercast_codec::{
-    At, ChannelId, Code, DecodeError, Fed, Frame, Head, Item, Join, Joined, LinkId, LinkMessage, Ping, Pong,
-    Report, ToHub, WireMessage,
+    At, ChannelId, Code, DecodeError, Frame, Head, Item, Join, Joined, LinkId, LinkMessage, Ping, Pong,
+    Position, Report, SendMessage, ToHub, WireMessage,
 };
 
 use super::{
     Output, Peer, Status, Target, Timer, announce,
-    link::{End, Link, Serve, Service, bye},
+    feeder::Feeder,
+    link::{End, Link, bye},
+    service::{Serve, Service},
     subscription::Subscription,
 };
 
@@ -33,18 +35,20 @@ impl Peer {
 
     pub(super) fn on_link_opened(&mut self, link: LinkId) {
         let Some(state) = self.links.get_mut(&link) else { return };
-        state.opened = self.now;
         state.last_received = self.now;
         state.last_sent = self.now;
         self.timers.set(Timer::LinkHeartbeat(link), self.now + self.config.link_heartbeat);
         match state.end {
             End::AwaitsChild => state.end = End::AwaitsJoin,
             End::AwaitsParent => {
-                let position = self.subscriptions.get(&state.channel).and_then(Subscription::position);
-                let Some(position) = position else { return self.close_link(link, Code::UNEXPECTED) };
-                state.end = End::Joins;
+                let subscription = self.subscriptions.get(&state.channel);
+                let hold = subscription.is_some_and(|subscription| subscription.standby == Some(link));
+                let Some(position) = subscription.and_then(Subscription::position) else {
+                    return self.close_link(link, Code::UNEXPECTED);
+                };
+                state.end = End::Joins { asked: self.now, hold };
                 let window_bytes = self.config.window();
-                let join = Join { token: state.token, channel: state.channel, position, window_bytes };
+                let join = Join { token: state.token, channel: state.channel, position, window_bytes, hold };
                 self.tell(link, LinkMessage::Join(join));
             }
             _ => {}
@@ -58,7 +62,7 @@ impl Peer {
         for item in Item::all(bytes).map_err(|_| Code::MALFORMED)? {
             // An item before may have closed the link.
             let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
-            let follows = matches!(state.end, End::Follows { .. });
+            let follows = matches!(state.end, End::Follows(_));
             match item {
                 Item::Control(bytes) => match LinkMessage::decode(&bytes) {
                     Ok(message) => self.on_link_message(link, message)?,
@@ -83,14 +87,18 @@ impl Peer {
         if self.links.get(&link).is_some_and(|state| state.channel != head.channel) {
             return Err(Code::UNEXPECTED);
         }
-        self.on_head(head)
+        self.on_head(head, Target::Link(link))
     }
 
     pub(super) fn on_link_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), Code> {
         if self.links.get(&link).is_some_and(|state| state.channel != frame.header().channel) {
             return Err(Code::UNEXPECTED);
         }
+        let position = frame.position();
         self.on_frame(frame, Target::Link(link))?;
+        if let Some(feeder) = self.feeder_mut(link) {
+            feeder.shows(position);
+        }
         self.check_goal(link);
         Ok(())
     }
@@ -112,12 +120,19 @@ impl Peer {
                 }
                 announce(&mut self.outputs, link, state);
             }
-            (LinkMessage::Joined(Joined { position: goal }), End::Joins) => {
-                self.timers.clear(Timer::LinkSetup(link));
-                state.round_trip = self.now.since(state.opened);
-                state.end = End::Follows { goal, unsaid_bytes: 0 };
-                self.check_goal(link);
+            (LinkMessage::Send(SendMessage { position }), End::Serves(service)) => {
+                service.release(position);
+                announce(&mut self.outputs, link, state);
             }
+            (LinkMessage::Hold(_), End::Serves(service)) => {
+                if let Some(position) =
+                    self.subscriptions.get(&state.channel).and_then(Subscription::position)
+                {
+                    service.hold(self.now, position);
+                }
+            }
+            (LinkMessage::Have(have), End::Follows(_)) => return self.on_have(link, have),
+            (LinkMessage::Joined(Joined { position }), End::Joins { .. }) => self.on_joined(link, position),
             _ => return Err(Code::UNEXPECTED),
         }
         Ok(())
@@ -142,7 +157,11 @@ impl Peer {
             return Err(Code::UNAVAILABLE);
         }
         self.timers.clear(Timer::LinkSetup(link));
-        state.end = End::Serves(Service::new(join.position, join.window_bytes));
+        let mut service = Service::new(join.position, join.window_bytes);
+        if join.hold {
+            service.hold(self.now, position);
+        }
+        state.end = End::Serves(service);
         let (channel, count) =
             (subscription.map(|subscription| subscription.channel.clone()), self.serves(join.channel));
         if let Some(channel) = channel {
@@ -158,22 +177,29 @@ impl Peer {
         self.links.values().filter(is_child).count()
     }
 
+    /// The parent has answered.
+    fn on_joined(&mut self, link: LinkId, position: Position) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let End::Joins { asked, hold } = state.end else { return };
+        let subscription = self.subscriptions.get(&state.channel);
+        let Some(ours) = subscription.and_then(Subscription::position) else { return };
+        self.timers.clear(Timer::LinkSetup(link));
+        state.end = End::Follows(Feeder::new(position, ours, hold, self.now.since(asked)));
+        self.check_goal(link);
+    }
+
     /// Lets a link that has caught us up become our parent.
     pub(super) fn check_goal(&mut self, link: LinkId) {
-        let Some(Link { end: End::Follows { goal, .. }, channel, other, .. }) = self.links.get(&link) else {
-            return;
-        };
-        let (goal, other) = (*goal, *other);
-        let Some(subscription) = self.subscriptions.get_mut(channel) else { return };
-        let is_there = subscription.position().is_some_and(|position| position >= goal);
+        let Some(Link { end: End::Follows(feeder), channel, .. }) = self.links.get(&link) else { return };
+        let id = *channel;
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        let is_there = subscription.position().is_some_and(|position| feeder.has_caught_up(position));
         if subscription.joining != Some(link) || !is_there {
             return;
         }
         subscription.joining = None;
-        let earlier = subscription.parent.replace(link);
-        let channel = subscription.channel.clone();
-        self.tell_hub(ToHub::Fed(Fed { channel: channel.clone(), link }));
-        self.outputs.push_back(Output::Status(Status::Parent { channel, parent: Some(other) }));
+        let earlier = subscription.parent.take();
+        self.follow(id, link);
         if let Some(earlier) = earlier {
             self.close_link(earlier, Code::REPLACED);
         }
@@ -188,12 +214,20 @@ impl Peer {
         let End::Serves(service) = &mut state.end else { return None };
         let subscription = self.subscriptions.get(&state.channel)?;
         let log = &subscription.taken.as_ref()?.log;
-        match service.next(log, subscription.head.as_ref()) {
+        match service.next(self.now, log, subscription.head.as_ref(), self.config.have) {
             Serve::Send { bytes, frames, frame_bytes } => {
                 state.last_sent = self.now;
                 self.stats.relayed_frames += frames;
                 self.stats.relayed_bytes += frame_bytes;
                 Some(bytes)
+            }
+            Serve::Say(have) => {
+                state.last_sent = self.now;
+                Some(LinkMessage::Have(have).encode())
+            }
+            Serve::Later(due) => {
+                self.timers.set(Timer::Have(link), due);
+                None
             }
             Serve::Nothing => None,
             Serve::Unavailable => {
@@ -226,6 +260,8 @@ impl Peer {
         self.timers.clear(Timer::LinkSetup(link));
         self.timers.clear(Timer::LinkHeartbeat(link));
         self.timers.clear(Timer::LinkAnswer(link));
+        self.timers.clear(Timer::LinkDoubt(link));
+        self.timers.clear(Timer::Have(link));
         self.outputs.push_back(Output::Status(Status::LinkLost { other: state.other, code }));
         let code = match code {
             Code::MALFORMED | Code::BAD_SIGNATURE | Code::LAGGING if tell == Tell::OtherEnded => {
@@ -242,11 +278,13 @@ impl Peer {
             self.outputs.push_back(Output::Status(Status::Parent { channel, parent: None }));
             match &mut subscription.stall {
                 Some(stall) => stall.must_ask = true,
-                None => return self.ask_feed(id, Some(link), code),
+                None => return self.go_on_without(id, link, code, tell),
             }
         }
         if subscription.joining == Some(link) {
             subscription.joining = None;
+        } else if subscription.standby == Some(link) {
+            subscription.standby = None;
         } else if subscription.children.remove(&link) && matches!(state.end, End::Serves(_)) {
             let channel = subscription.channel.clone();
             self.outputs.push_back(Output::Status(Status::Children { channel, count }));
@@ -254,5 +292,14 @@ impl Peer {
         if tell != Tell::Nothing {
             self.tell_hub(ToHub::Report(Report { link, code }));
         }
+    }
+
+    /// Our parent is gone: the standby takes its place if it is up, else the server.
+    fn go_on_without(&mut self, id: ChannelId, link: LinkId, code: Code, tell: Tell) {
+        let Some((standby, shown)) = self.standby_of(id) else { return self.ask_feed(id, Some(link), code) };
+        if tell != Tell::Nothing {
+            self.tell_hub(ToHub::Report(Report { link, code }));
+        }
+        self.turn_to(id, standby, shown);
     }
 }

@@ -64,7 +64,7 @@ impl Peer {
         for item in items {
             match item {
                 Item::Frame(frame) => self.on_frame(frame, Target::Session).map_err(Refusal::because)?,
-                Item::Head(head) => self.on_head(head).map_err(Refusal::because)?,
+                Item::Head(head) => self.on_head(head, Target::Session).map_err(Refusal::because)?,
                 Item::Chunk { .. } => return Err(Refusal::because(Code::UNEXPECTED)),
                 Item::Control(bytes) => match ToPeer::decode(&bytes) {
                     Ok(message) => self.on_message(message)?,
@@ -122,6 +122,7 @@ impl Peer {
         self.session = Session::Open;
         self.learn_keys(keys);
         self.heartbeat = std::time::Duration::from_millis(welcome.heartbeat_ms.into());
+        self.head_interval = std::time::Duration::from_millis(welcome.head_ms.into());
         self.timers.set(Timer::SessionSilent, self.now + self.heartbeat);
         let Welcome { peer, server_time_us, ice_servers, .. } = welcome;
         self.outputs.push_back(Output::Status(Status::Welcome { peer, server_time_us, ice_servers }));
@@ -141,22 +142,29 @@ impl Peer {
         }
     }
 
-    /// What the server is told of a link that feeds us, or by which we feed a child.
+    /// What the server is told of a link that stands.
     fn living(&self, link: LinkId) -> Option<LivingLink> {
         let state = self.links.get(&link)?;
-        let is_parent = self.subscriptions.get(&state.channel)?.parent == Some(link);
-        let role = match state.end {
-            End::Follows { .. } if is_parent => LinkRole::Parent,
+        let subscription = self.subscriptions.get(&state.channel)?;
+        let role = match &state.end {
+            End::Follows(_) if subscription.parent == Some(link) => LinkRole::Parent,
+            End::Follows(_) if subscription.standby == Some(link) => LinkRole::Standby,
+            End::Serves(service) if service.is_held() => LinkRole::Held,
             End::Serves(_) => LinkRole::Child,
             _ => return None,
         };
         Some(LivingLink { link, peer: state.other, role, token: state.token })
     }
 
-    /// The session of a link's other end has ended. The link may be well, and then its other end answers.
+    /// The session of a link's other end has ended. If that feeds us, the standby does from now on; where there is none,
+    /// the link may be well, and then its other end answers.
     fn on_away(&mut self, link: LinkId) {
-        let Some(state) = self.links.get(&link).filter(|state| state.is_open()) else { return };
-        let patience = self.config.link_answer.max(state.round_trip * 2);
+        let Some(id) = self.links.get(&link).map(|state| state.channel) else { return };
+        let Some(round_trip) = self.feeder(link).map(|feeder| feeder.round_trip) else { return };
+        if let Some((standby, shown)) = self.standby_of(id).filter(|_| self.is_fed_by(id, link)) {
+            return self.turn_to(id, standby, shown);
+        }
+        let patience = self.config.link_answer.max(round_trip * 2);
         self.timers.set(Timer::LinkAnswer(link), self.now + patience);
         self.tell(link, LinkMessage::Ping(Ping { time_us: self.now.0 }));
     }
@@ -184,7 +192,8 @@ impl Peer {
         subscription.request = Some(request);
         subscription.named_parent = subscription.parent;
         let (channel, since) = (subscription.channel.clone(), subscription.since());
-        let named = subscription.parent.into_iter().chain(subscription.children.iter().copied());
+        let feeders = subscription.parent.into_iter().chain(subscription.standby);
+        let named = feeders.chain(subscription.children.iter().copied());
         let named: Vec<_> = named.collect();
         let links = named.into_iter().filter_map(|link| self.living(link)).take(LIVING_LINKS_MAX).collect();
         let window_bytes = self.config.window();
@@ -219,7 +228,7 @@ impl Peer {
             recovered: subscribed.recovered,
         }));
         // The server does not feed us if we named a parent; but that one may have gone meanwhile.
-        if let Some(named) = named_parent.filter(|named| parent != Some(*named)) {
+        if let Some(named) = named_parent.filter(|_| parent.is_none()) {
             self.ask_feed(subscribed.channel_id, Some(named), Code::LOST);
         }
     }
@@ -276,7 +285,8 @@ impl Peer {
         if subscription.stall.is_some() {
             return self.tell_hub(ToHub::Report(Report { link: assign.link, code: Code::LAGGING }));
         }
-        if let Some(earlier) = subscription.joining.replace(assign.link) {
+        let role = if assign.standby { &mut subscription.standby } else { &mut subscription.joining };
+        if let Some(earlier) = role.replace(assign.link) {
             self.close_link(earlier, Code::REPLACED);
         }
         let link =

@@ -27,6 +27,12 @@ pub struct PeerStats {
     pub malformed: u64,
     /// Times that the server was asked to feed again.
     pub feeds: u64,
+    /// Times that the server was asked for what neither parent nor standby had brought.
+    pub pulls: u64,
+    /// Times that the standby took the parent's place because it is the faster one.
+    pub exchanges: u64,
+    /// Times that the standby took the parent's place because it was ahead.
+    pub swaps: u64,
     /// Times that the application was so slow that the peer held up those who feed it.
     pub stalls: u64,
 }

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use tiercast_codec::{BEFORE_FIRST, ChannelName, Head, LinkId, Pattern, Position, Since};
 
-use super::reader::{Delivery, Reader};
-use crate::{FrameLog, LogLimits, covers};
+use super::{
+    reader::{Delivery, Reader},
+    watch::Watch,
+};
+use crate::{FrameLog, LogLimits, Time, covers};
 
 /// A subscription of a peer.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub(super) struct Subscription {
     pub(super) parent: Option<LinkId>,
     /// The link that shall feed us next.
     pub(super) joining: Option<LinkId>,
+    /// The link that feeds us when our parent does not.
+    pub(super) standby: Option<LinkId>,
     pub(super) children: BTreeSet<LinkId>,
     /// The newest head that was verified.
     pub(super) head: Option<Head>,
@@ -25,6 +30,8 @@ pub(super) struct Subscription {
     pub(super) named_parent: Option<LinkId>,
     /// Whether the server was asked to feed in this session and nothing was taken since.
     pub(super) has_asked: bool,
+    /// Whether who feeds us does so.
+    pub(super) watch: Watch,
     /// Children are served from here on only: what is older was signed with keys that they do not know.
     pub(super) serves_from: Option<Position>,
     /// Bytes of frames that came from the server since it was last told how far we are.
@@ -69,11 +76,13 @@ pub(super) enum Relation {
 }
 
 impl Subscription {
-    pub(super) fn new(channel: ChannelName, since: Since, patterns: Vec<Pattern>) -> Self {
+    pub(super) fn new(now: Time, channel: ChannelName, since: Since, patterns: Vec<Pattern>) -> Self {
         Self {
             channel,
             parent: None,
             joining: None,
+            standby: None,
+            watch: Watch::new(now),
             children: BTreeSet::new(),
             head: None,
             tier: 0,

@@ -26,12 +26,10 @@ pub(super) struct SwarmCommand {
 
 impl SwarmCommand {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut swarm = Swarm::new(SwarmOptions {
-            url: self.taking.url.clone(),
-            channel: self.taking.channel.clone(),
-            since: self.taking.since,
-            client: self.taking.options(),
-        });
+        let mut options = SwarmOptions::new(self.taking.url.clone(), &self.taking.channel);
+        options.since = self.taking.since;
+        options.client = self.taking.options();
+        let mut swarm = Swarm::new(options);
         for _ in 0..self.peers {
             swarm.add().await?;
         }

@@ -81,7 +81,7 @@ impl Connection {
         let pc = PeerConnectionBuilder::new()
             .with_configuration(configuration(settings))
             .with_setting_engine(setting_engine())
-            .with_runtime(Arc::new(LinkRuntime::default()))
+            .with_runtime(Arc::new(LinkRuntime::new(settings)))
             .with_handler(Arc::new(Handler {
                 channels: channels_tx,
                 candidates: candidates_tx,

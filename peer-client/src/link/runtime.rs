@@ -20,6 +20,8 @@ use webrtc::runtime::{
     TokioRuntime, Transmit,
 };
 
+use super::LinkSettings;
+
 /// Receive buffer of a link's socket, in bytes. Bursts of 16 KiB messages overflow the system's
 /// default, and each overflow costs an SCTP timeout of a second.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
@@ -32,9 +34,20 @@ pub(super) struct LinkRuntime {
     received: Arc<AtomicBool>,
     /// The first task that a PeerConnection spawns is its driver.
     driver: Arc<OnceLock<tokio::task::Id>>,
+    #[cfg(feature = "faults")]
+    weather: super::Weather,
 }
 
 impl LinkRuntime {
+    #[cfg_attr(not(feature = "faults"), expect(unused_variables, reason = "only faults are set"))]
+    pub(super) fn new(settings: &LinkSettings) -> Self {
+        Self {
+            #[cfg(feature = "faults")]
+            weather: settings.weather,
+            ..Self::default()
+        }
+    }
+
     fn is_driver(&self) -> bool {
         self.driver.get().is_some_and(|id| tokio::task::try_id() == Some(*id))
     }
@@ -55,6 +68,8 @@ impl Runtime for LinkRuntime {
             tracing::debug!(%error, "receive buffer stays at the system's default");
         }
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        #[cfg(feature = "faults")]
+        let inner = self.weather.over(inner);
         Ok(Arc::new(NudgingSocket { inner, received: self.received.clone() }))
     }
 

@@ -19,9 +19,27 @@ pub(super) struct Checker {
     pub(super) delivered: u64,
     pub(super) duplicates: u64,
     pub(super) out_of_order: u64,
+    #[cfg(feature = "faults")]
+    skip: Option<u64>,
 }
 
 impl Checker {
+    /// One that expects this number first; `None`: whatever comes first.
+    pub(super) fn starting_at(first: Option<u64>) -> Self {
+        Self { next: first, ..Self::default() }
+    }
+
+    /// One that does not count this number.
+    #[cfg(feature = "faults")]
+    pub(super) fn skipping(self, skip: Option<u64>) -> Self {
+        Self { skip, ..self }
+    }
+
+    /// The next number that has not come; `None` before the first, if any may be the first.
+    pub(super) fn next(&self) -> Option<u64> {
+        self.next
+    }
+
     /// Takes an event; returns when it was sent. An event without a number is only delivered.
     pub(super) fn take(&mut self, event: &Event) -> Option<u64> {
         let header = |name: &str| match event.message.headers.get(name) {
@@ -33,6 +51,10 @@ impl Checker {
             self.delivered += 1;
             return header(SENT_HEADER);
         };
+        #[cfg(feature = "faults")]
+        if self.skip == Some(number) {
+            return None;
+        }
         // The first number is where this peer starts.
         let next = self.next.unwrap_or(number);
         if number >= next {

@@ -84,6 +84,7 @@ async function compareMsgpack(): Promise<void> {
     parent: 815,
     token: crypto.getRandomValues(new Uint8Array(16)),
     offers: true,
+    standby: false,
   };
   const packr = new Packr({ useRecords: false });
   const bytes = ToPeer.encode(message);

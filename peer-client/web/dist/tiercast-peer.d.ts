@@ -26,6 +26,8 @@ declare const Code: {
     readonly replaced: 3105;
     /** An end of a link signaled more than the hub forwards, or the other end does not read its signals. */
     readonly signal_limit: 3106;
+    /** The other end is a parent that stays behind the channel. */
+    readonly stale: 3107;
     /** A frame, head or message that cannot be decoded. */
     readonly malformed: 3500;
     /** A signature that is not the server's. */
@@ -69,16 +71,26 @@ declare class PositionError extends Error {
 declare function formatPosition({ epoch, offset }: Position): string;
 /** Reads the text form; throws {@link PositionError}. */
 declare function parsePosition(text: string): Position;
+/** What a page does for others: see {@link ConnectOptions.relay}. */
+type Relaying = "always" | "polite" | "never";
 /** Options of {@link connect}. */
 interface ConnectOptions {
     /**
-     * Whether to take part in the mesh: to be fed by other peers and to feed others. Peers that are linked learn each
-     * other's addresses; with `false` nobody but the server does, and the server feeds the page for good. Default:
-     * true where the browser has WebRTC.
+     * Whether to take part in the mesh: to be fed by other peers and to feed others. `polite`: feeds nobody while the page
+     * is hidden or its line metered. `always`: then, too. `never`: peers that are linked learn each other's addresses; so
+     * nobody but the server learns the page's, and the server feeds it for good. Default `polite`; `never` where the browser
+     * has no WebRTC.
      */
-    readonly relay?: boolean;
-    /** Most peers to feed. 0: be fed by others, feed nobody. Default 4, at most 64. */
+    readonly relay?: Relaying;
+    /** Most peers to feed, per channel. 0: be fed by others, feed nobody. Default 4, at most 64. */
     readonly maxChildren?: number;
+    /**
+     * Most connections to other peers at a time. Each channel has three of them for those who feed the page, and an equal
+     * share of the others for those whom the page feeds. Default 8, 1 to 256.
+     */
+    readonly maxConnections?: number;
+    /** A polite page that has been hidden for so long gives back those whom it feeds. Default 10 s, at most an hour. */
+    readonly hiddenAfterMs?: number;
     /**
      * Most bytes of frames kept per channel, for children and for an application that is slow. When it is half full of
      * what the application has not taken, whoever feeds the page waits until it has. Default 4 MiB, 64 KiB to 256 MiB.
@@ -137,9 +149,17 @@ interface PeerStats {
     malformed: number;
     /** Times that the server was asked to feed again. */
     feeds: number;
+    /** Times that the server was asked for what neither parent nor standby had brought. */
+    pulls: number;
+    /** Times that the standby took the parent's place because it is the faster one. */
+    exchanges: number;
+    /** Times that the standby took the parent's place because it was ahead. */
+    swaps: number;
     /** Times that the application was so slow that the peer held up those who feed it. */
     stalls: number;
 }
+/** Why a page feeds nobody. */
+type Resting = "hidden" | "metered";
 interface ClientStats extends Readonly<PeerStats> {
     /** What the server calls the page; undefined while there is no connection to it. */
     readonly peer: number | undefined;
@@ -147,6 +167,14 @@ interface ClientStats extends Readonly<PeerStats> {
     readonly reconnects: number;
     /** The server's clock minus the page's, in microseconds; good to half a round trip. */
     readonly clockOffsetUs: number | undefined;
+    /** How many others the page feeds at most, per channel, as things are now. */
+    readonly childrenMax: number;
+    /** Why the page feeds nobody now; undefined: it does, as far as it may. */
+    readonly resting: Resting | undefined;
+    /** Connections to other peers that there are now; one that is being closed counts. */
+    readonly connections: number;
+    /** Connections to other peers that there have been. */
+    readonly connectionsOpened: number;
     /** Every subscription. */
     readonly channels: readonly ChannelStats[];
 }
@@ -346,4 +374,4 @@ declare class CommandError extends Error {
  * meant. Throws {@link ConnectError} if nothing can be reached by it, and `RangeError` for an option out of bounds.
  */
 declare function connect(url: string | URL, options?: ConnectOptions): Client;
-export { ChannelNameError, ChannelStats, Child, Client, ClientStats, ClientStatus, Code, CommandError, ConnectError, ConnectOptions, Event, EventNotification, GapNotification, GapReason, HeaderTable, HeaderValue, Notification, PatternError, Position, PositionError, StatusNotification, SubscribeOptions, Subscription, SubscriptionError, SubscriptionStatus, codeName, connect, formatPosition, parsePosition };
+export { ChannelNameError, ChannelStats, Child, Client, ClientStats, ClientStatus, Code, CommandError, ConnectError, ConnectOptions, Event, EventNotification, GapNotification, GapReason, HeaderTable, HeaderValue, Notification, PatternError, Position, PositionError, Relaying, Resting, StatusNotification, SubscribeOptions, Subscription, SubscriptionError, SubscriptionStatus, codeName, connect, formatPosition, parsePosition };

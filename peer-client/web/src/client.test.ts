@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
+import { Code } from "./codec/code.js";
 import { Client, type ClientStatus } from "./client.js";
 import { verifyEd25519 } from "./io/ed25519.js";
 import type { Platform } from "./io/platform.js";
 import type { ConnectOptions } from "./options.js";
 import { type Notification, SubscriptionError } from "./subscription.js";
 import { FakeHub } from "./testing/fake-hub.js";
+import { FakeConnection } from "./testing/fake-connection.js";
 import { FakeSocket } from "./testing/fake-socket.js";
+import { FakeSurroundings } from "./testing/fake-surroundings.js";
 import { Sealer } from "./testing/seal.js";
 
 const CHANNEL = "builds";
@@ -16,6 +19,7 @@ class Page {
   readonly sockets: FakeSocket[] = [];
   readonly urls: string[] = [];
   readonly statuses: ClientStatus[] = [];
+  readonly surroundings = new FakeSurroundings();
   readonly client: Client;
 
   constructor(options: ConnectOptions = {}, others: Partial<Platform> = {}) {
@@ -27,6 +31,7 @@ class Page {
         return socket.asWebSocket();
       },
       openConnection: undefined,
+      surroundings: this.surroundings,
       createVerifier: () =>
         Promise.resolve((key, message, signature) => Promise.resolve(verifyEd25519(key, message, signature))),
       now: () => Date.now() * 1000,
@@ -229,7 +234,7 @@ inFakeTime("closing says so to the server and makes no connection again", async 
   page.client.close();
   await pass(60_000);
   assert.equal(page.sockets.length, 1);
-  assert.equal(page.sockets[0]?.readyState, 3);
+  assert.deepEqual([page.sockets[0]?.readyState, page.sockets[0]?.closeCode], [3, Code.departed]);
   assert.equal(page.kinds.at(-1), "closed");
 });
 
@@ -238,13 +243,90 @@ inFakeTime("a page that is put away and fetched again goes on", async () => {
   const got: string[] = [];
   page.client.subscribe(CHANNEL, { since: "earliest" }).on("event", (event) => got.push(text(event)));
   await pass();
-  page.client.suspend();
+  page.surroundings.leave();
+  assert.equal(page.sockets[0]?.closeCode, Code.departed, "before anything else runs");
   page.hub.publish("meanwhile");
   await pass(60_000);
   assert.equal(page.sockets.length, 1);
-  page.client.resume();
+  page.surroundings.return();
   await pass();
   assert.deepEqual(got, ["meanwhile"]);
+  page.client.close();
+  assert.equal(page.surroundings.listeners, 0);
+  page.surroundings.return();
+  await pass();
+  assert.equal(page.sockets.length, 2, "closed is closed");
+});
+
+const WITH_LINKS = { openConnection: () => new FakeConnection().asRtc() };
+
+/** What the server has heard that the page offers: how many children, each time. */
+function offered({ hub }: Page): number[] {
+  return hub.heard.flatMap(({ message }) => {
+    if (message.type === "relay") return [message.children_max];
+    return message.type === "subscribe" && message.relay !== undefined ? [message.relay.children_max] : [];
+  });
+}
+
+inFakeTime("a page that nobody looks at gives back its children, and takes some again when somebody does", async () => {
+  const page = new Page({ hiddenAfterMs: 5_000 }, WITH_LINKS);
+  page.client.subscribe(CHANNEL);
+  await pass();
+  page.surroundings.set({ isHidden: true });
+  await pass(4_999);
+  assert.deepEqual(offered(page), [4]);
+  await pass(1);
+  assert.deepEqual(offered(page), [4, 0]);
+  assert.deepEqual([page.client.stats().resting, page.client.stats().childrenMax], ["hidden", 0]);
+  page.drop(1006);
+  await pass(60_000);
+  page.surroundings.set({ isHidden: false });
+  await pass();
+  assert.deepEqual(offered(page), [4, 0, 0, 4], "a reconnect says it again");
+  page.client.close();
+});
+
+inFakeTime("a page that is opened in the background takes no children before it is seen", async () => {
+  const surroundings = new FakeSurroundings();
+  surroundings.set({ isHidden: true });
+  const page = new Page({}, { ...WITH_LINKS, surroundings });
+  await pass();
+  page.client.subscribe(CHANNEL);
+  await pass(60_000);
+  surroundings.set({ isHidden: false });
+  await pass();
+  assert.deepEqual(offered(page), [0, 4]);
+  page.client.close();
+});
+
+inFakeTime("a page that always relays does so hidden and metered, and one that never does says nothing of it", async () => {
+  for (const [relay, expected] of [
+    ["always", [4]],
+    ["never", []],
+  ] as const) {
+    const page = new Page({ relay }, WITH_LINKS);
+    page.client.subscribe(CHANNEL);
+    await pass();
+    page.surroundings.set({ isHidden: true, isMetered: true });
+    await pass(60_000);
+    assert.deepEqual(offered(page), expected, relay);
+    assert.equal(page.client.stats().resting, undefined);
+    page.client.close();
+  }
+});
+
+test("what a page may connect to is shared by its channels", () => {
+  const page = new Page({ maxConnections: 13 }, WITH_LINKS);
+  const subscriptions = [CHANNEL, "second", "third", "fourth"].map((channel) => {
+    const subscription = page.client.subscribe(channel);
+    return { subscription, room: page.client.stats().childrenMax };
+  });
+  assert.deepEqual(
+    subscriptions.map(({ room }) => room),
+    [4, 3, 1, 0],
+  );
+  for (const { subscription } of subscriptions.slice(1)) subscription.unsubscribe();
+  assert.equal(page.client.stats().childrenMax, 4);
   page.client.close();
 });
 
@@ -295,7 +377,7 @@ inFakeTime("the statistics tell who we are and how far", async () => {
 });
 
 test("what is out of bounds is refused at once", () => {
-  for (const options of [{ maxChildren: 65 }, { maxChildren: 1.5 }, { logBytes: 1 }]) {
+  for (const options of [{ maxChildren: 65 }, { maxChildren: 1.5 }, { logBytes: 1 }, { maxConnections: 0 }, { hiddenAfterMs: -1 }]) {
     assert.throws(() => new Page(options), RangeError);
   }
   const page = new Page();

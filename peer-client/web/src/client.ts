@@ -3,11 +3,16 @@ import { type Code, mayReconnect } from "./codec/code.js";
 import type { Status } from "./core/peer-types.js";
 import { Emitter } from "./emitter.js";
 import { Driver } from "./io/driver.js";
+import { Manners } from "./io/manners.js";
 import type { Platform } from "./io/platform.js";
+import type { Surroundings } from "./io/surroundings.js";
 import {
   type ConnectOptions,
+  type RelaySettings,
   type SubscribeOptions,
   driverSettings,
+  relaySettings,
+  roomForChildren,
   subscribeSettings,
 } from "./options.js";
 import { type ClientStats, channelStats } from "./stats.js";
@@ -35,14 +40,17 @@ export class Client {
   readonly #driver: Driver;
   readonly #emitter = new Emitter<ClientEvents>();
   readonly #subscriptions = new Map<string, Subscription>();
+  readonly #relays: RelaySettings;
+  /** Undefined for a page that does the same whatever happens around it. */
+  readonly #manners: Manners | undefined;
+  readonly #closed = new AbortController();
   #peer: number | undefined;
   #sessions = 0;
-  #isClosed = false;
 
   /** @internal */
   constructor(url: string | URL, options: ConnectOptions, platform: Platform) {
-    const settings = driverSettings(url, options, platform.openConnection !== undefined);
-    this.#driver = new Driver(settings, platform, {
+    this.#relays = relaySettings(options, platform.openConnection !== undefined);
+    this.#driver = new Driver(driverSettings(url, options, this.#relays), platform, {
       connecting: () => {
         this.#say({ kind: "connecting" });
       },
@@ -56,22 +64,25 @@ export class Client {
         for (const subscription of this.#subscriptions.values()) subscription.pump();
       },
     });
+    this.#manners = this.#watch(platform.surroundings);
+    this.#offer();
     this.#driver.start();
   }
 
   /** Asks for a channel. It goes on over reconnects, from where it was. Throws if there is a subscription for it. */
   subscribe(channel: string, options: SubscribeOptions = {}): Subscription {
-    if (this.#isClosed) throw new Error("the client is closed");
+    if (this.#closed.signal.aborted) throw new Error("the client is closed");
     this.#driver.handle({ type: "subscribe", ...subscribeSettings(channel, options) });
     const subscription = new Subscription(channel, {
       poll: () => this.#driver.pollDelivery(channel),
       position: () => this.#driver.peer.position(channel),
       unsubscribe: () => {
-        this.#subscriptions.delete(channel);
         this.#driver.handle({ type: "unsubscribe", channel });
+        this.#forget(channel);
       },
     });
     this.#subscriptions.set(channel, subscription);
+    this.#offer();
     return subscription;
   }
 
@@ -82,12 +93,16 @@ export class Client {
 
   /** Counters and neighbours, as they are now. */
   stats(): ClientStats {
-    const { peer, clockOffsetUs } = this.#driver;
+    const { peer, links, clockOffsetUs } = this.#driver;
     const channels = [...this.#subscriptions.keys()].map((channel) => channelStats(peer, channel));
     return {
       peer: this.#peer,
       reconnects: Math.max(0, this.#sessions - 1),
       clockOffsetUs,
+      resting: this.#manners?.resting,
+      childrenMax: this.#childrenMax,
+      connections: links.connections,
+      connectionsOpened: links.connectionsOpened,
       channels,
       ...peer.stats(),
     };
@@ -95,20 +110,54 @@ export class Client {
 
   /** Says goodbye to the peers and the server. Subscriptions end, without an error. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    if (this.#closed.signal.aborted) return;
+    this.#end();
     for (const subscription of [...this.#subscriptions.values()]) subscription.unsubscribe();
-    this.#driver.stop();
+    this.#driver.stop(false);
   }
 
-  /** The page goes away, and may come back. @internal */
-  suspend(): void {
-    this.#driver.stop();
+  /** Nothing around the page matters any more. */
+  #end(): void {
+    this.#closed.abort();
+    this.#manners?.end();
   }
 
-  /** @internal */
-  resume(): void {
-    if (!this.#isClosed) this.#driver.start();
+  #watch(surroundings: Surroundings | undefined): Manners | undefined {
+    if (surroundings === undefined) return undefined;
+    const { relay, hiddenAfterMs } = this.#relays;
+    const offer = (): void => {
+      this.#offer();
+    };
+    const manners = relay === "polite" ? new Manners(surroundings, hiddenAfterMs, offer) : undefined;
+    const listener = {
+      changed: () => {
+        manners?.look();
+      },
+      // A page that is gone looks to its neighbours like one that crashed, unless it says goodbye.
+      left: () => {
+        this.#driver.stop(true);
+      },
+      returned: () => {
+        this.#driver.start();
+      },
+    };
+    surroundings.watch(listener, this.#closed.signal);
+    return manners;
+  }
+
+  /** Says how many others the page can feed now. */
+  #offer(): void {
+    if (this.#closed.signal.aborted) return;
+    this.#driver.handle({ type: "offer", childrenMax: this.#childrenMax });
+  }
+
+  get #childrenMax(): number {
+    return this.#manners?.resting === undefined ? roomForChildren(this.#relays, this.#subscriptions.size) : 0;
+  }
+
+  #forget(channel: string): void {
+    this.#subscriptions.delete(channel);
+    this.#offer();
   }
 
   #onDisconnected(code: Code, reason: string, retryMs: number | undefined): void {
@@ -119,8 +168,8 @@ export class Client {
     }
     this.#say({ kind: "closed", code, reason });
     if (mayReconnect(code)) return;
-    this.#isClosed = true;
-    this.#driver.stop();
+    this.#end();
+    this.#driver.stop(false);
     for (const subscription of this.#subscriptions.values()) {
       subscription.finish(new SubscriptionError(code, reason));
     }
@@ -162,7 +211,7 @@ export class Client {
       this.#say({ kind: "refused", code, reason });
       return;
     }
-    this.#subscriptions.delete(channel);
+    this.#forget(channel);
     subscription.say({ kind: "refused", code, reason });
     subscription.finish(new SubscriptionError(code, reason));
   }

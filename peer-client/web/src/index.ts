@@ -15,7 +15,8 @@ export { type GapReason, type Position, PositionError, formatPosition, parsePosi
 export { ConnectError } from "./connect-error.js";
 export { CommandError } from "./core/command-error.js";
 export type { Child } from "./core/stats.js";
-export type { ConnectOptions, SubscribeOptions } from "./options.js";
+export type { Resting } from "./io/manners.js";
+export type { ConnectOptions, Relaying, SubscribeOptions } from "./options.js";
 export type { ChannelStats, ClientStats } from "./stats.js";
 export {
   type EventNotification,
@@ -34,15 +35,5 @@ export {
  * meant. Throws {@link ConnectError} if nothing can be reached by it, and `RangeError` for an option out of bounds.
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Client {
-  const client = new Client(url, options, browserPlatform());
-  // A tab that is closed looks to its neighbours like one that crashed, unless it says goodbye.
-  if ("addEventListener" in globalThis) {
-    globalThis.addEventListener("pagehide", () => {
-      client.suspend();
-    });
-    globalThis.addEventListener("pageshow", (event) => {
-      if (event.persisted) client.resume();
-    });
-  }
-  return client;
+  return new Client(url, options, browserPlatform());
 }

@@ -6,16 +6,27 @@ import { DEFAULT_CONFIG, type PeerConfig } from "./core/config.js";
 import type { DriverSettings } from "./io/driver.js";
 import { type Page, sessionUrl } from "./server-url.js";
 
+/** What a page does for others: see {@link ConnectOptions.relay}. */
+export type Relaying = "always" | "polite" | "never";
+
 /** Options of {@link connect}. */
 export interface ConnectOptions {
   /**
-   * Whether to take part in the mesh: to be fed by other peers and to feed others. Peers that are linked learn each
-   * other's addresses; with `false` nobody but the server does, and the server feeds the page for good. Default:
-   * true where the browser has WebRTC.
+   * Whether to take part in the mesh: to be fed by other peers and to feed others. `polite`: feeds nobody while the page
+   * is hidden or its line metered. `always`: then, too. `never`: peers that are linked learn each other's addresses; so
+   * nobody but the server learns the page's, and the server feeds it for good. Default `polite`; `never` where the browser
+   * has no WebRTC.
    */
-  readonly relay?: boolean;
-  /** Most peers to feed. 0: be fed by others, feed nobody. Default 4, at most 64. */
+  readonly relay?: Relaying;
+  /** Most peers to feed, per channel. 0: be fed by others, feed nobody. Default 4, at most 64. */
   readonly maxChildren?: number;
+  /**
+   * Most connections to other peers at a time. Each channel has three of them for those who feed the page, and an equal
+   * share of the others for those whom the page feeds. Default 8, 1 to 256.
+   */
+  readonly maxConnections?: number;
+  /** A polite page that has been hidden for so long gives back those whom it feeds. Default 10 s, at most an hour. */
+  readonly hiddenAfterMs?: number;
   /**
    * Most bytes of frames kept per channel, for children and for an application that is slow. When it is half full of
    * what the application has not taken, whoever feeds the page waits until it has. Default 4 MiB, 64 KiB to 256 MiB.
@@ -45,20 +56,51 @@ export interface SubscribeOptions {
 
 const CLIENT = "tiercast-peer-web/0.1.0";
 
+/** So many connections of each channel are for those who feed the page: its parent, its standby, and the next parent. */
+const PARENTS = 3;
+
+/** How many children a page has room for in each of its channels. @internal */
+export function roomForChildren({ relay, maxChildren, maxConnections }: RelaySettings, channels: number): number {
+  if (relay === "never") return 0;
+  const shared = Math.floor((maxConnections - PARENTS * channels) / Math.max(1, channels));
+  return Math.min(maxChildren, Math.max(0, shared));
+}
+
 /** @internal */
-export function driverSettings(url: string | URL, options: ConnectOptions, hasWebRtc: boolean): DriverSettings {
+export interface RelaySettings {
+  readonly relay: Relaying;
+  readonly maxChildren: number;
+  readonly maxConnections: number;
+  readonly hiddenAfterMs: number;
+}
+
+/** @internal */
+export function relaySettings(options: ConnectOptions, hasWebRtc: boolean): RelaySettings {
+  const { relay = "polite", maxChildren = 4, maxConnections = 8, hiddenAfterMs = 10_000 } = options;
+  if (!["always", "polite", "never"].includes(relay)) {
+    throw new RangeError(`\`relay\` is ${relay}: expected "always", "polite" or "never"`);
+  }
+  return {
+    relay: hasWebRtc ? relay : "never",
+    maxChildren: within("maxChildren", maxChildren, 0, 64),
+    maxConnections: within("maxConnections", maxConnections, 1, 256),
+    hiddenAfterMs: within("hiddenAfterMs", hiddenAfterMs, 0, 3_600_000),
+  };
+}
+
+/** @internal */
+export function driverSettings(url: string | URL, options: ConnectOptions, relays: RelaySettings): DriverSettings {
   const { iceServers = [], iceTransportPolicy = "all", client = CLIENT } = options;
-  const childrenMax = within("maxChildren", options.maxChildren ?? 4, 0, 64);
+  const { relay, maxChildren, maxConnections } = relays;
   const logBytes = within("logBytes", options.logBytes ?? DEFAULT_CONFIG.log.bytes, 64 << 10, 256 << 20);
-  const relays = (options.relay ?? true) && hasWebRtc;
   const config: PeerConfig = {
     ...DEFAULT_CONFIG,
     client: client.slice(0, 128),
-    relay: relays ? { node: "browser", children_max: childrenMax } : undefined,
+    relay: relay === "never" ? undefined : { node: "browser", children_max: maxChildren },
     log: { ...DEFAULT_CONFIG.log, bytes: logBytes },
   };
   const page: Page = "location" in globalThis ? globalThis.location : undefined;
-  return { url: sessionUrl(url, page).href, config, iceServers, iceTransportPolicy };
+  return { url: sessionUrl(url, page).href, config, iceServers, iceTransportPolicy, maxConnections };
 }
 
 /** @internal */

@@ -61,7 +61,7 @@ test("regression: the types need no other file, and hold for strict programs", (
   writeFileSync(
     join(project, "program.ts"),
     `import { type ClientStatus, Code, ConnectError, type Event, type Notification, connect } from "tiercast-peer";
-const client = connect("ws://127.0.0.1:1", { relay: false });
+const client = connect("ws://127.0.0.1:1", { relay: "never" });
 client.on("status", (status: ClientStatus) => status.kind);
 const line = (n: Notification): string => (n.type === "event" ? n.routingKey : n.reason);
 for await (const n of client.subscribe("builds", { match: ["#"] })) console.log(line(n), n.type === "event" && (n satisfies Event));

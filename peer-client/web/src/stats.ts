@@ -2,6 +2,7 @@
 import type { Position } from "./codec/position.js";
 import type { Peer } from "./core/peer.js";
 import type { Child, PeerStats } from "./core/stats.js";
+import type { Resting } from "./io/manners.js";
 
 export interface ClientStats extends Readonly<PeerStats> {
   /** What the server calls the page; undefined while there is no connection to it. */
@@ -10,6 +11,14 @@ export interface ClientStats extends Readonly<PeerStats> {
   readonly reconnects: number;
   /** The server's clock minus the page's, in microseconds; good to half a round trip. */
   readonly clockOffsetUs: number | undefined;
+  /** How many others the page feeds at most, per channel, as things are now. */
+  readonly childrenMax: number;
+  /** Why the page feeds nobody now; undefined: it does, as far as it may. */
+  readonly resting: Resting | undefined;
+  /** Connections to other peers that there are now; one that is being closed counts. */
+  readonly connections: number;
+  /** Connections to other peers that there have been. */
+  readonly connectionsOpened: number;
   /** Every subscription. */
   readonly channels: readonly ChannelStats[];
 }

@@ -75,6 +75,7 @@ struct Page<'a> {
 struct Peer {
     peer: PeerId,
     parent: Option<PeerId>,
+    standby: Option<PeerId>,
     tier: u32,
     place: &'static str,
     node: Option<NodeKind>,
@@ -84,7 +85,7 @@ struct Peer {
 
 impl From<&TreeNode> for Peer {
     fn from(node: &TreeNode) -> Self {
-        let TreeNode { peer, parent, tier, children, .. } = *node;
+        let TreeNode { peer, parent, standby, tier, children, .. } = *node;
         let place = match node.place {
             Place::Root => "root",
             Place::Direct => "direct",
@@ -95,6 +96,6 @@ impl From<&TreeNode> for Peer {
         };
         let (kind, children_max) =
             (node.relay.map(|relay| relay.node), node.relay.map_or(0, |r| r.children_max));
-        Self { peer, parent, tier, place, node: kind, children, children_max }
+        Self { peer, parent, standby, tier, place, node: kind, children, children_max }
     }
 }

@@ -78,7 +78,8 @@ fn regression_every_mistake_of_an_application_has_a_name_here() {
 fn regression_a_tree_and_a_source_can_be_made_by_hand() {
     let relay = Some(Relay { node: NodeKind::Native, children_max: 3 });
     let place = Place::Child(LinkId(7));
-    let node = TreeNode { peer: PeerId(1), parent: Some(PeerId(2)), place, tier: 2, relay, children: 0 };
+    let (peer, parent, standby) = (PeerId(1), Some(PeerId(2)), None);
+    let node = TreeNode { peer, parent, standby, place, tier: 2, relay, children: 0 };
     assert_eq!(node.clone(), node);
     let update = SourceUpdate::Events(vec![Event { offset: 0, message: Message::default() }]);
     assert!(matches!(update, SourceUpdate::Events(events) if events.len() == 1));

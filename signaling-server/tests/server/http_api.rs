@@ -63,7 +63,8 @@ async fn the_topology_is_shown_to_those_with_a_key_or_to_all() -> anyhow::Result
     let key = [("authorization", "Bearer correct-horse-battery")];
     let topology = http_client::get(server.addr(), path, &key).await?.json()?;
     let expected = serde_json::json!({ "channel": "events", "peers": [{
-        "peer": topology["peers"][0]["peer"], "parent": null, "tier": 1, "place": "root", "node": "native",
+        "peer": topology["peers"][0]["peer"], "parent": null, "standby": null, "tier": 1, "place": "root",
+        "node": "native",
         "children": 0, "children_max": 8,
     }] });
     ensure!(topology == expected, "{topology}");

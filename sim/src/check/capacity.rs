@@ -36,8 +36,15 @@ mod tests {
         let net = Net::new(1, roots(1), CALM);
         let verdict = |children| {
             let relay = Some(Relay { node: NodeKind::Native, children_max: 2 });
-            let node =
-                TreeNode { peer: PeerId(1), parent: None, place: Place::Root, tier: 1, relay, children };
+            let node = TreeNode {
+                peer: PeerId(1),
+                parent: None,
+                standby: None,
+                place: Place::Root,
+                tier: 1,
+                relay,
+                children,
+            };
             let excused = BTreeSet::new();
             Capacity.look(&View { net: &net, tree: &[node], published: &[], excused: &excused })
         };

@@ -55,7 +55,15 @@ mod tests {
 
     fn node(peer: u64, parent: Option<u64>, tier: u32) -> TreeNode {
         let parent = parent.map(PeerId);
-        TreeNode { peer: PeerId(peer), parent, place: Place::Root, tier, relay: None, children: 0 }
+        TreeNode {
+            peer: PeerId(peer),
+            parent,
+            standby: None,
+            place: Place::Root,
+            tier,
+            relay: None,
+            children: 0,
+        }
     }
 
     fn verdict(tree: &[TreeNode]) -> Verdict {

@@ -10,7 +10,7 @@ use tiercast_mesh::{
 };
 
 use super::{Happening, Net, Node};
-use crate::{signature::FakeVerifier, wires::Way};
+use crate::{cut::Cut, signature::FakeVerifier, wires::Way};
 
 impl Net {
     /// Adds a peer that subscribes and connects.
@@ -36,7 +36,7 @@ impl Net {
             reads: true,
             wakes: None,
         };
-        self.nodes.insert(node, state);
+        self.nodes.insert(node, Box::new(state));
         self.peer(node, subscribe);
         self.connect(node);
     }
@@ -77,6 +77,11 @@ impl Net {
         self.wires.narrow(node, share);
     }
 
+    /// Nothing passes between some ends for a while.
+    pub fn cut(&mut self, cut: Cut) {
+        self.wires.cut(self.now, cut);
+    }
+
     /// A peer dies without a word. Its links fall silent.
     pub fn kill(&mut self, node: u64) {
         if let Some(session) = self.nodes.remove(&node).and_then(|node| node.session) {
@@ -102,8 +107,10 @@ impl Net {
 
     fn end_session(&mut self, session: u64, node: u64) {
         self.send(Way::Up { session, node }, 0, Happening::HubSees(session, false));
-        self.last_arrival.remove(&Way::Up { session, node });
-        self.last_arrival.remove(&Way::Down { session, node });
+        for way in [Way::Up { session, node }, Way::Down { session, node }] {
+            self.last_arrival.remove(&way);
+            self.wires.forget(way);
+        }
         self.session_node.remove(&session);
     }
 

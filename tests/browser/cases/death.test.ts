@@ -73,7 +73,7 @@ scenario("a page that is frozen in mid-stream costs its children nothing, and ca
   const survivors = await childrenOf(stage, relay);
   const publishing = stage.stream.run(EVENTS, PER_S);
   await relay.has(DEATH_AT);
-  const pids = await relay.chromium.rendererPids();
+  const pids = await relay.browser.rendererPids();
   for (const pid of pids) process.kill(pid, "SIGSTOP");
   await publishing;
   await stage.stream.expectAt(root, ...survivors);

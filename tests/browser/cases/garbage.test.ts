@@ -33,12 +33,12 @@ const BAD_SESSIONS: readonly (readonly [string, readonly RawMessage[], number])[
 scenario("garbage from a page is answered with a close code, and nobody else is affected", {}, async (stage) => {
   const { server, stream } = stage;
   const root = await stage.native({ name: "root", maxChildren: 1 });
-  const relay = await stage.browser({ name: "browser relay", maxChildren: 1 });
+  const relay = await stage.browser({ name: "browser relay", maxChildren: 1, relay: "always" });
   await relay.fedBy(root);
   const leaf = await stage.native({ name: "leaf", maxChildren: 0 });
   await leaf.fedBy(relay);
   // The page with the bad manners is in the same browser as a good one.
-  const page = await relay.chromium.context.newPage();
+  const page = await relay.browser.newPage();
   await page.goto(stage.pageUrl);
 
   for (const [what, messages, code] of BAD_SESSIONS) {

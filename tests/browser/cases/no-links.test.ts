@@ -11,7 +11,7 @@ const SOON = { "hub.link_setup_ms": 2_000, "hub.link_tries": 1 };
 
 const TAKES_NO_PART: readonly (readonly [string, BrowserOptions])[] = [
   ["without WebRTC", { before: "delete globalThis.RTCPeerConnection" }],
-  ["that is told not to relay", { relay: false }],
+  ["that is told not to relay", { relay: "never" }],
 ];
 
 for (const [how, options] of TAKES_NO_PART) {

@@ -20,7 +20,7 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     await leaf.fedBy(relay);
     const page = await stage.browser({ name: "lower browser", maxChildren: 1 });
     await page.fedBy(relay);
-    const direct = await stage.browser({ name: "browser that does not relay", relay: false });
+    const direct = await stage.browser({ name: "browser that does not relay", relay: "never" });
     const everybody = [root, relay, leaf, page, direct];
 
     await stream.run(BEFORE);

@@ -1,8 +1,8 @@
-/** A page that is a peer, in a Chromium process of its own. */
-import type { Page } from "playwright-core";
-import type { ClientStats } from "tiercast-peer";
+/** A page that is a peer, in a browser process of its own. */
+import type { Page } from "puppeteer-core";
+import type { ClientStats, Relaying } from "tiercast-peer";
 import type { PageMessage, PageOptions } from "../page/messages.js";
-import { Chromium } from "./chromium.js";
+import { Browser, type Engine } from "./browser.js";
 import type { PageServer } from "./page-server.js";
 import { sinceStart } from "./program.js";
 import type { Server } from "./server.js";
@@ -12,36 +12,41 @@ import { Subscriber } from "./subscriber.js";
 const TAIL_LINES = 60;
 
 export interface BrowserOptions {
+  /** Default: Chromium. */
+  readonly engine?: Engine;
   readonly name?: string;
   readonly maxChildren?: number;
-  readonly relay?: boolean;
+  readonly maxConnections?: number;
+  readonly relay?: Relaying;
+  /** Default 1 s: a tenth of the page's own. */
+  readonly hiddenAfterMs?: number;
   readonly since?: string;
-  /** Further flags of Chromium. */
+  /** Further flags of the browser. */
   readonly flags?: readonly string[];
   /** A script that runs in the page before any other. */
   readonly before?: string;
 }
 
 export class BrowserPeer extends Subscriber {
-  readonly chromium: Chromium;
+  readonly browser: Browser;
   readonly page: Page;
   /** What went wrong in the page. */
   readonly errors: string[] = [];
   readonly #tail: string[] = [];
 
-  private constructor(name: string, chromium: Chromium, page: Page) {
+  private constructor(name: string, browser: Browser, page: Page) {
     super(name);
-    this.chromium = chromium;
+    this.browser = browser;
     this.page = page;
   }
 
   static async start(server: Server, pages: PageServer, options: BrowserOptions): Promise<BrowserPeer> {
-    const { name = "browser", maxChildren = 4, relay = true, since = "now", flags = [], before } = options;
-    const chromium = await Chromium.start(name, flags);
-    const page = await chromium.context.newPage();
-    const peer = new BrowserPeer(name, chromium, page);
+    const { engine = "chromium", name = engine, flags = [], before, ...others } = options;
+    const browser = await Browser.start(engine, name, flags);
+    const page = await browser.newPage();
+    const peer = new BrowserPeer(name, browser, page);
     page.on("pageerror", (error) => {
-      peer.errors.push(error.stack ?? error.message);
+      peer.errors.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
       peer.changed();
     });
     page.on("console", (message) => {
@@ -53,10 +58,11 @@ export class BrowserPeer extends Subscriber {
       for (const message of JSON.parse(messages) as PageMessage[]) peer.#take(message);
       peer.changed();
     });
-    if (before !== undefined) await page.addInitScript(before);
+    if (before !== undefined) await page.evaluateOnNewDocument(before);
     await page.goto(pages.url);
     await page.waitForFunction(() => "tiercastPage" in globalThis);
-    const settings: PageOptions = { url: server.ws, channel: server.channel, since, relay, maxChildren };
+    const { since = "now", ...connecting } = { maxChildren: 4, hiddenAfterMs: 1_000, ...others };
+    const settings: PageOptions = { url: server.ws, channel: server.channel, since, connecting };
     await page.evaluate((given) => {
       globalThis.tiercastPage.open(given);
     }, settings);
@@ -69,21 +75,21 @@ export class BrowserPeer extends Subscriber {
 
   /** The tab is closed, as by its user. */
   async closeTab(): Promise<void> {
-    await this.page.close({ runBeforeUnload: false });
+    await this.page.close();
   }
 
   /** The process that runs the page is killed. */
   async killRenderer(): Promise<void> {
-    for (const pid of await this.chromium.rendererPids()) process.kill(pid, "SIGKILL");
+    for (const pid of await this.browser.rendererPids()) process.kill(pid, "SIGKILL");
   }
 
   /** The whole browser is killed. */
   async kill(): Promise<void> {
-    await this.chromium.program.kill("SIGKILL");
+    await this.browser.program.kill("SIGKILL");
   }
 
   override async stop(): Promise<void> {
-    await this.chromium.stop();
+    await this.browser.stop();
   }
 
   override describe(): string {

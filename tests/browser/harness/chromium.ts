@@ -1,11 +1,16 @@
-/** A Chromium process of its own: headless, with its own profile, steered over its debugging port. */
+/** A Chromium process of its own for pages that are no peers, steered by Playwright. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium } from "playwright-core";
 import { Program } from "./program.js";
 
-const FLAGS = [
+/** CHROMIUM names another one. */
+export function chromiumPath(): string {
+  return process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+}
+
+export const CHROMIUM_ARGS: readonly string[] = [
   "--headless=new",
   "--disable-gpu",
   "--no-first-run",
@@ -21,6 +26,8 @@ const FLAGS = [
   // On a host that has only loopback, links need both; elsewhere they change nothing that matters here.
   "--allow-loopback-in-peer-connection",
   "--disable-features=WebRtcHideLocalIpsWithMdns",
+  // Its sandbox refuses to work for root.
+  ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
 ];
 
 export class Chromium {
@@ -34,15 +41,12 @@ export class Chromium {
     this.#profile = profile;
   }
 
-  /** CHROMIUM names another browser. */
   static async start(name: string, flags: readonly string[] = []): Promise<Chromium> {
     const profile = mkdtempSync(join(tmpdir(), "tiercast-chromium-"));
-    // Its sandbox refuses to work for root.
-    const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
     const program = new Program({
       name,
-      command: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
-      args: [...FLAGS, ...sandbox, ...flags, `--user-data-dir=${profile}`, "about:blank"],
+      command: chromiumPath(),
+      args: [...CHROMIUM_ARGS, ...flags, `--user-data-dir=${profile}`, "about:blank"],
     });
     const [, endpoint = ""] = await program.line(/DevTools listening on (ws:\S+)/);
     return new Chromium(program, await chromium.connectOverCDP(endpoint), profile);
@@ -53,14 +57,6 @@ export class Chromium {
     const [context] = this.browser.contexts();
     if (context === undefined) throw new Error("the browser has no context");
     return context;
-  }
-
-  /** Processes that run pages. */
-  async rendererPids(): Promise<number[]> {
-    const session = await this.browser.newBrowserCDPSession();
-    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
-    await session.detach();
-    return processInfo.filter(({ type }) => type === "renderer").map(({ id }) => id);
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,6 @@
 /** Connections to the server that keep to no rule: from a page, and below WebSocket. */
 import { request } from "node:http";
-import type { Page } from "playwright-core";
+import type { Page } from "puppeteer-core";
 import type { Server } from "./server.js";
 
 export interface Ending {

@@ -1,11 +1,11 @@
 /** What the test page and the tests say to each other. */
+import type { ConnectOptions } from "tiercast-peer";
 
 export interface PageOptions {
   readonly url: string;
   readonly channel: string;
   readonly since: string;
-  readonly relay: boolean;
-  readonly maxChildren: number;
+  readonly connecting: ConnectOptions;
 }
 
 /** Told to the test as it happens; JSON. */

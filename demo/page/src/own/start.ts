@@ -8,7 +8,7 @@ const SENT_HEADER = "tiercast-sent-us";
 
 /** Joins the channel on the server that this page came from. */
 export function startOwnPeer({ channel, relay, since }: OwnPeerOptions, listener: OwnPeerListener): OwnPeer {
-  const client = connect("/", { relay, client: "tiercast-demo-page/0.1.0" });
+  const client = connect("/", { relay: relay ? "polite" : "never", client: "tiercast-demo-page/0.1.0" });
   let state: OwnState = { kind: "connecting" };
   client.on("status", (status) => {
     state = nextState(state, status);

@@ -10,15 +10,15 @@ use std::collections::BTreeSet;
 
 use tiercast_codec::{Code, LinkId, LinkRole, LivingLink, NodeKind, PeerId, Relay};
 
-use super::{Action, Age, Context, Link, Node, Place, Timer, Tree};
+use super::{Action, Age, Context, Link, Node, Place, Timer, Tree, links::Role};
 use crate::{Time, hub::tickets::Ends};
 
 impl Tree {
     /// The session of a peer has ended without a goodbye. It keeps its place for a while; those who depend on it are told
-    /// that they should look after their links. What was being set up cannot go on without it.
+    /// that they should look after their links. What was being set up to feed somebody cannot go on without it.
     pub(crate) fn leave_for_now(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
         for link in self.links_of(peer) {
-            if self.links[&link].age == Age::New {
+            if self.is_being_set_up(link) {
                 self.links.entry(link).and_modify(|state| state.is_noted = true);
                 self.end(now, link, Code::LOST, context.config);
             }
@@ -26,11 +26,18 @@ impl Tree {
         if self.links_of(peer).is_empty() || context.config.resume.is_zero() {
             return self.leave(now, peer, context);
         }
-        for link in self.nodes[&peer].children.clone() {
+        for link in self.nodes[&peer].links_down() {
             self.actions.push(Action::Away { peer: self.links[&link].child, link });
         }
         self.wait_for(now, peer, context);
         self.fill(now, context);
+    }
+
+    /// Whether a link is to feed its child and has not done so yet. Of a standby's link it is not known whether it is up;
+    /// the ends say so when they come back.
+    fn is_being_set_up(&self, link: LinkId) -> bool {
+        let Some(state) = self.links.get(&link) else { return false };
+        state.age == Age::New && self.nodes[&state.child].standby != Some(link)
     }
 
     /// A peer is away from now on.
@@ -50,15 +57,19 @@ impl Tree {
     }
 
     /// A peer is there, for the first time or again.
-    pub(super) fn admit(&mut self, peer: PeerId, relay: Option<Relay>) {
+    pub(super) fn admit(&mut self, now: Time, peer: PeerId, relay: Option<Relay>, context: &Context<'_>) {
         self.timers.clear(Timer::Away(peer));
+        if self.nodes.is_empty() {
+            self.timers.set(Timer::Improve, now + context.config.improve);
+        }
         if !self.nodes.contains_key(&peer) {
             self.relays += usize::from(relay.is_some());
         }
-        let node = self.nodes.entry(peer).or_insert_with(|| Node::new(relay));
+        let node = self.nodes.entry(peer).or_insert_with(|| Node::new(now, relay));
         node.relay = relay;
         node.is_away = false;
         node.is_lagging = false;
+        node.is_in_doubt = false;
         self.refresh(peer);
     }
 
@@ -74,7 +85,7 @@ impl Tree {
         let living: BTreeSet<_> = named.iter().map(|living| living.link).collect();
         for link in self.links_of(peer) {
             if !living.contains(&link) {
-                self.end(now, link, Code::LOST, context.config);
+                self.end_and_replace(now, link, Code::LOST, context);
             }
         }
         if self.nodes[&peer].place == Place::Orphan {
@@ -87,12 +98,16 @@ impl Tree {
             };
             if !is_ours {
                 self.actions.push(Action::Lost { peer, link: living.link, code: Code::LOST });
+            } else if living.role == LinkRole::Parent && self.nodes[&peer].standby == Some(living.link) {
+                // It swapped its two while nobody could hear of it.
+                self.swap(now, peer, living.link, context);
             }
         }
-        let takes = self.nodes[&peer].children_max();
-        for link in self.nodes[&peer].children.iter().skip(takes).copied().collect::<Vec<_>>() {
-            self.end(now, link, Code::REPLACED, context.config);
+        let node = &self.nodes[&peer];
+        if matches!(node.place, Place::Child(_)) && node.standby.is_none() {
+            self.want_standby(now, peer, context);
         }
+        self.end_beyond_places(now, peer, context);
     }
 
     /// Takes over a link that one end names, if it was set up by a hub with our secret, its other end is not there to
@@ -106,56 +121,84 @@ impl Tree {
         if !is_known || !may_wait || self.nodes.get(&other).is_some_and(|node| !node.is_away) {
             return false;
         }
-        self.stand_in(now, other, context);
-        let is_free = matches!(self.nodes[&child].place, Place::Waiting | Place::Orphan);
-        if !is_free || !self.nodes[&parent].has_room() || self.upwards(parent).any(|above| above == child) {
+        self.keep_place_for(now, other, context);
+        let role = role_of_parent(living.role);
+        if !self.is_free(child, role)
+            || !self.nodes[&parent].keeps_a_place()
+            || !self.may_stand(parent, child)
+        {
             self.forget_if_idle([other, other]);
             return false;
         }
         self.ended.remove(&link);
-        self.links.insert(link, Link { age: Age::Proven, ..Link::new(parent, child) });
-        self.node(parent).children.insert(link);
-        self.refresh(parent);
-        self.put(child, Place::Child(link));
+        let age = if role == Role::Parent { Age::Proven } else { Age::New };
+        self.links.insert(link, Link { age, ..Link::new(parent, child) });
+        self.take_on(parent, link, role);
         self.actions.push(Action::Adopted(link));
-        match self.nodes[&parent].shown_tier() {
-            // It is not known yet how far up the parent stands; once it is, all below it are told.
-            0 => self.unsettle(child),
-            tier => self.settle(child, tier + 1),
+        match role {
+            Role::Standby => self.node(child).standby = Some(link),
+            Role::Parent => {
+                self.node(child).place = Place::Child(link);
+                self.settle(child, self.nodes[&parent].tier + 1);
+            }
         }
         true
     }
 
+    /// Whether a peer has nobody yet who is to it what the other end of a link is.
+    fn is_free(&self, child: PeerId, role: Role) -> bool {
+        let Node { place, standby, .. } = &self.nodes[&child];
+        match role {
+            Role::Parent => matches!(place, Place::Waiting | Place::Orphan),
+            Role::Standby => standby.is_none() && !matches!(place, Place::Root | Place::Direct),
+        }
+    }
+
     /// Sees to it that a peer that is not there has a place, to which it may come back. What it can do it has not said
-    /// yet.
-    fn stand_in(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
+    /// yet, nor who is above it: until then it is as if the server fed it.
+    fn keep_place_for(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
         if self.nodes.contains_key(&peer) {
             return;
         }
-        self.admit(peer, Some(Relay { node: NodeKind::Native, children_max: context.config.children_max }));
+        let relay = Relay { node: NodeKind::Native, children_max: context.config.children_max };
+        self.admit(now, peer, Some(relay), context);
         self.put(peer, Place::Orphan);
         self.wait_for(now, peer, context);
     }
 
-    fn unsettle(&mut self, peer: PeerId) {
-        self.node(peer).tier = 0;
-        self.refresh(peer);
+    /// The links of a peer that has more of them than it takes children end.
+    pub(super) fn end_beyond_places(&mut self, now: Time, peer: PeerId, context: &Context<'_>) {
+        for link in self.nodes[&peer].links_beyond_places() {
+            self.end_and_replace(now, link, Code::REPLACED, context);
+        }
+    }
+
+    /// Ends a link; its child is given a standby again, if it was that.
+    fn end_and_replace(&mut self, now: Time, link: LinkId, code: Code, context: &Context<'_>) {
+        let child = self.links[&link].child;
+        self.end(now, link, code, context.config);
+        self.want_standby(now, child, context);
     }
 
     fn links_of(&self, peer: PeerId) -> Vec<LinkId> {
         let Some(node) = self.nodes.get(&peer) else { return Vec::new() };
-        let upward = match node.place {
-            Place::Child(link) | Place::Linking(link) => Some(link),
-            _ => None,
-        };
-        node.children.iter().copied().chain(upward.filter(|link| self.links.contains_key(link))).collect()
+        let up = [node.place.link(), node.moving, node.standby].into_iter().flatten();
+        node.links_down().chain(up).filter(|link| self.links.contains_key(link)).collect()
     }
 }
 
 /// The parent and the child of a link that `peer` names.
 fn ends(peer: PeerId, living: &LivingLink) -> (PeerId, PeerId) {
     match living.role {
-        LinkRole::Parent => (living.peer, peer),
-        LinkRole::Child => (peer, living.peer),
+        LinkRole::Parent | LinkRole::Standby => (living.peer, peer),
+        LinkRole::Child | LinkRole::Held => (peer, living.peer),
+    }
+}
+
+/// What the parent of a link is to its child.
+fn role_of_parent(role: LinkRole) -> Role {
+    match role {
+        LinkRole::Parent | LinkRole::Child => Role::Parent,
+        LinkRole::Standby | LinkRole::Held => Role::Standby,
     }
 }

@@ -1,45 +1,65 @@
-//! Who gets which place: the best free one for each of those who wait.
+//! Who gets which place: the best free one for each of those who wait, first for those who bring the most places.
 //!
 //! What a change costs depends on what it changes, not on how many wait. Whoever waits is in one of two places. In the
 //! *queue* are those who have not been offered every open parent: nobody looks at them while there is none. *Parked*
-//! are those for whom none of the open parents will do, because each failed them lately or stands below them. They
+//! are those for whom none of the open parents will do, because each failed them lately, stands below them or too far down. They
 //! hear of a parent again when it opens, and each of them just once; they are queued again when a refusal ends, or
 //! when somebody who stood below them does so no more.
+//!
+//! Whoever waits with places to give *stands in*: the server feeds it anyway, so it takes children meanwhile. Thus no
+//! place is idle while somebody waits, whoever came first.
 
-use tiercast_codec::PeerId;
+use std::collections::BTreeSet;
 
-use super::{Context, Place, Timer, Tree};
+use tiercast_codec::{Code, PeerId};
+
+use super::{Action, Context, Place, Timer, Tree};
 use crate::{Time, hub::HubConfig};
+
+/// So many parents are looked at for one who waits, more than any honest peer is refused by. Those whom none of them
+/// suits hear of the others when they open again.
+const SCANNED_MAX: usize = 64;
 
 impl Tree {
     /// Finds places for those who wait, for as long as there are any.
     pub(super) fn fill(&mut self, now: Time, context: &mut Context<'_>) {
         self.fill_tier_1(context.config);
-        for parent in std::mem::take(&mut self.index.opened) {
-            self.offer(now, parent, context);
-        }
-        while !self.index.open.is_empty()
-            && let Some(peer) = self.index.queue.first().copied()
-        {
+        loop {
+            while let Some(parent) = self.index.opened.pop() {
+                self.offer(now, parent, context);
+            }
+            let Some((_, peer)) = self.index.queue.first().copied() else { break };
             match self.parent_for(now, peer) {
                 Some(parent) => self.link(now, parent, peer, context),
+                None if self.displace_standby(now, peer, context) => {}
+                None if self.index.open.is_empty() && !self.nodes[&peer].has_room() => break,
                 None => self.park(now, peer),
             }
         }
     }
 
-    /// Gives the free places in tier 1 to those who wait, the oldest first.
+    /// Gives the free places in tier 1 to those whom the server feeds now, first to those with the most places.
     fn fill_tier_1(&mut self, config: &HubConfig) {
         let free = config.tier1.of(self.relays).saturating_sub(self.index.count(1));
-        for peer in self.index.candidates.iter().copied().take(free).collect::<Vec<_>>() {
-            self.node(peer).place = Place::Root;
-            self.settle(peer, 1);
+        for (_, peer) in self.index.candidates.iter().copied().take(free).collect::<Vec<_>>() {
+            self.root(peer);
         }
+    }
+
+    /// Puts a peer into tier 1.
+    pub(super) fn root(&mut self, peer: PeerId) {
+        self.drop_standby(peer, Code::REPLACED);
+        if let Some(link) = self.nodes[&peer].place.link() {
+            self.actions.push(Action::Lost { peer, link, code: Code::REPLACED });
+            self.drop_child(link, Code::REPLACED);
+        }
+        self.node(peer).place = Place::Root;
+        self.settle(peer, 1);
     }
 
     /// Offers the places of a parent that has opened to the parked who have not been offered them before.
     fn offer(&mut self, now: Time, parent: PeerId, context: &mut Context<'_>) {
-        while let Some(node) = self.nodes.get(&parent).filter(|node| node.entry.open_as.is_some())
+        while let Some(node) = self.nodes.get(&parent).filter(|node| node.entry.open.is_some())
             && let Some((number, peer)) = self.index.parked.range(node.offered_until..).next()
         {
             let (number, peer) = (*number, *peer);
@@ -50,7 +70,7 @@ impl Tree {
         }
     }
 
-    /// None of the open parents will do for a peer.
+    /// None of the open parents will do for a peer. If it has room itself, others can go below it.
     fn park(&mut self, now: Time, peer: PeerId) {
         let number = self.next_parked;
         self.next_parked += 1;
@@ -60,6 +80,20 @@ impl Tree {
             self.timers.set(Timer::Retry(peer), until);
         }
         self.refresh(peer);
+        if self.nodes[&peer].has_room() {
+            self.stand_in(peer);
+        }
+    }
+
+    /// A peer that waits takes children meanwhile: the server feeds it, so its tier is the first.
+    fn stand_in(&mut self, peer: PeerId) {
+        let node = self.node(peer);
+        node.stands_in = true;
+        if std::mem::replace(&mut node.tier, 1) == 1 {
+            self.refresh(peer);
+        } else {
+            self.settle(peer, 1);
+        }
     }
 
     /// Something has changed for a peer that may be parked.
@@ -71,24 +105,45 @@ impl Tree {
     }
 
     /// The best parent for a peer.
-    fn parent_for(&self, now: Time, peer: PeerId) -> Option<PeerId> {
-        let mut open = self.index.open.iter().map(|(_, _, candidate)| *candidate);
+    pub(super) fn parent_for(&self, now: Time, peer: PeerId) -> Option<PeerId> {
+        let mut open = self.index.open.iter().map(|(_, _, candidate)| *candidate).take(SCANNED_MAX);
         open.find(|candidate| self.will_do(now, *candidate, peer))
     }
 
-    /// Whether a parent has not failed a peer lately, and is not below it.
+    /// Whether a parent has not failed a peer lately, is not below it, and all below it would still be above the last
+    /// tier.
     pub(super) fn will_do(&self, now: Time, parent: PeerId, peer: PeerId) -> bool {
         let node = &self.nodes[&peer];
-        let is_below = || !node.children.is_empty() && self.upwards(parent).any(|above| above == peer);
-        !node.record.refuses(now, parent) && !is_below()
+        !node.record.refuses(now, parent) && self.may_stand(parent, peer)
     }
 
-    /// A peer, its parent, and so on.
-    pub(super) fn upwards(&self, peer: PeerId) -> impl Iterator<Item = PeerId> {
-        let parent = |peer: &PeerId| match self.nodes[peer].place {
-            Place::Child(link) | Place::Linking(link) => Some(self.links[&link].parent),
-            _ => None,
-        };
-        std::iter::successors(Some(peer), parent)
+    /// Whether a parent is not below a peer, and all below that would still be above the last tier.
+    pub(super) fn may_stand(&self, parent: PeerId, peer: PeerId) -> bool {
+        let node = &self.nodes[&peer];
+        let is_below = || node.has_links_down() && self.is_below(parent, peer);
+        let fits = self.nodes[&parent].tier + node.height <= self.tiers_max;
+        parent != peer && fits && !is_below()
+    }
+
+    /// Whether a peer is below another, or will be when it has moved or has turned to its standby.
+    pub(super) fn is_below(&self, peer: PeerId, other: PeerId) -> bool {
+        let (mut above, mut seen) = (vec![peer], BTreeSet::new());
+        while let Some(peer) = above.pop() {
+            if peer == other {
+                return true;
+            }
+            if seen.insert(peer) {
+                above.extend(self.parents(peer).chain(self.standby(peer)));
+            }
+        }
+        false
+    }
+
+    /// Who stands above a peer and has nobody above, as things are now.
+    pub(super) fn top(&self, mut peer: PeerId) -> PeerId {
+        while let Some(link) = self.nodes[&peer].place.link() {
+            peer = self.links[&link].parent;
+        }
+        peer
     }
 }

@@ -1,6 +1,10 @@
-//! What a tree looks up instead of searching for it: who has room, who waits, how many stand in each tier.
+//! What a tree looks up instead of searching for it: who has room, who waits, who could stand better, how many stand in
+//! each tier.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use tiercast_codec::PeerId;
 
@@ -8,19 +12,31 @@ use tiercast_codec::PeerId;
 /// a million peers with four places each have eleven tiers.
 pub(super) const TIERS_MAX: u32 = 64;
 
+/// Who comes first: those who bring places, the most first, then the oldest.
+pub(super) type Rank = (Reverse<(bool, usize)>, PeerId);
+
 /// Peers by what is asked for.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// Peers that can take a child, best first: smallest tier, then fewest children, then oldest.
     pub(super) open: BTreeSet<(u32, usize, PeerId)>,
+    /// Peers that have children for whom they stand by, by tier.
+    pub(super) holding: BTreeSet<(u32, PeerId)>,
     /// Those who could not and can: the parked have not been offered their places yet.
     pub(super) opened: Vec<PeerId>,
-    /// Peers that wait for a parent, the oldest first, and have not been offered every open one.
-    pub(super) queue: BTreeSet<PeerId>,
+    /// Peers that wait for a parent, and have not been offered every open one.
+    pub(super) queue: BTreeSet<Rank>,
     /// Peers that wait for a parent, and for whom none of the open ones will do, in the order in which that was found.
     pub(super) parked: BTreeMap<u64, PeerId>,
-    /// Peers that wait and may have children: they can be in tier 1.
-    pub(super) candidates: BTreeSet<PeerId>,
+    /// Those of them who have places that nobody has taken.
+    pub(super) standing_in: BTreeSet<Rank>,
+    /// Peers that the server feeds until they have a parent, and that may have children: they can be in tier 1. First
+    /// those for whom no link is being set up.
+    pub(super) candidates: BTreeSet<Rank>,
+    /// Peers in tier 1, by their places.
+    pub(super) roots: BTreeSet<(usize, PeerId)>,
+    /// Peers that have stood where they are for a while, below a parent, by their places and tier.
+    pub(super) established: BTreeSet<(usize, u32, PeerId)>,
     /// How many peers there are in each tier.
     pub(super) tiers: BTreeMap<u32, usize>,
 }
@@ -28,25 +44,33 @@ pub(super) struct Index {
 /// Where a peer is found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Tier and load, if it can take a child.
-    pub(super) open_as: Option<(u32, usize)>,
-    pub(super) is_queued: bool,
-    pub(super) parked_as: Option<u64>,
-    pub(super) is_candidate: bool,
+    pub(super) open: Option<(u32, usize, PeerId)>,
+    pub(super) holding: Option<(u32, PeerId)>,
+    pub(super) queued: Option<Rank>,
+    pub(super) parked: Option<u64>,
+    pub(super) standing_in: Option<Rank>,
+    pub(super) candidate: Option<Rank>,
+    pub(super) root: Option<(usize, PeerId)>,
+    pub(super) established: Option<(usize, u32, PeerId)>,
     pub(super) tier: Option<u32>,
 }
 
 impl Index {
     /// Finds a peer under `new` from now on, no longer under `old`.
     pub(super) fn update(&mut self, peer: PeerId, old: Entry, new: Entry) {
-        if old.open_as != new.open_as {
-            self.update_open(peer, old.open_as, new.open_as);
+        if old.open.is_none() && new.open.is_some() {
+            self.opened.push(peer);
         }
-        update_set(&mut self.queue, peer, old.is_queued, new.is_queued);
-        update_set(&mut self.candidates, peer, old.is_candidate, new.is_candidate);
-        if old.parked_as != new.parked_as {
-            old.parked_as.map(|number| self.parked.remove(&number));
-            new.parked_as.map(|number| self.parked.insert(number, peer));
+        replace(&mut self.open, old.open, new.open);
+        replace(&mut self.holding, old.holding, new.holding);
+        replace(&mut self.queue, old.queued, new.queued);
+        replace(&mut self.standing_in, old.standing_in, new.standing_in);
+        replace(&mut self.candidates, old.candidate, new.candidate);
+        replace(&mut self.roots, old.root, new.root);
+        replace(&mut self.established, old.established, new.established);
+        if old.parked != new.parked {
+            old.parked.map(|number| self.parked.remove(&number));
+            new.parked.map(|number| self.parked.insert(number, peer));
         }
         if old.tier != new.tier {
             self.update_tiers(old.tier, new.tier);
@@ -58,16 +82,23 @@ impl Index {
         self.tiers.get(&tier).copied().unwrap_or(0)
     }
 
-    fn update_open(&mut self, peer: PeerId, old: Option<(u32, usize)>, new: Option<(u32, usize)>) {
-        if let Some((tier, load)) = old {
-            self.open.remove(&(tier, load, peer));
+    /// The numbers of places that established peers have, in ascending order; each with the tiers of the highest and
+    /// of the lowest peer that has so many.
+    pub(super) fn widths(&self) -> impl DoubleEndedIterator<Item = (usize, u32, u32)> {
+        let mut widths = Vec::new();
+        let mut next = self.established.first();
+        while let Some((places, highest, _)) = next {
+            let lowest = self.with_places(*places).next_back().map_or(*highest, |(tier, _)| tier);
+            widths.push((*places, *highest, lowest));
+            next = self.established.range((places + 1, 0, PeerId(0))..).next();
         }
-        if let Some((tier, load)) = new {
-            self.open.insert((tier, load, peer));
-            if old.is_none() {
-                self.opened.push(peer);
-            }
-        }
+        widths.into_iter()
+    }
+
+    /// The established peers that have so many places, the highest first.
+    pub(super) fn with_places(&self, places: usize) -> impl DoubleEndedIterator<Item = (u32, PeerId)> {
+        let range = (places, 0, PeerId(0))..(places + 1, 0, PeerId(0));
+        self.established.range(range).map(|(_, tier, peer)| (*tier, *peer))
     }
 
     fn update_tiers(&mut self, old: Option<u32>, new: Option<u32>) {
@@ -85,10 +116,9 @@ impl Index {
     }
 }
 
-fn update_set(set: &mut BTreeSet<PeerId>, peer: PeerId, was_in: bool, is_in: bool) {
-    match (was_in, is_in) {
-        (false, true) => _ = set.insert(peer),
-        (true, false) => _ = set.remove(&peer),
-        _ => {}
+fn replace<T: Ord>(set: &mut BTreeSet<T>, old: Option<T>, new: Option<T>) {
+    if old != new {
+        old.map(|old| set.remove(&old));
+        new.map(|new| set.insert(new));
     }
 }

@@ -42,7 +42,7 @@ impl Tree {
         if std::mem::replace(&mut state.is_noted, true) {
             return;
         }
-        let Link { parent, child, age, .. } = *state;
+        let Link { parent, child, age, is_move, .. } = *state;
         let is_nobodys_fault = match code {
             Code::REPLACED => true,
             // The other end died, or wanted no more.
@@ -51,12 +51,16 @@ impl Tree {
             Code::LAGGING => age != Age::New,
             _ => false,
         };
-        let Some(Node { record, .. }) = self.nodes.get_mut(&child).filter(|_| !is_nobodys_fault) else {
+        let Some(Node { record, standby, .. }) = self.nodes.get_mut(&child).filter(|_| !is_nobodys_fault)
+        else {
             return;
         };
+        let is_standby = *standby == Some(link);
         record.refuse(now, parent, config);
-        // A parent that is too slow says nothing about whether the child can be reached.
-        if age != Age::Proven && code != Code::LAGGING {
+        // A parent that is too slow says nothing about whether the child can be reached, and one that could not move
+        // or has no standby has a parent.
+        let has_parent = is_standby || is_move && age == Age::New;
+        if age != Age::Proven && !has_parent && !matches!(code, Code::LAGGING | Code::STALE) {
             record.link_failed();
         }
         if code == Code::LINK_FAILED {
@@ -83,11 +87,13 @@ impl Tree {
     /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while; but
     /// not where that is so of many, or where nobody could take its place in tier 1: nobody would be left.
     pub(super) fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
-        let has_successor = !self.index.candidates.is_empty();
+        // The child may stay with the server from now on.
+        let has_successor = self.index.candidates.iter().any(|(_, other)| *other != child);
         let may_spare = self.spared.len() < (self.relays / SPARED_ONE_IN).max(1);
         let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
         let may_spare = may_spare && (has_successor || node.place != Place::Root);
-        if let Some(duration) = node.record.unreached(child, config).filter(|_| may_spare) {
+        if node.record.unreached(child, config) && may_spare {
+            let duration = node.record.spare(config);
             self.spared.insert(parent);
             self.suspend(parent, now + duration);
         }
@@ -97,6 +103,26 @@ impl Tree {
         self.node(peer).is_suspended = true;
         self.timers.set(Timer::Pardon(peer), until);
         self.demote(peer);
+    }
+
+    /// The other end of a link, as one of its ends names it.
+    pub(crate) fn other_end(&self, link: LinkId, peer: PeerId) -> Option<PeerId> {
+        Some(self.links.get(&link)?.end_of(peer)?.1)
+    }
+
+    /// Whether a peer lives is in doubt, or is no longer: those in doubt get no children.
+    pub(crate) fn doubt_life(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        is_in_doubt: bool,
+        context: &mut Context<'_>,
+    ) {
+        if let Some(node) = self.nodes.get_mut(&peer) {
+            node.is_in_doubt = is_in_doubt;
+            self.refresh(peer);
+            self.fill(now, context);
+        }
     }
 
     /// The application of a peer is too slow for it to be of use to others.
@@ -116,7 +142,7 @@ impl Tree {
     }
 
     /// A peer that may have no children now is not in tier 1 either.
-    fn demote(&mut self, peer: PeerId) {
+    pub(super) fn demote(&mut self, peer: PeerId) {
         if self.node(peer).place == Place::Root {
             self.put(peer, Place::Waiting);
             self.actions.push(Action::Placed { peer, tier: 0 });

@@ -17,12 +17,23 @@ pub(super) struct Link {
     pub(super) parent: PeerId,
     pub(super) child: PeerId,
     pub(super) age: Age,
+    /// Whether the child has a parent that feeds it meanwhile.
+    pub(super) is_move: bool,
+    /// Who is to have the child's present place, if the child moves by this link.
+    pub(super) heir: Option<PeerId>,
     /// Whether its end was noted for the child.
     pub(super) is_noted: bool,
     /// Which of parent and child have said what became of it.
     pub(super) heard: [bool; 2],
     /// What the parent and the child have signaled.
     pub(super) signaled: [Signaled; 2],
+}
+
+/// What a parent is to its child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Parent,
+    Standby,
 }
 
 /// How far a link has come.
@@ -41,14 +52,35 @@ impl Tree {
         self.links.contains_key(&link)
     }
 
+    /// Gives a peer that waits a parent.
     pub(super) fn link(&mut self, now: Time, parent: PeerId, child: PeerId, context: &mut Context<'_>) {
+        let link = self.begin(now, parent, child, Role::Parent, context);
+        let tier = self.nodes[&parent].tier + 1;
+        self.node(child).tier = tier;
+        self.put(child, Place::Linking(link));
+        self.expect(now, link, context);
+    }
+
+    /// A link that is not up when it should be is given up.
+    pub(super) fn expect(&mut self, now: Time, link: LinkId, context: &Context<'_>) {
+        self.timers.set(Timer::LinkSetup(link), now + context.config.link_setup);
+    }
+
+    /// Begins a link: both ends are told.
+    pub(super) fn begin(
+        &mut self,
+        now: Time,
+        parent: PeerId,
+        child: PeerId,
+        role: Role,
+        context: &mut Context<'_>,
+    ) -> LinkId {
         let link = LinkId(next_number(now, context.last_link));
         self.links.insert(link, Link::new(parent, child));
-        self.put(child, Place::Linking(link));
-        self.node(parent).children.insert(link);
-        self.refresh(parent);
-        self.timers.set(Timer::LinkSetup(link), now + context.config.link_setup);
-        self.actions.push(Action::Link { link, parent, child });
+        self.take_on(parent, link, role);
+        let standby = role == Role::Standby;
+        self.actions.push(Action::Link { link, parent, child, standby });
+        link
     }
 
     /// A link did not come up, or broke: both ends are told, and the child goes on some other way. One that was fed
@@ -63,25 +95,58 @@ impl Tree {
 
     /// Takes a peer away from its parent, which is told.
     pub(super) fn detach(&mut self, peer: PeerId, code: Code) {
-        if let Some(Place::Child(link) | Place::Linking(link)) = self.nodes.get(&peer).map(|node| node.place)
-        {
-            let parent = self.links[&link].parent;
-            self.actions.push(Action::Lost { peer: parent, link, code });
-            self.unlink(link);
+        if let Some(link) = self.nodes.get(&peer).and_then(|node| node.place.link()) {
+            self.drop_child(link, code);
         }
     }
 
-    /// Takes a child away from its parent; the child is told. A child that was fed by it is then an orphan.
+    /// Takes a link away from the parent's end, which is told.
+    pub(super) fn drop_child(&mut self, link: LinkId, code: Code) {
+        let parent = self.links[&link].parent;
+        self.actions.push(Action::Lost { peer: parent, link, code });
+        self.unlink(link);
+    }
+
+    /// Takes a child away from its parent; the child is told. A child that was fed by it is then an orphan; one that
+    /// was about to move there stays where it is.
     pub(super) fn abandon(&mut self, link: LinkId, code: Code) {
         let Some(Link { child, .. }) = self.links.get(&link) else { return };
         let child = *child;
         self.actions.push(Action::Lost { peer: child, link, code });
         self.unlink(link);
-        if self.nodes[&child].place == Place::Child(link) {
+        let node = self.node(child);
+        if node.standby == Some(link) {
+            node.standby = None;
+        } else if node.moving == Some(link) {
+            node.moving = None;
+            self.refresh(child);
+        } else if node.place == Place::Child(link) {
             self.put(child, Place::Orphan);
         } else {
             self.put(child, Place::Waiting);
         }
+    }
+
+    /// A parent has a place less: for a child, or for one for whom it stands by.
+    pub(super) fn take_on(&mut self, parent: PeerId, link: LinkId, role: Role) {
+        let child = self.links[&link].child;
+        match role {
+            Role::Parent => {
+                self.node(parent).children.insert(link);
+                self.grow(parent, self.nodes[&child].height);
+            }
+            Role::Standby => _ = self.node(parent).stands_by.insert(link),
+        }
+        self.refresh(parent);
+    }
+
+    /// A parent has a place more.
+    pub(super) fn take_off(&mut self, parent: PeerId, link: LinkId, child: PeerId) {
+        let node = self.node(parent);
+        if !node.stands_by.remove(&link) && node.children.remove(&link) {
+            self.shrink(parent, self.nodes[&child].height);
+        }
+        self.refresh(parent);
     }
 
     fn unlink(&mut self, link: LinkId) {
@@ -89,12 +154,9 @@ impl Tree {
         self.timers.clear(Timer::LinkProven(link));
         let Some(state) = self.links.remove(&link) else { return };
         let parent = state.parent;
-        self.node(parent).children.remove(&link);
-        self.refresh(parent);
+        self.take_off(parent, link, state.child);
         // Whoever stood above the child may be below it from now on.
-        if let Some(top) = self.upwards(parent).last() {
-            self.unpark(top);
-        }
+        self.unpark(self.top(parent));
         self.forget_if_idle([state.parent, state.child]);
         self.actions.push(Action::Ended);
         self.ended.insert(link, state);
@@ -112,6 +174,8 @@ impl Link {
             parent,
             child,
             age: Age::New,
+            is_move: false,
+            heir: None,
             is_noted: false,
             heard: [false; 2],
             signaled: Default::default(),

@@ -1,10 +1,17 @@
 //! Where each peer of a tree stands, and what follows from that: its tier, and under what it is found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use tiercast_codec::{LinkId, PeerId, Relay};
 
-use super::{Action, Timer, Tree, index::Entry, record::Record};
+use super::{
+    Action, Age, Timer, Tree,
+    index::{Entry, Rank},
+    record::Record,
+};
 use crate::{Time, hub::HubConfig};
 
 /// Where a peer stands in the tree.
@@ -24,6 +31,16 @@ pub enum Place {
     Orphan,
 }
 
+impl Place {
+    /// The link to the parent.
+    pub(super) fn link(self) -> Option<LinkId> {
+        match self {
+            Self::Child(link) | Self::Linking(link) => Some(link),
+            _ => None,
+        }
+    }
+}
+
 /// A peer in the tree, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeNode {
@@ -31,6 +48,8 @@ pub struct TreeNode {
     pub peer: PeerId,
     /// Who feeds it; `None` is the server.
     pub parent: Option<PeerId>,
+    /// Who stands by to do so.
+    pub standby: Option<PeerId>,
     /// Its place.
     pub place: Place,
     /// 1: fed by the server for good; n: fed by a peer of tier n - 1; 0: not placed, or direct.
@@ -45,18 +64,32 @@ pub struct TreeNode {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) relay: Option<Relay>,
+    pub(super) joined: Time,
     pub(super) place: Place,
+    /// The link to its next parent, while the present one still feeds it.
+    pub(super) moving: Option<LinkId>,
+    /// The tier that it has, or that it will have once it is fed where it is placed.
     pub(super) tier: u32,
     pub(super) children: BTreeSet<LinkId>,
+    /// The links to those for whom it stands by.
+    pub(super) stands_by: BTreeSet<LinkId>,
+    /// The link to the parent that stands by for it.
+    pub(super) standby: Option<LinkId>,
+    /// How many tiers it fills with those below it.
+    pub(super) height: u32,
     /// Under what it is found now.
     pub(super) entry: Entry,
     /// Its number among the parked, if it waits and none of the open parents will do.
     pub(super) parked_as: Option<u64>,
+    /// Whether it has children while it waits, because there was no parent for it.
+    pub(super) stands_in: bool,
     /// The parked with smaller numbers have been offered its places.
     pub(super) offered_until: u64,
     pub(super) record: Record,
     /// It gets no children for a while: it was accused of sending what cannot be right, or could not be reached.
     pub(super) is_suspended: bool,
+    /// Somebody says that it is silent, and it has not answered yet: it gets no children.
+    pub(super) is_in_doubt: bool,
     /// Its application is too slow: it gets no children and no parent until it says that this is over.
     pub(super) is_lagging: bool,
     /// It has no session now: it keeps its links, and gets no others, as nobody could tell it of them.
@@ -72,10 +105,11 @@ impl Tree {
                 Place::Child(link) => Some(self.links[&link].parent),
                 _ => None,
             },
+            standby: node.standby.map(|link| self.links[&link].parent),
             place: node.place,
             tier: node.shown_tier(),
             relay: node.relay,
-            children: node.children.len(),
+            children: node.load(),
         })
     }
 
@@ -106,13 +140,59 @@ impl Tree {
         }
     }
 
+    /// A peer has got a child that fills so many tiers.
+    pub(super) fn grow(&mut self, peer: PeerId, below: u32) {
+        let mut grown = vec![(peer, below + 1)];
+        while let Some((peer, height)) = grown.pop() {
+            if self.nodes[&peer].height < height {
+                self.node(peer).height = height;
+                grown.extend(self.parents(peer).map(|parent| (parent, height + 1)));
+            }
+        }
+    }
+
+    /// A peer has lost a child that filled so many tiers.
+    pub(super) fn shrink(&mut self, peer: PeerId, below: u32) {
+        let mut shrunk = vec![(peer, below)];
+        while let Some((peer, below)) = shrunk.pop() {
+            let node = &self.nodes[&peer];
+            let mut heights = node.children.iter().map(|link| self.nodes[&self.links[link].child].height);
+            if node.height > below + 1 || heights.any(|height| height == below) {
+                continue;
+            }
+            let heights = node.children.iter().map(|link| self.nodes[&self.links[link].child].height);
+            let (before, height) = (node.height, 1 + heights.max().unwrap_or(0));
+            self.node(peer).height = height;
+            shrunk.extend(self.parents(peer).map(|parent| (parent, before)));
+        }
+    }
+
+    /// The present parent of a peer, and the next one if it moves.
+    pub(super) fn parents(&self, peer: PeerId) -> impl Iterator<Item = PeerId> + use<> {
+        let node = &self.nodes[&peer];
+        let parents = [node.place.link(), node.moving].map(|link| Some(self.links.get(&link?)?.parent));
+        parents.into_iter().flatten()
+    }
+
+    /// The parent that stands by for a peer.
+    pub(super) fn standby(&self, peer: PeerId) -> Option<PeerId> {
+        Some(self.links.get(&self.nodes[&peer].standby?)?.parent)
+    }
+
     /// Brings the index up to date with a peer.
     pub(super) fn refresh(&mut self, peer: PeerId) {
         let Some(node) = self.nodes.get_mut(&peer) else { return };
         if !node.awaits_parent() {
             node.parked_as = None;
+            node.stands_in = false;
         }
-        let entry = node.found_under();
+        let is_established = match node.place {
+            Place::Child(link) if node.moving.is_none() && !node.is_away => {
+                self.links[&link].age == Age::Proven
+            }
+            _ => false,
+        };
+        let entry = node.found_under(peer, is_established, self.tiers_max);
         let old = std::mem::replace(&mut node.entry, entry);
         self.index.update(peer, old, entry);
     }
@@ -131,33 +211,58 @@ impl Tree {
 }
 
 impl Node {
-    pub(super) fn new(relay: Option<Relay>) -> Self {
+    pub(super) fn new(now: Time, relay: Option<Relay>) -> Self {
         Self {
             relay,
+            joined: now,
             place: if relay.is_some() { Place::Waiting } else { Place::Direct },
-            tier: 0,
+            moving: None,
+            tier: 1,
             children: BTreeSet::new(),
+            stands_by: BTreeSet::new(),
+            standby: None,
+            height: 1,
             entry: Entry::default(),
             parked_as: None,
+            stands_in: false,
             offered_until: 0,
             record: Record::default(),
             is_suspended: false,
+            is_in_doubt: false,
             is_lagging: false,
             is_away: false,
         }
     }
 
-    pub(super) fn children_max(&self) -> usize {
+    /// How many children it can have: as many as it promised, unless it cannot be used now.
+    pub(super) fn places(&self) -> usize {
+        let is_out = self.is_suspended || self.is_in_doubt || self.is_lagging || self.is_away;
+        if is_out { 0 } else { self.promised() }
+    }
+
+    fn promised(&self) -> usize {
         self.relay.map_or(0, |relay| relay.children_max.into())
     }
 
-    pub(super) fn may_have_children(&self) -> bool {
-        self.children_max() > 0 && !self.is_suspended && !self.is_lagging && !self.is_away
+    /// Whether it has a place left, whether or not anybody can be sent there now.
+    pub(super) fn keeps_a_place(&self) -> bool {
+        self.load() < self.promised()
     }
 
-    /// Whether it has a place where it can have children.
+    /// The links for which it has no place: first those for whom it stands by, then the latest children.
+    pub(super) fn links_beyond_places(&self) -> Vec<LinkId> {
+        let count = self.load().saturating_sub(self.promised());
+        self.stands_by.iter().chain(self.children.iter().rev()).take(count).copied().collect()
+    }
+
+    /// Whether its place is known, so that its tier can be shown.
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.place, Place::Root | Place::Child(_))
+    }
+
+    /// Whether children can be sent to it: somebody feeds it, or it has been given a parent.
+    pub(super) fn is_placed(&self) -> bool {
+        self.is_settled() || matches!(self.place, Place::Linking(_)) || self.stands_in
     }
 
     pub(super) fn awaits_parent(&self) -> bool {
@@ -168,21 +273,40 @@ impl Node {
         if self.is_settled() { self.tier } else { 0 }
     }
 
+    /// Its links to children, and to those for whom it stands by.
+    pub(super) fn links_down(&self) -> impl Iterator<Item = LinkId> {
+        self.children.iter().chain(&self.stands_by).copied()
+    }
+
+    pub(super) fn has_links_down(&self) -> bool {
+        self.load() > 0
+    }
+
+    /// How many places are taken.
+    fn load(&self) -> usize {
+        self.children.len() + self.stands_by.len()
+    }
+
     pub(super) fn has_room(&self) -> bool {
-        self.children.len() < self.children_max()
+        self.load() < self.places()
     }
 
-    /// Whether it can be given a child now. One that stands below somebody who is away may not know its tier.
-    pub(super) fn is_open(&self) -> bool {
-        self.is_settled() && self.tier > 0 && self.may_have_children() && self.has_room()
-    }
-
-    fn found_under(&self) -> Entry {
+    fn found_under(&self, peer: PeerId, is_established: bool, tiers_max: u32) -> Entry {
+        let (places, has_room) = (self.places(), self.has_room());
+        let rank: Rank = (Reverse((has_room, places)), peer);
+        let awaits_parent = self.awaits_parent();
+        let is_fed_for_now = matches!(self.place, Place::Waiting | Place::Linking(_));
+        let is_open = has_room && self.is_placed() && self.tier < tiers_max;
         Entry {
-            open_as: self.is_open().then_some((self.tier, self.children.len())),
-            is_queued: self.awaits_parent() && self.parked_as.is_none(),
-            parked_as: self.parked_as,
-            is_candidate: self.place == Place::Waiting && self.may_have_children(),
+            open: is_open.then_some((self.tier, self.load(), peer)),
+            holding: (!self.stands_by.is_empty() && self.is_placed() && !self.is_away)
+                .then_some((self.tier, peer)),
+            queued: (awaits_parent && self.parked_as.is_none()).then_some(rank),
+            parked: self.parked_as,
+            standing_in: (self.stands_in && has_room).then_some(rank),
+            candidate: (is_fed_for_now && places > 0).then_some((Reverse((awaits_parent, places)), peer)),
+            root: (self.place == Place::Root && !self.is_away).then_some((places, peer)),
+            established: is_established.then_some((places, self.tier, peer)),
             tier: Some(self.shown_tier()),
         }
     }

@@ -72,15 +72,20 @@ impl Record {
         self.spared = 0;
     }
 
-    /// A child could not reach it. Says for how long to spare it, if too many could not.
-    pub(super) fn unreached(&mut self, child: PeerId, config: &HubConfig) -> Option<Duration> {
+    /// A child could not reach it. Says whether too many could not.
+    pub(super) fn unreached(&mut self, child: PeerId, config: &HubConfig) -> bool {
         self.unreached.insert(child);
-        if self.unreached.len() < config.link_tries as usize {
-            return None;
+        let are_too_many = self.unreached.len() >= config.link_tries as usize;
+        if are_too_many {
+            self.unreached.clear();
         }
-        self.unreached.clear();
+        are_too_many
+    }
+
+    /// It is spared for that; says for how long.
+    pub(super) fn spare(&mut self, config: &HubConfig) -> Duration {
         self.spared += 1;
-        Some(doubled(config.link_retry, self.spared - 1))
+        doubled(config.link_retry, self.spared - 1)
     }
 
     /// It is taken out of service; says for how long.
@@ -131,14 +136,17 @@ mod tests {
         let mut record = Record::default();
         let mut children = [1, 1, 2, 1, 3, 4, 5, 6].map(PeerId).into_iter();
         let mut spared = |record: &mut Record, count: usize| {
-            let waits = children.by_ref().take(count).map(|child| record.unreached(child, &config));
-            waits.map(|wait| wait.map(|wait| wait.as_secs())).collect::<Vec<_>>()
+            let waits = children
+                .by_ref()
+                .take(count)
+                .map(|child| record.unreached(child, &config).then(|| record.spare(&config).as_secs()));
+            waits.collect::<Vec<_>>()
         };
         assert_eq!(spared(&mut record, 5), [None, None, None, None, Some(30)]);
         assert_eq!(spared(&mut record, 3), [None, None, Some(60)]);
         record.unreached(PeerId(7), &config);
         record.reached();
-        assert_eq!([8, 9].map(|child| record.unreached(PeerId(child), &config)), [None, None]);
+        assert_eq!([8, 9].map(|child| record.unreached(PeerId(child), &config)), [false, false]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Storm {
         act(&mut self.tree, self.now, &mut Context { config, tickets, last_link, channel });
         for action in self.tree.take_actions() {
             match action {
-                Action::Link { link, parent, child } => self.links.push((link, parent, child)),
+                Action::Link { link, parent, child, .. } => self.links.push((link, parent, child)),
                 Action::Adopted(_) => self.adopted += 1,
                 _ => {}
             }
@@ -58,9 +58,10 @@ impl Storm {
         let channel = "storm".parse().unwrap();
         let mut living = Vec::new();
         for (link, parent, child) in self.links.clone().into_iter().rev().take(30) {
+            let is_standby = self.below(3) == 0;
             let (other, role) = match peer {
-                _ if peer == parent => (child, LinkRole::Child),
-                _ if peer == child => (parent, LinkRole::Parent),
+                _ if peer == parent => (child, if is_standby { LinkRole::Held } else { LinkRole::Child }),
+                _ if peer == child => (parent, if is_standby { LinkRole::Standby } else { LinkRole::Parent }),
                 _ => continue,
             };
             let token = self.tickets.of_link(&channel, Ends { link, parent, child });
@@ -80,7 +81,11 @@ impl Storm {
         let link = self.links.iter().rev().nth(age).copied();
         let codes = [Code::DEPARTED, Code::DEPARTED, Code::LINK_FAILED, Code::BAD_SIGNATURE, Code::LAGGING];
         let code = codes[self.below(codes.len())];
-        match (self.below(14), peer, link) {
+        match (self.below(15), peer, link) {
+            (13, Some(peer), _) => {
+                let relay = Relay { node: NodeKind::Native, children_max: [0, 1, 2][self.below(3)] };
+                self.act(|tree, now, context| tree.resize(now, peer, relay, context));
+            }
             (0, ..) if self.peers.len() < 12 => {
                 self.peers.push(PeerId(number));
                 self.come(PeerId(number));
@@ -116,7 +121,7 @@ impl Storm {
             (12, ..) if self.below(60) == 0 => {
                 // The server restarts.
                 self.parked += self.tree.next_parked;
-                self.tree = Tree::default();
+                self.tree = Tree::new(&self.config);
                 self.away.append(&mut self.peers);
             }
             _ => {
@@ -126,11 +131,14 @@ impl Storm {
         }
     }
 
-    /// Those above a peer stand each a tier higher, as far as that is known, and there is an end to them.
+    /// Those above a peer stand each a tier higher, as far as that is known, and whatever swaps there are, there is an end
+    /// to them.
     fn check_way_up(&self, peer: PeerId) {
-        let way: Vec<_> = self.tree.upwards(peer).take(100).collect();
-        assert!(way.len() < 100, "{peer} stands in a cycle");
+        let above = |peer: PeerId| self.tree.parents(peer).chain(self.tree.standby(peer));
+        assert!(above(peer).all(|other| !self.tree.is_below(other, peer)), "{peer} stands in a cycle");
         let node = &self.tree.nodes[&peer];
+        let below = node.children.iter().map(|link| self.tree.nodes[&self.tree.links[link].child].height);
+        assert_eq!(node.height, 1 + below.max().unwrap_or(0), "{peer}: {node:?}");
         if let Place::Child(link) = node.place {
             let parent = &self.tree.nodes[&self.tree.links[&link].parent];
             let tier = parent.shown_tier();
@@ -143,20 +151,23 @@ impl Storm {
         let mut tiers = BTreeMap::new();
         for (peer, node) in nodes {
             *tiers.entry(node.shown_tier()).or_default() += 1;
-            assert!(node.children.len() <= node.children_max(), "{peer}: {node:?}");
+            assert_eq!(node.links_beyond_places(), [], "{peer}: {node:?}");
             if self.peers.contains(peer) {
                 assert!(!node.is_away, "{peer}: {node:?}");
             }
             self.check_way_up(*peer);
-            let could_have =
-                |parent: &PeerId| nodes[parent].is_open() && self.tree.will_do(self.now, *parent, *peer);
+            let could_have = |parent: &PeerId| {
+                let is_open = nodes[parent].entry.open.is_some();
+                is_open && self.tree.will_do(self.now, *parent, *peer)
+            };
             if node.awaits_parent() {
                 assert_eq!(nodes.keys().find(|parent| could_have(parent)), None, "for {peer}: {node:?}");
             }
         }
         assert_eq!(index.tiers, tiers);
         assert_eq!(nodes.values().filter(|node| node.relay.is_some()).count(), self.tree.relays);
-        let can_root = |node: &&Node| node.place == Place::Waiting && node.may_have_children();
+        let is_fed_for_now = |place| matches!(place, Place::Waiting | Place::Linking(_));
+        let can_root = |node: &&Node| is_fed_for_now(node.place) && node.places() > 0;
         let candidates = nodes.values().filter(can_root).count();
         let free = self.config.tier1.of(self.tree.relays).saturating_sub(index.count(1));
         assert!(candidates == 0 || free == 0, "{candidates} could be in tier 1, {free} places are free");
@@ -176,7 +187,7 @@ fn nobody_waits_for_a_parent_while_there_is_one_whatever_happens() {
             ..HubConfig::default()
         };
         let rng = ChaCha12Rng::from_seed([seed as u8; 32]);
-        let (tree, now, tickets) = (Tree::default(), Time(0), Tickets::new([1; 32]));
+        let (tree, now, tickets) = (Tree::new(&config), Time(0), Tickets::new([1; 32]));
         let (peers, away, links) = (Vec::new(), Vec::new(), Vec::new());
         let mut storm = Storm {
             tree,

@@ -33,6 +33,8 @@ export const Code = {
   replaced: 3105,
   /** An end of a link signaled more than the hub forwards, or the other end does not read its signals. */
   signal_limit: 3106,
+  /** The other end is a parent that stays behind the channel. */
+  stale: 3107,
   /** A frame, head or message that cannot be decoded. */
   malformed: 3500,
   /** A signature that is not the server's. */

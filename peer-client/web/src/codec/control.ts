@@ -32,7 +32,9 @@ const pong = { time_us: u53 };
 const signalMessage = { link: u53, signal };
 
 /** A link that outlived the session in which it was set up: the other end, and what that is to this one. */
-const livingLink = { link: u53, peer: u53, role: oneOf("parent", "child"), token } as const;
+const livingLink = { link: u53, peer: u53, role: oneOf("parent", "standby", "child", "held"), token } as const;
+/** What a peer does for others. */
+const relay = { node: oneOf("browser", "native"), children_max: u16 };
 
 const toHubVariants = {
   /** First message of a session. `resume`: who the peer was in an earlier session. */
@@ -46,16 +48,20 @@ const toHubVariants = {
     channel: channelName,
     since: withDefault(since, "now"),
     window_bytes: windowBytes,
-    relay: optional(struct({ node: oneOf("browser", "native"), children_max: u16 })),
+    relay: optional(struct(relay)),
     /** The links of the channel that outlived the session in which they were set up. */
     links: optional(list(struct(livingLink), LIVING_LINKS_MAX)),
   },
   /** Ends a subscription. */
   unsubscribe: { id: u53, channel: channelName },
+  /** Says that the peer can do more for others from now on, or less, in all its channels. */
+  relay,
   /** Asks the server to feed a subscription from a position on, because its parent (on `link`) cannot. */
   feed: { channel: channelName, position, window_bytes: windowBytes, link: optional(u53), code },
   /** Says that the parent on `link` feeds the subscription now, so that the server may stop. */
   fed: { channel: channelName, link: u53 },
+  /** Asks the server for what it has beyond a position, once; who feeds the subscription goes on doing so. */
+  pull: { channel: channelName, position },
   /** Says how far a subscription is, so that the server may send more. */
   at: { channel: channelName, position },
   /** A step of the negotiation of a link, for the other end. */
@@ -67,7 +73,10 @@ const toHubVariants = {
 } as const;
 
 const toPeerVariants = {
-  /** Answers `hello`: this session, the peer's name in the tree, the server's clock, the keys that sign. */
+  /**
+   * Answers `hello`: this session, the peer's name in the tree, the server's clock, the keys that sign. A channel without
+   * frames says every `head_ms` how far it is.
+   */
   welcome: {
     id: u53,
     session: u53,
@@ -76,6 +85,7 @@ const toPeerVariants = {
     server_time_us: u53,
     keys: list(publicKey),
     heartbeat_ms: intervalMs,
+    head_ms: intervalMs,
     ice_servers: list(iceServer),
   },
   /** Answers `subscribe`: where the subscription starts, and the newest offset. */
@@ -89,8 +99,8 @@ const toPeerVariants = {
   },
   /** Answers `unsubscribe`. */
   unsubscribed: { id: u53, channel: channelName },
-  /** Gives a peer its parent. */
-  assign: { channel: channelName, link: u53, parent: u53, token, offers: boolean },
+  /** Gives a peer its parent, or one that stands by while another one feeds the peer. */
+  assign: { channel: channelName, link: u53, parent: u53, token, offers: boolean, standby: boolean },
   /** Announces a child to a parent. */
   expect: { channel: channelName, link: u53, child: u53, token, offers: boolean },
   /** A peer's place: 1 fed by the server, n by a peer of tier n - 1, 0 fed by the server and relaying nothing. */

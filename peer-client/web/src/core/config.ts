@@ -8,6 +8,16 @@ export interface LogLimits {
   readonly entries: number;
 }
 
+/** How often a child that wants no frames is told how far the peer is. Times in microseconds. */
+export interface HavePace {
+  /** No more often than this. */
+  readonly leastUs: number;
+  /** No later than this after a frame, if nothing was said for as long. */
+  readonly mostUs: number;
+  /** In between, once so many bytes have come. */
+  readonly bytes: number;
+}
+
 /** A peer's settings. Times in microseconds. */
 export interface PeerConfig {
   /** Program and version, for the server's operator. */
@@ -25,13 +35,23 @@ export interface PeerConfig {
   readonly outboxBytes: number;
   /** A quiet link is pinged this often and closed after three times as long without a word. */
   readonly linkHeartbeatUs: number;
+  /** A parent that was asked whether it is there, because its standby was ahead of it, has this long to answer. */
+  readonly linkDoubtUs: number;
   /**
-   * When the server says that the session of a parent has ended, the parent has this long to answer on its link, or two
-   * round trips of the link if that is longer.
+   * When the server says that the session of a parent has ended and there is no standby, the parent has this long to
+   * answer on its link, or two round trips of the link if that is longer.
    */
   readonly linkAnswerUs: number;
   /** A link that is not up after this long is given up. */
   readonly linkSetupUs: number;
+  /** How long a standby may be ahead of the peer before that turns to it: as long as is usual, but no less than this. */
+  readonly leadMinUs: number;
+  /** And no more than this. */
+  readonly leadMaxUs: number;
+  /** If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. */
+  readonly hedgeUs: number;
+  /** How often a child that holds this peer is told how far it is. */
+  readonly have: HavePace;
   /** A server that does not answer `hello` for this long is given up. */
   readonly welcomeTimeoutUs: number;
 }
@@ -44,8 +64,13 @@ export const DEFAULT_CONFIG: PeerConfig = {
   windowBytes: 256 << 10,
   outboxBytes: 256 << 10,
   linkHeartbeatUs: 2_000_000,
+  linkDoubtUs: 2_500_000,
   linkAnswerUs: 100_000,
   linkSetupUs: 10_000_000,
+  leadMinUs: 60_000,
+  leadMaxUs: 600_000,
+  hedgeUs: 300_000,
+  have: { leastUs: 100_000, mostUs: 1_000_000, bytes: 2_400 },
   welcomeTimeoutUs: 10_000_000,
 };
 

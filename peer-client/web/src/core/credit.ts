@@ -47,7 +47,7 @@ function stall(state: State, subscription: Subscription): NonNullable<Subscripti
   if (subscription.stall !== undefined) return subscription.stall;
   subscription.stall = { mustAsk: false, refusedBytes: 0 };
   state.stats.stalls++;
-  state.closeLinks([...subscription.childrenInOrder, subscription.joining], Code.lagging);
+  state.closeLinks([...subscription.childrenInOrder, subscription.joining, subscription.standby], Code.lagging);
   return subscription.stall;
 }
 
@@ -63,7 +63,5 @@ function sayAt(state: State, id: number, to: Target): void {
 
 /** Where is counted what came from one who feeds us. */
 function receiptOf(state: State, id: number, from: Target): { unsaidBytes: number } | undefined {
-  if (from === "session") return state.subscriptions.get(id);
-  const end = state.links.get(from)?.end;
-  return end?.kind === "follows" ? end : undefined;
+  return from === "session" ? state.subscriptions.get(id) : state.links.get(from)?.feeder;
 }

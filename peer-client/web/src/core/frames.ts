@@ -2,6 +2,7 @@
 import { Code, type Frame, type Head } from "../codec/index.js";
 import { countReceived, refuse } from "./credit.js";
 import type { Target } from "./peer-types.js";
+import { onServerHead } from "./progress.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
 /** Takes a frame if it is what comes next. */
@@ -50,18 +51,23 @@ function take(state: State, frame: Frame, from: Target, isGenuine: boolean): Out
     state.stats.parentBytes += bytes;
     const link = state.links.get(from);
     if (link !== undefined) link.frameBytes += bytes;
+    subscription.watch.progressed(state.now);
   }
+  const { channel } = frame.header;
+  if (subscription.watch.reached(state.now, taken.log.head)) state.timers.clear({ kind: "lead", channel });
   state.announceChildren(subscription);
   return "done";
 }
 
 /** Keeps a head that is newer than the one we know. */
-export function onHead(state: State, head: Head, isGenuine: boolean): Outcome {
+export function onHead(state: State, head: Head, from: Target, isGenuine: boolean): Outcome {
   const subscription = state.subscriptions.get(head.channel);
   if (subscription === undefined) return "done";
   if (subscription.head !== undefined && subscription.head.timeUs >= head.timeUs) return "done";
   if (!isGenuine) return { item: { kind: "head", head }, signed: head.signed(subscription.channel) };
   subscription.head = head;
+  if (from === "session") onServerHead(state, head.channel, head.position);
+  else subscription.watch.progressed(state.now);
   state.announceChildren(subscription);
   return "done";
 }

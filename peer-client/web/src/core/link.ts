@@ -5,10 +5,10 @@ import {
   FRAME_BYTES_MAX,
   type Frame,
   LinkMessage,
-  type Position,
   readItems,
   tooLarge,
 } from "../codec/index.js";
+import type { Feeder } from "./feeder.js";
 import { Inbox } from "./inbox.js";
 import { Outbox } from "./outbox.js";
 import type { Service } from "./service.js";
@@ -23,15 +23,10 @@ export type End =
   | { readonly kind: "serves"; readonly service: Service }
   /** The child's: not yet connected. */
   | { readonly kind: "awaits_parent" }
-  /** The child's: `join` has been sent. */
-  | { readonly kind: "joins" }
-  /** The child's: the parent is at `goal`; once we are there too, it feeds us. */
-  | {
-      readonly kind: "follows";
-      readonly goal: Position;
-      /** Bytes of frames that came since the parent was last told how far we are. */
-      unsaidBytes: number;
-    };
+  /** The child's: `join` was sent then, and asked the parent to hold. */
+  | { readonly kind: "joins"; readonly asked: number; readonly hold: boolean }
+  /** The child's: the parent feeds us, is about to, or stands by. */
+  | { readonly kind: "follows"; readonly feeder: Feeder };
 
 /** A connection to another peer, under way or up. */
 export class Link {
@@ -42,10 +37,6 @@ export class Link {
   readonly other: number;
   readonly token: Uint8Array;
   end: End;
-  /** When it was opened. */
-  opened: number;
-  /** From `join` to `joined`, at the child's end. */
-  roundTrip = 0;
   lastReceived: number;
   lastSent: number;
   /** Whether the driver was told that there is something to send. */
@@ -62,13 +53,17 @@ export class Link {
     this.token = token;
     this.outbox = new Outbox(outboxBytes);
     this.end = end;
-    this.opened = now;
     this.lastReceived = now;
     this.lastSent = now;
   }
 
   get isOpen(): boolean {
     return this.end.kind !== "awaits_child" && this.end.kind !== "awaits_parent";
+  }
+
+  /** The other end, if it is a parent that has answered. */
+  get feeder(): Feeder | undefined {
+    return this.end.kind === "follows" ? this.end.feeder : undefined;
   }
 
   /** Whether a frame has begun that is not whole yet. */

@@ -4,14 +4,15 @@ import {
   type Frame,
   type Item,
   LinkMessage,
-  type Position,
   UnknownMessageError,
   comparePositions,
 } from "../codec/index.js";
 import { windowOf } from "./config.js";
+import { Feeder } from "./feeder.js";
 import { onFrame, onHead } from "./frames.js";
 import type { Link } from "./link.js";
-import { Service } from "./service.js";
+import { follow, onHave } from "./progress.js";
+import { type Serve, Service } from "./service.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
 type Message<T extends LinkMessage["type"]> = Extract<LinkMessage, { type: T }>;
@@ -25,22 +26,28 @@ export function openLink(state: State, id: number, link: Link, offers: boolean):
 export function onLinkOpened(state: State, id: number): void {
   const link = state.links.get(id);
   if (link === undefined) return;
-  link.opened = state.now;
   link.lastReceived = state.now;
   link.lastSent = state.now;
   state.timers.set({ kind: "link_heartbeat", link: id }, state.now + state.config.linkHeartbeatUs);
   if (link.end.kind === "awaits_child") {
     link.end = { kind: "awaits_join" };
   } else if (link.end.kind === "awaits_parent") {
-    const position = positionOf(state, link);
-    if (position === undefined) {
-      state.closeLink(id, Code.unexpected);
-      return;
-    }
-    link.end = { kind: "joins" };
-    const { token, channel } = link;
-    state.tell(id, { type: "join", token, channel, position, window_bytes: windowOf(state.config) });
+    joinParent(state, id, link);
   }
+}
+
+/** Says to a parent who we are and where we are. One that is to stand by sends nothing for now. */
+function joinParent(state: State, id: number, link: Link): void {
+  const { token, channel } = link;
+  const subscription = state.subscriptions.get(channel);
+  const position = subscription?.position;
+  if (position === undefined) {
+    state.closeLink(id, Code.unexpected);
+    return;
+  }
+  const hold = subscription?.standby === id;
+  link.end = { kind: "joins", asked: state.now, hold };
+  state.tell(id, { type: "join", token, channel, position, window_bytes: windowOf(state.config), hold });
 }
 
 export function onLinkItem(state: State, id: number, link: Link, item: Item, isGenuine: boolean): Outcome {
@@ -56,7 +63,7 @@ export function onLinkItem(state: State, id: number, link: Link, item: Item, isG
       return onLinkFrame(state, id, link, item.frame, isGenuine);
     case "head":
       if (link.channel !== item.head.channel) throw new Refusal(Code.unexpected);
-      return onHead(state, item.head, isGenuine);
+      return onHead(state, item.head, id, isGenuine);
     case "chunk": {
       const frame = link.assemble(item.part, item.isLast);
       return frame === undefined ? "done" : onLinkFrame(state, id, link, frame, false);
@@ -67,7 +74,10 @@ export function onLinkItem(state: State, id: number, link: Link, item: Item, isG
 function onLinkFrame(state: State, id: number, link: Link, frame: Frame, isGenuine: boolean): Outcome {
   if (link.channel !== frame.header.channel) throw new Refusal(Code.unexpected);
   const outcome = onFrame(state, frame, id, isGenuine);
-  if (outcome === "done") checkGoal(state, id, link);
+  if (outcome === "done") {
+    link.feeder?.shows(frame.position);
+    checkGoal(state, id, link);
+  }
   return outcome;
 }
 
@@ -95,17 +105,33 @@ function onMessage(state: State, id: number, link: Link, message: LinkMessage): 
     case "join":
       onJoin(state, id, link, message);
       break;
-    case "at": {
-      if (link.end.kind !== "serves") throw new Refusal(Code.unexpected);
-      const log = state.subscriptions.get(link.channel)?.taken?.log;
-      if (log !== undefined) link.end.service.acknowledge(log, message.position);
-      state.announce(id, link);
-      break;
-    }
     case "joined":
       onJoined(state, id, link, message);
       break;
+    case "have":
+      if (link.feeder === undefined) throw new Refusal(Code.unexpected);
+      onHave(state, link.channel, id, link.feeder, message.position);
+      break;
+    case "at":
+    case "send":
+    case "hold":
+      onChildMessage(state, id, link, message);
+      break;
   }
+}
+
+/** A child that is being served says how far it is, or whether it wants frames. */
+function onChildMessage(state: State, id: number, link: Link, message: Message<"at" | "send" | "hold">): void {
+  if (link.end.kind !== "serves") throw new Refusal(Code.unexpected);
+  const { service } = link.end;
+  const log = state.subscriptions.get(link.channel)?.taken?.log;
+  if (message.type === "hold") {
+    if (log !== undefined) service.hold(state.now, log.head);
+    return;
+  }
+  if (message.type === "send") service.release(message.position);
+  else if (log !== undefined) service.acknowledge(log, message.position);
+  state.announce(id, link);
 }
 
 function onJoin(state: State, id: number, link: Link, join: Message<"join">): void {
@@ -119,16 +145,22 @@ function onJoin(state: State, id: number, link: Link, join: Message<"join">): vo
   const { servesFrom } = subscription;
   if (servesFrom !== undefined && comparePositions(join.position, servesFrom) < 0) throw new Refusal(Code.unavailable);
   state.timers.clear({ kind: "link_setup", link: id });
-  link.end = { kind: "serves", service: new Service(join.position, join.window_bytes) };
+  const service = new Service(join.position, join.window_bytes);
+  if (join.hold) service.hold(state.now, position);
+  link.end = { kind: "serves", service };
   state.say({ kind: "children", channel: subscription.channel, count: state.countChildren(link.channel) });
   state.tell(id, { type: "joined", position });
 }
 
-function onJoined(state: State, id: number, link: Link, { position: goal }: Message<"joined">): void {
+/** The parent has answered. */
+function onJoined(state: State, id: number, link: Link, { position }: Message<"joined">): void {
   if (link.end.kind !== "joins") throw new Refusal(Code.unexpected);
+  const { asked, hold } = link.end;
+  const subscription = state.subscriptions.get(link.channel);
+  const ours = subscription?.position;
+  if (ours === undefined) return;
   state.timers.clear({ kind: "link_setup", link: id });
-  link.roundTrip = state.now - link.opened;
-  link.end = { kind: "follows", goal, unsaidBytes: 0 };
+  link.end = { kind: "follows", feeder: new Feeder(position, ours, hold, state.now - asked) };
   checkGoal(state, id, link);
 }
 
@@ -136,13 +168,12 @@ function onJoined(state: State, id: number, link: Link, { position: goal }: Mess
 function checkGoal(state: State, id: number, link: Link): void {
   const subscription = state.subscriptions.get(link.channel);
   const position = subscription?.position;
-  if (link.end.kind !== "follows" || subscription?.joining !== id || position === undefined) return;
-  if (comparePositions(position, link.end.goal) < 0) return;
-  const { channel, parent: earlier } = subscription;
+  if (subscription?.joining !== id || position === undefined) return;
+  if (link.feeder?.hasCaughtUp(position) !== true) return;
+  const earlier = subscription.parent;
   subscription.joining = undefined;
-  subscription.parent = id;
-  state.tellHub({ type: "fed", channel, link: id });
-  state.say({ kind: "parent", channel, parent: link.other });
+  subscription.parent = undefined;
+  follow(state, link.channel, id);
   if (earlier !== undefined) state.closeLink(earlier, Code.replaced);
 }
 
@@ -157,14 +188,31 @@ export function pollLink(state: State, id: number): Uint8Array | undefined {
   }
   const subscription = state.subscriptions.get(link.channel);
   if (link.end.kind !== "serves" || subscription?.taken === undefined) return undefined;
-  const serve = link.end.service.next(subscription.taken.log, subscription.head);
-  if (serve.kind === "unavailable") state.closeLink(id, Code.unavailable);
-  if (serve.kind !== "send") return undefined;
-  link.lastSent = state.now;
-  link.frameBytes += serve.frameBytes;
-  state.stats.relayedFrames += serve.frames;
-  state.stats.relayedBytes += serve.frameBytes;
-  return serve.bytes;
+  const { taken, head } = subscription;
+  return serve(state, id, link, link.end.service.next(state.now, taken.log, head, state.config.have));
+}
+
+/** Does what there is to do for a child; gives the message for it, if there is one. */
+function serve(state: State, id: number, link: Link, next: Serve): Uint8Array | undefined {
+  switch (next.kind) {
+    case "send":
+      link.lastSent = state.now;
+      link.frameBytes += next.frameBytes;
+      state.stats.relayedFrames += next.frames;
+      state.stats.relayedBytes += next.frameBytes;
+      return next.bytes;
+    case "say":
+      link.lastSent = state.now;
+      return LinkMessage.encode({ type: "have", position: next.position });
+    case "later":
+      state.timers.set({ kind: "have", link: id }, next.due);
+      return undefined;
+    case "unavailable":
+      state.closeLink(id, Code.unavailable);
+      return undefined;
+    case "nothing":
+      return undefined;
+  }
 }
 
 export function onLinkHeartbeat(state: State, id: number): void {
@@ -177,10 +225,6 @@ export function onLinkHeartbeat(state: State, id: number): void {
   }
   state.timers.set({ kind: "link_heartbeat", link: id }, state.now + linkHeartbeatUs);
   if (state.now - link.lastSent >= linkHeartbeatUs) state.tell(id, { type: "ping", time_us: state.now });
-}
-
-function positionOf(state: State, link: Link): Position | undefined {
-  return state.subscriptions.get(link.channel)?.position;
 }
 
 export function isEqual(a: Uint8Array, b: Uint8Array): boolean {

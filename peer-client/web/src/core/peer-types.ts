@@ -28,6 +28,11 @@ export type Input =
     }
   /** The application wants a channel no longer. */
   | { readonly type: "unsubscribe"; readonly channel: string }
+  /**
+   * The peer serves at most so many children in each channel from now on. Says nothing for one that takes no part in the
+   * mesh.
+   */
+  | { readonly type: "offer"; readonly childrenMax: number }
   /** The time of `pollTimeout` has come. */
   | { readonly type: "timeout" };
 

@@ -109,14 +109,25 @@ test("a parent that is gone is replaced by the server, with nothing missing or t
   assert.ok(heardFrom(world, parent).includes("report"));
 });
 
-test("a parent that falls silent is left after three heartbeats", () => {
-  const { world, child } = family();
+test("a parent that falls silent in a quiet channel is left after three heartbeats", () => {
+  const { world, parent, child } = family();
+  world.tamper = (bytes, _link, from) => (from === child ? bytes : undefined);
+  world.advance(5);
+  assert.equal(child.peer.parent("builds"), parent.id);
+  world.advance(2);
+  assert.ok(child.statuses.some((status) => status.kind === "link_lost" && status.code === Code.silent));
+});
+
+test("a child whose parent falls silent has everything soon and leaves it", () => {
+  const { world, parent, child } = family();
   world.tamper = (bytes, _link, from) => (from === child ? bytes : undefined);
   const bodies = publish(world, 5);
   assert.equal(child.bodies.length, 1);
-  world.advance(7);
-  assert.deepEqual(child.bodies, ["first", ...bodies]);
-  assert.ok(child.statuses.some((status) => status.kind === "link_lost" && status.code === Code.silent));
+  world.advance(3);
+  assert.deepEqual(child.bodies, ["first", ...bodies], "the server is asked");
+  assert.equal(child.peer.parent("builds"), parent.id);
+  world.advance(4);
+  assert.ok(child.statuses.some((status) => status.kind === "link_lost" && status.code === Code.stale));
 });
 
 test("a quiet link stays up", () => {
@@ -511,8 +522,8 @@ test("what was signed with earlier keys is not served to children", () => {
   world.run();
   parent.handle({ type: "linkOpened", link: behind });
   const position = { epoch: 1, offset: -1 };
-  const join = LinkMessage.encode({ type: "join", token, channel: channelId("builds"), position, window_bytes: 1 });
-  parent.handle({ type: "linkData", link: behind, bytes: join });
+  const join = { type: "join", token, channel: channelId("builds"), position, window_bytes: 1, hold: false } as const;
+  parent.handle({ type: "linkData", link: behind, bytes: LinkMessage.encode(join) });
   assert.ok(parent.statuses.some((status) => status.kind === "link_lost" && status.code === Code.unavailable));
   const link = world.hub.assign(child.id, parent.id);
   world.run();

@@ -11,6 +11,7 @@ import { DEFAULT_CONFIG, type PeerConfig } from "./config.js";
 import { endStall } from "./credit.js";
 import { type Inbox, isStreamed } from "./inbox.js";
 import { onLinkHeartbeat, onLinkItem, onLinkOpened, pollLink } from "./links.js";
+import { onDoubtDue, onLeadDue, onStaleDue } from "./progress.js";
 import { CommandError } from "./command-error.js";
 import type { Input, Output, Target } from "./peer-types.js";
 import type { Delivery } from "./reader.js";
@@ -77,6 +78,9 @@ export class Peer {
         break;
       case "unsubscribe":
         this.#onUnsubscribe(input.channel);
+        break;
+      case "offer":
+        this.#onOffer(input.childrenMax);
         break;
       case "timeout":
         this.#onTimeout();
@@ -161,7 +165,7 @@ export class Peer {
   #onSubscribe(channel: string, since: Since, patterns: readonly Pattern[]): void {
     const id = channelId(channel);
     if (this.#state.subscriptions.has(id)) throw new CommandError("already_subscribed", channel);
-    this.#state.subscriptions.set(id, new Subscription(channel, since, patterns));
+    this.#state.subscriptions.set(id, new Subscription(this.#state.now, channel, since, patterns));
     askFor(this.#state, id);
   }
 
@@ -170,6 +174,14 @@ export class Peer {
     if (!this.#state.subscriptions.has(id)) throw new CommandError("not_subscribed", channel);
     this.#state.tellHub({ type: "unsubscribe", id: this.#state.request(), channel });
     this.#state.forgetSubscription(id, Code.departed);
+  }
+
+  /** The hub is told, and sends elsewhere those for whom there is no place any more. */
+  #onOffer(childrenMax: number): void {
+    const { relay } = this.#state;
+    if (relay === undefined || relay.children_max === childrenMax) return;
+    this.#state.relay = { ...relay, children_max: childrenMax };
+    this.#state.tellHub({ type: "relay", ...this.#state.relay });
   }
 
   #onTimeout(): void {
@@ -191,8 +203,26 @@ export class Peer {
         case "link_answer":
           state.closeLink(timer.link, Code.lost);
           break;
+        case "link_doubt":
+          onDoubtDue(state, timer.link);
+          break;
+        case "have":
+          this.#announce(timer.link);
+          break;
+        case "lead":
+          onLeadDue(state, timer.channel);
+          break;
+        case "stale":
+          onStaleDue(state, timer.channel);
+          break;
       }
     }
+  }
+
+  /** There is something for a link. */
+  #announce(id: number): void {
+    const link = this.#state.links.get(id);
+    if (link !== undefined) this.#state.announce(id, link);
   }
 
   #receive(from: Target, inbox: Inbox, bytes: Uint8Array): void {

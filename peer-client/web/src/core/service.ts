@@ -1,5 +1,6 @@
 /** How a child is served: what there is for its cursor, packed into the messages of a link. */
-import { type Frame, type Head, LINK_MESSAGE_BYTES_MAX, type Position, chunks } from "../codec/index.js";
+import { type Frame, type Head, LINK_MESSAGE_BYTES_MAX, type Position, chunks, comparePositions } from "../codec/index.js";
+import type { HavePace } from "./config.js";
 import { Cursor } from "./cursor.js";
 import type { FrameLog } from "./log.js";
 
@@ -7,18 +8,49 @@ import type { FrameLog } from "./log.js";
 export type Serve =
   | { readonly kind: "send"; readonly bytes: Uint8Array; readonly frames: number; readonly frameBytes: number }
   | { readonly kind: "nothing" }
+  /** The child wants no frames: it is told how far we are. */
+  | { readonly kind: "say"; readonly position: Position }
+  /** Nothing before then. */
+  | { readonly kind: "later"; readonly due: number }
   /** The log no longer has what the child needs next. */
   | { readonly kind: "unavailable" };
 
 const NOTHING: Serve = { kind: "nothing" };
 
+/** What a child that wants no frames was last told of how far we are. */
+interface Held {
+  readonly said: Position;
+  readonly at: number;
+}
+
 export class Service {
-  readonly #cursor: Cursor;
+  readonly #windowBytes: number;
+  #cursor: Cursor;
+  /** There while the child wants no frames. */
+  #held: Held | undefined;
   /** The rest of a frame that is larger than a message, the next chunk last. */
   #chunks: Uint8Array[] = [];
 
+  /** A child that has everything up to `position`. */
   constructor(position: Position, windowBytes: number) {
+    this.#windowBytes = windowBytes;
     this.#cursor = new Cursor(position, windowBytes);
+  }
+
+  /** The child wants no frames; `said` is what it was told of how far we are. */
+  hold(now: number, said: Position): void {
+    this.#held ??= { said, at: now };
+  }
+
+  /** Whether the child wants no frames now. */
+  get isHeld(): boolean {
+    return this.#held !== undefined;
+  }
+
+  /** The child wants frames after `position`. */
+  release(position: Position): void {
+    this.#cursor = new Cursor(position, this.#windowBytes);
+    this.#held = undefined;
   }
 
   /** The child has everything up to `position`. */
@@ -26,10 +58,25 @@ export class Service {
     this.#cursor.acknowledge(log, position);
   }
 
-  /** The next message for the child: frames from the log, as many as fit, or a head when there are none. */
-  next(log: FrameLog, head: Head | undefined): Serve {
+  /** The next message for the child. */
+  next(now: number, log: FrameLog, head: Head | undefined, pace: HavePace): Serve {
     const chunk = this.#chunks.pop();
     if (chunk !== undefined) return { kind: "send", bytes: chunk, frames: 0, frameBytes: 0 };
+    return this.#held === undefined ? this.#nextFrames(log, head) : this.#nextHave(now, log, this.#held, pace);
+  }
+
+  /** How far we are, unless that was said a moment ago. */
+  #nextHave(now: number, log: FrameLog, { said, at }: Held, pace: HavePace): Serve {
+    const position = log.head;
+    if (comparePositions(position, said) === 0) return NOTHING;
+    const due = at + (log.bytesAfter(said) >= pace.bytes ? pace.leastUs : pace.mostUs);
+    if (now < due) return { kind: "later", due };
+    this.#held = { said: position, at: now };
+    return { kind: "say", position };
+  }
+
+  /** Frames from the log, as many as fit, or a head when there are none. */
+  #nextFrames(log: FrameLog, head: Head | undefined): Serve {
     const batch: Frame[] = [];
     let batchBytes = 0;
     for (;;) {

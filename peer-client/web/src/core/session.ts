@@ -15,6 +15,7 @@ import { refuse } from "./credit.js";
 import { onFrame, onHead } from "./frames.js";
 import { Link, bye } from "./link.js";
 import { isEqual, openLink } from "./links.js";
+import { standbyOf, turnTo } from "./progress.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
 type Message<T extends ToPeer["type"]> = Extract<ToPeer, { type: T }>;
@@ -37,7 +38,7 @@ export function onSessionItem(state: State, item: Item, isGenuine: boolean): Out
     case "frame":
       return onFrame(state, item.frame, "session", isGenuine);
     case "head":
-      return onHead(state, item.head, isGenuine);
+      return onHead(state, item.head, "session", isGenuine);
     case "chunk":
       throw new Refusal(Code.unexpected);
     case "control": {
@@ -109,6 +110,7 @@ function onWelcome(state: State, welcome: Message<"welcome">): void {
   state.session = "open";
   learnKeys(state, welcome.keys);
   state.heartbeatUs = welcome.heartbeat_ms * 1000;
+  state.headIntervalUs = welcome.head_ms * 1000;
   state.timers.set({ kind: "session_silent" }, state.now + state.heartbeatUs);
   const { peer, server_time_us: serverTimeUs, ice_servers: iceServers } = welcome;
   state.say({ kind: "welcome", peer, serverTimeUs, iceServers });
@@ -127,22 +129,38 @@ function closeLinksOfEarlierSession(state: State, isResumed: boolean): void {
   }
 }
 
-/** What the server is told of a link, if it feeds us or we feed a child by it. */
+/** What the server is told of a link, if it stands. */
 function living(state: State, id: number): LivingLink[] {
   const link = state.links.get(id);
-  if (link === undefined) return [];
-  const { other: peer, token } = link;
-  if (link.end.kind === "serves") return [{ link: id, peer, role: "child", token }];
-  const isParent = state.subscriptions.get(link.channel)?.parent === id;
-  return isParent ? [{ link: id, peer, role: "parent", token }] : [];
+  const role = link === undefined ? undefined : roleOf(state, id, link);
+  return link === undefined || role === undefined ? [] : [{ link: id, peer: link.other, role, token: link.token }];
 }
 
-/** The session of a link's other end has ended. The link may be well, and then its other end answers. */
+/** What the other end of a link that stands is to us. */
+function roleOf(state: State, id: number, { channel, end }: Link): LivingLink["role"] | undefined {
+  if (end.kind === "serves") return end.service.isHeld ? "held" : "child";
+  const subscription = state.subscriptions.get(channel);
+  if (end.kind !== "follows" || subscription === undefined) return undefined;
+  if (subscription.parent === id) return "parent";
+  return subscription.standby === id ? "standby" : undefined;
+}
+
+/**
+ * The session of a link's other end has ended. If that feeds us, the standby does from now on; where there is none, the
+ * link may be well, and then its other end answers.
+ */
 function onAway(state: State, { link: id }: Message<"away">): void {
   const link = state.links.get(id);
-  if (link?.isOpen !== true) return;
-  const patience = Math.max(state.config.linkAnswerUs, 2 * link.roundTrip);
-  state.timers.set({ kind: "link_answer", link: id }, state.now + patience);
+  if (link?.feeder === undefined) return;
+  const subscription = state.subscriptions.get(link.channel);
+  const isFeeding = subscription?.parent === id && subscription.stall === undefined;
+  const standby = isFeeding ? standbyOf(state, link.channel) : undefined;
+  if (standby !== undefined) {
+    turnTo(state, link.channel, standby.link, standby.shown);
+    return;
+  }
+  const patienceUs = Math.max(state.config.linkAnswerUs, 2 * link.feeder.roundTripUs);
+  state.timers.set({ kind: "link_answer", link: id }, state.now + patienceUs);
   state.tell(id, { type: "ping", time_us: state.now });
 }
 
@@ -170,10 +188,10 @@ export function askFor(state: State, id: number): void {
   if (subscription === undefined || state.session !== "open") return;
   subscription.request = request;
   subscription.namedParent = subscription.parent;
-  const { channel, since, parent } = subscription;
-  const { relay } = state.config;
-  const named = [...(parent === undefined ? [] : [parent]), ...subscription.childrenInOrder];
-  const links = named.flatMap((link) => living(state, link)).slice(0, LIVING_LINKS_MAX);
+  const { channel, since, parent, standby, childrenInOrder } = subscription;
+  const { relay } = state;
+  const named = [parent, standby, ...childrenInOrder];
+  const links = named.flatMap((link) => (link === undefined ? [] : living(state, link))).slice(0, LIVING_LINKS_MAX);
   state.tellHub({
     ...{ type: "subscribe", id: request, channel, since, window_bytes: windowOf(state.config) },
     ...(relay === undefined ? {} : { relay }),
@@ -195,7 +213,7 @@ function onSubscribed(state: State, subscribed: Message<"subscribed">): void {
   subscription.start(position, state.config.log);
   state.say({ kind: "subscribed", channel, position, recovered });
   // The server does not feed us if we named a parent; but that one may have gone meanwhile.
-  if (namedParent !== undefined && subscription.parent !== namedParent) {
+  if (namedParent !== undefined && subscription.parent === undefined) {
     state.askFeed(subscribed.channel_id, namedParent, Code.lost);
   }
 }
@@ -257,7 +275,7 @@ function onError(state: State, { id, code, reason, retry_after_ms: retryAfterMs 
   state.say({ kind: "refused", channel: subscription.channel, code, reason, retryAfterMs: undefined });
 }
 
-function onAssign(state: State, { channel, link, parent, token, offers }: Message<"assign">): void {
+function onAssign(state: State, { channel, link, parent, token, offers, standby }: Message<"assign">): void {
   const id = channelId(channel);
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
@@ -265,8 +283,9 @@ function onAssign(state: State, { channel, link, parent, token, offers }: Messag
     state.tellHub({ type: "report", link, code: Code.lagging });
     return;
   }
-  const earlier = subscription.joining;
-  subscription.joining = link;
+  const role = standby ? "standby" : "joining";
+  const earlier = subscription[role];
+  subscription[role] = link;
   if (earlier !== undefined) state.closeLink(earlier, Code.replaced);
   const end = { kind: "awaits_parent" } as const;
   openLink(state, link, new Link(state.now, id, parent, token, end, state.config.outboxBytes), offers);

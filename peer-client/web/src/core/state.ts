@@ -13,6 +13,7 @@ import { Inbox } from "./inbox.js";
 import { type Link, bye } from "./link.js";
 import { Outbox } from "./outbox.js";
 import type { Output, Status } from "./peer-types.js";
+import { standbyOf, turnTo } from "./progress.js";
 import { noStats } from "./stats.js";
 import type { Subscription } from "./subscription.js";
 import { Timers } from "./timers.js";
@@ -35,6 +36,11 @@ export class Refusal extends Error {
  */
 export type Tell = "nothing" | "why" | "other_ended";
 
+/** Deadlines that end with their link. */
+const LINK_TIMERS = ["link_setup", "link_heartbeat", "link_answer", "link_doubt", "have"] as const;
+/** Deadlines that end with their subscription. */
+const CHANNEL_TIMERS = ["subscribe", "lead", "stale"] as const;
+
 const HEARSAY: readonly Code[] = [Codes.malformed, Codes.bad_signature, Codes.lagging];
 
 /** What became of an item: it is done with, or can go on only when its signature has been checked. */
@@ -42,6 +48,8 @@ export type Outcome = "done" | { readonly item: Item; readonly signed: SignedMes
 
 export class State {
   readonly config: PeerConfig;
+  /** What the peer does for others now. */
+  relay: PeerConfig["relay"];
   session: "closed" | "greeting" | "open" = "closed";
   /** Who we are in the mesh, once the server has said so: shown to it when we come back. */
   identity: { readonly peer: number; readonly token: Uint8Array } | undefined;
@@ -51,6 +59,8 @@ export class State {
   isAnnounced = false;
   lastReceived = 0;
   heartbeatUs: number;
+  /** A channel without frames says this often how far it is. */
+  headIntervalUs = 1_000_000;
   keys: readonly Uint8Array[] = [];
   /** By channel id. */
   readonly subscriptions = new Map<number, Subscription>();
@@ -63,6 +73,7 @@ export class State {
 
   constructor(config: PeerConfig) {
     this.config = config;
+    this.relay = config.relay;
     this.outbox = new Outbox(config.outboxBytes);
     this.heartbeatUs = config.welcomeTimeoutUs;
   }
@@ -178,9 +189,7 @@ export class State {
     const state = this.links.get(link);
     if (state === undefined) return;
     this.links.delete(link);
-    this.timers.clear({ kind: "link_setup", link });
-    this.timers.clear({ kind: "link_heartbeat", link });
-    this.timers.clear({ kind: "link_answer", link });
+    for (const kind of LINK_TIMERS) this.timers.clear({ kind, link });
     this.say({ kind: "link_lost", other: state.other, code: why });
     const code = tell === "other_ended" && HEARSAY.includes(why) ? Codes.departed : why;
     const subscription = this.subscriptions.get(state.channel);
@@ -190,25 +199,39 @@ export class State {
       subscription.parent = undefined;
       this.say({ kind: "parent", channel, parent: undefined });
       if (subscription.stall === undefined) {
-        this.askFeed(state.channel, link, code);
+        this.#goOnWithout(state.channel, link, code, tell);
         return;
       }
       subscription.stall = { ...subscription.stall, mustAsk: true };
     }
     if (subscription.joining === link) {
       subscription.joining = undefined;
+    } else if (subscription.standby === link) {
+      subscription.standby = undefined;
     } else if (subscription.children.delete(link) && state.end.kind === "serves") {
       this.say({ kind: "children", channel, count: this.countChildren(state.channel) });
     }
     if (tell !== "nothing") this.tellHub({ type: "report", link, code });
   }
 
+  /** Our parent is gone: the standby takes its place if it is up, else the server. */
+  #goOnWithout(id: number, link: number, code: Code, tell: Tell): void {
+    const standby = standbyOf(this, id);
+    if (standby === undefined) {
+      this.askFeed(id, link, code);
+      return;
+    }
+    if (tell !== "nothing") this.tellHub({ type: "report", link, code });
+    turnTo(this, id, standby.link, standby.shown);
+  }
+
   forgetSubscription(id: number, code: Code): void {
-    this.timers.clear({ kind: "subscribe", channel: id });
+    for (const kind of CHANNEL_TIMERS) this.timers.clear({ kind, channel: id });
     const subscription = this.subscriptions.get(id);
     if (subscription === undefined) return;
     this.subscriptions.delete(id);
-    this.closeLinks([...subscription.childrenInOrder, subscription.parent, subscription.joining], code);
+    const { parent, joining, standby, childrenInOrder } = subscription;
+    this.closeLinks([parent, joining, standby, ...childrenInOrder], code);
   }
 
   /** Closes those links that there are. */

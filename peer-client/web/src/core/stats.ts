@@ -34,6 +34,12 @@ export interface PeerStats {
   malformed: number;
   /** Times that the server was asked to feed again. */
   feeds: number;
+  /** Times that the server was asked for what neither parent nor standby had brought. */
+  pulls: number;
+  /** Times that the standby took the parent's place because it is the faster one. */
+  exchanges: number;
+  /** Times that the standby took the parent's place because it was ahead. */
+  swaps: number;
   /** Times that the application was so slow that the peer held up those who feed it. */
   stalls: number;
 }
@@ -52,6 +58,9 @@ export function noStats(): PeerStats {
     badSignatures: 0,
     malformed: 0,
     feeds: 0,
+    pulls: 0,
+    exchanges: 0,
+    swaps: 0,
     stalls: 0,
   };
 }

@@ -11,6 +11,7 @@ import {
 import type { LogLimits } from "./config.js";
 import { FrameLog, covers } from "./log.js";
 import { type Delivery, Reader } from "./reader.js";
+import { Watch } from "./watch.js";
 
 /**
  * How a frame relates to what we have: it comes next; it is the first of a newer numbering; we have it; something before it
@@ -39,6 +40,8 @@ export class Subscription {
   parent: number | undefined;
   /** The link that shall feed us next. */
   joining: number | undefined;
+  /** The link that feeds us when our parent does not. */
+  standby: number | undefined;
   readonly children = new Set<number>();
   /** The newest head that was verified. */
   head: Head | undefined;
@@ -49,6 +52,8 @@ export class Subscription {
   namedParent: number | undefined;
   /** Whether the server was asked to feed in this session and nothing was taken since. */
   hasAsked = false;
+  /** Whether who feeds us does so. */
+  readonly watch: Watch;
   /** Children are served from here on only: what is older was signed with keys that they do not know. */
   servesFrom: Position | undefined;
   /** Bytes of frames that came from the server since it was last told how far we are. */
@@ -60,8 +65,9 @@ export class Subscription {
   readonly #since: Since;
   readonly #patterns: readonly Pattern[];
 
-  constructor(channel: string, since: Since, patterns: readonly Pattern[]) {
+  constructor(now: number, channel: string, since: Since, patterns: readonly Pattern[]) {
     this.channel = channel;
+    this.watch = new Watch(now);
     this.#since = since;
     this.#patterns = patterns;
   }

@@ -7,7 +7,11 @@
  * | `subscribe` | what the server asked for | asks again for a channel that was not ready |
  * | `link_setup` | `linkSetupUs` after `assign` or `expect` | gives up the link |
  * | `link_heartbeat` | every `linkHeartbeatUs` | pings a quiet link, closes a silent one |
- * | `link_answer` | `linkAnswerUs` or two round trips after `away` | closes a link on which nothing came |
+ * | `link_answer` | `linkAnswerUs` or two round trips after `away`, without a standby | closes a link on which nothing came |
+ * | `link_doubt` | `linkDoubtUs` after a parent was asked whether it is there | closes the link if nothing came |
+ * | `have` | at the pace of `have` | tells a child that holds us how far we are |
+ * | `lead` | when what somebody else has should have come | turns to the standby, or pulls |
+ * | `stale` | when a parent that brings something would have done so | asks the server, closes links that stay behind |
  */
 
 /** What a deadline is for. Those that fall due together come in the order of kinds here, then by number. */
@@ -16,16 +20,30 @@ export type Timer =
   | { readonly kind: "subscribe"; readonly channel: number }
   | { readonly kind: "link_setup"; readonly link: number }
   | { readonly kind: "link_heartbeat"; readonly link: number }
-  | { readonly kind: "link_answer"; readonly link: number };
+  | { readonly kind: "link_answer"; readonly link: number }
+  | { readonly kind: "link_doubt"; readonly link: number }
+  | { readonly kind: "have"; readonly link: number }
+  | { readonly kind: "lead"; readonly channel: number }
+  | { readonly kind: "stale"; readonly channel: number };
 
-const KINDS = ["session_silent", "subscribe", "link_setup", "link_heartbeat", "link_answer"] as const;
+const KINDS = [
+  "session_silent",
+  "subscribe",
+  "link_setup",
+  "link_heartbeat",
+  "link_answer",
+  "link_doubt",
+  "have",
+  "lead",
+  "stale",
+] as const;
 
 interface Entry {
   readonly at: number;
   readonly timer: Timer;
 }
 
-/** A set of deadlines. There are at most three per link, so that looking at each is fast enough. */
+/** A set of deadlines. There are two or three per link, so that looking at each is fast enough. */
 export class Timers {
   readonly #entries = new Map<string, Entry>();
 
@@ -68,7 +86,7 @@ function compare(a: Entry, b: Entry): number {
 
 function numberOf(timer: Timer): number {
   if (timer.kind === "session_silent") return 0;
-  return timer.kind === "subscribe" ? timer.channel : timer.link;
+  return "channel" in timer ? timer.channel : timer.link;
 }
 
 function keyOf(timer: Timer): string {

@@ -21,6 +21,13 @@ interface Trace {
     link_answer_ms: number;
     link_setup_ms: number;
     welcome_timeout_ms: number;
+    link_doubt_ms: number;
+    lead_min_ms: number;
+    lead_max_ms: number;
+    hedge_ms: number;
+    have_min_ms: number;
+    have_max_ms: number;
+    have_bytes: number;
   };
   steps: Step[];
 }
@@ -38,7 +45,8 @@ type InputJson =
   | { type: "link_data"; link: number; bytes: string }
   | { type: "local_signal"; link: number; signal: Signal }
   | { type: "subscribe"; channel: string; since: string; patterns: string[] }
-  | { type: "unsubscribe"; channel: string };
+  | { type: "unsubscribe"; channel: string }
+  | { type: "offer"; children_max: number };
 
 const folder = join(process.cwd(), "../../mesh/traces");
 
@@ -53,6 +61,11 @@ function configOf(json: Trace["config"]): PeerConfig {
     linkAnswerUs: json.link_answer_ms * 1000,
     linkSetupUs: json.link_setup_ms * 1000,
     welcomeTimeoutUs: json.welcome_timeout_ms * 1000,
+    linkDoubtUs: json.link_doubt_ms * 1000,
+    leadMinUs: json.lead_min_ms * 1000,
+    leadMaxUs: json.lead_max_ms * 1000,
+    hedgeUs: json.hedge_ms * 1000,
+    have: { leastUs: json.have_min_ms * 1000, mostUs: json.have_max_ms * 1000, bytes: json.have_bytes },
   };
 }
 
@@ -80,6 +93,8 @@ function inputOf(json: InputJson): Input {
     }
     case "unsubscribe":
       return { type: "unsubscribe", channel: json.channel };
+    case "offer":
+      return { type: "offer", childrenMax: json.children_max };
   }
 }
 

@@ -1,8 +1,8 @@
 /** Runs a peer: brings it what happens, and does what it wants done. */
 import { Code, LinkMessage } from "../codec/index.js";
 import { type Delivery, type Input, type Output, Peer, type PeerConfig, type Status, type Target } from "../core/index.js";
+import { Links } from "./links.js";
 import type { Platform } from "./platform.js";
-import { RtcLink } from "./rtc-link.js";
 import { Session } from "./session.js";
 import type { Verifier } from "./verifier.js";
 
@@ -17,6 +17,7 @@ export interface DriverSettings {
   /** STUN and TURN servers besides those that the server names. */
   readonly iceServers: readonly RTCIceServer[];
   readonly iceTransportPolicy: RTCIceTransportPolicy;
+  readonly maxConnections: number;
 }
 
 export interface DriverEvents {
@@ -30,11 +31,11 @@ export interface DriverEvents {
 
 export class Driver {
   readonly peer: Peer;
+  readonly links: Links;
   readonly #settings: DriverSettings;
   readonly #platform: Platform;
   readonly #events: DriverEvents;
   readonly #session: Session;
-  readonly #links = new Map<number, RtcLink>();
   readonly #verifier: Promise<Verifier>;
   /** Targets that the core has something for and that take nothing now. */
   readonly #pending = new Set<Target>();
@@ -57,6 +58,24 @@ export class Driver {
     this.#verifier = platform.createVerifier().catch((error: unknown) => {
       this.#session.end(Code.bad_signature, `signatures cannot be checked here: ${String(error)}`);
       return () => Promise.resolve(false);
+    });
+    this.links = new Links(() => this.#openConnection(), settings.maxConnections, {
+      signal: (link, signal) => {
+        this.handle({ type: "localSignal", link, signal });
+      },
+      opened: (link) => {
+        this.handle({ type: "linkOpened", link });
+      },
+      data: (link, bytes) => {
+        this.handle({ type: "linkData", link, bytes });
+      },
+      writable: (link) => {
+        this.#flush(link);
+      },
+      closed: (link) => {
+        this.#pending.delete(link);
+        this.handle({ type: "linkClosed", link });
+      },
     });
     this.#session = new Session(platform, settings.url, {
       connecting: () => {
@@ -84,13 +103,11 @@ export class Driver {
     this.#session.start();
   }
 
-  /** Says goodbye to everybody and makes no connections, until `start`. */
-  stop(): void {
-    this.#session.end(1000, "");
-    const bye = LinkMessage.encode({ type: "bye", code: Code.departed });
-    for (const [link, transport] of this.#links) {
-      transport.close(bye);
-      this.#links.delete(link);
+  /** Says goodbye to everybody and makes no connections, until `start`. `isLeaving`: nothing runs after it. */
+  stop(isLeaving: boolean): void {
+    this.#session.end(Code.departed, "");
+    for (const link of this.links.closeAll(LinkMessage.encode({ type: "bye", code: Code.departed }), isLeaving)) {
+      this.#pending.delete(link);
       this.handle({ type: "linkClosed", link });
     }
   }
@@ -137,14 +154,13 @@ export class Driver {
         this.#session.close(output.code, output.reason);
         break;
       case "openLink":
-        this.#openLink(output.link, output.offers);
+        this.links.open(output.link, output.offers);
         break;
       case "remoteSignal":
-        this.#links.get(output.link)?.signal(output.signal);
+        this.links.signal(output.link, output.signal);
         break;
       case "closeLink":
-        this.#links.get(output.link)?.close(output.bye);
-        this.#links.delete(output.link);
+        this.links.close(output.link, output.bye);
         this.#pending.delete(output.link);
         break;
       case "status":
@@ -160,39 +176,11 @@ export class Driver {
     this.handle({ type: "verified", ticket, isGenuine });
   }
 
-  #openLink(link: number, offers: boolean): void {
-    const configuration: RTCConfiguration = {
-      iceServers: [...this.#iceServers],
-      iceTransportPolicy: this.#settings.iceTransportPolicy,
-    };
-    const isGone = (): void => {
-      this.#links.delete(link);
-      this.#pending.delete(link);
-      this.handle({ type: "linkClosed", link });
-    };
-    try {
-      const connection = this.#platform.openConnection?.(configuration);
-      if (connection === undefined) throw new Error("no WebRTC");
-      const transport = new RtcLink(connection, offers, {
-        signal: (signal) => {
-          this.handle({ type: "localSignal", link, signal });
-        },
-        opened: () => {
-          this.handle({ type: "linkOpened", link });
-        },
-        data: (bytes) => {
-          this.handle({ type: "linkData", link, bytes });
-        },
-        writable: () => {
-          this.#flush(link);
-        },
-        closed: isGone,
-      });
-      this.#links.set(link, transport);
-    } catch {
-      // Too many connections, or servers that this browser refuses.
-      queueMicrotask(isGone);
-    }
+  #openConnection(): RTCPeerConnection {
+    const { iceTransportPolicy } = this.#settings;
+    const connection = this.#platform.openConnection?.({ iceServers: [...this.#iceServers], iceTransportPolicy });
+    if (connection === undefined) throw new Error("no WebRTC");
+    return connection;
   }
 
   #onStatus(status: Status): void {
@@ -216,7 +204,7 @@ export class Driver {
 
   /** Sends as much as the target takes, and remembers if there may be more. */
   #send(target: Target): void {
-    const transport = target === "session" ? this.#session : this.#links.get(target);
+    const transport = target === "session" ? this.#session : this.links.get(target);
     if (transport === undefined) return;
     while (transport.isWritable) {
       const bytes = this.peer.pollTransmit(target);

@@ -1,11 +1,14 @@
 /** What the driver uses of the browser, so that tests can give it something else. */
 import { ConnectError } from "../connect-error.js";
+import { type Surroundings, pageSurroundings } from "./surroundings.js";
 import { type Verifier, createVerifier } from "./verifier.js";
 
 export interface Platform {
   readonly openSocket: (url: string, protocol: string) => WebSocket;
   /** Undefined where there is no WebRTC: in workers, for instance. */
   readonly openConnection: ((configuration: RTCConfiguration) => RTCPeerConnection) | undefined;
+  /** Undefined where there is no page: in workers, for instance. */
+  readonly surroundings: Surroundings | undefined;
   readonly createVerifier: () => Promise<Verifier>;
   /** Microseconds since the Unix epoch, never going back. */
   readonly now: () => number;
@@ -24,6 +27,7 @@ export function browserPlatform(): Platform {
       typeof RTCPeerConnection === "undefined"
         ? undefined
         : (configuration) => new RTCPeerConnection(configuration),
+    surroundings: pageSurroundings(),
     createVerifier,
     now: () => Math.round((performance.timeOrigin + performance.now()) * 1000),
     random: () => Math.random(),

@@ -1,77 +1,8 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import type { Signal } from "../codec/index.js";
+import { FakeChannel, FakeConnection, SDP } from "../testing/fake-connection.js";
 import { RtcLink } from "./rtc-link.js";
-
-const SDP = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
-
-class FakeChannel {
-  readonly label: string;
-  readonly ordered = true;
-  readyState = "connecting";
-  binaryType = "";
-  bufferedAmount = 0;
-  bufferedAmountLowThreshold = 0;
-  readonly sent: Uint8Array[] = [];
-  onopen: (() => void) | null = null;
-  onclose: (() => void) | null = null;
-  onmessage: ((event: { data: unknown }) => void) | null = null;
-  onbufferedamountlow: (() => void) | null = null;
-  isClosed = false;
-
-  constructor(label = "tiercast") {
-    this.label = label;
-  }
-
-  send(bytes: Uint8Array): void {
-    this.sent.push(bytes);
-  }
-
-  close(): void {
-    this.isClosed = true;
-  }
-
-  open(): void {
-    this.readyState = "open";
-    this.onopen?.();
-  }
-}
-
-class FakeConnection {
-  connectionState = "new";
-  localDescription: { sdp: string } | null = null;
-  isClosed = false;
-  readonly steps: string[] = [];
-  channel: FakeChannel | undefined;
-  onconnectionstatechange: (() => void) | null = null;
-  ondatachannel: ((event: { channel: FakeChannel }) => void) | null = null;
-  onicecandidate: ((event: { candidate: { candidate: string } | null }) => void) | null = null;
-
-  createDataChannel(label: string): FakeChannel {
-    return (this.channel = new FakeChannel(label));
-  }
-
-  async setLocalDescription(): Promise<void> {
-    await Promise.resolve();
-    this.localDescription = { sdp: SDP };
-    this.steps.push("local");
-  }
-
-  async setRemoteDescription({ type }: { type: string }): Promise<void> {
-    await Promise.resolve();
-    this.steps.push(type);
-  }
-
-  async addIceCandidate({ candidate }: { candidate: string }): Promise<void> {
-    await Promise.resolve();
-    this.steps.push(candidate);
-    if (candidate === "odd") throw new Error("not understood");
-  }
-
-  close(): void {
-    this.isClosed = true;
-  }
-}
 
 interface Made {
   readonly link: RtcLink;
@@ -84,12 +15,13 @@ function make(offers: boolean): Made {
   const connection = new FakeConnection();
   const log: string[] = [];
   const signals: Signal[] = [];
-  const link = new RtcLink(connection as unknown as RTCPeerConnection, offers, {
+  const link = new RtcLink(connection.asRtc(), offers, {
     signal: (signal) => signals.push(signal),
     opened: () => log.push("opened"),
     data: (bytes) => log.push(`data ${bytes.length}`),
     writable: () => log.push("writable"),
     closed: () => log.push("closed"),
+    released: () => log.push("released"),
   });
   return { link, connection, log, signals };
 }
@@ -141,11 +73,11 @@ test("the answerer takes the one channel that it expects, open or not yet", asyn
     channel.open();
     assert.deepEqual(log, ["opened"], "once");
     connection.ondatachannel?.({ channel: new FakeChannel() });
-    assert.deepEqual(log, ["opened", "closed"]);
+    assert.deepEqual(log, ["opened", "released", "closed"]);
   }
   const { connection, log } = make(false);
   connection.ondatachannel?.({ channel: new FakeChannel("something else") });
-  assert.deepEqual(log, ["closed"]);
+  assert.deepEqual(log, ["released", "closed"]);
   assert.ok(connection.isClosed);
 });
 
@@ -163,7 +95,7 @@ test("signaling that makes no sense closes the link", async () => {
     const { link, connection, log } = make(offers);
     for (const signal of signals) link.signal(signal);
     await settle();
-    assert.deepEqual(log, ["closed"]);
+    assert.deepEqual(log, ["released", "closed"]);
     assert.ok(connection.isClosed);
   }
 });
@@ -208,7 +140,9 @@ test("a goodbye is given time to leave", async () => {
       if (channelCloses) channel.onclose?.();
       else mock.timers.tick(100);
       assert.ok(connection.isClosed);
-      assert.deepEqual(log, ["opened"], "whoever closes it knows");
+      channel.onclose?.();
+      mock.timers.tick(100);
+      assert.deepEqual(log, ["opened", "released"], "whoever closes it knows");
     }
   } finally {
     mock.timers.reset();
@@ -218,8 +152,7 @@ test("a goodbye is given time to leave", async () => {
 test("every way to fail closes the connection and says so once", async () => {
   const ways: ((made: Made) => void)[] = [
     ({ connection }) => {
-      connection.connectionState = "failed";
-      connection.onconnectionstatechange?.();
+      connection.fail();
     },
     ({ connection }) => connection.channel?.onclose?.(),
     ({ connection }) => connection.channel?.onmessage?.({ data: new ArrayBuffer((64 << 10) + 1) }),
@@ -229,7 +162,7 @@ test("every way to fail closes the connection and says so once", async () => {
     await settle();
     fail(made);
     fail(made);
-    assert.deepEqual(made.log, ["closed"]);
+    assert.deepEqual(made.log, ["released", "closed"]);
     assert.ok(made.connection.isClosed);
   }
 });

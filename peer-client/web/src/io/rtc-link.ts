@@ -25,6 +25,8 @@ export interface RtcLinkEvents {
   writable(): void;
   /** Gone, or could not be set up; not said after `close`. */
   closed(): void;
+  /** Its connection is closed: said once, whatever else is said. */
+  released(): void;
 }
 
 export class RtcLink {
@@ -85,18 +87,26 @@ export class RtcLink {
     const channel = this.#channel;
     this.#end();
     if (!saysBye || channel === undefined) {
-      this.#connection.close();
+      this.#release();
       return;
     }
     // A channel closes when what it holds has been sent; a connection drops it.
-    const timer = setTimeout(() => {
-      this.#connection.close();
-    }, LINGER_MS);
-    channel.onclose = () => {
+    const release = (): void => {
       clearTimeout(timer);
-      this.#connection.close();
+      channel.onclose = null;
+      this.#release();
     };
+    const timer = setTimeout(release, LINGER_MS);
+    channel.onclose = release;
     channel.close();
+  }
+
+  /** The same, before this returns: the last message may not arrive, but the end of the connection does. */
+  closeNow(bye: Uint8Array): void {
+    if (this.#isDone) return;
+    this.trySend(bye);
+    this.#end();
+    this.#release();
   }
 
   #use(channel: RTCDataChannel): void {
@@ -143,8 +153,13 @@ export class RtcLink {
   #fail(): void {
     if (this.#isDone) return;
     this.#end();
-    this.#connection.close();
+    this.#release();
     this.#events.closed();
+  }
+
+  #release(): void {
+    this.#connection.close();
+    this.#events.released();
   }
 
   /** Takes off all handlers: a connection that nobody refers to can be collected. */

@@ -64,6 +64,7 @@ export class FakeHub {
           server_time_us: this.now(),
           keys: this.keys,
           heartbeat_ms: 15_000,
+          head_ms: 1_000,
           ice_servers: [],
         });
         break;
@@ -76,6 +77,9 @@ export class FakeHub {
       case "fed":
         session.cursor = undefined;
         break;
+      case "pull":
+        this.#onPull(session, message.position);
+        break;
       case "at":
         session.cursor?.acknowledge(this.#log, message.position);
         this.#feed(session);
@@ -86,8 +90,10 @@ export class FakeHub {
         break;
       }
       case "ping":
+        if (session.cursor === undefined) this.#sendHead(session);
         this.say(id, { type: "pong", time_us: message.time_us });
         break;
+      case "relay":
       case "unsubscribe":
       case "report":
       case "pong":
@@ -99,14 +105,14 @@ export class FakeHub {
     this.#sessions.get(session)?.send(ToPeer.encode(message));
   }
 
-  /** Makes `parent` serve `child`. */
-  assign(child: number, parent: number): number {
+  /** Makes `parent` serve `child`, or stand by. */
+  assign(child: number, parent: number, standby = false): number {
     const link = ++this.#ids;
     const { channel } = this.sealer;
     const token = new Uint8Array(16).fill(link);
     this.#links.set(link, [child, parent]);
     this.say(parent, { type: "expect", channel, link, child, token, offers: false });
-    this.say(child, { type: "assign", channel, link, parent, token, offers: true });
+    this.say(child, { type: "assign", channel, link, parent, token, offers: true, standby });
     return link;
   }
 
@@ -137,8 +143,11 @@ export class FakeHub {
 
   /** Tells everybody how far the channel is. */
   sendHead(): void {
-    const head = this.sealer.head(this.head, this.now());
-    for (const { send, cursor } of this.#sessions.values()) if (cursor !== undefined) send(head.bytes);
+    for (const session of this.#sessions.values()) if (session.cursor !== undefined) this.#sendHead(session);
+  }
+
+  #sendHead({ send }: Session): void {
+    send(this.sealer.head(this.head, this.now()).bytes);
   }
 
   #onSubscribe(session: Session, id: number, message: Extract<ToHub, { type: "subscribe" }>): void {
@@ -166,6 +175,11 @@ export class FakeHub {
   #start(session: Session, from: { readonly position: Position; readonly window_bytes: number }): void {
     session.cursor = new Cursor(from.position, this.ignoresWindows ? Infinity : from.window_bytes);
     this.#feed(session);
+  }
+
+  /** Sends what there is after `position`, once. */
+  #onPull({ send, cursor }: Session, position: Position): void {
+    if (cursor === undefined) this.#feed({ send, cursor: new Cursor(position, Infinity) });
   }
 
   #feed({ cursor, send }: Session): void {

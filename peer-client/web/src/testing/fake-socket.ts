@@ -5,6 +5,8 @@ export class FakeSocket {
   binaryType = "blob";
   readonly protocol: string;
   readyState = 0;
+  /** What the server was told when this end closed it. */
+  closeCode: number | undefined;
   readonly bufferedAmount = 0;
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: ArrayBuffer }) => void) | null = null;
@@ -38,7 +40,8 @@ export class FakeSocket {
   }
 
   /** From this end. */
-  close(): void {
+  close(code?: number): void {
+    this.closeCode ??= code;
     this.readyState = 3;
     this.#hub.close(this.#session);
   }

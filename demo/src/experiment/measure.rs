@@ -1,0 +1,330 @@
+//! What is measured while an experiment runs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+use tiercast_peer_client::swarm::{Look, Spread, histogram};
+
+use super::{
+    crowd::Who,
+    server::{Counters, Node, ServerLook},
+    swarm::Line,
+};
+
+/// How long after an incident it is looked who is fed by the server.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// All that is measured.
+pub(super) struct Measure {
+    pub(super) latencies: Histogram<u64>,
+    pub(super) joins: Histogram<u64>,
+    pub(super) seconds: Vec<Second>,
+    pub(super) incidents: Vec<Incident>,
+    /// What the server had counted once everybody had found a place.
+    pub(super) joined: Option<Counters>,
+    /// Of servers that were restarted.
+    gone: Counters,
+    pub(super) counters: Counters,
+    /// Latencies of the second that is not over.
+    current: Histogram<u64>,
+    /// How many events were published, at each look.
+    published: Vec<(Duration, u64)>,
+}
+
+/// What happened within a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Second {
+    pub(super) server_bytes: u64,
+    pub(super) latency_ms: Spread,
+    pub(super) peers: usize,
+    pub(super) fed_by_server: usize,
+    /// Whether everybody had found a place before.
+    pub(super) is_joined: bool,
+}
+
+/// Something went wrong.
+#[derive(Debug, Clone)]
+pub(super) struct Incident {
+    pub(super) asked: String,
+    pub(super) at: Duration,
+    pub(super) victims: BTreeSet<Who>,
+    /// Those who were fed by way of the victims.
+    pub(super) hit: BTreeSet<Who>,
+    /// The latest event since then of each peer that lived through it: how long it took, in microseconds.
+    pub(super) latest_us: BTreeMap<Who, u64>,
+    pub(super) fed_by_server_before: f64,
+    /// Some time after.
+    pub(super) fed_by_server_after: Option<f64>,
+    /// The end of it: what comes later is another's doing.
+    pub(super) is_over: bool,
+    /// When the victims had no children any more, for those who live on and misbehave.
+    pub(super) abandoned: Option<Duration>,
+}
+
+/// What is known at a look.
+pub(super) struct Sight<'a> {
+    /// Since the first event was due.
+    pub(super) at: Duration,
+    pub(super) server: &'a ServerLook,
+    pub(super) living: &'a BTreeMap<Who, Look>,
+    /// How many children these have together.
+    pub(super) children: &'a dyn Fn(&BTreeSet<Who>) -> usize,
+    pub(super) tier1: usize,
+}
+
+impl Measure {
+    pub(super) fn new() -> Self {
+        Self {
+            latencies: histogram(),
+            joins: histogram(),
+            seconds: Vec::new(),
+            incidents: Vec::new(),
+            joined: None,
+            gone: Counters::default(),
+            counters: Counters::default(),
+            current: histogram(),
+            published: Vec::new(),
+        }
+    }
+
+    /// Takes what a process has counted.
+    pub(super) fn heard(&mut self, process: usize, line: &Line) {
+        for (us, count) in &line.latencies {
+            self.latencies.saturating_record_n(*us, *count);
+            self.current.saturating_record_n(*us, *count);
+        }
+        for (us, count) in &line.joins {
+            self.joins.saturating_record_n(*us, *count);
+        }
+        for incident in self.incidents.iter_mut().filter(|incident| !incident.is_over) {
+            for look in &line.looks {
+                if let Some(latest_us) = incident.latest_us.get_mut(&(process, look.member)) {
+                    *latest_us = look.latest_us.max(*latest_us);
+                }
+            }
+        }
+    }
+
+    /// Takes a look at the whole.
+    pub(super) fn saw(&mut self, sight: &Sight) {
+        let all = self.gone.plus(&sight.server.counters);
+        let fed_by_server = fed_by_server(&sight.server.nodes);
+        let index = sight.at.as_secs() as usize;
+        if self.seconds.len() <= index {
+            self.current.reset();
+            let is_joined = self.joined.is_some();
+            self.seconds.resize(index + 1, Second { is_joined, ..Second::default() });
+        }
+        if let Some(second) = self.seconds.last_mut() {
+            second.server_bytes += all.bytes() - self.counters.bytes();
+            second.latency_ms = Spread::of(&self.current);
+            second.peers = sight.living.len();
+            second.fed_by_server = fed_by_server;
+        }
+        self.counters = all;
+        let is_ready = |look: &Look| look.next.is_some_and(|next| next > 0);
+        if self.joined.is_none() && fed_by_server <= sight.tier1 && sight.living.values().all(is_ready) {
+            self.joined = Some(all);
+        }
+        self.published.push((sight.at, sight.server.published));
+        for incident in &mut self.incidents {
+            incident.saw(sight, &self.published);
+        }
+    }
+
+    /// Something goes wrong now. What was before is over, but for what lasts until the end.
+    pub(super) fn struck(&mut self, incident: Incident) {
+        for before in &mut self.incidents {
+            before.is_over |= before.asked != CHURN;
+        }
+        self.incidents.push(incident);
+    }
+
+    /// The server's process is gone with its counters.
+    pub(super) fn server_restarts(&mut self, last: &ServerLook) {
+        self.gone = self.gone.plus(&last.counters);
+    }
+
+    /// How much later than usual the latest events came: to those who were hit, and to all who lived through it.
+    pub(super) fn stalls(&self, incidents: &[Incident]) -> (Histogram<u64>, Histogram<u64>) {
+        let usual_us = self.latencies.value_at_quantile(0.5);
+        let (mut hit, mut all) = (histogram(), histogram());
+        for incident in incidents {
+            for (who, latest_us) in &incident.latest_us {
+                let stall_us = latest_us.saturating_sub(usual_us);
+                all.saturating_record(stall_us);
+                if incident.hit.contains(who) {
+                    hit.saturating_record(stall_us);
+                }
+            }
+        }
+        (hit, all)
+    }
+}
+
+/// What churn is called: an incident that lasts.
+pub(super) const CHURN: &str = "churn";
+
+impl Incident {
+    /// One that begins at this moment.
+    pub(super) fn new(asked: &str, sight: &Sight, victims: BTreeSet<Who>, hit: BTreeSet<Who>) -> Self {
+        let had_some = |look: &Look| look.next.is_some_and(|next| next > 0);
+        let survivors = sight.living.iter().filter(|(who, look)| !victims.contains(who) && had_some(look));
+        Self {
+            asked: asked.to_owned(),
+            at: sight.at,
+            latest_us: survivors.map(|(who, _)| (*who, 0)).collect(),
+            victims,
+            hit,
+            fed_by_server_before: share_fed_by_server(&sight.server.nodes),
+            fed_by_server_after: None,
+            is_over: false,
+            abandoned: None,
+        }
+    }
+
+    /// More are struck, by the same.
+    pub(super) fn goes_on(&mut self, sight: &Sight, victims: BTreeSet<Who>, hit: BTreeSet<Who>) {
+        for who in hit.iter().filter(|who| sight.living.contains_key(who)) {
+            self.latest_us.entry(*who).or_insert(0);
+        }
+        self.latest_us.retain(|who, _| !victims.contains(who));
+        self.victims.extend(victims);
+        self.hit.extend(hit);
+    }
+
+    fn saw(&mut self, sight: &Sight, published: &[(Duration, u64)]) {
+        // The dead have no stalls.
+        self.latest_us.retain(|who, _| sight.living.contains_key(who));
+        if !self.is_over {
+            for (who, latest_us) in &mut self.latest_us {
+                let next = sight.living.get(who).and_then(|look| look.next);
+                let waits_us = next.map_or(0, |next| waiting(next, sight.at, published).as_micros() as u64);
+                *latest_us = waits_us.max(*latest_us);
+            }
+        }
+        let since = sight.at.saturating_sub(self.at);
+        if self.fed_by_server_after.is_none() && since >= SETTLING {
+            self.fed_by_server_after = Some(share_fed_by_server(&sight.server.nodes));
+        }
+        let lives = |who: &Who| sight.living.contains_key(who);
+        if self.abandoned.is_none() && self.victims.iter().any(lives) && (sight.children)(&self.victims) == 0
+        {
+            self.abandoned = Some(since);
+        }
+    }
+}
+
+impl Counters {
+    /// All that was sent.
+    pub(super) fn bytes(&self) -> u64 {
+        self.data_bytes + self.control_bytes
+    }
+
+    /// The share of data that the server did not send, since `before`.
+    pub(super) fn offload_since(&self, before: &Self) -> f64 {
+        let (data, direct) =
+            (self.data_bytes - before.data_bytes, self.direct_data_bytes - before.direct_data_bytes);
+        1.0 - data as f64 / direct.max(1) as f64
+    }
+
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            frames: self.frames + other.frames,
+            data_bytes: self.data_bytes + other.data_bytes,
+            control_bytes: self.control_bytes + other.control_bytes,
+            direct_data_bytes: self.direct_data_bytes + other.direct_data_bytes,
+            links: self.links + other.links,
+            links_lost: self.links_lost + other.links_lost,
+        }
+    }
+}
+
+/// How long an event has been published at least that has not come yet.
+fn waiting(next: u64, now: Duration, published: &[(Duration, u64)]) -> Duration {
+    let before = published.partition_point(|(_, count)| *count <= next);
+    published.get(before).map_or(Duration::ZERO, |(at, _)| now.saturating_sub(*at))
+}
+
+fn fed_by_server(nodes: &[Node]) -> usize {
+    nodes.iter().filter(|node| node.is_fed_by_server).count()
+}
+
+fn share_fed_by_server(nodes: &[Node]) -> f64 {
+    fed_by_server(nodes) as f64 / nodes.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(member: u64, latest_ms: u64) -> Look {
+        Look { member, peer: None, next: Some(7), missing: 0, latest_us: latest_ms * 1_000 }
+    }
+
+    fn line(looks: &[Look], latencies: &[(u64, u64)]) -> Line {
+        let (looks, latencies) = (looks.to_vec(), latencies.to_vec());
+        Line { report: Default::default(), looks, latencies, joins: Vec::new(), cpu_s: None }
+    }
+
+    fn server(data_bytes: u64) -> ServerLook {
+        let counters = Counters { data_bytes, direct_data_bytes: 10 * data_bytes, ..Counters::default() };
+        ServerLook { counters, ..ServerLook::default() }
+    }
+
+    fn sight<'a>(at_ms: u64, server: &'a ServerLook, living: &'a BTreeMap<Who, Look>) -> Sight<'a> {
+        Sight { at: Duration::from_millis(at_ms), server, living, children: &|_| 1, tier1: 0 }
+    }
+
+    #[test]
+    fn a_stall_is_how_much_later_than_usual_the_latest_event_came_after_the_incident() {
+        let mut measure = Measure::new();
+        let (server, looks) = (server(0), [look(1, 900), look(2, 5), look(3, 5)]);
+        let living: BTreeMap<Who, Look> = looks.iter().map(|look| ((0, look.member), *look)).collect();
+        measure.heard(0, &line(&looks, &[(10_000, 100)]));
+        let hit = BTreeSet::from([(0, 2)]);
+        let victims = BTreeSet::from([(0, 3)]);
+        measure.struck(Incident::new("kill", &sight(1_000, &server, &living), victims, hit));
+        measure.heard(0, &line(&[look(1, 10), look(2, 310), look(3, 999)], &[]));
+        measure.heard(0, &line(&[look(1, 10), look(2, 110)], &[]));
+        let (hit, all) = measure.stalls(&measure.incidents);
+        assert_eq!((hit.len(), all.len()), (1, 2), "the victim has none");
+        assert!((hit.max() as f64 / 300_000.0 - 1.0).abs() < 0.001, "{}", hit.max());
+        assert_eq!(all.min(), 0);
+        // A later incident has its own.
+        measure.struck(Incident::new(
+            "blink",
+            &sight(2_000, &server, &living),
+            BTreeSet::new(),
+            BTreeSet::new(),
+        ));
+        measure.heard(0, &line(&[look(2, 5_000)], &[]));
+        assert!(measure.stalls(&measure.incidents[..1]).0.max() < 400_000);
+    }
+
+    #[test]
+    fn who_still_waits_is_as_late_as_the_event_that_has_not_come() {
+        let s = Duration::from_secs;
+        let published = [(s(1), 5), (s(2), 10), (s(3), 15)];
+        assert_eq!(waiting(10, s(7), &published), s(4), "event 10 was there at the third look");
+        assert_eq!(waiting(15, s(7), &published), s(0), "nobody has published it");
+        assert_eq!(waiting(0, s(7), &published), s(6));
+    }
+
+    #[test]
+    fn bytes_are_those_of_their_second_and_outlive_the_server() {
+        let mut measure = Measure::new();
+        let living = BTreeMap::new();
+        measure.saw(&sight(100, &server(1_000), &living));
+        measure.saw(&sight(900, &server(1_500), &living));
+        measure.server_restarts(&server(1_600));
+        measure.saw(&sight(1_200, &server(50), &living));
+        let bytes: Vec<_> = measure.seconds.iter().map(|second| second.server_bytes).collect();
+        assert_eq!(bytes, [1_500, 150]);
+        assert_eq!(measure.counters.data_bytes, 1_650);
+        assert!((measure.counters.offload_since(&Counters::default()) - 0.9).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,236 @@
+//! What is asked of an experiment, and whether it can be had.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tiercast_signaling_server::source::amqp::BrokerUrl;
+use tokio::time::Instant;
+
+use super::fault::{self, Fault};
+use crate::villain::Misdeed;
+
+/// How many peers the server feeds, unless there are fewer.
+const TIER1: u64 = 4;
+/// How many events there are, unless faults take longer.
+const EVENTS: u64 = 2_000;
+/// How long events go on after the last fault, so that it is seen what came of it.
+const AFTER_FAULTS: Duration = Duration::from_secs(6);
+/// Most processes that are started without being asked for by number.
+const PROCESSES_UNASKED: u64 = 100;
+
+/// What to measure, and what shall go wrong meanwhile.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub(crate) struct ExperimentOptions {
+    /// Where the events come from: `embedded`, or a broker, amqp://USER:PASSWORD@HOST:5672/%2f.
+    #[arg(long, default_value = "embedded", value_name = "SOURCE")]
+    pub(super) source: String,
+    /// How many native peers listen.
+    #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
+    pub(super) peers: u64,
+    /// How many of them the server feeds, at most all [default: 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
+    pub(super) tier1: Option<u64>,
+    /// How many events are published [default: 2000, or as many as it takes to go on for 6 s after the last fault].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) events: Option<u64>,
+    /// How many events a second.
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(super) rate: u64,
+    /// Bytes of an event's body.
+    #[arg(long, default_value_t = 600, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub(super) size: u64,
+    /// Most children of a peer.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(super) max_children: u16,
+    /// Take no part in the mesh: the server feeds everybody, for comparison.
+    #[arg(long, conflicts_with = "compare")]
+    pub(super) no_relay: bool,
+    /// Run it twice, with the mesh and without, and show both side by side.
+    #[arg(long)]
+    pub(super) compare: bool,
+    /// Over how many processes the peers are spread [default: 1; with --freeze one for each peer].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(super) processes: Option<u64>,
+    /// Decides who is struck; the same number strikes the same places.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(super) seed: u64,
+    /// Give up when nothing more has been delivered for so long.
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = fault::duration)]
+    pub(super) patience: Duration,
+
+    /// Kill peers without a word; a process of which all peers are killed gets SIGKILL.
+    #[arg(long, value_name = "WHO@WHEN", value_parser = fault::instant, help_heading = "Faults")]
+    pub(super) kill: Vec<Fault>,
+    /// Let as many new peers come as are killed.
+    #[arg(long, requires = "kill", help_heading = "Faults")]
+    pub(super) replace: bool,
+    /// Stop the processes of peers for a while (SIGSTOP), relays unless it is said who.
+    #[arg(long, value_name = "WHO@WHEN+TIME", value_parser = fault::lasting, help_heading = "Faults")]
+    pub(super) freeze: Vec<Fault>,
+    /// Let peers, relays unless it is said who, answer pings and pass on no event (given alone: 1@5s).
+    #[arg(long, value_name = "WHO@WHEN", value_parser = fault::instant, num_args = 0..=1, default_missing_value = "1@5s", help_heading = "Faults")]
+    pub(super) withhold: Vec<Fault>,
+    /// Let peers, relays unless it is said who, lie (given alone: 4@5s, one for each lie).
+    #[arg(long, value_name = "WHO@WHEN", value_parser = fault::instant, num_args = 0..=1, default_missing_value = "4@5s", help_heading = "Faults")]
+    pub(super) lie: Vec<Fault>,
+    /// What liars do, the first the first, and so on around [default: corrupt,replay,stall,accuse].
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_enum,
+        value_delimiter = ',',
+        requires = "lie",
+        help_heading = "Faults"
+    )]
+    pub(super) lies: Vec<Misdeed>,
+    /// Cut all connections to the server at once, by a proxy in front of it (given alone: 5s).
+    #[arg(long, value_name = "WHEN", value_parser = fault::duration, num_args = 0..=1, default_missing_value = "5s", help_heading = "Faults")]
+    pub(super) blink: Vec<Duration>,
+    /// Stop the server and start it again with its key and its state (given alone: 5s).
+    #[arg(long, value_name = "WHEN", value_parser = fault::duration, num_args = 0..=1, default_missing_value = "5s", help_heading = "Faults")]
+    pub(super) restart_server: Vec<Duration>,
+    /// So many peers a second are killed, and as many come.
+    #[arg(long, value_name = "RATE", value_parser = fault::per_second, help_heading = "Faults")]
+    pub(super) churn: Option<f64>,
+    /// The share of packets between peers that is lost, such as 2%.
+    #[arg(long, value_name = "SHARE", value_parser = fault::per_million, help_heading = "Faults")]
+    pub(super) loss: Option<u32>,
+    /// How long packets between peers take, each way, such as 25ms.
+    #[arg(long, value_name = "TIME", value_parser = fault::duration, help_heading = "Faults")]
+    pub(super) delay: Option<Duration>,
+    /// An event that is not counted where it comes: to see that this is noticed.
+    #[arg(long, hide = true)]
+    pub(super) skip: Option<u64>,
+
+    /// Print the figures as one JSON object on one line, instead of a table.
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    /// Write a page with the figures and plots over time.
+    #[arg(long, value_name = "FILE.html", help_heading = "Output")]
+    pub(super) report: Option<PathBuf>,
+}
+
+/// Something that goes wrong, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Deed {
+    pub(super) at: Duration,
+    pub(super) what: What,
+    /// As it was asked for.
+    pub(super) asked: String,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum What {
+    Kill(Fault),
+    Freeze(Fault),
+    Withhold(Fault),
+    Lie(Fault),
+    Blink,
+    RestartServer,
+}
+
+impl ExperimentOptions {
+    /// When the `number`th event is due.
+    pub(super) fn due(&self, start: Instant, number: u64) -> Instant {
+        start + Duration::from_nanos(number * 1_000_000_000 / self.rate)
+    }
+
+    /// How many peers the server feeds.
+    pub(super) fn tier1(&self) -> usize {
+        self.tier1.unwrap_or(TIER1.min(self.peers)) as usize
+    }
+
+    /// How many events are published.
+    pub(super) fn events(&self) -> u64 {
+        let last = self.plan().iter().map(|deed| deed.at + deed.lasts()).max();
+        let enough = last.map_or(0.0, |last| (last + AFTER_FAULTS).as_secs_f64() * self.rate as f64);
+        self.events.unwrap_or(EVENTS.max(enough as u64))
+    }
+
+    /// Over how many processes the peers are spread.
+    pub(super) fn processes(&self) -> u64 {
+        let unasked = if self.freeze.is_empty() { 1 } else { self.peers };
+        self.processes.unwrap_or(unasked)
+    }
+
+    /// What goes wrong, in its order.
+    pub(super) fn plan(&self) -> Vec<Deed> {
+        let faults = |flag: &'static str, faults: &[Fault], what: fn(Fault) -> What| {
+            let deed = |fault: &Fault| Deed {
+                at: fault.at,
+                what: what(fault.clone()),
+                asked: format!("{flag} {}", fault.text),
+            };
+            faults.iter().map(deed).collect::<Vec<_>>()
+        };
+        let times = |flag: &'static str, times: &[Duration], what: What| {
+            let deed = |at: &Duration| Deed { at: *at, what: what.clone(), asked: format!("{flag} {at:?}") };
+            times.iter().map(deed).collect::<Vec<_>>()
+        };
+        let mut plan = [
+            faults("kill", &self.kill, What::Kill),
+            faults("freeze", &self.freeze, What::Freeze),
+            faults("withhold", &self.withhold, What::Withhold),
+            faults("lie", &self.lie, What::Lie),
+            times("blink", &self.blink, What::Blink),
+            times("restart-server", &self.restart_server, What::RestartServer),
+        ]
+        .concat();
+        plan.sort_by_key(|deed| deed.at);
+        plan
+    }
+
+    /// What liars do, one after the other.
+    pub(super) fn lies(&self) -> &[Misdeed] {
+        if self.lies.is_empty() { &Misdeed::LIES } else { &self.lies }
+    }
+
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let peers = self.peers;
+        if let Some(tier1) = self.tier1
+            && tier1 > peers
+        {
+            bail!("--tier1 {tier1} is more than --peers {peers}: lower one or raise the other");
+        }
+        if self.source != "embedded" {
+            // What was written may hold a password.
+            self.source.parse::<BrokerUrl>().context("--source is neither `embedded` nor a broker's URL")?;
+        }
+        if self.processes() > peers {
+            bail!(
+                "--processes {} is more than --peers {peers}: lower one or raise the other",
+                self.processes()
+            );
+        }
+        if self.processes.is_none() && self.processes() > PROCESSES_UNASKED {
+            bail!(
+                "--freeze needs peers in processes of their own, and {peers} are many: say how many by --processes {PROCESSES_UNASKED}"
+            );
+        }
+        if !self.freeze.is_empty() && self.processes() < 2 {
+            bail!("--freeze stops a process, and all peers are in one: raise --processes (and --peers)");
+        }
+        let last_s = self.events() as f64 / self.rate as f64;
+        for deed in self.plan() {
+            if deed.at.as_secs_f64() >= last_s {
+                let asked = deed.asked;
+                bail!(
+                    "--{asked} comes after the last event at {last_s:.1} s: raise --events or lower --rate"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Deed {
+    fn lasts(&self) -> Duration {
+        match &self.what {
+            What::Freeze(fault) => fault.lasts.unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
+}

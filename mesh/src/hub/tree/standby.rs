@@ -1,0 +1,124 @@
+//! Standbys: the second parent of a peer, whose link is up and silent until the first one fails.
+//!
+//! A standby takes one of its parent's places like any child, and gives it up to a child that has no parent at all. All
+//! links together, to parents and to standbys, are without a cycle: so peers may swap their two on their own.
+
+use std::collections::BTreeSet;
+
+use tiercast_codec::{Code, LinkId, PeerId};
+
+use super::{
+    Context, Place, Timer, Tree,
+    links::{Age, Role},
+};
+use crate::Time;
+
+/// So many open parents are looked at for a standby. Unvalidated.
+const LOOKED_AT: usize = 16;
+
+/// Whoever finds no standby looks again after so many times as long.
+const LATER: u32 = 5;
+
+impl Tree {
+    /// A peer with a parent may want a standby after a while: sooner if others hang on it.
+    pub(super) fn want_standby(&mut self, now: Time, peer: PeerId, context: &Context<'_>) {
+        let is_leaf = self.nodes.get(&peer).is_none_or(|node| node.children.is_empty());
+        let delay = context.config.standby * if is_leaf { 2 } else { 1 };
+        self.timers.set(Timer::Standby(peer), now + delay);
+    }
+
+    /// Gives a peer a standby, if it has none and there is one to be had; else it asks again later.
+    pub(super) fn seek_standby(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
+        let Some(node) = self.nodes.get(&peer) else { return };
+        if node.standby.is_some() || node.is_lagging || node.is_away || !matches!(node.place, Place::Child(_))
+        {
+            return;
+        }
+        match self.standby_for(now, peer) {
+            Some(parent) => {
+                let link = self.begin(now, parent, peer, Role::Standby, context);
+                self.node(peer).standby = Some(link);
+            }
+            None => self.timers.set(Timer::Standby(peer), now + context.config.standby * LATER),
+        }
+    }
+
+    /// The best standby: one whose path to the server shares nobody with the peer's, if there is one. It stands no higher
+    /// than the parent where that can be had: the places farther up are for those who bring places.
+    fn standby_for(&self, now: Time, peer: PeerId) -> Option<PeerId> {
+        let path: BTreeSet<_> = self.path(peer).collect();
+        let level = (self.nodes[&peer].tier.saturating_sub(1), 0, PeerId(0));
+        let beside = self.index.open.range(level..).take(LOOKED_AT);
+        let above = self.index.open.range(..level).rev().take(LOOKED_AT);
+        let candidates = beside.chain(above).map(|(_, _, candidate)| *candidate);
+        let will_do: Vec<_> = candidates
+            .filter(|candidate| !path.contains(candidate) && self.will_do(now, *candidate, peer))
+            .collect();
+        let is_apart = |candidate: &&PeerId| self.path(**candidate).all(|above| !path.contains(&above));
+        will_do.iter().find(is_apart).or(will_do.first()).copied()
+    }
+
+    /// A peer says that its standby feeds it. Who did before, if anybody, is its standby now.
+    pub(super) fn swap(&mut self, now: Time, child: PeerId, link: LinkId, context: &mut Context<'_>) {
+        let former = match self.nodes[&child].place {
+            Place::Child(former) => Some(former),
+            Place::Linking(new) => {
+                self.end(now, new, Code::REPLACED, context.config);
+                None
+            }
+            _ => None,
+        };
+        self.node(child).standby = former;
+        self.node(child).place = Place::Child(link);
+        if let Some(former) = former {
+            self.turn(former, Role::Standby);
+        }
+        let parent = self.turn(link, Role::Parent);
+        self.begins_to_feed(now, link, context);
+        self.settle(child, self.nodes[&parent].tier + 1);
+        if former.is_none() {
+            self.want_standby(now, child, context);
+        }
+    }
+
+    fn begins_to_feed(&mut self, now: Time, link: LinkId, context: &Context<'_>) {
+        let Some(state) = self.links.get_mut(&link).filter(|state| state.age == Age::New) else { return };
+        state.age = Age::Fed;
+        let parent = state.parent;
+        self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
+        self.node(parent).record.reached();
+    }
+
+    /// A parent is something else to its child from now on. Gives the parent.
+    fn turn(&mut self, link: LinkId, role: Role) -> PeerId {
+        let (parent, child) = (self.links[&link].parent, self.links[&link].child);
+        self.take_off(parent, link, child);
+        self.take_on(parent, link, role);
+        parent
+    }
+
+    /// A peer has no standby any more. It is told before it hears of anything else.
+    pub(super) fn drop_standby(&mut self, peer: PeerId, code: Code) {
+        if let Some(link) = self.nodes.get(&peer).and_then(|node| node.standby) {
+            self.actions.push(super::Action::Lost { peer: self.links[&link].parent, link, code });
+            self.abandon(link, code);
+        }
+    }
+
+    /// Takes a place from somebody's standby for a peer that has no parent. False if there is none to be taken.
+    pub(super) fn displace_standby(&mut self, now: Time, peer: PeerId, context: &Context<'_>) -> bool {
+        let holding = self.index.holding.iter().map(|(_, parent)| *parent).take(LOOKED_AT);
+        let parent = holding.into_iter().find(|parent| self.will_do(now, *parent, peer));
+        let link = parent.and_then(|parent| self.nodes[&parent].stands_by.first().copied());
+        let Some(child) = link.map(|link| self.links[&link].child) else { return false };
+        self.drop_standby(child, Code::REPLACED);
+        self.want_standby(now, child, context);
+        true
+    }
+
+    /// A peer, its parent, and so on.
+    fn path(&self, peer: PeerId) -> impl Iterator<Item = PeerId> {
+        let parent = |peer: &PeerId| Some(self.links[&self.nodes[peer].place.link()?].parent);
+        std::iter::successors(Some(peer), parent)
+    }
+}

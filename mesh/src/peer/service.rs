@@ -1,0 +1,159 @@
+//! How a parent serves a child: frames from its log, or, to a child that holds it, how far that is.
+
+use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
+
+use bytes::Bytes;
+use tiercast_codec::{GapReason, Have, Head, Position, chunks, limits::LINK_MESSAGE_BYTES_MAX};
+
+use crate::{FrameLog, Read, Time, cursor::Cursor};
+
+/// How far a child has been served.
+#[derive(Debug)]
+pub(super) struct Service {
+    cursor: Cursor,
+    /// The rest of a frame that is larger than a message.
+    chunks: VecDeque<Bytes>,
+    /// There while the child wants no frames.
+    held: Option<Held>,
+    window_bytes: NonZeroU32,
+}
+
+/// What a child that wants no frames was last told of how far we are.
+#[derive(Debug)]
+struct Held {
+    said: Position,
+    at: Time,
+}
+
+/// How often a child that wants no frames is told how far we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HavePace {
+    /// No more often than this. Default 100 ms.
+    pub least: Duration,
+    /// No later than this after a frame, if nothing was said for as long. Default 1 s.
+    pub most: Duration,
+    /// In between, once so many bytes have come. Default 2,400: a packet costs about 120, so that is 5 %.
+    pub bytes: usize,
+}
+
+impl Default for HavePace {
+    fn default() -> Self {
+        Self { least: Duration::from_millis(100), most: Duration::from_secs(1), bytes: 2_400 }
+    }
+}
+
+/// What there is to send to a child.
+pub(super) enum Serve {
+    Send {
+        bytes: Bytes,
+        frames: u64,
+        frame_bytes: u64,
+    },
+    Nothing,
+    /// The child wants no frames: it is told how far we are.
+    Say(Have),
+    /// Nothing before then.
+    Later(Time),
+    /// The log no longer has what the child needs next.
+    Unavailable,
+}
+
+impl Service {
+    /// A child that has everything up to `position`.
+    pub(super) fn new(position: Position, window_bytes: NonZeroU32) -> Self {
+        let cursor = Cursor::new(position, window_bytes);
+        Self { cursor, chunks: VecDeque::new(), held: None, window_bytes }
+    }
+
+    /// The child wants no frames; `said` is what it was told of how far we are.
+    pub(super) fn hold(&mut self, now: Time, said: Position) {
+        self.held.get_or_insert(Held { said, at: now });
+    }
+
+    /// Whether the child wants no frames now.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The child wants frames after `position`.
+    pub(super) fn release(&mut self, position: Position) {
+        self.cursor = Cursor::new(position, self.window_bytes);
+        self.held = None;
+    }
+
+    /// The child has everything up to `position`.
+    pub(super) fn acknowledge(&mut self, log: &FrameLog, position: Position) {
+        self.cursor.acknowledge(log, position);
+    }
+
+    /// The next message for the child.
+    pub(super) fn next(&mut self, now: Time, log: &FrameLog, head: Option<&Head>, pace: HavePace) -> Serve {
+        if let Some(chunk) = self.chunks.pop_front() {
+            return Serve::Send { bytes: chunk, frames: 0, frame_bytes: 0 };
+        }
+        match &mut self.held {
+            Some(held) => held.next(now, log, pace),
+            None => self.next_frames(log, head),
+        }
+    }
+
+    /// Frames from the log, as many as fit, or a head when there are none.
+    fn next_frames(&mut self, log: &FrameLog, head: Option<&Head>) -> Serve {
+        let mut batch = Vec::new();
+        let mut batch_bytes = 0;
+        loop {
+            match self.cursor.read(log) {
+                Read::UpToDate => break,
+                // The first frame of the new numbering tells the child by its signature.
+                Read::Gap { to, reason: GapReason::Epoch, recorded: true } => self.cursor.skip(to),
+                Read::Gap { .. } if batch.is_empty() => return Serve::Unavailable,
+                Read::Gap { .. } => break,
+                Read::Frame(frame) => {
+                    let bytes = frame.bytes().len();
+                    if !batch.is_empty() && batch_bytes + bytes > LINK_MESSAGE_BYTES_MAX {
+                        break;
+                    }
+                    self.cursor.sent(frame);
+                    batch_bytes += bytes;
+                    batch.push(frame.bytes().clone());
+                }
+            }
+        }
+        if batch.is_empty() {
+            return self.cursor.next_head(head).map_or(Serve::Nothing, |head| Serve::Send {
+                bytes: head.bytes().clone(),
+                frames: 0,
+                frame_bytes: 0,
+            });
+        }
+        let (frames, frame_bytes) = (batch.len() as u64, batch_bytes as u64);
+        Serve::Send { bytes: self.pack(batch, batch_bytes), frames, frame_bytes }
+    }
+
+    fn pack(&mut self, batch: Vec<Bytes>, batch_bytes: usize) -> Bytes {
+        match batch.as_slice() {
+            [frame] if batch_bytes > LINK_MESSAGE_BYTES_MAX => {
+                self.chunks = chunks(frame).collect();
+                self.chunks.pop_front().unwrap_or_default()
+            }
+            [frame] => frame.clone(),
+            frames => frames.concat().into(),
+        }
+    }
+}
+
+impl Held {
+    fn next(&mut self, now: Time, log: &FrameLog, pace: HavePace) -> Serve {
+        let position = log.head();
+        if position == self.said {
+            return Serve::Nothing;
+        }
+        let is_much = log.bytes_after(self.said) >= pace.bytes;
+        let due = self.at + if is_much { pace.least } else { pace.most };
+        if now < due {
+            return Serve::Later(due);
+        }
+        *self = Self { said: position, at: now };
+        Serve::Say(Have { position })
+    }
+}

@@ -1,0 +1,158 @@
+//! A second parent that stands by, and what a peer does when those who feed it are late.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tiercast_codec::{Code, Item, LinkMessage, PeerId, Since, WireMessage};
+use tiercast_mesh::peer::Status;
+use tiercast_sim::{CALM, CHILD, Net, PARENT, Tamper, bodies, pair, relay, roots, sequence};
+
+const OTHER: u64 = 3;
+
+/// A child whose parent and whose standby are both fed by the server.
+fn triangle() -> Net {
+    let mut net = Net::new(1, roots(2), CALM);
+    for (node, config) in [(PARENT, relay(2)), (OTHER, relay(2)), (CHILD, relay(0))] {
+        net.join(node, config, Since::Earliest);
+        net.run_until("it has a place", |net| net.is_settled(node));
+    }
+    net.run_until("it has a standby", |net| net.place(CHILD).is_some_and(|place| place.standby.is_some()));
+    net.run_for(Duration::from_millis(100));
+    net
+}
+
+/// What crosses links from a node and is neither a control message nor wanted.
+fn withhold(from: u64) -> Option<Tamper> {
+    let is_control =
+        |bytes: &Bytes| Item::all(bytes.clone()).is_ok_and(|items| matches!(items[..], [Item::Control(_)]));
+    Some(Box::new(move |sender, _, bytes| (sender != from || is_control(&bytes)).then_some(bytes)))
+}
+
+/// Publishes an event every 50 ms. The longest time that a node lacked one, to 10 ms.
+fn longest_lack(net: &mut Net, node: u64, events: usize) -> Duration {
+    let (mut longest, mut lacking) = (Duration::ZERO, Duration::ZERO);
+    for body in bodies(events) {
+        net.publish([body]);
+        for _ in 0..5 {
+            net.run_for(Duration::from_millis(10));
+            let has_all = net.nodes[&node].peer.position(&tiercast_sim::channel()) == Some(net.position);
+            lacking = if has_all { Duration::ZERO } else { lacking + Duration::from_millis(10) };
+            longest = longest.max(lacking);
+        }
+    }
+    longest
+}
+
+fn closed(net: &Net, node: u64, other: PeerId, code: Code) -> bool {
+    net.nodes[&node].statuses.contains(&Status::LinkLost { other, code })
+}
+
+fn name(net: &Net, node: u64) -> PeerId {
+    net.place(node).expect("it is in the tree").peer
+}
+
+#[test]
+fn a_child_of_a_parent_that_vanishes_has_everything_from_its_standby_in_less_than_a_second() {
+    let mut net = triangle();
+    let parent = net.parent(CHILD).expect("a parent");
+    longest_lack(&mut net, CHILD, 20);
+    net.freeze(parent);
+    let lack = longest_lack(&mut net, CHILD, 60);
+    assert!(lack < Duration::from_secs(1), "it lacked events for {lack:?}");
+    assert_eq!(net.nodes[&CHILD].peer.stats().feeds, 0, "the server had nothing to do with it");
+    assert_ne!(net.parent(CHILD), Some(parent));
+    assert_eq!(net.offsets(CHILD), sequence(80));
+}
+
+#[test]
+fn the_hub_ends_one_that_is_called_silent_and_does_not_answer() {
+    let mut net = triangle();
+    let parent = net.parent(CHILD).expect("a parent");
+    let parents_name = name(&net, parent);
+    net.freeze(parent);
+    longest_lack(&mut net, CHILD, 120);
+    assert!(closed(&net, CHILD, parents_name, Code::SILENT));
+    assert_eq!(net.place(parent), None, "six seconds after it stood still");
+    assert_eq!((net.hub.stats().looks, net.hub.stats().found_dead), (1, 1));
+}
+
+#[test]
+fn one_that_is_called_silent_and_answers_stays() {
+    let mut net = pair();
+    net.publish(bodies(3));
+    net.run_until("caught up", Net::is_caught_up);
+    net.tamper = withhold(PARENT);
+    net.publish(bodies(3));
+    net.run_until("the parent is left", |net| net.parent(CHILD).is_none());
+    net.run_for(Duration::from_secs(5));
+    assert!(net.place(PARENT).is_some());
+    assert_eq!((net.hub.stats().looks, net.hub.stats().found_dead), (1, 0));
+}
+
+#[test]
+fn regression_a_parent_that_answers_pings_and_passes_on_nothing_is_noticed() {
+    let mut net = pair();
+    longest_lack(&mut net, CHILD, 20);
+    net.tamper = withhold(PARENT);
+    let lack = longest_lack(&mut net, CHILD, 200);
+    assert!(lack < Duration::from_secs(2), "it lacked events for {lack:?}");
+    assert!(closed(&net, CHILD, name(&net, PARENT), Code::STALE));
+    assert_eq!(net.offsets(CHILD), sequence(220));
+}
+
+#[test]
+fn a_standby_that_follows_the_channel_no_more_is_left() {
+    let mut net = triangle();
+    let standby = if net.parent(CHILD) == Some(PARENT) { OTHER } else { PARENT };
+    net.tamper = Some(Box::new(move |from, _, bytes| {
+        let is_have = matches!(LinkMessage::decode(&bytes), Ok(LinkMessage::Have(_)));
+        (from != standby || !is_have).then_some(bytes)
+    }));
+    longest_lack(&mut net, CHILD, 200);
+    assert!(closed(&net, CHILD, name(&net, standby), Code::STALE));
+    assert_eq!(net.offsets(CHILD), sequence(200));
+}
+
+#[test]
+fn regression_a_parent_that_is_behind_its_child_does_not_take_over() {
+    let mut net = Net::new(1, roots(1), CALM);
+    net.join(PARENT, relay(4), Since::Earliest);
+    net.run_until("it has a place", |net| net.is_settled(PARENT));
+    net.deaf.insert(PARENT);
+    net.publish(bodies(20));
+    net.join(CHILD, relay(0), Since::Earliest);
+    net.run_until("it is fed by the server", |net| net.offsets(CHILD) == sequence(20));
+    let lack = longest_lack(&mut net, CHILD, 100);
+    assert!(lack <= Duration::from_millis(200), "it lacked events for {lack:?}");
+}
+
+#[test]
+fn a_standby_takes_one_of_its_parents_places_and_gives_it_to_one_who_has_no_parent() {
+    let mut net = triangle();
+    let held = |net: &Net| net.place(CHILD).and_then(|place| place.standby);
+    assert!(held(&net).is_some());
+    // Two places at each of the two roots: one is taken by the child, one by its standby.
+    for node in 10..13 {
+        net.join(node, relay(0), Since::Earliest);
+        net.run_until("it has a parent", |net| net.parent(node).is_some());
+        net.check_tree();
+    }
+    assert_eq!(held(&net), None);
+    net.publish(bodies(5));
+    net.run_until("caught up", Net::is_caught_up);
+}
+
+#[test]
+fn whoever_held_a_parent_gets_all_that_came_meanwhile_when_it_lets_go() {
+    let mut net = triangle();
+    let parent = net.parent(CHILD).expect("a parent");
+    longest_lack(&mut net, CHILD, 40);
+    let standby = if parent == PARENT { OTHER } else { PARENT };
+    let before = net.nodes[&standby].peer.stats();
+    assert_eq!(before.relayed_frames, 0, "it was held");
+    net.kill(parent);
+    longest_lack(&mut net, CHILD, 20);
+    assert_eq!(net.parent(CHILD), Some(standby));
+    assert_eq!(net.offsets(CHILD), sequence(60));
+    assert!(net.nodes[&standby].peer.stats().relayed_frames >= 19);
+}

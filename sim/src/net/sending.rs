@@ -1,0 +1,96 @@
+//! What the hub and nodes have to say goes out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tiercast_codec::{FRAME_KIND, LinkId, SessionId};
+use tiercast_mesh::{Time, peer::Target};
+
+use super::{Happening, Net, Sent};
+use crate::wires::Way;
+
+impl Net {
+    pub(super) fn pump_hub(&mut self, session: u64) {
+        let Some(bytes) = self.hub.poll_transmit(SessionId(session)) else { return };
+        self.traffic.down += bytes.len() as u64;
+        self.note_sent(None, &bytes);
+        // A node that has vanished is sent to all the same.
+        let node = self.session_node.get(&session).copied().unwrap_or(0);
+        let (way, count) = (Way::Down { session, node }, bytes.len());
+        let again = self.send(way, count, Happening::ToPeer(session, bytes));
+        self.queue.plan(again, Happening::PumpHub(session));
+    }
+
+    pub(super) fn pump_peer(&mut self, id: u64, target: Target) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let bytes = node.peer.poll_transmit(target);
+        if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
+            recorder.transmit(target, bytes.as_ref());
+        }
+        if let Some(bytes) = bytes {
+            let again = self.send_from(id, target, bytes);
+            self.queue.plan(again, Happening::PumpPeer(id, target));
+        }
+        // Sending can end a link.
+        self.drain_peer(id);
+    }
+
+    /// Sends what a node has for somebody; says when it can send more.
+    fn send_from(&mut self, node: u64, target: Target, bytes: Bytes) -> Time {
+        let count = bytes.len();
+        match target {
+            Target::Session => {
+                let Some(session) = self.nodes.get(&node).and_then(|node| node.session) else {
+                    return self.now;
+                };
+                self.traffic.up += count as u64;
+                self.send(Way::Up { session, node }, count, Happening::ToHub(session, bytes))
+            }
+            Target::Link(link) => {
+                let Some(to) = self.other_end(link, node) else { return self.now };
+                self.traffic.links += count as u64;
+                self.note_sent(Some(node), &bytes);
+                let bytes = match &mut self.tamper {
+                    Some(tamper) => tamper(node, to, bytes),
+                    None => Some(bytes),
+                };
+                let Some(bytes) = bytes else { return self.now };
+                let held = self.hold_back.as_mut().map_or(Duration::ZERO, |held| held(node, &bytes));
+                let way = Way::Link { link, from: node, to };
+                if held.is_zero() {
+                    return self.send(way, count, Happening::OnLink(to, link, bytes));
+                }
+                self.queue.plan(self.now + held, Happening::Release(node, link, bytes));
+                self.now
+            }
+        }
+    }
+
+    /// Sends what a node held back, if the link is still there.
+    pub(super) fn send_on_link(&mut self, node: u64, link: LinkId, bytes: Bytes) {
+        if let Some(to) = self.other_end(link, node) {
+            let way = Way::Link { link, from: node, to };
+            self.send(way, bytes.len(), Happening::OnLink(to, link, bytes));
+        }
+    }
+
+    /// Keeps what is no control message, for those who want to know.
+    fn note_sent(&mut self, by: Option<u64>, bytes: &Bytes) {
+        if let Some(sent) = self.sent.as_mut().filter(|_| bytes.first() == Some(&FRAME_KIND)) {
+            sent.push(Sent { by, bytes: bytes.clone() });
+        }
+    }
+
+    /// Sends on a way; says when more can be sent on it. What is sent arrives never before what was sent on it earlier.
+    pub(super) fn send(&mut self, way: Way, bytes: usize, happening: Happening) -> Time {
+        let carried = self.wires.carry(&mut self.rng, self.now, way, bytes);
+        if let Some(arrives) = carried.arrives {
+            let delay =
+                if matches!(happening, Happening::OnLink(..)) { self.link_delay } else { Duration::ZERO };
+            let last = self.last_arrival.entry(way).or_default();
+            *last = (arrives + delay).max(*last);
+            self.queue.plan(*last, happening);
+        }
+        carried.writable
+    }
+}
