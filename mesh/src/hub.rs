@@ -146,22 +146,12 @@ impl Hub {
     /// The next message for a session, to be asked for when it is writable.
     pub fn poll_transmit(&mut self, session: SessionId) -> Option<Bytes> {
         let state = self.sessions.get_mut(&session)?;
-        if let Some(bytes) = state.pop() {
-            state.last_sent = self.now;
-            return Some(bytes);
+        let next = state.pop().or_else(|| next_frame(state, &mut self.channels));
+        match next {
+            Some(_) => state.last_sent = self.now,
+            None => state.is_announced = false,
         }
-        let peer = state.peer?;
-        for turn in 0..state.channels.len() {
-            let channel = self.channels.get_mut(&state.channels[turn])?;
-            if let Some(bytes) = channel.poll_transmit(peer) {
-                // The next turn is another channel's.
-                state.channels.rotate_left(turn + 1);
-                state.last_sent = self.now;
-                return Some(bytes);
-            }
-        }
-        state.is_announced = false;
-        None
+        next
     }
 
     /// When to call again with [`Input::Timeout`].
@@ -458,6 +448,17 @@ enum Leave {
     /// It may come back, and keeps its place for a while.
     ForNow,
     ForGood,
+}
+
+/// The next frame or head for a session, of its channels in turn.
+fn next_frame(state: &mut Session, channels: &mut BTreeMap<ChannelId, Channel>) -> Option<Bytes> {
+    let peer = state.peer?;
+    let mut turns = state.channels.iter().enumerate();
+    let (turn, bytes) =
+        turns.find_map(|(turn, id)| Some((turn, channels.get_mut(id)?.poll_transmit(peer)?)))?;
+    // The next turn is another channel's.
+    state.channels.rotate_left(turn + 1);
+    Some(bytes)
 }
 
 /// Tells the driver once that there is something for a session.

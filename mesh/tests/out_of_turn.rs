@@ -139,3 +139,15 @@ fn what_is_said_of_a_link_that_is_not_there_is_ignored() {
     assert_eq!(talk.says(ToHub::Signal(SignalMessage { link, signal })), Nothing);
     assert_eq!(talk.hub.channel_stats(&channel()).unwrap().accusations, 0);
 }
+
+#[test]
+fn regression_one_who_says_hello_after_a_ping_is_answered() {
+    let mut talk = Talk::begin(true);
+    let heartbeat = Time(0) + HubConfig::default().heartbeat;
+    talk.hub.handle(heartbeat, Input::Timeout).unwrap();
+    while talk.hub.poll_output().is_some() {}
+    assert!(talk.hub.poll_transmit(SESSION).is_some(), "a ping");
+    assert!(talk.hub.poll_transmit(SESSION).is_none());
+    talk.hub.handle(heartbeat, Input::SessionData(SESSION, hello(PROTOCOL_VERSION).encode())).unwrap();
+    assert_eq!(talk.hub.poll_output(), Some(Output::Transmit(SESSION)));
+}
