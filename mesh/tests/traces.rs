@@ -152,6 +152,12 @@ fn scenarios() -> Vec<Scenario> {
             standby,
         ),
         scenario(
+            "away",
+            "a parent whose session ends and a standby; then the two are swapped while the subject has no session",
+            relay(2),
+            away,
+        ),
+        scenario(
             "starved",
             "a parent that passes on nothing and no standby: pulled from the server, then left",
             relay(2),
@@ -297,6 +303,32 @@ fn standby(net: &mut Net, config: PeerConfig) {
     net.run_for(Duration::from_secs(5));
 }
 
+fn away(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(4));
+    join_other(net, OTHER, relay(4));
+    // Of two neighbours one can stand by for the other: it looked before the subject was there.
+    net.run_for(Duration::from_secs(5));
+    join_subject(net, config);
+    with_standby(net, SUBJECT);
+    assert_eq!(net.parent(SUBJECT), Some(PARENT));
+    drip(net, 10, ms(50));
+    net.disconnect(PARENT);
+    net.run_for(ms(500));
+    assert_eq!(net.parent(SUBJECT), Some(OTHER), "its standby took over at once");
+    net.connect(PARENT);
+    drip(net, 10, ms(50));
+    let stands_by = |net: &Net| net.place(SUBJECT).unwrap().standby;
+    assert_eq!(stands_by(net), Some(net.name(PARENT)), "it kept its links");
+    net.disconnect(SUBJECT);
+    net.crash(OTHER);
+    net.run_for(ms(500));
+    net.connect(SUBJECT);
+    drip(net, 10, ms(50));
+    assert_eq!((net.parent(SUBJECT), stands_by(net)), (Some(PARENT), None));
+    assert_eq!(net.nodes[&SUBJECT].peer.stats().feeds, 0);
+    assert!(net.is_caught_up());
+}
+
 fn starved(net: &mut Net, config: PeerConfig) {
     join_other(net, PARENT, relay(4));
     join_subject(net, config);
@@ -326,6 +358,12 @@ fn held(net: &mut Net, config: PeerConfig) {
     withhold(net, Some((SUBJECT, CHILD)));
     drip(net, 20, ms(100));
     assert_eq!(net.parent(CHILD), Some(PARENT), "and is again");
+    withhold(net, None);
+    net.disconnect(SUBJECT);
+    net.run_for(ms(500));
+    net.connect(SUBJECT);
+    drip(net, 10, ms(100));
+    assert_eq!(net.place(CHILD).unwrap().standby, Some(net.name(SUBJECT)), "it holds the subject still");
 }
 
 /// Both are at the beginning when the child says so; when the parent hears it, the server has brought both to the end.
