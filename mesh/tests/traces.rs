@@ -145,6 +145,7 @@ fn scenarios() -> Vec<Scenario> {
             relay(2),
             starved,
         ),
+        scenario("boaster", "a standby that says it has what it has not, again and again", relay(2), boaster),
         scenario(
             "held",
             "a child that holds us: told how far we are, small steps and large, released, held again",
@@ -283,6 +284,26 @@ fn standby(net: &mut Net, config: PeerConfig) {
     drip(net, 5, ms(100));
     assert!(net.is_caught_up());
     net.run_for(Duration::from_secs(5));
+}
+
+fn boaster(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(4));
+    join_other(net, OTHER, relay(4));
+    net.run_for(Duration::from_secs(5));
+    join_subject(net, config);
+    with_standby(net, SUBJECT);
+    net.tamper = Some(Box::new(|from, _, bytes| match LinkMessage::decode(&bytes) {
+        Ok(LinkMessage::Have(mut have)) if from == OTHER => {
+            have.position.offset += 1_000;
+            Some(LinkMessage::Have(have).encode())
+        }
+        Ok(_) => Some(bytes),
+        Err(_) => (from != OTHER).then_some(bytes),
+    }));
+    drip(net, 150, ms(50));
+    let stats = net.nodes[&SUBJECT].peer.stats();
+    assert!(stats.swaps >= 3, "it was believed");
+    assert!(net.place(SUBJECT).is_some_and(|place| place.standby.is_none()), "and is no more");
 }
 
 fn starved(net: &mut Net, config: PeerConfig) {
