@@ -265,13 +265,18 @@ fn with_standby(net: &mut Net, child: u64) {
     net.run_for(ms(100));
 }
 
-fn standby(net: &mut Net, config: PeerConfig) {
+/// The subject has a parent and a standby.
+fn join_between(net: &mut Net, config: PeerConfig) {
     join_other(net, PARENT, relay(4));
     join_other(net, OTHER, relay(4));
     // Of two neighbours one can stand by for the other: it looked before the subject was there.
     net.run_for(Duration::from_secs(5));
     join_subject(net, config);
     with_standby(net, SUBJECT);
+}
+
+fn standby(net: &mut Net, config: PeerConfig) {
+    join_between(net, config);
     assert_eq!(net.parent(SUBJECT), Some(PARENT));
     drip(net, 10, ms(50));
     withhold(net, Some((PARENT, SUBJECT)));
@@ -287,11 +292,7 @@ fn standby(net: &mut Net, config: PeerConfig) {
 }
 
 fn boaster(net: &mut Net, config: PeerConfig) {
-    join_other(net, PARENT, relay(4));
-    join_other(net, OTHER, relay(4));
-    net.run_for(Duration::from_secs(5));
-    join_subject(net, config);
-    with_standby(net, SUBJECT);
+    join_between(net, config);
     net.tamper = Some(Box::new(|from, _, bytes| match LinkMessage::decode(&bytes) {
         Ok(LinkMessage::Have(mut have)) if from == OTHER => {
             have.position.offset += 1_000;

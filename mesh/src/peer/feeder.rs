@@ -10,7 +10,7 @@ use crate::Time;
 #[derive(Debug)]
 pub(super) struct Feeder {
     /// It may take over once it has shown that it has this, and we have it as well.
-    pub(super) goal: Position,
+    goal: Position,
     /// How far it has shown to be.
     pub(super) shown: Position,
     /// Whether it was told to send no frames.
