@@ -277,6 +277,14 @@ async fn nothing_is_lost_when_relays_lie() -> Result<()> {
 }
 
 #[tokio::test]
+async fn nothing_is_lost_when_a_relay_withholds() -> Result<()> {
+    let few = ["--peers", "8", "--tier1", "2", "--max-children", "3", "--events", "300"];
+    let withholds = incident(&[&few[..], &["--withhold", "1:relays@2s"]].concat()).await?;
+    ensure!(withholds["victims"] == 1, "{withholds}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_is_lost_when_all_connections_blink_and_when_the_server_is_restarted() -> Result<()> {
     let figures =
         experiment(&["--peers", "6", "--tier1", "2", "--blink", "2s", "--restart-server", "5s"]).await?;

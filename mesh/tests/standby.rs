@@ -114,6 +114,49 @@ fn a_standby_that_follows_the_channel_no_more_is_left() {
 }
 
 #[test]
+fn regression_a_last_frame_that_is_replaced_by_an_earlier_one_is_missed_by_the_next_head() {
+    let mut net = pair();
+    let (mut earlier, mut frames) = (None, 0);
+    net.tamper = Some(Box::new(move |from, _, bytes| {
+        if from != PARENT || bytes.first() != Some(&tiercast_codec::FRAME_KIND) {
+            return Some(bytes);
+        }
+        frames += 1;
+        if frames == 2 {
+            return earlier.clone();
+        }
+        earlier = Some(bytes.clone());
+        Some(bytes)
+    }));
+    for _ in 0..2 {
+        net.publish(bodies(1));
+        net.run_for(Duration::from_secs(1));
+    }
+    net.run_for(Duration::from_secs(5));
+    assert_eq!(net.offsets(CHILD), sequence(2));
+}
+
+/// It says that it is far ahead whenever it says how far it is, and sends nothing.
+#[test]
+fn a_standby_that_promises_what_it_does_not_have_is_left() {
+    let mut net = triangle();
+    let standby = if net.parent(CHILD) == Some(PARENT) { OTHER } else { PARENT };
+    let liar = name(&net, standby);
+    net.tamper = Some(Box::new(move |from, _, bytes| match LinkMessage::decode(&bytes) {
+        Ok(LinkMessage::Have(mut have)) if from == standby => {
+            have.position.offset += 1_000;
+            Some(LinkMessage::Have(have).encode())
+        }
+        Ok(_) => Some(bytes),
+        Err(_) => (from != standby).then_some(bytes),
+    }));
+    let lack = longest_lack(&mut net, CHILD, 400);
+    assert!(lack < Duration::from_secs(1), "it lacked events for {lack:?}");
+    assert!(closed(&net, CHILD, liar, Code::STALE));
+    assert_eq!(net.offsets(CHILD), sequence(400));
+}
+
+#[test]
 fn regression_a_parent_that_is_behind_its_child_does_not_take_over() {
     let mut net = Net::new(1, roots(1), CALM);
     net.join(PARENT, relay(4), Since::Earliest);

@@ -163,6 +163,7 @@ fn scenarios() -> Vec<Scenario> {
             relay(2),
             starved,
         ),
+        scenario("boaster", "a standby that says it has what it has not, again and again", relay(2), boaster),
         scenario(
             "held",
             "a child that holds us: told how far we are, small steps and large, released, held again",
@@ -282,13 +283,18 @@ fn with_standby(net: &mut Net, child: u64) {
     net.run_for(ms(100));
 }
 
-fn standby(net: &mut Net, config: PeerConfig) {
+/// The subject has a parent and a standby.
+fn join_between(net: &mut Net, config: PeerConfig) {
     join_other(net, PARENT, relay(4));
     join_other(net, OTHER, relay(4));
     // Of two neighbours one can stand by for the other: it looked before the subject was there.
     net.run_for(Duration::from_secs(5));
     join_subject(net, config);
     with_standby(net, SUBJECT);
+}
+
+fn standby(net: &mut Net, config: PeerConfig) {
+    join_between(net, config);
     assert_eq!(net.parent(SUBJECT), Some(PARENT));
     drip(net, 10, ms(50));
     withhold(net, Some((PARENT, SUBJECT)));
@@ -327,6 +333,22 @@ fn away(net: &mut Net, config: PeerConfig) {
     assert_eq!((net.parent(SUBJECT), stands_by(net)), (Some(PARENT), None));
     assert_eq!(net.nodes[&SUBJECT].peer.stats().feeds, 0);
     assert!(net.is_caught_up());
+}
+
+fn boaster(net: &mut Net, config: PeerConfig) {
+    join_between(net, config);
+    net.tamper = Some(Box::new(|from, _, bytes| match LinkMessage::decode(&bytes) {
+        Ok(LinkMessage::Have(mut have)) if from == OTHER => {
+            have.position.offset += 1_000;
+            Some(LinkMessage::Have(have).encode())
+        }
+        Ok(_) => Some(bytes),
+        Err(_) => (from != OTHER).then_some(bytes),
+    }));
+    drip(net, 150, ms(50));
+    let stats = net.nodes[&SUBJECT].peer.stats();
+    assert!(stats.swaps >= 3, "it was believed");
+    assert!(net.place(SUBJECT).is_some_and(|place| place.standby.is_none()), "and is no more");
 }
 
 fn starved(net: &mut Net, config: PeerConfig) {

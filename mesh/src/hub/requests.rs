@@ -175,15 +175,14 @@ impl Hub {
 
     pub(super) fn on_feed(&mut self, now: Time, session: SessionId, peer: PeerId, feed: &Feed) {
         let id = feed.channel.id();
+        if let Some(link) = feed.link {
+            self.look_behind(now, id, peer, link, feed.code);
+        }
         let is_subscribed = self.sessions.get(&session).is_some_and(|state| state.channels.contains(&id));
         let Some(channel) = self.channels.get_mut(&id).filter(|_| is_subscribed) else {
             return self.fail_not_subscribed(session, None, &feed.channel);
         };
         channel.stats.orphans += u64::from(!channel.feeds(peer));
-        if let Some(link) = feed.link {
-            self.look_behind(now, id, peer, link, feed.code);
-        }
-        let Some(channel) = self.channels.get_mut(&id) else { return };
         let wants_heads = channel.tree.is_relay(peer);
         channel.feed(peer, feed.position, feed.window_bytes, wants_heads);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));

@@ -189,13 +189,7 @@ impl Tree {
         node.place = Place::Child(link);
         node.moving = None;
         self.timers.clear(Timer::LinkSetup(link));
-        self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
-        let state = self.links.get_mut(&link).expect("a place names a link that exists");
-        state.age = Age::Fed;
-        let (parent, heir) = (state.parent, state.heir.take());
-        self.node(parent).record.reached();
-        let tier = self.nodes[&parent].tier + 1;
-        self.settle(child, tier);
+        let heir = self.begins_to_feed(now, link, context);
         if let Place::Child(earlier) = earlier {
             self.vacate(now, earlier, heir, context);
         } else if self.nodes[&child].standby.is_none() {

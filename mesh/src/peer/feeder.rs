@@ -10,7 +10,7 @@ use crate::Time;
 #[derive(Debug)]
 pub(super) struct Feeder {
     /// It may take over once it has shown that it has this, and we have it as well.
-    pub(super) goal: Position,
+    goal: Position,
     /// How far it has shown to be.
     pub(super) shown: Position,
     /// Whether it was told to send no frames.
@@ -19,6 +19,8 @@ pub(super) struct Feeder {
     pub(super) round_trip: Duration,
     /// Bytes of frames that came since it was last told how far we are.
     pub(super) unsaid_bytes: usize,
+    /// How many times in a row it has not brought what it had shown.
+    pub(super) broken_promises: u32,
     /// What it lacked, and since when.
     lacks: Option<(Position, Time)>,
 }
@@ -27,7 +29,7 @@ impl Feeder {
     /// One that is at `position`, where we have `ours`.
     pub(super) fn new(position: Position, ours: Position, is_held: bool, round_trip: Duration) -> Self {
         let goal = position.max(ours);
-        Self { goal, shown: position, is_held, round_trip, unsaid_bytes: 0, lacks: None }
+        Self { goal, shown: position, is_held, round_trip, unsaid_bytes: 0, broken_promises: 0, lacks: None }
     }
 
     /// It has shown that it is this far.

@@ -78,10 +78,10 @@ impl Peer {
         }
         let (id, position) = (head.channel, head.position);
         subscription.head = Some(head);
-        match from {
-            Target::Link(_) => subscription.watch.progressed(self.now),
-            Target::Session => self.on_server_head(id, position),
+        if from != Target::Session {
+            subscription.watch.progressed(self.now);
         }
+        self.on_fresh_head(id, position);
         self.announce_children(id);
         Ok(())
     }

@@ -98,6 +98,7 @@ impl Peer {
         self.on_frame(frame, Target::Link(link))?;
         if let Some(feeder) = self.feeder_mut(link) {
             feeder.shows(position);
+            feeder.broken_promises = 0;
         }
         self.check_goal(link);
         Ok(())

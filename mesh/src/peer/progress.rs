@@ -1,7 +1,7 @@
 //! Progress is the sign of life: a peer that sees that there is more than its parent brings turns to its standby, and
 //! if that does not help, pulls what is missing from the server. A parent or standby that stays behind is given up.
 //!
-//! Who has more than we have is said by the standby (`have`) and by the server (heads on the session). When a parent
+//! Who has more than we have is said by the standby (`have`) and by the server (heads). When a parent
 //! brings neither frames nor heads for longer than heads take, the server is asked how far the channel is.
 
 use std::time::Duration;
@@ -12,6 +12,9 @@ use tiercast_codec::{
 
 use super::{Output, Peer, Status, Timer, feeder::Feeder, link::End, subscription::Subscription};
 use crate::Time;
+
+/// A parent that so many times in a row does not bring what it has shown is given up. Unvalidated.
+const BROKEN_PROMISES: u32 = 3;
 
 impl Peer {
     /// A parent that we hold says how far it is.
@@ -36,8 +39,9 @@ impl Peer {
         Ok(())
     }
 
-    /// The server says how far the channel is. A parent that has brought nothing for long is late already.
-    pub(super) fn on_server_head(&mut self, id: ChannelId, position: Position) {
+    /// The server says how far the channel is, whoever brings its word. A parent that has brought nothing for long is
+    /// late already.
+    pub(super) fn on_fresh_head(&mut self, id: ChannelId, position: Position) {
         let Some(subscription) = self.subscriptions.get(&id) else { return };
         let is_silent = subscription.watch.silent_at(self.head_interval) <= self.now;
         let patience = if is_silent { self.config.lead_max / 2 } else { self.head_interval * 5 / 2 };
@@ -61,15 +65,27 @@ impl Peer {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         let Some(lead) = subscription.watch.overdue(now) else { return };
         let Some(position) = subscription.position().filter(|position| *position < lead.goal) else { return };
-        if subscription.parent.is_none() || subscription.stall.is_some() {
-            return;
-        }
+        let Some(parent) = subscription.parent.filter(|_| subscription.stall.is_none()) else { return };
         match self.better_standby(id, position) {
             Some(standby) if !lead.is_second => {
                 self.stats.swaps += 1;
                 self.turn_to(id, standby, lead.goal);
             }
-            _ => self.pull(id, position),
+            _ => {
+                self.pull(id, position);
+                if lead.is_second {
+                    self.on_broken_promise(parent);
+                }
+            }
+        }
+    }
+
+    /// A parent has not brought what it had shown. Once, that is a lost packet; a few times in a row it never had it.
+    fn on_broken_promise(&mut self, parent: LinkId) {
+        let Some(feeder) = self.feeder_mut(parent) else { return };
+        feeder.broken_promises += 1;
+        if feeder.broken_promises >= BROKEN_PROMISES {
+            self.close_link(parent, Code::STALE);
         }
     }
 

@@ -43,6 +43,8 @@ mod tests {
     fn one_who_gets_nothing_any_more_is_noticed() {
         let mut net = pair();
         net.tamper = Some(Box::new(|from, _, bytes| (from != PARENT || bytes.len() < 100).then_some(bytes)));
+        // Nor can it ask the server.
+        net.deaf.insert(CHILD);
         net.publish(bodies(1));
         let published = [net.now];
         let mut verdict = |after| {

@@ -8,7 +8,7 @@ use tiercast_mesh::hub::Input;
 use super::{Plan, Simulation};
 use crate::{
     fault::{Fault, FaultKind, below},
-    liar::accusation,
+    liar::{Lie, accusation},
     net::channel,
 };
 
@@ -82,14 +82,16 @@ impl Simulation<'_> {
     }
 
     /// Nobody is blamed for what it lacks while a fault that excuses it lasts.
-    fn excuse(&mut self) {
+    pub(super) fn excuse(&mut self) {
         let lasting = self.scenario.faults.iter().zip(&self.victims).filter(|(fault, _)| fault.excuses());
-        self.excused = lasting.flat_map(|(_, victims)| victims.iter().copied()).collect();
+        let victims = lasting.flat_map(|(_, victims)| victims.iter().copied());
+        // Whoever promised what its line cannot carry cannot even ask for what it lacks.
+        self.excused = victims.chain(self.gang.who(Lie::Promise)).collect();
     }
 
     /// Those who accuse do so.
     pub(super) fn accuse(&mut self) {
-        for node in self.gang.accusers() {
+        for node in self.gang.who(Lie::Accuse) {
             let Some(session) = self.net.nodes.get(&node).and_then(|node| node.session) else { continue };
             for link in self.net.links_of(node) {
                 self.net.hub_input(Input::SessionData(SessionId(session), accusation(link)));

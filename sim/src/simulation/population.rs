@@ -82,6 +82,7 @@ impl Simulation<'_> {
         self.gang.join(node, lie);
         if lie == Lie::Promise {
             self.net.narrow(node, NARROW);
+            self.excuse();
         }
     }
 

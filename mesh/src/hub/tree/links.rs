@@ -86,11 +86,34 @@ impl Tree {
     /// A link did not come up, or broke: both ends are told, and the child goes on some other way. One that was fed
     /// by this link has to say where it is before it can be fed again.
     pub(super) fn end(&mut self, now: Time, link: LinkId, code: Code, config: &HubConfig) {
-        let Some(Link { parent, child, .. }) = self.links.get(&link) else { return };
-        let (parent, child) = (*parent, *child);
-        self.actions.push(Action::Lost { peer: parent, link, code });
-        self.abandon(link, code);
+        let Some(child) = self.links.get(&link).map(|state| state.child) else { return };
+        self.cut(link, code);
         self.retreat_if_due(now, child, config);
+    }
+
+    /// Ends a link for both ends, which are told.
+    pub(super) fn cut(&mut self, link: LinkId, code: Code) {
+        self.actions.push(Action::Lost { peer: self.links[&link].parent, link, code });
+        self.abandon(link, code);
+    }
+
+    /// A link feeds its child from now on, whose tier follows from that. Gives who is to have the place that the child
+    /// leaves.
+    pub(super) fn begins_to_feed(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        context: &Context<'_>,
+    ) -> Option<PeerId> {
+        let state = self.links.get_mut(&link).expect("a place names a link that exists");
+        let (parent, child, heir) = (state.parent, state.child, state.heir.take());
+        if state.age == Age::New {
+            state.age = Age::Fed;
+            self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
+            self.node(parent).record.reached();
+        }
+        self.settle(child, self.nodes[&parent].tier + 1);
+        heir
     }
 
     /// Takes a peer away from its parent, which is told.

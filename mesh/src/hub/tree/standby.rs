@@ -7,10 +7,7 @@ use std::collections::BTreeSet;
 
 use tiercast_codec::{Code, LinkId, PeerId};
 
-use super::{
-    Context, Place, Timer, Tree,
-    links::{Age, Role},
-};
+use super::{Context, Place, Timer, Tree, links::Role};
 use crate::Time;
 
 /// So many open parents are looked at for a standby. Unvalidated.
@@ -73,35 +70,24 @@ impl Tree {
         if let Some(former) = former {
             self.turn(former, Role::Standby);
         }
-        let parent = self.turn(link, Role::Parent);
+        self.turn(link, Role::Parent);
         self.begins_to_feed(now, link, context);
-        self.settle(child, self.nodes[&parent].tier + 1);
         if former.is_none() {
             self.want_standby(now, child, context);
         }
     }
 
-    fn begins_to_feed(&mut self, now: Time, link: LinkId, context: &Context<'_>) {
-        let Some(state) = self.links.get_mut(&link).filter(|state| state.age == Age::New) else { return };
-        state.age = Age::Fed;
-        let parent = state.parent;
-        self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
-        self.node(parent).record.reached();
-    }
-
-    /// A parent is something else to its child from now on. Gives the parent.
-    fn turn(&mut self, link: LinkId, role: Role) -> PeerId {
+    /// A parent is something else to its child from now on.
+    fn turn(&mut self, link: LinkId, role: Role) {
         let (parent, child) = (self.links[&link].parent, self.links[&link].child);
         self.take_off(parent, link, child);
         self.take_on(parent, link, role);
-        parent
     }
 
     /// A peer has no standby any more. It is told before it hears of anything else.
     pub(super) fn drop_standby(&mut self, peer: PeerId, code: Code) {
         if let Some(link) = self.nodes.get(&peer).and_then(|node| node.standby) {
-            self.actions.push(super::Action::Lost { peer: self.links[&link].parent, link, code });
-            self.abandon(link, code);
+            self.cut(link, code);
         }
     }
 

@@ -9,6 +9,8 @@ export class Feeder {
   readonly roundTripUs: number;
   /** Bytes of frames that came since it was last told how far we are. */
   unsaidBytes = 0;
+  /** How many times in a row it has not brought what it had shown. */
+  brokenPromises = 0;
   /** It may take over once it has shown that it has this, and we have it as well. */
   readonly #goal: Position;
   #shown: Position;

@@ -2,7 +2,7 @@
 import { Code, type Frame, type Head } from "../codec/index.js";
 import { countReceived, refuse } from "./credit.js";
 import type { Target } from "./peer-types.js";
-import { onServerHead } from "./progress.js";
+import { onFreshHead } from "./progress.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
 /** Takes a frame if it is what comes next. */
@@ -66,8 +66,8 @@ export function onHead(state: State, head: Head, from: Target, isGenuine: boolea
   if (subscription.head !== undefined && subscription.head.timeUs >= head.timeUs) return "done";
   if (!isGenuine) return { item: { kind: "head", head }, signed: head.signed(subscription.channel) };
   subscription.head = head;
-  if (from === "session") onServerHead(state, head.channel, head.position);
-  else subscription.watch.progressed(state.now);
+  if (from !== "session") subscription.watch.progressed(state.now);
+  onFreshHead(state, head.channel, head.position);
   state.announceChildren(subscription);
   return "done";
 }

@@ -75,7 +75,10 @@ function onLinkFrame(state: State, id: number, link: Link, frame: Frame, isGenui
   if (link.channel !== frame.header.channel) throw new Refusal(Code.unexpected);
   const outcome = onFrame(state, frame, id, isGenuine);
   if (outcome === "done") {
-    link.feeder?.shows(frame.position);
+    if (link.feeder !== undefined) {
+      link.feeder.shows(frame.position);
+      link.feeder.brokenPromises = 0;
+    }
     checkGoal(state, id, link);
   }
   return outcome;

@@ -10,6 +10,9 @@ import type { Feeder } from "./feeder.js";
 import type { State } from "./state.js";
 import type { Subscription } from "./subscription.js";
 
+/** A parent that so many times in a row does not bring what it has shown is given up. Unvalidated. */
+const BROKEN_PROMISES = 3;
+
 /** A parent of the channel `id` that we hold says how far it is. */
 export function onHave(state: State, id: number, link: number, feeder: Feeder, position: Position): void {
   feeder.shows(position);
@@ -28,7 +31,7 @@ export function onHave(state: State, id: number, link: number, feeder: Feeder, p
 }
 
 /** The server says how far the channel is. A parent that has brought nothing for long is late already. */
-export function onServerHead(state: State, id: number, position: Position): void {
+export function onFreshHead(state: State, id: number, position: Position): void {
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
   const isSilent = subscription.watch.silentAt(state.headIntervalUs) <= state.now;
@@ -55,10 +58,19 @@ export function onLeadDue(state: State, id: number): void {
   const standby = betterStandby(state, subscription);
   if (standby === undefined || lead.isSecond) {
     pull(state, subscription);
+    if (lead.isSecond) onBrokenPromise(state, subscription.parent);
   } else {
     state.stats.swaps++;
     turnTo(state, id, standby, lead.goal);
   }
+}
+
+/** A parent has not brought what it had shown. Once, that is a lost packet; a few times in a row it never had it. */
+function onBrokenPromise(state: State, parent: number | undefined): void {
+  const feeder = feederOf(state, parent);
+  if (parent === undefined || feeder === undefined) return;
+  feeder.brokenPromises++;
+  if (feeder.brokenPromises >= BROKEN_PROMISES) state.closeLink(parent, Code.stale);
 }
 
 /** Asks the server for what is missing; nothing else changes. */
