@@ -12,6 +12,7 @@ use tiercast_codec::{
 use crate::{SourceUpdate, Time, timers::Timers};
 
 mod api;
+mod budget;
 mod channel;
 mod claims;
 mod config;
@@ -24,6 +25,8 @@ mod tickets;
 mod tree;
 
 pub use api::{CommandError, Input, Output};
+use budget::Budget;
+pub use budget::{Class, Spending};
 pub use channel::SourceState;
 use channel::{Channel, Press};
 pub use config::{HubConfig, Tier1};
@@ -41,6 +44,7 @@ enum Timer {
     Tree(ChannelId),
     Heartbeat(SessionId),
     Look(SessionId),
+    Turns,
 }
 
 /// The server's half of the protocol.
@@ -56,6 +60,7 @@ pub struct Hub {
     channels: BTreeMap<ChannelId, Channel>,
     links: BTreeMap<LinkId, ChannelId>,
     last_link: u64,
+    budget: Budget,
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
     stats: HubStats,
@@ -70,6 +75,7 @@ impl Hub {
     /// and links outlive a hub if the next one has the same secret.
     pub fn new(config: HubConfig, signer: Box<dyn Signer>, secret: [u8; 32]) -> Self {
         Self {
+            budget: Budget::new(config.feed_bytes),
             config,
             signer,
             tickets: Tickets::new(secret),
@@ -146,7 +152,10 @@ impl Hub {
     /// The next message for a session, to be asked for when it is writable.
     pub fn poll_transmit(&mut self, session: SessionId) -> Option<Bytes> {
         let state = self.sessions.get_mut(&session)?;
-        let next = state.pop().or_else(|| next_frame(state, &mut self.channels));
+        let next = state.pop().or_else(|| next_frame(self.now, state, &mut self.channels, &mut self.budget));
+        if let Some(due) = self.budget.due() {
+            self.timers.set(Timer::Turns, due);
+        }
         match next {
             Some(_) => state.last_sent = self.now,
             None => state.is_announced = false,
@@ -192,6 +201,11 @@ impl Hub {
     /// A channel's counters.
     pub fn channel_stats(&self, name: &ChannelName) -> Option<ChannelStats> {
         Some(self.channel(name)?.stats)
+    }
+
+    /// What the server spends on feeding peers, by class.
+    pub fn spending(&self) -> [Spending; Class::ALL.len()] {
+        self.budget.spending(self.now)
     }
 
     /// How many subscribers of a channel stand in each tier, 0 for those without a place; from tier 64 on they are
@@ -285,7 +299,20 @@ impl Hub {
                 Timer::Tree(id) => self.with_tree(id, |tree, context| tree.handle_timeout(now, context)),
                 Timer::Heartbeat(session) => self.on_heartbeat(now, session),
                 Timer::Look(session) => self.on_look_due(now, session),
+                Timer::Turns => self.give_turns(now),
             }
+        }
+    }
+
+    /// Wakes those who waited for their turn to be fed.
+    fn give_turns(&mut self, now: Time) {
+        while let Some((_, peer)) = self.budget.next(now) {
+            if let Some(session) = self.present.get(&peer) {
+                announce(&mut self.sessions, &mut self.outputs, *session);
+            }
+        }
+        if let Some(due) = self.budget.due() {
+            self.timers.set(Timer::Turns, due);
         }
     }
 
@@ -435,6 +462,7 @@ impl Hub {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.forget(peer);
         }
+        self.budget.forget((id, peer));
         self.with_tree(id, |tree, context| match leave {
             Leave::ForNow => tree.leave_for_now(now, peer, context),
             Leave::ForGood => tree.leave(now, peer, context),
@@ -451,11 +479,16 @@ enum Leave {
 }
 
 /// The next frame or head for a session, of its channels in turn.
-fn next_frame(state: &mut Session, channels: &mut BTreeMap<ChannelId, Channel>) -> Option<Bytes> {
+fn next_frame(
+    now: Time,
+    state: &mut Session,
+    channels: &mut BTreeMap<ChannelId, Channel>,
+    budget: &mut Budget,
+) -> Option<Bytes> {
     let peer = state.peer?;
+    let mut next = |id| channels.get_mut(id)?.poll_transmit(now, peer, budget);
     let mut turns = state.channels.iter().enumerate();
-    let (turn, bytes) =
-        turns.find_map(|(turn, id)| Some((turn, channels.get_mut(id)?.poll_transmit(peer)?)))?;
+    let (turn, bytes) = turns.find_map(|(turn, id)| Some((turn, next(id)?)))?;
     // The next turn is another channel's.
     state.channels.rotate_left(turn + 1);
     Some(bytes)

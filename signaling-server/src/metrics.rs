@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::MetricType,
     registry::{Registry, Unit},
 };
-use tiercast_mesh::hub::SourceState;
+use tiercast_mesh::hub::{SourceState, Spending};
 
 use crate::{
     config::{Config, Number, numbers},
@@ -72,6 +72,7 @@ impl Scrape {
             None,
             counters.connections().value(),
         )?;
+        self.encode_spending(page)?;
         let help = "Messages of peers that could not be decoded; each closed its session";
         page.counter("messages_malformed", help, None, malformed)?;
         let help = "Bytes of control messages that are about no channel";
@@ -81,6 +82,21 @@ impl Scrape {
         page.counter("peers_silent", "Peers among them that did not answer", None, hub.found_dead)?;
         let help = "Events of a broker that no frame can hold; a gap took the place of each";
         page.counter("events_oversized", help, None, unfit)
+    }
+
+    /// What the server spends on feeding peers, whose turn it is not, and how far that puts them behind.
+    fn encode_spending(&self, page: &mut Page<'_>) -> fmt::Result {
+        let by_class = |value: fn(&Spending) -> u64| {
+            let spending = self.snapshot.spending.iter();
+            spending.map(move |spending| ([("class", spending.class.name())], value(spending)))
+        };
+        let help = "Bytes of frames handed to sessions, by why the server feeds them";
+        page.counters("feed", help, Some(Unit::Bytes), by_class(|spending| spending.bytes))?;
+        let gauge = |value| by_class(value).map(|(labels, value)| (labels, value as i64));
+        let help = "Subscriptions that wait for their turn because hub.feed_bytes are spent";
+        page.gauges("feed_waiting", help, gauge(|spending| spending.waiting as u64))?;
+        let help = "How long the first of them has waited, in milliseconds";
+        page.gauges("feed_lag_ms", help, gauge(|spending| spending.waited.as_millis() as u64))
     }
 }
 

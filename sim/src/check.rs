@@ -70,9 +70,9 @@ pub trait Check {
     }
 }
 
-/// All checks; that of the budget where there is one.
-pub fn all(budget: Option<Budget>) -> Vec<Box<dyn Check>> {
-    let mut checks: Vec<Box<dyn Check>> = vec![
+/// All checks.
+pub fn all(budget: Budget) -> Vec<Box<dyn Check>> {
+    vec![
         Box::new(Authentic::default()),
         Box::new(Order::default()),
         Box::new(Content::default()),
@@ -81,9 +81,8 @@ pub fn all(budget: Option<Budget>) -> Vec<Box<dyn Check>> {
         Box::new(Memory),
         Box::new(Starvation),
         Box::new(Convergence),
-    ];
-    checks.extend(budget.map(|budget| Box::new(budget) as Box<dyn Check>));
-    checks
+        Box::new(budget),
+    ]
 }
 
 /// Asks every check, and names the first that is broken.

@@ -371,7 +371,7 @@ impl Net {
     }
 
     /// Plans the next waking, if none is planned that is early enough.
-    fn plan_hub(&mut self) {
+    pub(super) fn plan_hub(&mut self) {
         let Some(due) = self.hub.poll_timeout().map(|due| due.max(self.now)) else { return };
         if self.hub_wakes.is_none_or(|wakes| due < wakes) {
             self.hub_wakes = Some(due);

@@ -39,20 +39,24 @@ pub struct Scenario {
     /// Who lies, if anybody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liars: Option<Liars>,
-    /// What the server may spend, if that is bounded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub budget: Option<Budget>,
+    /// What the server may spend.
+    #[serde(default)]
+    pub budget: Budget,
     /// What goes wrong, and when.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
 }
 
 /// What the server may spend.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Budget {
-    /// Bytes in its busiest second, as a multiple of those in its median one.
-    pub egress_times: f64,
+    /// Bytes of frames in its busiest second, as a multiple of those in its median one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_times: Option<f64>,
+    /// Bytes of frames a second for those who are not in tier 1; if it says nothing, what is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feed_bytes: Option<u64>,
 }
 
 /// Events that are published at even intervals.

@@ -65,7 +65,6 @@ fn smaller_than(scenario: &Scenario) -> Vec<Scenario> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Budget;
 
     #[test]
     fn what_does_not_matter_is_left_out() {
@@ -73,7 +72,7 @@ mod tests {
         (scenario.peers, scenario.run_s, scenario.settle_s) = (20, 20.0, 20.0);
         assert_eq!(shrink(&scenario, 1, "budget: nothing is wrong with it"), None);
         // A budget that nobody can keep.
-        scenario.budget = Some(Budget { egress_times: 0.1 });
+        scenario.budget.egress_times = Some(0.1);
         let smallest = shrink(&scenario, 1, "budget: the server sent too much").unwrap();
         assert_eq!((smallest.peers, smallest.faults.len(), smallest.churn), (3, 0, None));
         assert_eq!((smallest.liars, smallest.run_s), (None, 5.0));

@@ -82,7 +82,9 @@ pub fn run(scenario: &Scenario, seed: u64, progress: &mut dyn FnMut(f64, &Second
 
 fn hub_config(scenario: &Scenario) -> HubConfig {
     let [min, max] = scenario.tier1;
-    HubConfig { tier1: Tier1 { min, max }, sessions_max: usize::MAX, ..HubConfig::default() }
+    let usual = HubConfig::default();
+    let feed_bytes = scenario.budget.feed_bytes.unwrap_or(usual.feed_bytes);
+    HubConfig { tier1: Tier1 { min, max }, sessions_max: usize::MAX, feed_bytes, ..usual }
 }
 
 /// Empties a list that is kept for us; nothing is allocated where it is empty.
@@ -118,7 +120,7 @@ impl<'a> Simulation<'a> {
             map,
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0x5eed),
             agenda,
-            checks: check::all(scenario.budget.map(|budget| check::Budget::new(budget.egress_times, begin))),
+            checks: check::all(check::Budget::new(&hub_config(scenario), scenario.budget.egress_times, begin)),
             measures: Measures::default(),
             sums: Sums::default(),
             published: Vec::new(),

@@ -8,7 +8,7 @@ use tiercast_codec::{
     ToPeer, WireMessage,
 };
 
-use super::{ChannelStats, CommandError, HubConfig, claims::Claims, pull::Pull, tree::Tree};
+use super::{ChannelStats, CommandError, HubConfig, budget::Budget, claims::Claims, pull::Pull, tree::Tree};
 use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch, cursor::Cursor};
 
 /// A channel of the hub.
@@ -284,16 +284,22 @@ impl Channel {
         }
     }
 
-    fn poll_pull(&mut self, peer: PeerId) -> Option<Bytes> {
-        let frame = self.pulls.get_mut(&peer)?.next(self.log.as_ref()?).map(|frame| frame.bytes().clone());
-        match &frame {
-            Some(bytes) => {
-                self.stats.data_bytes += bytes.len() as u64;
-                self.stats.pulled_bytes += bytes.len() as u64;
-            }
-            None => _ = self.pulls.remove(&peer),
+    fn poll_pull(&mut self, now: Time, peer: PeerId, budget: &mut Budget) -> Option<Bytes> {
+        let (pull, log) = (self.pulls.get_mut(&peer)?, self.log.as_ref()?);
+        let reader = (self.name.id(), peer);
+        let Some(frame) = pull.read(log) else {
+            self.pulls.remove(&peer);
+            budget.return_turn(reader);
+            return None;
+        };
+        let length = frame.bytes().len();
+        if !budget.spend(now, reader, self.tree.priority(peer), length) {
+            return None;
         }
-        frame
+        pull.sent(frame);
+        self.stats.data_bytes += length as u64;
+        self.stats.pulled_bytes += length as u64;
+        Some(frame.bytes().clone())
     }
 
     /// A peer says how far it is. False if the server does not feed it.
@@ -352,11 +358,12 @@ impl Channel {
         self.log.as_ref().map(FrameLog::head)
     }
 
-    /// The next bytes for a peer that the server feeds.
-    pub(super) fn poll_transmit(&mut self, peer: PeerId) -> Option<Bytes> {
+    /// The next bytes for a peer that the server feeds, if the budget allows.
+    pub(super) fn poll_transmit(&mut self, now: Time, peer: PeerId, budget: &mut Budget) -> Option<Bytes> {
         let Some(Fed { cursor, wants_heads, claim }) = self.fed.get_mut(&peer) else {
-            return self.poll_pull(peer);
+            return self.poll_pull(now, peer, budget);
         };
+        let reader = (self.name.id(), peer);
         let log = self.log.as_ref()?;
         let next = match claim {
             Claim::Open => Read::UpToDate,
@@ -365,6 +372,9 @@ impl Channel {
         };
         match next {
             Read::Frame(frame) => {
+                if !budget.spend(now, reader, self.tree.priority(peer), frame.bytes().len()) {
+                    return None;
+                }
                 cursor.sent(frame);
                 self.stats.data_bytes += frame.bytes().len() as u64;
                 Some(frame.bytes().clone())
@@ -379,6 +389,7 @@ impl Channel {
                 Some(bytes)
             }
             Read::UpToDate => {
+                budget.return_turn(reader);
                 let head = cursor.next_head(self.head.as_ref().filter(|_| *wants_heads))?;
                 self.stats.control_bytes += head.bytes().len() as u64;
                 Some(head.bytes().clone())

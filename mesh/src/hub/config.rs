@@ -18,6 +18,12 @@ pub struct HubConfig {
     pub log: LogLimits,
     /// How many peers the server feeds for good.
     pub tier1: Tier1,
+    /// Bytes of frames a second for those whom the server feeds and who are not in tier 1; beyond that they take turns, those
+    /// with children first. Default 64 MiB, about half of a gigabit line.
+    pub feed_bytes: u64,
+    /// A newcomer that takes no part in the mesh is told to come back while another such waits longer than this for its turn.
+    /// Default 2 s.
+    pub feed_wait: Duration,
     /// A quiet session is pinged this often and closed after three times as long without a word. 1 ms to 1 h. Default 10 s.
     pub heartbeat: Duration,
     /// A channel without frames says this often how far it is. Default 1 s.
@@ -95,6 +101,8 @@ impl Default for HubConfig {
             batch: BatchLimits::default(),
             log: LogLimits { bytes: 64 << 20, entries: 65_536 },
             tier1: Tier1 { min: 2, max: 256 },
+            feed_bytes: 64 << 20,
+            feed_wait: Duration::from_secs(2),
             heartbeat: Duration::from_secs(10),
             head_interval: Duration::from_secs(1),
             link_setup: Duration::from_secs(10),

@@ -25,13 +25,19 @@ impl Pull {
 
     /// The next frame; nothing once all was given, and nothing where something is missing: whoever feeds the peer will
     /// find out what.
-    pub(super) fn next<'a>(&mut self, log: &'a FrameLog) -> Option<&'a Frame> {
+    pub(super) fn read<'a>(&self, log: &'a FrameLog) -> Option<&'a Frame> {
         if self.position >= self.until || self.bytes >= BYTES_MAX {
             return None;
         }
-        let Read::Frame(frame) = log.read(self.position) else { return None };
+        match log.read(self.position) {
+            Read::Frame(frame) => Some(frame),
+            Read::Gap { .. } | Read::UpToDate => None,
+        }
+    }
+
+    /// This frame, which came next, was sent.
+    pub(super) fn sent(&mut self, frame: &Frame) {
         self.position = frame.position();
         self.bytes += frame.bytes().len();
-        Some(frame)
     }
 }

@@ -6,7 +6,7 @@ use tiercast_codec::{
     ToHub, ToPeer, Unsubscribed, Welcome, WireMessage,
 };
 
-use super::{Hub, Leave, announce, channel::Channel, session::Session, tickets::next_number};
+use super::{Class, Hub, Leave, announce, channel::Channel, session::Session, tickets::next_number};
 use crate::Time;
 
 /// Why a session is closed: the code and a text for people.
@@ -53,6 +53,7 @@ impl Hub {
                 self.with_tree(id, |tree, context| caught_up = tree.fed(now, peer, fed.link, context));
                 if caught_up && let Some(channel) = self.channels.get_mut(&id) {
                     channel.starve(peer);
+                    self.budget.forget((id, peer));
                 }
             }
             ToHub::At(at) => self.on_at(now, session, peer, &at),
@@ -129,6 +130,10 @@ impl Hub {
             let reason = format!("there is no channel `{}` on this server", subscribe.channel);
             return self.fail(session, request, Code::UNKNOWN_CHANNEL, reason);
         };
+        if subscribe.relay.is_none() && self.budget.waited(now, Class::Direct) > self.config.feed_wait {
+            let reason = "the server feeds as many as it may: come back later, or take part in the mesh".into();
+            return self.fail(session, request, Code::NOT_READY, reason);
+        }
         let Some(state) = self.sessions.get_mut(&session) else { return };
         if state.channels.contains(&id) {
             let reason = format!("already subscribed to `{}`: unsubscribe first", subscribe.channel);

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tiercast_codec::{ChannelName, Position};
 use tiercast_mesh::{
     Hub, Time,
-    hub::{ChannelStats, HubStats, SourceState},
+    hub::{ChannelStats, HubStats, SourceState, Spending},
 };
 
 use tiercast_platform::Clock;
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub sessions: usize,
     /// Counters of the hub as a whole.
     pub hub: HubStats,
+    /// What is spent on feeding peers, by class.
+    pub spending: Vec<Spending>,
     /// Every channel, in the order of their names.
     pub channels: Vec<ChannelSnapshot>,
 }
@@ -69,6 +71,7 @@ impl Snapshot {
             uptime: clock.uptime(),
             sessions: hub.sessions(),
             hub: hub.stats().clone(),
+            spending: hub.spending().into(),
             channels: kinds.iter().filter_map(channel).collect(),
         }
     }

@@ -1,23 +1,44 @@
-//! The server does not spend more within a second than so many times what it spends in the median one.
+//! The server keeps to its budget: what it spends in a second on those who are not in tier 1 is bounded, and, if the
+//! scenario says so, all of it as a multiple of what the median second costs.
 
-use tiercast_mesh::Time;
+use tiercast_mesh::{
+    Time,
+    hub::{Class, HubConfig},
+};
 
 use super::{Check, Verdict, View};
-use crate::stats::median;
+use crate::{net::Net, stats::median};
 
-/// Looks at what the server sends in each second once everybody is there.
+/// What was saved from the second before, and turns that were given in it.
+const SAVED: u64 = 5;
+
+/// The last frame of each turn may be begun with the last byte.
+const LAST_FRAMES: u64 = 64 << 10;
+
+/// Looks at what the server sends in each second.
 #[derive(Debug)]
 pub struct Budget {
-    egress_times: f64,
+    feed_bytes: u64,
+    egress_times: Option<f64>,
     begin: Time,
+    fed: u64,
     sent: u64,
     seconds: Vec<u64>,
 }
 
 impl Budget {
-    /// A budget for the time from `begin` on.
-    pub fn new(egress_times: f64, begin: Time) -> Self {
-        Self { egress_times, begin, sent: 0, seconds: Vec::new() }
+    /// The budget of a hub, and how much more it may send in one second than in another from `begin` on.
+    pub fn new(config: &HubConfig, egress_times: Option<f64>, begin: Time) -> Self {
+        Self { feed_bytes: config.feed_bytes, egress_times, begin, fed: 0, sent: 0, seconds: Vec::new() }
+    }
+
+    /// What the server gave in the last second to those who are not in tier 1.
+    fn fed(&mut self, net: &Net) -> u64 {
+        let classes = net.hub.spending().into_iter().filter(|spending| spending.class != Class::Root);
+        let fed = classes.map(|spending| spending.bytes).sum();
+        // A server that has restarted counts anew.
+        let before = std::mem::replace(&mut self.fed, fed);
+        fed.checked_sub(before).unwrap_or(fed)
     }
 
     fn spent(&mut self, now: Time, sent: u64) {
@@ -28,15 +49,15 @@ impl Budget {
     }
 
     fn verdict(&self) -> Verdict {
+        let Some(times) = self.egress_times else { return Ok(()) };
         let median = median(self.seconds.iter().copied());
         let most = self.seconds.iter().copied().max().unwrap_or(0) as f64;
-        if most <= median * self.egress_times {
+        if most <= median * times {
             return Ok(());
         }
         Err(format!(
-            "the server sent {most} bytes in a second, {:.1} times the median; {} times are its budget",
+            "the server sent {most} bytes in a second, {:.1} times the median; {times} times are its budget",
             most / median.max(1.0),
-            self.egress_times
         ))
     }
 }
@@ -48,7 +69,11 @@ impl Check for Budget {
 
     fn look(&mut self, view: &View<'_>) -> Verdict {
         self.spent(view.net.now, view.net.traffic.down);
-        Ok(())
+        let fed = self.fed(view.net);
+        if fed <= self.feed_bytes + self.feed_bytes / SAVED + LAST_FRAMES {
+            return Ok(());
+        }
+        Err(format!("the server fed {fed} bytes in a second; its budget is {}", self.feed_bytes))
     }
 
     fn end(&mut self, _: &View<'_>) -> Verdict {
@@ -60,15 +85,17 @@ impl Check for Budget {
 mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
+    use tiercast_mesh::peer::PeerConfig;
+
     use super::*;
-    use crate::{CALM, Net, bodies, net::BEGIN, relay, roots};
+    use crate::{CALM, Net, bodies, net::BEGIN, noise, relay, roots};
 
     /// Ten peers get an event a second; in one second so many events.
     fn verdict(burst: usize) -> Verdict {
         let mut net = Net::new(1, roots(10), CALM);
         (1..=10).for_each(|node| net.join(node, relay(0), tiercast_codec::Since::Now));
         net.run_for(Duration::from_secs(2));
-        let mut budget = Budget::new(3.0, BEGIN + Duration::from_secs(2));
+        let mut budget = Budget::new(&roots(10), Some(3.0), BEGIN + Duration::from_secs(2));
         let excused = BTreeSet::new();
         for second in 0..20 {
             net.publish(bodies(if second == 10 { burst } else { 1 }));
@@ -83,5 +110,23 @@ mod tests {
         assert_eq!(verdict(1), Ok(()));
         let wrong = verdict(200).unwrap_err();
         assert!(wrong.contains("times the median"), "{wrong}");
+    }
+
+    #[test]
+    fn a_hub_that_does_not_keep_to_its_budget_is_noticed() {
+        // One who takes no part gets 600 kB at once; the hub may, and its budget says what the checker is told.
+        let fed = |feed_bytes| {
+            let mut net = Net::new(1, roots(1), CALM);
+            net.join(1, PeerConfig { relay: None, ..relay(0) }, tiercast_codec::Since::Now);
+            net.run_for(Duration::from_secs(2));
+            let told = HubConfig { feed_bytes, ..roots(1) };
+            let mut budget = Budget::new(&told, None, BEGIN);
+            net.publish((0..600).map(|number| noise(number, 1_000)));
+            net.run_for(Duration::from_secs(1));
+            budget.look(&View { net: &net, tree: &[], published: &[], excused: &BTreeSet::new() })
+        };
+        assert_eq!(fed(1 << 20), Ok(()));
+        let wrong = fed(100_000).unwrap_err();
+        assert!(wrong.contains("its budget is 100000"), "{wrong}");
     }
 }

@@ -11,7 +11,9 @@ use crate::wires::Way;
 
 impl Net {
     pub(super) fn pump_hub(&mut self, session: u64) {
-        let Some(bytes) = self.hub.poll_transmit(SessionId(session)) else { return };
+        let next = self.hub.poll_transmit(SessionId(session));
+        self.plan_hub();
+        let Some(bytes) = next else { return };
         self.traffic.down += bytes.len() as u64;
         self.note_sent(None, &bytes);
         // A node that has vanished is sent to all the same.

@@ -12,7 +12,13 @@ use super::{
     index::{Entry, Rank},
     record::Record,
 };
-use crate::{Time, hub::HubConfig};
+use crate::{
+    Time,
+    hub::{
+        HubConfig,
+        budget::{Class, Priority},
+    },
+};
 
 /// Where a peer stands in the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +117,18 @@ impl Tree {
             relay: node.relay,
             children: node.load(),
         })
+    }
+
+    /// Before whom a peer is fed by the server, and after whom.
+    pub(crate) fn priority(&self, peer: PeerId) -> Priority {
+        let node = self.nodes.get(&peer);
+        let class = match node {
+            Some(node) if node.place == Place::Root => Class::Root,
+            Some(node) if !node.children.is_empty() => Class::Orphan,
+            Some(node) if node.place != Place::Direct => Class::Leaf,
+            _ => Class::Direct,
+        };
+        Priority { class, height: Reverse(node.map_or(1, |node| node.height)) }
     }
 
     /// How many peers stand in each tier; those far down are counted together.
