@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rustc_hash::FxHashMap;
-use tiercast_mesh::{Time, hub::ChannelStats, peer::PeerStats};
+use tiercast_mesh::{
+    Time,
+    hub::{ChannelStats, Class, Spending},
+    peer::PeerStats,
+};
 
 use crate::{net::Traffic, stats::Sample};
 
@@ -137,6 +141,10 @@ pub struct Sums {
     pub relayed_bytes: u64,
     /// Bytes of frames that the server sent.
     pub data_bytes: u64,
+    /// Bytes of those frames that were pulled.
+    pub pulled_bytes: u64,
+    /// Bytes of those frames by whom the server fed: tier 1, orphans, leaves, those who take no part.
+    pub bytes_by_class: [u64; Class::ALL.len()],
     /// What it would have been without the mesh.
     pub direct_bytes: u64,
     /// Gaps that applications were told of.
@@ -154,14 +162,23 @@ impl Sums {
     }
 
     /// Adds a hub that ends.
-    pub fn add_hub(&mut self, stats: ChannelStats) {
+    pub fn add_hub(&mut self, stats: ChannelStats, spending: &[Spending]) {
         self.data_bytes += stats.data_bytes;
+        self.pulled_bytes += stats.pulled_bytes;
+        for spending in spending {
+            self.bytes_by_class[spending.class as usize] += spending.bytes;
+        }
         self.direct_bytes += stats.direct_data_bytes;
     }
 
     /// The share of data that the server did not have to send.
     pub fn offload(&self) -> f64 {
-        1.0 - self.data_bytes as f64 / (self.direct_bytes as f64).max(1.0)
+        1.0 - self.share(self.data_bytes)
+    }
+
+    /// A part of what the server sent, as a share of what it would have sent without the mesh.
+    pub fn share(&self, bytes: u64) -> f64 {
+        bytes as f64 / (self.direct_bytes as f64).max(1.0)
     }
 
     /// The share of what was sent on links that nobody took: it was there already, or came to nobody.

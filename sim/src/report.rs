@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::Serialize;
+use tiercast_mesh::hub::Class;
 
 use crate::{
     measure::{Measures, Second, Sums},
@@ -34,6 +35,8 @@ pub struct Figures {
     pub stall_ms_max: f64,
     pub stalled_within_2_s: f64,
     pub offload: f64,
+    pub server_share_by_class: [f64; Class::ALL.len()],
+    pub server_share_pulled: f64,
     pub sent_twice: f64,
     pub relayed_in_vain: f64,
     pub control_bits_per_peer_s: f64,
@@ -83,6 +86,8 @@ impl Figures {
             stall_ms_p99: ms(stalls, 0.99),
             stall_ms_max: ms(stalls, 1.0),
             offload: sums.offload(),
+            server_share_by_class: sums.bytes_by_class.map(|bytes| sums.share(bytes)),
+            server_share_pulled: sums.share(sums.pulled_bytes),
             sent_twice: sums.duplicates as f64 / (sums.frames + sums.duplicates).max(1) as f64,
             relayed_in_vain: sums.relayed_in_vain(),
             control_share_of_data: control as f64 / data.max(1) as f64,
@@ -132,6 +137,12 @@ impl fmt::Display for Figures {
             f,
             "offload               {:.2} % of the data was not sent by the server",
             100.0 * self.offload
+        )?;
+        let [root, orphan, leaf, direct] = self.server_share_by_class.map(|share| 100.0 * share);
+        let pulled = 100.0 * self.server_share_pulled;
+        writeln!(
+            f,
+            "the server's data     {root:.2} % for tier 1, {orphan:.2} % for others with children, {leaf:.2} % for those without, {direct:.2} % for those apart; {pulled:.2} % pulled"
         )?;
         writeln!(
             f,

@@ -238,7 +238,8 @@ impl<'a> Simulation<'a> {
         for node in self.net.nodes.values() {
             self.sums.add_peer(node.peer.stats());
         }
-        self.sums.add_hub(self.net.hub.channel_stats(&channel()).unwrap_or_default());
+        let stats = self.net.hub.channel_stats(&channel()).unwrap_or_default();
+        self.sums.add_hub(stats, &self.net.hub.spending());
         self.measures.seconds.pop();
         let join_s = self.scenario.join_s as usize;
         let figures = Figures::new(
