@@ -70,6 +70,7 @@ pub fn config_json(config: &PeerConfig) -> Value {
         "link_setup_ms": config.link_setup.as_millis() as u64,
         "welcome_timeout_ms": config.welcome_timeout.as_millis() as u64,
         "link_doubt_ms": config.link_doubt.as_millis() as u64,
+        "lead_tier_ms": config.lead_tier.as_millis() as u64,
         "lead_min_ms": config.lead_min.as_millis() as u64,
         "lead_max_ms": config.lead_max.as_millis() as u64,
         "hedge_ms": config.hedge.as_millis() as u64,
@@ -98,6 +99,7 @@ pub fn config_from(value: &Value) -> PeerConfig {
         welcome_timeout: ms("welcome_timeout_ms"),
         link_doubt: ms("link_doubt_ms"),
         lead_min: ms("lead_min_ms"),
+        lead_tier: ms("lead_tier_ms"),
         lead_max: ms("lead_max_ms"),
         hedge: ms("hedge_ms"),
         have: HavePace {

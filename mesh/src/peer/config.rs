@@ -33,11 +33,14 @@ pub struct PeerConfig {
     pub link_answer: Duration,
     /// A link that is not up after this long is given up. Default 10 s.
     pub link_setup: Duration,
-    /// How long a standby may be ahead of the peer before that turns to it: as long as is usual, but no less than this.
-    /// Default 60 ms.
+    /// How long a standby may be ahead of the peer before that turns to it: as long as is usual, but no less than this,
+    /// nor than one and a half round trips of the parent's link. Default 60 ms.
     pub lead_min: Duration,
     /// And no more than this. Default 600 ms.
     pub lead_max: Duration,
+    /// A peer whose parent is silent pulls what a head shows to be missing; with each tier below the second it leaves
+    /// those above so much longer to do that first. Default 150 ms: about a hop.
+    pub lead_tier: Duration,
     /// If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. Default
     /// 300 ms.
     pub hedge: Duration,
@@ -61,6 +64,7 @@ impl Default for PeerConfig {
             link_setup: Duration::from_secs(10),
             lead_min: Duration::from_millis(60),
             lead_max: Duration::from_millis(600),
+            lead_tier: Duration::from_millis(150),
             hedge: Duration::from_millis(300),
             have: HavePace::default(),
             welcome_timeout: Duration::from_secs(10),

@@ -33,18 +33,31 @@ impl Peer {
             self.stats.exchanges += 1;
             self.promote(id, link);
         } else {
-            let patience = subscription.watch.patience(self.config.lead_min, self.config.lead_max);
-            self.leads(id, have.position, self.now + patience);
+            let due = self.now + self.patience(id);
+            self.leads(id, have.position, due);
         }
         Ok(())
     }
 
+    /// For how long the standby may be ahead: what was lost on the parent's link takes more than a round trip to come again.
+    fn patience(&self, id: ChannelId) -> Duration {
+        let subscription = &self.subscriptions[&id];
+        let parent = subscription.parent.and_then(|parent| self.feeder(parent));
+        let again = parent.map_or(Duration::ZERO, |feeder| feeder.round_trip * 3 / 2);
+        let (least, most) = (self.config.lead_min, self.config.lead_max);
+        subscription.watch.patience(again.clamp(least, most), most)
+    }
+
     /// The server says how far the channel is, whoever brings its word. A parent that has brought nothing for long is
-    /// late already.
+    /// late already; but if all who are above us wait for the same, the first of them is to ask for it, and not everybody.
     pub(super) fn on_fresh_head(&mut self, id: ChannelId, position: Position) {
         let Some(subscription) = self.subscriptions.get(&id) else { return };
         let is_silent = subscription.watch.silent_at(self.head_interval) <= self.now;
-        let patience = if is_silent { self.config.lead_max / 2 } else { self.head_interval * 5 / 2 };
+        let patience = if is_silent {
+            self.config.lead_max / 2 + self.config.lead_tier * subscription.tier.saturating_sub(2)
+        } else {
+            self.head_interval * 5 / 2
+        };
         self.leads(id, position, self.now + patience);
     }
 

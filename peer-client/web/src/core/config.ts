@@ -44,10 +44,16 @@ export interface PeerConfig {
   readonly linkAnswerUs: number;
   /** A link that is not up after this long is given up. */
   readonly linkSetupUs: number;
-  /** How long a standby may be ahead of the peer before that turns to it: as long as is usual, but no less than this. */
+  /** How long a standby may be ahead of the peer before that turns to it: as long as is usual, but no less than this, nor than one
+   * and a half round trips of the parent's link. */
   readonly leadMinUs: number;
   /** And no more than this. */
   readonly leadMaxUs: number;
+  /**
+   * A peer whose parent is silent pulls what a head shows to be missing; with each tier below the second it leaves those
+   * above so much longer to do that first.
+   */
+  readonly leadTierUs: number;
   /** If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. */
   readonly hedgeUs: number;
   /** How often a child that holds this peer is told how far it is. */
@@ -69,6 +75,7 @@ export const DEFAULT_CONFIG: PeerConfig = {
   linkSetupUs: 10_000_000,
   leadMinUs: 60_000,
   leadMaxUs: 600_000,
+  leadTierUs: 150_000,
   hedgeUs: 300_000,
   have: { leastUs: 100_000, mostUs: 1_000_000, bytes: 2_400 },
   welcomeTimeoutUs: 10_000_000,

@@ -25,18 +25,29 @@ export function onHave(state: State, id: number, link: number, feeder: Feeder, p
     state.stats.exchanges++;
     promote(state, id, link);
   } else {
-    const { leadMinUs, leadMaxUs } = state.config;
-    leads(state, id, position, state.now + watch.patience(leadMinUs, leadMaxUs));
+    leads(state, id, position, state.now + patience(state, subscription));
   }
 }
 
-/** The server says how far the channel is. A parent that has brought nothing for long is late already. */
+/** For how long the standby may be ahead: what was lost on the parent's link takes more than a round trip to come again. */
+function patience(state: State, subscription: Subscription): number {
+  const { leadMinUs, leadMaxUs } = state.config;
+  const parent = subscription.parent === undefined ? undefined : feederOf(state, subscription.parent);
+  const again = Math.floor(((parent?.roundTripUs ?? 0) * 3) / 2);
+  return subscription.watch.patience(Math.min(Math.max(again, leadMinUs), leadMaxUs), leadMaxUs);
+}
+
+/**
+ * The server says how far the channel is. A parent that has brought nothing for long is late already; but if all who are
+ * above us wait for the same, the first of them is to ask for it, and not everybody.
+ */
 export function onFreshHead(state: State, id: number, position: Position): void {
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
   const isSilent = subscription.watch.silentAt(state.headIntervalUs) <= state.now;
-  const patienceUs = isSilent ? Math.floor(state.config.leadMaxUs / 2) : (state.headIntervalUs * 5) / 2;
-  leads(state, id, position, state.now + patienceUs);
+  const { leadMaxUs, leadTierUs } = state.config;
+  const silentUs = Math.floor(leadMaxUs / 2) + leadTierUs * Math.max(subscription.tier - 2, 0);
+  leads(state, id, position, state.now + (isSilent ? silentUs : (state.headIntervalUs * 5) / 2));
 }
 
 /**

@@ -24,6 +24,7 @@ interface Trace {
     link_doubt_ms: number;
     lead_min_ms: number;
     lead_max_ms: number;
+    lead_tier_ms: number;
     hedge_ms: number;
     have_min_ms: number;
     have_max_ms: number;
@@ -64,6 +65,7 @@ function configOf(json: Trace["config"]): PeerConfig {
     linkDoubtUs: json.link_doubt_ms * 1000,
     leadMinUs: json.lead_min_ms * 1000,
     leadMaxUs: json.lead_max_ms * 1000,
+    leadTierUs: json.lead_tier_ms * 1000,
     hedgeUs: json.hedge_ms * 1000,
     have: { leastUs: json.have_min_ms * 1000, mostUs: json.have_max_ms * 1000, bytes: json.have_bytes },
   };
