@@ -18,6 +18,7 @@ mod claims;
 mod config;
 mod lookout;
 mod pull;
+mod reputation;
 mod requests;
 mod session;
 mod stats;
@@ -30,6 +31,8 @@ pub use budget::{Class, Spending};
 pub use channel::SourceState;
 use channel::{Channel, Press};
 pub use config::{HubConfig, Tier1};
+pub use reputation::Network;
+use reputation::{Origin, Reputation};
 use requests::Refusal;
 use session::Session;
 pub use stats::{ChannelStats, HubStats};
@@ -61,6 +64,7 @@ pub struct Hub {
     links: BTreeMap<LinkId, ChannelId>,
     last_link: u64,
     budget: Budget,
+    reputation: Reputation,
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
     stats: HubStats,
@@ -76,6 +80,7 @@ impl Hub {
     pub fn new(config: HubConfig, signer: Box<dyn Signer>, secret: [u8; 32]) -> Self {
         Self {
             budget: Budget::new(config.feed_bytes),
+            reputation: Reputation::default(),
             config,
             signer,
             tickets: Tickets::new(secret),
@@ -117,7 +122,7 @@ impl Hub {
 
     fn take(&mut self, now: Time, input: Input<'_>) -> Result<(), CommandError> {
         match input {
-            Input::SessionOpened(session) => self.on_opened(now, session),
+            Input::SessionOpened(session, network) => self.on_opened(now, session, network),
             Input::SessionData(session, bytes) => {
                 if !self.sessions.contains_key(&session) {
                     // Closed by the hub while the driver had more to say.
@@ -223,7 +228,12 @@ impl Hub {
         self.channels.get(&name.id()).filter(|channel| channel.name == *name)
     }
 
-    fn on_opened(&mut self, now: Time, session: SessionId) -> Result<(), CommandError> {
+    fn on_opened(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        network: Option<Network>,
+    ) -> Result<(), CommandError> {
         if self.sessions.contains_key(&session) {
             return Err(CommandError::Session(session));
         }
@@ -233,7 +243,7 @@ impl Hub {
             self.say_close(session, Code::FULL, reason);
             return Ok(());
         }
-        self.sessions.insert(session, Session::new(now, &self.config));
+        self.sessions.insert(session, Session::new(now, network, &self.config));
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
         Ok(())
     }
@@ -332,8 +342,14 @@ impl Hub {
     /// Lets a channel's tree act, and tells peers what came of it.
     fn with_tree(&mut self, id: ChannelId, act: impl FnOnce(&mut tree::Tree, &mut Context<'_>)) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
-        let (config, tickets, last_link) = (&self.config, &self.tickets, &mut self.last_link);
-        act(&mut channel.tree, &mut Context { config, tickets, last_link, channel: &channel.name });
+        let mut context = Context {
+            config: &self.config,
+            tickets: &self.tickets,
+            reputation: &mut self.reputation,
+            last_link: &mut self.last_link,
+            channel: &channel.name,
+        };
+        act(&mut channel.tree, &mut context);
         match channel.tree.poll_timeout() {
             Some(due) => self.timers.set(Timer::Tree(id), due),
             None => self.timers.clear(Timer::Tree(id)),

@@ -308,7 +308,7 @@ impl Silent {
         }
         silent.wait(Duration::from_millis(10));
         assert_eq!(silent.hub.position(&channel()), Some(Position::new(7, 999)));
-        silent.hub.handle(silent.now, Input::SessionOpened(Self::SESSION)).unwrap();
+        silent.hub.handle(silent.now, Input::SessionOpened(Self::SESSION, None)).unwrap();
         silent.say(&ToHub::Hello(Hello {
             id: 1,
             protocol: PROTOCOL_VERSION,

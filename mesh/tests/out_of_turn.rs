@@ -42,7 +42,7 @@ impl Talk {
                 hub.handle(Time(0), Input::Source(&name, opened)).unwrap();
             }
         }
-        hub.handle(Time(0), Input::SessionOpened(SESSION)).unwrap();
+        hub.handle(Time(0), Input::SessionOpened(SESSION, None)).unwrap();
         Self { hub }
     }
 

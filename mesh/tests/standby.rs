@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tiercast_codec::{Code, Item, LinkMessage, PeerId, Since, WireMessage};
-use tiercast_mesh::peer::Status;
+use tiercast_mesh::{hub::HubConfig, peer::Status};
 use tiercast_sim::{CALM, CHILD, Net, PARENT, Tamper, bodies, pair, relay, roots, sequence};
 
 const OTHER: u64 = 3;
@@ -62,6 +62,22 @@ fn a_child_of_a_parent_that_vanishes_has_everything_from_its_standby_in_less_tha
     assert_eq!(net.nodes[&CHILD].peer.stats().feeds, 0, "the server had nothing to do with it");
     assert_ne!(net.parent(CHILD), Some(parent));
     assert_eq!(net.offsets(CHILD), sequence(80));
+}
+
+#[test]
+fn what_is_missing_is_pulled_once_by_the_one_nearest_to_the_hole_and_not_by_all_below() {
+    let mut net = Net::new(1, HubConfig { standby: Duration::from_secs(86_400), ..roots(1) }, CALM);
+    for node in 1..=4 {
+        net.join(node, relay(1), Since::Earliest);
+        net.run_until("it has a place", |net| net.is_settled(node));
+    }
+    longest_lack(&mut net, 4, 20);
+    net.tamper = withhold(1);
+    longest_lack(&mut net, 4, 40);
+    let pulls = [2, 3, 4].map(|node| net.nodes[&node].peer.stats().pulls);
+    assert!(pulls[0] > 0 && pulls[1..] == [0, 0], "{pulls:?}");
+    net.run_for(Duration::from_secs(2));
+    assert!(net.is_caught_up());
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn bodies(numbers: Range<usize>) -> impl Iterator<Item = Vec<u8>> {
 }
 
 fn run(seed: u64) -> Run {
-    let hub = HubConfig { tier1: Tier1 { min: 3, max: 3 }, ..HubConfig::default() };
+    let hub = HubConfig { tier1: Tier1 { min: 3, max: 3 }, accusers_min: 1, ..HubConfig::default() };
     let mut net = Net::new(seed, hub.clone(), ROUGH);
     let turns = [Turn::Nothing, Turn::Renumbered, Turn::Restarted, Turn::Replaced, Turn::RestartedEmpty];
     let turn = turns[net.below(turns.len() as u64) as usize];

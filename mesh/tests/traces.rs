@@ -163,6 +163,7 @@ fn scenarios() -> Vec<Scenario> {
             relay(2),
             starved,
         ),
+        scenario("deep", "a hole far above: who is nearest to it asks for what is missing", relay(2), deep),
         scenario("boaster", "a standby that says it has what it has not, again and again", relay(2), boaster),
         scenario(
             "held",
@@ -360,6 +361,23 @@ fn starved(net: &mut Net, config: PeerConfig) {
     drip(net, 40, ms(200));
     net.run_until("left", |net| net.parent(SUBJECT).is_none());
     publish(net, bodies(3, 100));
+}
+
+fn deep(net: &mut Net, config: PeerConfig) {
+    for (node, above) in [(PARENT, None), (OTHER, Some(PARENT))] {
+        join_other(net, node, relay(1));
+        net.run_until("linked", |net| net.parent(node) == above);
+    }
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(OTHER));
+    drip(net, 10, ms(50));
+    withhold(net, Some((PARENT, OTHER)));
+    drip(net, 20, ms(200));
+    let pulls = |node| net.nodes[&node].peer.stats().pulls;
+    assert!(pulls(OTHER) > 0 && pulls(SUBJECT) == 0);
+    withhold(net, Some((OTHER, SUBJECT)));
+    drip(net, 10, ms(200));
+    assert!(net.nodes[&SUBJECT].peer.stats().pulls > 0, "now nobody above lacks it");
 }
 
 fn held(net: &mut Net, config: PeerConfig) {

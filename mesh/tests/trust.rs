@@ -34,7 +34,7 @@ fn spoil(net: &mut Net, concerns: impl Fn(u64, u64) -> bool + 'static) {
 
 #[test]
 fn a_peer_that_was_accused_leaves_its_tier_1_place_to_another_and_may_relay_again_after_its_suspension() {
-    let config = HubConfig { suspension: Duration::from_secs(300), ..roots(1) };
+    let config = HubConfig { suspension: Duration::from_secs(300), accusers_min: 1, ..roots(1) };
     let mut net = pair_with(config, relay(1), relay(4));
     net.join(THIRD, relay(0), Since::Earliest);
     net.run_until("a chain of three", |net| net.parent(THIRD) == Some(CHILD));
@@ -65,7 +65,7 @@ fn a_peer_that_was_accused_leaves_its_tier_1_place_to_another_and_may_relay_agai
 #[test]
 fn one_who_accuses_everybody_is_soon_believed_no_more_and_stays_with_the_server() {
     const LIAR: u64 = 99;
-    let config = HubConfig { parent_refused: Duration::ZERO, ..roots(1) };
+    let config = HubConfig { parent_refused: Duration::ZERO, accusers_min: 1, ..roots(1) };
     let mut net = Net::new(7, config, CALM);
     for node in 1..=20 {
         net.join(node, relay(4), Since::Earliest);
@@ -190,7 +190,7 @@ fn say(net: &mut Net, node: u64, message: &ToHub) {
 
 #[test]
 fn regression_a_relay_does_not_escape_by_reporting_the_link_first() {
-    let mut net = pair();
+    let mut net = pair_with(HubConfig { accusers_min: 1, ..roots(1) }, relay(4), relay(0));
     let link = net.link(CHILD).expect("the child has a parent");
     let position = net.nodes[&CHILD].peer.position(&channel()).unwrap();
     say(&mut net, PARENT, &ToHub::Report(Report { link, code: Code::DEPARTED }));
@@ -205,7 +205,7 @@ fn regression_a_relay_does_not_escape_by_reporting_the_link_first() {
 
 #[test]
 fn regression_only_a_child_accuses_and_only_its_own_parent() {
-    let mut net = pair();
+    let mut net = pair_with(HubConfig { accusers_min: 1, ..roots(1) }, relay(4), relay(0));
     net.join(THIRD, relay(0), Since::Earliest);
     net.run_until("the third is placed", |net| net.is_settled(THIRD));
     let link = net.link(CHILD).expect("the child has a parent");
@@ -291,7 +291,7 @@ fn a_session_that_does_not_read_its_control_messages_is_closed_and_the_others_no
     let say = |net: &mut Net, message: ToHub| {
         net.hub.handle(net.now, hub::Input::SessionData(deaf, message.encode())).unwrap();
     };
-    net.hub.handle(net.now, hub::Input::SessionOpened(deaf)).unwrap();
+    net.hub.handle(net.now, hub::Input::SessionOpened(deaf, None)).unwrap();
     say(
         &mut net,
         ToHub::Hello(tiercast_codec::Hello { id: 1, protocol: 1, client: "deaf".into(), resume: None }),
@@ -324,4 +324,76 @@ fn regression_where_nobody_can_reach_anybody_tier_1_stays() {
     net.run_for(Duration::from_secs(20 * 60));
     let fed_by_peers = (1..=40).filter(|node| net.parent(*node).is_some()).count();
     assert_eq!(fed_by_peers, 36);
+}
+
+/// Children of one relay, which all accuse it; from so many networks.
+fn accused_from(networks: &[Option<u128>]) -> ChannelStats {
+    let mut net = Net::new(3, roots(1), CALM);
+    net.join(PARENT, relay(networks.len() as u16), Since::Earliest);
+    net.run_until("a root", |net| net.is_settled(PARENT));
+    for (child, network) in (10..).zip(networks) {
+        net.networks.extend(network.map(|network| (child, hub::Network(network))));
+        net.join(child, relay(0), Since::Earliest);
+        net.run_until("a child", |net| net.parent(child) == Some(PARENT));
+    }
+    net.run_for(Duration::from_secs(1));
+    for child in (10..).take(networks.len()) {
+        if let Some(link) = net.link(child) {
+            say(&mut net, child, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
+        }
+    }
+    stats(&net)
+}
+
+#[test]
+fn regression_one_who_has_many_sessions_suspends_nobody() {
+    for networks in [vec![Some(1); 40], vec![None], vec![Some(1)]] {
+        let stats = accused_from(&networks);
+        assert_eq!((stats.accusations, stats.suspensions), (networks.len() as u64, 0), "{networks:?}");
+    }
+}
+
+#[test]
+fn two_who_come_from_different_networks_or_whose_addresses_tell_nothing_are_two() {
+    for networks in [vec![Some(1), Some(2)], vec![None, None], vec![Some(1), None]] {
+        assert_eq!(accused_from(&networks).suspensions, 1, "{networks:?}");
+    }
+}
+
+#[test]
+fn one_who_was_suspended_is_so_as_well_when_it_comes_again_as_somebody_else() {
+    let mut net = Net::new(4, HubConfig { accusers_min: 1, ..roots(1) }, CALM);
+    for (node, network) in [(PARENT, 7), (CHILD, 1), (200, 7), (201, 8)] {
+        net.networks.insert(node, hub::Network(network));
+    }
+    net.join(PARENT, relay(4), Since::Earliest);
+    net.run_until("a root", |net| net.is_settled(PARENT));
+    net.join(CHILD, relay(0), Since::Earliest);
+    net.run_until("a child", |net| net.parent(CHILD) == Some(PARENT));
+    let link = net.link(CHILD).unwrap();
+    say(&mut net, CHILD, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
+    net.kill(PARENT);
+    net.run_for(Duration::from_secs(1));
+    net.join(200, relay(4), Since::Earliest);
+    net.run_for(Duration::from_secs(5));
+    assert_ne!(place(&net, 200), Place::Root, "it comes from there");
+    net.join(201, relay(4), Since::Earliest);
+    net.run_until("another is", |net| net.is_settled(201));
+    net.run_for(Duration::from_secs(600));
+    net.kill(201);
+    net.run_until("it is over", |net| place(net, 200) == Place::Root);
+}
+
+#[test]
+fn however_many_are_accused_three_in_four_relays_stay_in_service() {
+    let mut net = Net::new(5, HubConfig { accusers_min: 1, accusations_max: 100, ..roots(4) }, CALM);
+    (1..=20).for_each(|node| net.join(node, relay(4), Since::Earliest));
+    net.run_until("all are placed", |net| (1..=20).all(|node| net.is_settled(node)));
+    for node in 1..=20 {
+        if let Some(link) = net.link(node) {
+            say(&mut net, node, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
+        }
+    }
+    let ChannelStats { accusations, suspensions, .. } = stats(&net);
+    assert!(accusations >= 10 && (1..=5).contains(&suspensions), "{suspensions} of {accusations}");
 }

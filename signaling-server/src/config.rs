@@ -39,6 +39,9 @@ pub struct Config {
     pub api_keys: Vec<ApiKey>,
     /// Whether everybody may see the topology. Default false: it tells who feeds whom.
     pub open_topology: bool,
+    /// Whether a proxy is in front of the server that names its clients in `X-Forwarded-For`. Default false: then anybody
+    /// could write there what they like.
+    pub behind_proxy: bool,
     /// Where the key comes from that signs frames and heads. Default a random one at each start.
     pub signing_key: KeySource,
     /// The folder that keeps what has to outlive a start: the last epoch of each embedded channel, and what the server had
@@ -108,6 +111,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8780)),
             api_keys: Vec::new(),
             open_topology: false,
+            behind_proxy: false,
             signing_key: KeySource::Random,
             state_dir: None,
             embedded_channels: vec!["events".parse().expect("a valid name")],

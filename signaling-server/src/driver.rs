@@ -124,12 +124,12 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Opened(session, outlet) => {
+            Command::Opened(session, network, outlet) => {
                 if self.stopping != Stopping::No {
                     return outlet.close(shutting_down());
                 }
                 self.outlets.add(session, outlet);
-                self.input(Input::SessionOpened(session));
+                self.input(Input::SessionOpened(session, network));
             }
             Command::Data(session, bytes) => self.input(Input::SessionData(session, bytes)),
             Command::Closed(session) => {

@@ -18,7 +18,7 @@ mod status;
 mod topology;
 mod upgrade;
 
-pub(crate) use upgrade::Upgrades;
+pub(crate) use upgrade::{Upgrade, Upgrades};
 
 use crate::{
     config::{ApiKeys, Config},

@@ -30,6 +30,7 @@ pub mod epoch;
 mod http;
 mod listener;
 mod metrics;
+mod network;
 mod server;
 mod session;
 pub mod source;

@@ -2,10 +2,10 @@
 //!
 //! Each connection is one task from beginning to end; all of them belong to the accepting task and end with it.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -18,7 +18,13 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
-use crate::{config::Limits, driver::Handle, http::Upgrades, session};
+use crate::{
+    config::Limits,
+    driver::Handle,
+    http::{Upgrade, Upgrades},
+    network::network_of,
+    session,
+};
 
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -45,9 +51,9 @@ impl Connections {
                 () = stopped(&mut stopping) => break,
                 Some(ended) = tasks.join_next() => note(ended),
                 accepted = listener.accept(), if tasks.len() < self.limits.connections_max => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, address)) => {
                         self.handle.counters().connections().add();
-                        tasks.spawn(self.clone().serve(stream));
+                        tasks.spawn(self.clone().serve(stream, address.ip()));
                     }
                     Err(error) => {
                         warn!(%error, "a connection could not be accepted");
@@ -68,7 +74,7 @@ impl Connections {
         tasks.shutdown().await;
     }
 
-    async fn serve(self, stream: TcpStream) {
+    async fn serve(self, stream: TcpStream, address: IpAddr) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "connection lost");
             return;
@@ -77,7 +83,7 @@ impl Connections {
         self.serve_http(stream, upgrades).await;
         // The connection's task goes on as the session's, if it was upgraded.
         if let Ok(upgrade) = upgrade.try_recv() {
-            serve_session(upgrade, &self.handle, &self.limits).await;
+            serve_session(upgrade, address, &self.handle, &self.limits).await;
         }
     }
 
@@ -113,13 +119,17 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-async fn serve_session(upgrade: OnUpgrade, handle: &Handle, limits: &Limits) {
-    let upgraded = match upgrade.await {
+async fn serve_session(upgrade: Upgrade, address: IpAddr, handle: &Handle, limits: &Limits) {
+    let network = network_of(upgrade.client.unwrap_or(address));
+    let upgraded = match upgrade.connection.await {
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%error, "upgrade failed"),
     };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => session::run(parts.io.into_inner(), parts.read_buf, handle.clone(), limits).await,
+        Ok(parts) => {
+            let (io, leftover) = (parts.io.into_inner(), parts.read_buf);
+            session::run(io, leftover, network, handle.clone(), limits).await;
+        }
         Err(_) => error!("an upgraded connection is not the one that was accepted"),
     }
 }

@@ -19,6 +19,9 @@ pub struct Liars {
     pub share: f64,
     /// What they do: each one of these.
     pub lies: Vec<Lie>,
+    /// Whether all of them come from one network; else each from another.
+    #[serde(default)]
+    pub one_network: bool,
     /// How long those that delay hold back what they pass on.
     #[serde(default = "Liars::default_delay_s")]
     pub delay_s: f64,

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use tiercast_codec::{ChannelName, Code, Event, LinkId, PeerId, Position, SessionId, Signal, Signer};
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate, Time,
-    hub::{self, HubConfig},
+    hub::{self, HubConfig, Network},
     peer::{self, Delivery, Status, Target},
 };
 
@@ -134,6 +134,8 @@ pub struct Net {
     pub blocked: BTreeSet<(u64, u64)>,
     /// Nodes that the server's messages do not reach.
     pub deaf: BTreeSet<u64>,
+    /// Where nodes come from, of those of whom that is known.
+    pub networks: BTreeMap<u64, Network>,
     /// Bytes that crossed links, by receiver.
     pub link_bytes: FxHashMap<u64, usize>,
     /// What messages on links take beyond what the wires say.
@@ -203,6 +205,7 @@ impl Net {
             hold_back: None,
             blocked: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            networks: BTreeMap::new(),
             link_bytes: FxHashMap::default(),
             link_delay: Duration::ZERO,
             recorder: None,
@@ -272,7 +275,9 @@ impl Net {
                 self.hub_input(hub::Input::SessionData(SessionId(session), bytes));
             }
             Happening::HubSees(session, true) => {
-                self.hub_input(hub::Input::SessionOpened(SessionId(session)));
+                let node = self.session_node.get(&session);
+                let network = node.and_then(|node| self.networks.get(node)).copied();
+                self.hub_input(hub::Input::SessionOpened(SessionId(session), network));
             }
             Happening::HubSees(session, false) => {
                 self.hub_input(hub::Input::SessionClosed(SessionId(session)));

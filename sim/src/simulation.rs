@@ -120,7 +120,11 @@ impl<'a> Simulation<'a> {
             map,
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0x5eed),
             agenda,
-            checks: check::all(check::Budget::new(&hub_config(scenario), scenario.budget.egress_times, begin)),
+            checks: check::all(check::Budget::new(
+                &hub_config(scenario),
+                scenario.budget.egress_times,
+                begin,
+            )),
             measures: Measures::default(),
             sums: Sums::default(),
             published: Vec::new(),

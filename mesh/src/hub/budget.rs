@@ -227,7 +227,10 @@ mod tests {
     /// A budget of which nothing is left at `begin`.
     fn spent(begin: Time) -> Budget {
         let mut budget = Budget::new(RATE);
-        assert!(budget.spend(begin, reader(0), priority(Class::Leaf, 1), 200_000), "it is spent before it runs out");
+        assert!(
+            budget.spend(begin, reader(0), priority(Class::Leaf, 1), 200_000),
+            "it is spent before it runs out"
+        );
         budget
     }
 

@@ -70,8 +70,14 @@ pub struct HubConfig {
     /// A parent that is accused by a child of sending what is malformed or not signed by the server gets no children and no place
     /// in tier 1 for this long; it doubles each time, to at most 32 times this. Default 10 min.
     pub suspension: Duration,
-    /// Accusations of one peer that are believed. Default 3, so that a liar cannot empty the tree.
+    /// So many must accuse it who do not come from the same network. Default 2: one alone may lie, and has many sessions.
+    pub accusers_min: usize,
+    /// Accusations from one network that are believed; they are forgotten when there was none for `suspension`. Default
+    /// 3, so that a liar cannot empty the tree.
     pub accusations_max: u32,
+    /// At most this share of the relays is without children at a time because they were accused or could not be reached, but
+    /// always one. Default 25 percent.
+    pub suspended_percent: u32,
     /// Most sessions; the next one is refused. Default 65,536.
     pub sessions_max: usize,
     /// Bytes of control messages that wait for one session, signals apart; one that lets them pile up is closed.
@@ -121,7 +127,9 @@ impl Default for HubConfig {
             improve: Duration::from_millis(250),
             tier1_after: Duration::from_secs(60),
             suspension: Duration::from_secs(600),
+            accusers_min: 2,
             accusations_max: 3,
+            suspended_percent: 25,
             sessions_max: 65_536,
             outbox_bytes: 256 << 10,
             outbox_signal_bytes: 512 << 10,

@@ -131,10 +131,12 @@ impl Hub {
             return self.fail(session, request, Code::UNKNOWN_CHANNEL, reason);
         };
         if subscribe.relay.is_none() && self.budget.waited(now, Class::Direct) > self.config.feed_wait {
-            let reason = "the server feeds as many as it may: come back later, or take part in the mesh".into();
+            let reason =
+                "the server feeds as many as it may: come back later, or take part in the mesh".into();
             return self.fail(session, request, Code::NOT_READY, reason);
         }
         let Some(state) = self.sessions.get_mut(&session) else { return };
+        let origin = state.origin(peer);
         if state.channels.contains(&id) {
             let reason = format!("already subscribed to `{}`: unsubscribe first", subscribe.channel);
             return self.fail(session, request, Code::BAD_REQUEST, reason);
@@ -163,7 +165,7 @@ impl Hub {
         self.send_on(id, session, ToPeer::Subscribed(answer));
         let Subscribe { relay, links, window_bytes, .. } = subscribe;
         let mut has_parent = false;
-        self.with_tree(id, |tree, context| has_parent = tree.join(now, peer, relay, &links, context));
+        self.with_tree(id, |tree, context| has_parent = tree.join(now, peer, origin, relay, &links, context));
         if let Some(channel) = self.channels.get_mut(&id).filter(|_| !has_parent) {
             channel.feed(peer, start, window_bytes, relay.is_some());
         }

@@ -11,7 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tiercast_codec::{ChannelName, Code, LinkId, LivingLink, PeerId, Relay};
 
-use super::{HubConfig, tickets::Tickets};
+use super::{
+    HubConfig,
+    reputation::{Origin, Reputation},
+    tickets::Tickets,
+};
 use crate::{Time, timers::Timers};
 
 mod adoption;
@@ -44,8 +48,8 @@ pub(crate) struct Tree {
     ended: BTreeMap<LinkId, Link>,
     index: Index,
     relays: usize,
-    /// Those that get no children for a while because nobody could reach them.
-    spared: BTreeSet<PeerId>,
+    /// Those that get no children for a while.
+    suspended: BTreeSet<PeerId>,
     /// The number of the next peer that is parked.
     next_parked: u64,
     timers: Timers<Timer>,
@@ -92,6 +96,7 @@ enum Timer {
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a HubConfig,
     pub(crate) tickets: &'a Tickets,
+    pub(crate) reputation: &'a mut Reputation,
     pub(crate) last_link: &'a mut u64,
     pub(crate) channel: &'a ChannelName,
 }
@@ -105,7 +110,7 @@ impl Tree {
             ended: BTreeMap::new(),
             index: Index::default(),
             relays: 0,
-            spared: BTreeSet::new(),
+            suspended: BTreeSet::new(),
             next_parked: 0,
             timers: Timers::default(),
             actions: Vec::new(),
@@ -118,6 +123,7 @@ impl Tree {
         &mut self,
         now: Time,
         peer: PeerId,
+        origin: Origin,
         relay: Option<Relay>,
         links: &[LivingLink],
         context: &mut Context<'_>,
@@ -127,7 +133,8 @@ impl Tree {
         if known.is_some_and(|was_relay| was_relay != relay.is_some()) {
             self.leave(now, peer, context);
         }
-        self.admit(now, peer, relay, context);
+        self.admit(now, peer, origin, relay, context);
+        self.suspend_if_known(now, peer, context);
         self.reconcile(now, peer, links, context);
         if relay.is_none() || known.is_some() {
             self.actions.push(Action::Placed { peer, tier: self.nodes[&peer].shown_tier() });
@@ -166,7 +173,7 @@ impl Tree {
         for timer in [Timer::Retry(peer), Timer::Pardon(peer), Timer::Standby(peer), Timer::Away(peer)] {
             self.timers.clear(timer);
         }
-        self.spared.remove(&peer);
+        self.suspended.remove(&peer);
         if let Some(node) = self.nodes.remove(&peer) {
             self.relays -= usize::from(node.relay.is_some());
             self.index.update(peer, node.entry, Entry::default());
@@ -210,7 +217,7 @@ impl Tree {
     ) {
         let Some(node) = self.nodes.get_mut(&peer) else { return };
         match link {
-            Some(link) => _ = self.judge(now, link, peer, code, context.config),
+            Some(link) => _ = self.judge(now, link, peer, code, context),
             None if code == Code::LAGGING => {
                 node.is_lagging = false;
                 self.refresh(peer);
@@ -244,7 +251,7 @@ impl Tree {
         code: Code,
         context: &mut Context<'_>,
     ) {
-        if self.judge(now, link, reporter, code, context.config) {
+        if self.judge(now, link, reporter, code, context) {
             let child = self.links.get(&link).map(|state| state.child);
             self.end(now, link, code, context.config);
             if let Some(child) = child {
@@ -281,7 +288,7 @@ impl Tree {
                 Timer::Away(peer) => self.leave(now, peer, context),
                 Timer::Standby(peer) => self.seek_standby(now, peer, context),
                 Timer::Pardon(peer) => {
-                    self.spared.remove(&peer);
+                    self.suspended.remove(&peer);
                     self.node(peer).is_suspended = false;
                     self.refresh(peer);
                     self.fill(now, context);

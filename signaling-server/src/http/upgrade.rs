@@ -1,6 +1,6 @@
 //! `GET /v1/ws`: checks the WebSocket handshake (RFC 6455, 4.2) and hands the connection over.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
@@ -15,10 +15,17 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{App, error::ApiError};
-use crate::session::SUBPROTOCOL;
+use crate::{network::forwarded_for, session::SUBPROTOCOL};
+
+/// A connection that becomes a session.
+pub(crate) struct Upgrade {
+    pub(crate) connection: OnUpgrade,
+    /// The address of the client, if a proxy says so that is to be believed.
+    pub(crate) client: Option<IpAddr>,
+}
 
 /// Where a connection's task waits for its upgrade: it becomes the session's task.
-pub(crate) type Upgrades = mpsc::Sender<OnUpgrade>;
+pub(crate) type Upgrades = mpsc::Sender<Upgrade>;
 
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
@@ -31,7 +38,8 @@ pub(super) async fn upgrade(
             .code(Code::SHUTDOWN)
             .fix("connect again in a second"));
     }
-    let upgrade = hyper::upgrade::on(&mut request);
+    let client = if app.config.behind_proxy { forwarded_for(request.headers()) } else { None };
+    let upgrade = Upgrade { connection: hyper::upgrade::on(&mut request), client };
     upgrades.try_send(upgrade).map_err(|_| bad_request("this connection is being upgraded already"))?;
     Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)

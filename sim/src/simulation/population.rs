@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand_chacha::rand_core::Rng;
 use tiercast_codec::{NodeKind, Relay, Since};
-use tiercast_mesh::peer::PeerConfig;
+use tiercast_mesh::{hub::Network, peer::PeerConfig};
 
 use super::{Plan, Simulation};
 use crate::{
@@ -80,6 +80,9 @@ impl Simulation<'_> {
 
     fn lie(&mut self, node: u64, lie: Lie) {
         self.gang.join(node, lie);
+        if self.scenario.liars.as_ref().is_some_and(|liars| liars.one_network) {
+            self.net.networks.insert(node, Network(0));
+        }
         if lie == Lie::Promise {
             self.net.narrow(node, NARROW);
             self.excuse();

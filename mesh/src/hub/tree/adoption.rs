@@ -11,7 +11,10 @@ use std::collections::BTreeSet;
 use tiercast_codec::{Code, LinkId, LinkRole, LivingLink, NodeKind, PeerId, Relay};
 
 use super::{Action, Age, Context, Link, Node, Place, Timer, Tree, links::Role};
-use crate::{Time, hub::tickets::Ends};
+use crate::{
+    Time,
+    hub::{reputation::Origin, tickets::Ends},
+};
 
 impl Tree {
     /// The session of a peer has ended without a goodbye. It keeps its place for a while; those who depend on it are told
@@ -57,7 +60,14 @@ impl Tree {
     }
 
     /// A peer is there, for the first time or again.
-    pub(super) fn admit(&mut self, now: Time, peer: PeerId, relay: Option<Relay>, context: &Context<'_>) {
+    pub(super) fn admit(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        origin: Origin,
+        relay: Option<Relay>,
+        context: &Context<'_>,
+    ) {
         self.timers.clear(Timer::Away(peer));
         if self.nodes.is_empty() {
             self.timers.set(Timer::Improve, now + context.config.improve);
@@ -65,7 +75,8 @@ impl Tree {
         if !self.nodes.contains_key(&peer) {
             self.relays += usize::from(relay.is_some());
         }
-        let node = self.nodes.entry(peer).or_insert_with(|| Node::new(now, relay));
+        let node = self.nodes.entry(peer).or_insert_with(|| Node::new(now, origin, relay));
+        node.origin = origin;
         node.relay = relay;
         node.is_away = false;
         node.is_lagging = false;
@@ -161,7 +172,7 @@ impl Tree {
             return;
         }
         let relay = Relay { node: NodeKind::Native, children_max: context.config.children_max };
-        self.admit(now, peer, Some(relay), context);
+        self.admit(now, peer, Origin::Peer(peer), Some(relay), context);
         self.put(peer, Place::Orphan);
         self.wait_for(now, peer, context);
     }

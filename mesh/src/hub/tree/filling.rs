@@ -127,23 +127,22 @@ impl Tree {
 
     /// Whether a peer is below another, or will be when it has moved or has turned to its standby.
     pub(super) fn is_below(&self, peer: PeerId, other: PeerId) -> bool {
-        let (mut above, mut seen) = (vec![peer], BTreeSet::new());
-        while let Some(peer) = above.pop() {
-            if peer == other {
-                return true;
-            }
-            if seen.insert(peer) {
-                above.extend(self.parents(peer).chain(self.standby(peer)));
-            }
-        }
-        false
+        self.above(peer).any(|above| above == other)
     }
 
-    /// Who stands above a peer and has nobody above, as things are now.
-    pub(super) fn top(&self, mut peer: PeerId) -> PeerId {
-        while let Some(link) = self.nodes[&peer].place.link() {
-            peer = self.links[&link].parent;
-        }
-        peer
+    /// A peer and all whom it is below, or will be when some have moved or have turned to their standbys.
+    fn above(&self, peer: PeerId) -> impl Iterator<Item = PeerId> {
+        let (mut above, mut seen) = (vec![peer], BTreeSet::new());
+        std::iter::from_fn(move || {
+            let peer = std::iter::from_fn(|| above.pop()).find(|peer| seen.insert(*peer))?;
+            above.extend(self.parents(peer).chain(self.standby(peer)));
+            Some(peer)
+        })
+    }
+
+    /// Something below a peer has changed: those above it who found no parent may find one now.
+    pub(super) fn unpark_above(&mut self, peer: PeerId) {
+        let parked: Vec<_> = self.above(peer).filter(|peer| self.nodes[peer].parked_as.is_some()).collect();
+        parked.into_iter().for_each(|peer| self.unpark(peer));
     }
 }

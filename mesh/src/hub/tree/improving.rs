@@ -31,6 +31,8 @@ impl Tree {
         }
         let interval: Duration = context.config.improve;
         let has_moved = self.improve(now, context);
+        // What was tried may have opened a place.
+        self.fill(now, context);
         self.timers.set(Timer::Improve, now + if has_moved { interval } else { interval * REST });
     }
 
@@ -73,7 +75,6 @@ impl Tree {
         }
         self.root(peer);
         self.actions.push(Action::Moved);
-        self.fill(now, context);
         true
     }
 

@@ -5,9 +5,6 @@ use tiercast_codec::{Code, LinkId, PeerId};
 use super::{Action, Age, Context, Link, Node, Place, Timer, Tree};
 use crate::{Time, hub::HubConfig};
 
-/// At most one relay in so many is spared at a time because nobody could reach it.
-const SPARED_ONE_IN: usize = 4;
-
 impl Tree {
     /// One end of a link says what became of it, and with that something about the other end. It is heard once, even
     /// if the link has ended meanwhile. False if there is nothing to be said.
@@ -17,7 +14,7 @@ impl Tree {
         link: LinkId,
         reporter: PeerId,
         code: Code,
-        config: &HubConfig,
+        context: &mut Context<'_>,
     ) -> bool {
         let Some(state) = self.state_of(link) else { return false };
         let Some((end, other)) = state.end_of(reporter) else { return false };
@@ -25,12 +22,12 @@ impl Tree {
             return true;
         }
         let is_child = state.child == reporter;
-        self.note_end(now, link, code, config);
+        self.note_end(now, link, code, context.config);
         match code {
             // It speaks of itself.
             Code::LAGGING => self.lag(reporter),
             // Only a parent passes anything on: what a child sends it harms nobody else, and the link has ended.
-            Code::MALFORMED | Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, config),
+            Code::MALFORMED | Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, context),
             _ => {}
         }
         true
@@ -68,20 +65,34 @@ impl Tree {
         }
     }
 
-    /// A parent that sends what cannot be right gets no children and no place in tier 1 for a while: if its accuser
-    /// is to be believed.
-    fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, config: &HubConfig) {
+    /// A parent that sends what cannot be right gets no children and no place in tier 1 for a while, if several accuse
+    /// it who cannot be one and the same.
+    fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, context: &mut Context<'_>) {
         self.actions.push(Action::Accused);
-        if self.nodes.get(&culprit).is_none_or(|node| node.is_suspended) {
+        let Some(by) = self.nodes.get(&accuser).map(|node| node.origin) else { return };
+        if self.nodes.get(&culprit).is_none_or(|node| node.is_suspended)
+            || !context.reputation.accuses(now, by, context.config)
+            || !self.node(culprit).record.accused(now, by, context.config)
+            || !self.may_suspend(context.config)
+        {
             return;
         }
-        if !self.nodes.get_mut(&accuser).is_some_and(|node| node.record.accuse(config)) {
-            return;
-        }
-        let node = self.node(culprit);
-        let duration = node.record.suspend(config);
+        let until = context.reputation.suspend(now, self.nodes[&culprit].origin, context.config);
         self.actions.push(Action::Suspended);
-        self.suspend(culprit, now + duration);
+        self.suspend(culprit, until);
+    }
+
+    /// Whoever comes from where somebody was taken out of service lately is so from the beginning.
+    pub(super) fn suspend_if_known(&mut self, now: Time, peer: PeerId, context: &Context<'_>) {
+        let until = context.reputation.suspended_until(now, self.nodes[&peer].origin);
+        if let Some(until) = until.filter(|_| self.may_suspend(context.config)) {
+            self.suspend(peer, until);
+        }
+    }
+
+    /// However many are accused, or cannot be reached, the others remain.
+    fn may_suspend(&self, config: &HubConfig) -> bool {
+        self.suspended.len() < (self.relays * config.suspended_percent as usize / 100).max(1)
     }
 
     /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while; but
@@ -89,18 +100,18 @@ impl Tree {
     pub(super) fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
         // The child may stay with the server from now on.
         let has_successor = self.index.candidates.iter().any(|(_, other)| *other != child);
-        let may_spare = self.spared.len() < (self.relays / SPARED_ONE_IN).max(1);
+        let may_suspend = self.may_suspend(config);
         let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
-        let may_spare = may_spare && (has_successor || node.place != Place::Root);
+        let may_spare = may_suspend && (has_successor || node.place != Place::Root);
         if node.record.unreached(child, config) && may_spare {
             let duration = node.record.spare(config);
-            self.spared.insert(parent);
             self.suspend(parent, now + duration);
         }
     }
 
     fn suspend(&mut self, peer: PeerId, until: Time) {
         self.node(peer).is_suspended = true;
+        self.suspended.insert(peer);
         self.timers.set(Timer::Pardon(peer), until);
         self.demote(peer);
     }

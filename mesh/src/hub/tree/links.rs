@@ -179,7 +179,7 @@ impl Tree {
         let parent = state.parent;
         self.take_off(parent, link, state.child);
         // Whoever stood above the child may be below it from now on.
-        self.unpark(self.top(parent));
+        self.unpark_above(parent);
         self.forget_if_idle([state.parent, state.child]);
         self.actions.push(Action::Ended);
         self.ended.insert(link, state);

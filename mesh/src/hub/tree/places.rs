@@ -17,6 +17,7 @@ use crate::{
     hub::{
         HubConfig,
         budget::{Class, Priority},
+        reputation::Origin,
     },
 };
 
@@ -69,6 +70,7 @@ pub struct TreeNode {
 /// A peer of the tree.
 #[derive(Debug)]
 pub(super) struct Node {
+    pub(super) origin: Origin,
     pub(super) relay: Option<Relay>,
     pub(super) joined: Time,
     pub(super) place: Place,
@@ -229,8 +231,9 @@ impl Tree {
 }
 
 impl Node {
-    pub(super) fn new(now: Time, relay: Option<Relay>) -> Self {
+    pub(super) fn new(now: Time, origin: Origin, relay: Option<Relay>) -> Self {
         Self {
+            origin,
             relay,
             joined: now,
             place: if relay.is_some() { Place::Waiting } else { Place::Direct },

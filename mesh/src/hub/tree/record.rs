@@ -1,4 +1,4 @@
-//! What the hub remembers of a peer: the parents that failed it, the links that did not last, and who accused whom.
+//! What the hub remembers of a peer: the parents that failed it, the links that did not last, and who accused it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,10 @@ use std::{
 
 use tiercast_codec::PeerId;
 
-use crate::{Time, hub::HubConfig};
+use crate::{
+    Time,
+    hub::{HubConfig, reputation::Origin},
+};
 
 /// Waiting times double so often at most.
 const DOUBLINGS_MAX: u32 = 5;
@@ -19,10 +22,8 @@ pub(super) struct Record {
     refused: BTreeMap<PeerId, Time>,
     /// Links in a row that never came up, or broke soon.
     failures: u32,
-    /// How often it accused its parents.
-    accusations: u32,
-    /// How often it was taken out of service.
-    suspensions: u32,
+    /// Those who accused it of sending what cannot be right, and until when that counts.
+    accused_by: BTreeMap<Origin, Time>,
     /// The children that could not reach it since one could.
     unreached: BTreeSet<PeerId>,
     /// How often it was spared for that.
@@ -60,10 +61,11 @@ impl Record {
         Some(doubled(config.link_retry, more))
     }
 
-    /// It accuses another. False if it has done so too often to be believed.
-    pub(super) fn accuse(&mut self, config: &HubConfig) -> bool {
-        self.accusations = self.accusations.saturating_add(1);
-        self.accusations <= config.accusations_max
+    /// Somebody accuses it. Says whether enough have done so.
+    pub(super) fn accused(&mut self, now: Time, by: Origin, config: &HubConfig) -> bool {
+        self.accused_by.retain(|_, until| *until > now);
+        self.accused_by.insert(by, now + config.suspension);
+        self.accused_by.len() >= config.accusers_min
     }
 
     /// A child reached it.
@@ -87,12 +89,6 @@ impl Record {
         self.spared += 1;
         doubled(config.link_retry, self.spared - 1)
     }
-
-    /// It is taken out of service; says for how long.
-    pub(super) fn suspend(&mut self, config: &HubConfig) -> Duration {
-        self.suspensions += 1;
-        doubled(config.suspension, self.suspensions - 1)
-    }
 }
 
 fn doubled(first: Duration, times: u32) -> Duration {
@@ -102,6 +98,7 @@ fn doubled(first: Duration, times: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::Network;
 
     #[test]
     fn a_parent_that_failed_is_refused_for_a_while() {
@@ -150,10 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn the_fourth_accusation_is_not_believed_and_each_suspension_is_longer() {
-        let config = HubConfig::default();
+    fn two_origins_must_accuse_it_within_a_while() {
+        let (config, now) = (HubConfig::default(), Time(0));
+        let [one, other] = [1, 2].map(|network| Origin::Network(Network(network)));
         let mut record = Record::default();
-        assert_eq!([(); 5].map(|()| record.accuse(&config)), [true, true, true, false, false]);
-        assert_eq!([(); 3].map(|()| record.suspend(&config).as_secs()), [600, 1_200, 2_400]);
+        assert_eq!([one, one].map(|by| record.accused(now, by, &config)), [false, false]);
+        let late = now + config.suspension;
+        assert!(!record.accused(late, other, &config), "the first is forgotten");
+        assert!(record.accused(late, one, &config));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     Time,
     hub::{
         HubConfig, Tier1,
+        reputation::{Origin, Reputation},
         tickets::{Ends, Tickets},
     },
 };
@@ -24,6 +25,7 @@ struct Storm {
     config: HubConfig,
     rng: ChaCha12Rng,
     tickets: Tickets,
+    reputation: Reputation,
     last_link: u64,
     peers: Vec<PeerId>,
     away: Vec<PeerId>,
@@ -39,9 +41,14 @@ impl Storm {
 
     /// Lets the tree act.
     fn act(&mut self, act: impl FnOnce(&mut Tree, Time, &mut Context<'_>)) {
-        let (config, tickets, last_link) = (&self.config, &self.tickets, &mut self.last_link);
-        let channel = &"storm".parse().unwrap();
-        act(&mut self.tree, self.now, &mut Context { config, tickets, last_link, channel });
+        let mut context = Context {
+            config: &self.config,
+            tickets: &self.tickets,
+            reputation: &mut self.reputation,
+            last_link: &mut self.last_link,
+            channel: &"storm".parse().unwrap(),
+        };
+        act(&mut self.tree, self.now, &mut context);
         for action in self.tree.take_actions() {
             match action {
                 Action::Link { link, parent, child, .. } => self.links.push((link, parent, child)),
@@ -69,7 +76,7 @@ impl Storm {
                 living.push(LivingLink { link, peer: other, role, token });
             }
         }
-        self.act(|tree, now, context| _ = tree.join(now, peer, relay, &living, context));
+        self.act(|tree, now, context| _ = tree.join(now, peer, Origin::Peer(peer), relay, &living, context));
     }
 
     /// Something happens.
@@ -177,7 +184,7 @@ impl Storm {
 #[test]
 fn nobody_waits_for_a_parent_while_there_is_one_whatever_happens() {
     let (mut parked, mut adopted) = (0, 0);
-    for seed in 0..100 {
+    for seed in 0..1_000 {
         let config = HubConfig {
             tier1: Tier1 { min: 1, max: 2 },
             parent_refused: Duration::from_secs(10 * (seed % 4)),
@@ -186,7 +193,7 @@ fn nobody_waits_for_a_parent_while_there_is_one_whatever_happens() {
             suspension: Duration::from_secs(20),
             ..HubConfig::default()
         };
-        let rng = ChaCha12Rng::from_seed([seed as u8; 32]);
+        let rng = ChaCha12Rng::seed_from_u64(seed);
         let (tree, now, tickets) = (Tree::new(&config), Time(0), Tickets::new([1; 32]));
         let (peers, away, links) = (Vec::new(), Vec::new(), Vec::new());
         let mut storm = Storm {
@@ -195,6 +202,7 @@ fn nobody_waits_for_a_parent_while_there_is_one_whatever_happens() {
             config,
             rng,
             tickets,
+            reputation: Reputation::default(),
             last_link: 0,
             peers,
             away,
