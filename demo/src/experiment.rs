@@ -68,7 +68,7 @@ Figures:
   incidents                   each with what, at_s, victims, victims_by_tier, stalls, the share of peers that the server
                               fed fed_by_server_before and fed_by_server_2s_later, for those who misbehave
                               victims_without_children_after_s, the events lost to those who live, recovered_after_s
-                              (from then on nobody waited half a second for 2 s), server_away_s at a restart, and
+                              (when nobody had waited half a second for 2 s), server_away_s at a restart, and
                               server_bytes_per_s in a usual second before, the busiest, and the last of it (after)
   server_data_bytes           bytes of frames that the server sent
   server_control_bytes        bytes of everything else that it sent: heads, places in the tree, signaling

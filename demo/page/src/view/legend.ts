@@ -11,8 +11,10 @@ interface Entry {
 export class Legend {
   readonly #list = byId("legend", HTMLUListElement);
 
-  show(census: Census): void {
+  show(census: Census, marked: { readonly frozen: readonly number[]; readonly liars: readonly number[] }): void {
     const entries = entriesOf(census);
+    if (marked.frozen.length > 0) entries.push({ key: "frozen", text: `frozen: ${formatCount(marked.frozen.length)}` });
+    if (marked.liars.length > 0) entries.push({ key: "liar", text: `lying: ${formatCount(marked.liars.length)}` });
     while (this.#list.childElementCount > entries.length) this.#list.lastElementChild?.remove();
     while (this.#list.childElementCount < entries.length) {
       const item = html("li");

@@ -33,6 +33,8 @@ export class TreeView {
   readonly #server = makeServer();
   readonly #sprites = new Map<number, Sprite>();
   readonly #killed = new Set<number>();
+  #frozen: ReadonlySet<number> = new Set();
+  #liars: ReadonlySet<number> = new Set();
   /** Whom each peer was last fed by. Forgets those that are no longer drawn. */
   readonly #memory = new Map<number, number | undefined>();
   readonly #handlers: TreeHandlers;
@@ -74,6 +76,12 @@ export class TreeView {
     sprite.group.classList.add("killed");
     const ripple = svg("circle", { class: "ripple", r: sprite.now.radius + 2 });
     sprite.group.prepend(ripple);
+  }
+
+  /** Those that are frozen and those that lie look it from the next update on. */
+  mark({ frozen, liars }: { readonly frozen: readonly number[]; readonly liars: readonly number[] }): void {
+    this.#frozen = new Set(frozen);
+    this.#liars = new Set(liars);
   }
 
   /** An event came: a light runs down our own branch. */
@@ -189,6 +197,8 @@ export class TreeView {
     const isFed = info.place === "root" || info.place === "child";
     const classes = ["node", isFed ? `t${Math.min(TIER_COLOURS, Math.max(1, info.tier))}` : info.place];
     if (isYou) classes.push("you");
+    if (this.#frozen.has(info.peer)) classes.push("frozen");
+    if (this.#liars.has(info.peer)) classes.push("liar");
     if (this.#killed.has(info.peer)) classes.push("killed");
     if (sprite.isLeaving) sprite.isLeaving = false;
     const wanted = info.node === "browser" ? "rect" : "circle";
