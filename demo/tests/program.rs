@@ -239,7 +239,10 @@ async fn a_button_that_cannot_be_had_says_why() -> Result<()> {
     ];
     for (path, body, status, words) in cases {
         let (said, answer) = demo.press(path, body).await?;
-        ensure!(said == status && answer["error"].as_str().is_some_and(|error| error.contains(words)), "{answer}");
+        ensure!(
+            said == status && answer["error"].as_str().is_some_and(|error| error.contains(words)),
+            "{answer}"
+        );
         ensure!(answer["fix"].is_string(), "{answer}");
     }
     ensure!(demo.state().await?["incidents"] == json!([]));

@@ -197,8 +197,11 @@ class Page {
     if (reading === undefined) return;
     const { atMs, state } = reading;
     const bytes = state.server.dataBytes + state.server.controlBytes;
-    const isNew = before !== undefined && atMs > before.atMs && bytes >= before.bytes;
-    const perS = isNew ? ((bytes - before.bytes) * 1000) / (atMs - before.atMs) : undefined;
+    // A reading that is late says nothing new: it goes on as it was.
+    const isLate = before?.atMs === atMs && this.#poller.link.kind === "up";
+    const isKnown = before !== undefined && atMs > before.atMs && bytes >= before.bytes;
+    const known = isKnown ? ((bytes - before.bytes) * 1000) / (atMs - before.atMs) : undefined;
+    const perS = isLate ? this.#egress.values.at(-1) : known;
     this.#sent = { atMs, bytes };
     this.#egress.push(perS);
     setText(byId("egress-now", HTMLElement), perS === undefined ? "–" : formatByteRate(perS));

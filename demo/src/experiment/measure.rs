@@ -208,7 +208,8 @@ impl Measure {
     /// What the server sent around an incident: in a usual second before it, in the busiest until it was over, and in the
     /// last whole one of these.
     pub(super) fn egress(&self, incident: &Incident) -> (u64, u64, u64) {
-        let index = |at: Duration| (at.as_secs() as usize).saturating_sub(self.forgotten).min(self.seconds.len());
+        let index =
+            |at: Duration| (at.as_secs() as usize).saturating_sub(self.forgotten).min(self.seconds.len());
         let bytes = |seconds: &[Second]| seconds.iter().map(|second| second.server_bytes).collect::<Vec<_>>();
         let begin = index(incident.at);
         let mut before = bytes(&self.seconds[begin.saturating_sub(USUAL_SECONDS)..begin]);
@@ -275,7 +276,8 @@ impl Incident {
         self.latest_us.retain(|who, _| sight.living.contains_key(who));
         if !self.is_over {
             for (who, latest_us) in &mut self.latest_us {
-                let waits = sight.living.get(who).map_or(Duration::ZERO, |look| waits(look, sight.at, published));
+                let waits =
+                    sight.living.get(who).map_or(Duration::ZERO, |look| waits(look, sight.at, published));
                 *latest_us = (waits.as_micros() as u64).max(*latest_us);
             }
             self.count_lost(sight.living);
@@ -288,7 +290,8 @@ impl Incident {
             self.fed_by_server_after = Some(share_fed_by_server(&sight.server.nodes));
         }
         let lives = |who: &Who| sight.living.contains_key(who);
-        if self.abandoned.is_none() && self.victims.iter().any(lives) && sight.children_of(&self.victims) == 0 {
+        if self.abandoned.is_none() && self.victims.iter().any(lives) && sight.children_of(&self.victims) == 0
+        {
             self.abandoned = Some(since);
         }
     }
@@ -433,6 +436,47 @@ mod tests {
         assert_eq!(waiting(10, s(7), &published), s(4), "event 10 was there at the third look");
         assert_eq!(waiting(15, s(7), &published), s(0), "nobody has published it");
         assert_eq!(waiting(0, s(7), &published), s(6));
+    }
+
+    fn at_look(next: u64, missing: u64) -> BTreeMap<Who, Look> {
+        BTreeMap::from([((0, 1), Look { next: Some(next), missing, ..look(1, 0) })])
+    }
+
+    #[test]
+    fn an_incident_is_over_when_nobody_has_waited_for_two_seconds_and_nobody_is_frozen() {
+        let (mut measure, server) = (Measure::new(), ServerLook { published: 10, ..server(0) });
+        let (behind, there) = (at_look(7, 2), at_look(10, 3));
+        measure.saw(&sight(1_000, &server, &behind));
+        let begins = Incident::new("kill", &sight(1_000, &server, &behind), BTreeSet::new(), BTreeSet::new());
+        measure.struck(begins);
+        measure.saw(&sight(2_000, &server, &behind));
+        measure.saw(&sight(2_250, &server, &there));
+        measure.saw(&sight(4_000, &server, &there));
+        assert_eq!(measure.incidents[0].recovered, None, "not for long enough");
+        let frozen = BTreeSet::from([(0, 1)]);
+        measure.saw(&Sight { frozen: &frozen, ..sight(4_250, &server, &there) });
+        measure.saw(&sight(4_500, &server, &there));
+        measure.saw(&sight(6_500, &server, &there));
+        assert_eq!(measure.incidents[0].recovered, Some(Duration::from_millis(5_500)));
+        assert_eq!(measure.incidents[0].lost, 1, "what was missing before was not lost by this");
+    }
+
+    #[test]
+    fn what_the_server_sent_around_an_incident_is_found_also_when_older_seconds_are_forgotten() {
+        let (mut measure, living) = (Measure::new(), at_look(0, 0));
+        for (second, sent) in [0, 100, 200, 300, 800, 1_000, 1_001].into_iter().enumerate() {
+            let (at_ms, server) = (second as u64 * 1_000, server(sent));
+            let now = sight(at_ms, &server, &living);
+            measure.saw(&now);
+            if second == 3 {
+                measure.struck(Incident::new("kill", &now, BTreeSet::new(), BTreeSet::new()));
+            }
+        }
+        assert_eq!(measure.egress(&measure.incidents[0]), (100, 500, 200));
+        measure.forget_seconds(4);
+        assert_eq!(measure.egress(&measure.incidents[0]).1, 500);
+        measure.saw(&sight(7_000, &server(1_400), &living));
+        assert_eq!(measure.seconds.last().map(|second| second.server_bytes), Some(399));
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! One run: what goes wrong by plan, until everything is delivered, and what came of it.
 
-use std::{
-    collections::VecDeque,
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use tiercast_peer_client::swarm::{Look, Spread};
 use tiercast_platform::{end_progress, say, say_progress};
@@ -72,7 +69,8 @@ impl Run {
         let mut complete_since = None;
         loop {
             let next = [plan.front().map(|deed| deed.at), churn.front().copied()];
-            let next = next.into_iter().flatten().min().map_or(Instant::now() + TICK, |at| self.stage.start + at);
+            let next =
+                next.into_iter().flatten().min().map_or(Instant::now() + TICK, |at| self.stage.start + at);
             tokio::select! {
                 _ = tick.tick() => {}
                 () = tokio::time::sleep_until(next) => {}

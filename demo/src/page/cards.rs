@@ -59,7 +59,8 @@ impl Cards {
 
     /// The latest incident has a card from now on; the one before it, if it goes on, is no longer measured.
     pub(super) fn add(&mut self, title: Title, measure: &Measure) {
-        let Some(figures) = measure.incidents.last().map(|latest| IncidentFigures::of(measure, latest)) else {
+        let Some(figures) = measure.incidents.last().map(|latest| IncidentFigures::of(measure, latest))
+        else {
             return;
         };
         if let Some(before) = self.cards.front_mut().filter(|before| before.state == State::Recovering) {
@@ -79,7 +80,9 @@ impl Cards {
 
     /// Takes what is known now of the incident that goes on. What is over is said for good, and forgotten.
     pub(super) fn refresh(&mut self, measure: &mut Measure) {
-        let Some(card) = self.cards.front_mut().filter(|card| card.state == State::Recovering) else { return };
+        let Some(card) = self.cards.front_mut().filter(|card| card.state == State::Recovering) else {
+            return;
+        };
         let Some(incident) = measure.incidents.last() else { return };
         card.figures = IncidentFigures::of(measure, incident);
         if incident.recovered.is_some() {

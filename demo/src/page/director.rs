@@ -199,7 +199,8 @@ impl Director {
         if self.stage.count(kind) == 0 {
             return Ok(nobody(kind));
         }
-        let lie = (fault == FaultKind::Lie).then(|| *Misdeed::LIES.choose(&mut rand::rng()).expect("there are lies"));
+        let lie = (fault == FaultKind::Lie)
+            .then(|| *Misdeed::LIES.choose(&mut rand::rng()).expect("there are lies"));
         self.stage.set_lies(lie.into_iter().collect());
         let (name, what) = match fault {
             FaultKind::Kill => ("kill", What::Kill(parsed)),

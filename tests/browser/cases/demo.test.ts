@@ -31,8 +31,16 @@ function demo(name: string, args: readonly string[], body: (demo: Demo) => Promi
 /** Waits until the page has a place in the tree; gives its number. */
 async function joined(page: Page): Promise<number> {
   await untilText(page, "#pill-text", /^Connected, tier \d+$/);
-  await untilText(page, "#you-line", /You are peer \d+ in tier \d+, fed by /);
-  return Number(await page.locator("#tree .node.you").getAttribute("data-peer"));
+  const [, name] = await untilText(page, "#you-line", /You are peer (\d+) in tier \d+, fed by /);
+  return ask("it is in the tree", async () => {
+    const nodes = await ownNodes(page);
+    return nodes.find((peer) => called(peer) === Number(name));
+  });
+}
+
+/** The page's own node, and the one that it was before while that one goes. */
+async function ownNodes(page: Page): Promise<number[]> {
+  return page.locator("#tree .node.you").evaluateAll((nodes) => nodes.map((node) => Number(node.getAttribute("data-peer"))));
 }
 
 /** How the page calls a peer: by the end of its number. */
@@ -364,6 +372,7 @@ for (const [title, options] of Object.entries(DEVICES)) {
       await untilText(page, "#share", /^\d/);
       await showsTheTree(demo, page);
       await page.click("#kill-share");
+      await untilText(page, "#cards > .card:first-child .card-state", /^still recovering…$/);
       await latestCard(page, /^Killed 30.% of the peers$/);
       await page.screenshot({ path: join(SHOTS, `${options.viewport.width}-${colorScheme}.png`), fullPage: true });
 
@@ -415,6 +424,7 @@ function onTopOfYou(): (string | null)[] {
 function coveringYourName(): string[] {
   const name = document.querySelector(".you g.you-mark rect");
   if (name === null) return ["there is no name"];
+  name.scrollIntoView({ block: "center" });
   const { left, top, width, height } = name.getBoundingClientRect();
   const found = new Set<string>();
   for (let x = 0.05; x < 1; x += 0.05) {
@@ -448,7 +458,7 @@ function writeLongFigures(): void {
 /** Runs in the page: visible elements that reach beyond their section or its margin, or have no size. */
 function outsideOfScreen(): string[] {
   const found: string[] = [];
-  for (const element of document.querySelectorAll("main *, header *")) {
+  for (const element of document.querySelectorAll("main section, main section *, header *")) {
     const style = getComputedStyle(element);
     if (style.display === "none" || style.visibility === "hidden" || element.closest(".unseen, [hidden]") !== null) continue;
     const box = element.getBoundingClientRect();

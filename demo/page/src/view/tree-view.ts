@@ -74,8 +74,12 @@ export class TreeView {
     const sprite = this.#sprites.get(peer);
     if (sprite === undefined) return;
     sprite.group.classList.add("killed");
+    if (wantsLittleMotion()) return;
     const ripple = svg("circle", { class: "ripple", r: sprite.now.radius + 2 });
     sprite.group.prepend(ripple);
+    ripple.addEventListener("animationend", () => {
+      ripple.remove();
+    });
   }
 
   /** Those that are frozen and those that lie look it from the next update on. */
