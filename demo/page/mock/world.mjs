@@ -233,6 +233,7 @@ export class World {
       relays: this.relays().length,
       tier1: this.natives().filter(({ tier }) => tier === 1).length,
       is_mesh_on: this.isMeshOn,
+      killed: [],
       frozen: [...this.frozen].filter(([peer, untilMs]) => this.peers.has(peer) && Date.now() < untilMs).map(([peer]) => peer),
       liars: [...this.liars].filter((peer) => this.peers.has(peer)),
       incidents: this.incidents(),

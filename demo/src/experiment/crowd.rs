@@ -165,7 +165,7 @@ impl Crowd {
 
     /// Lets so many come, one after the other: in a process of its own while there are fewer than asked for, else where
     /// the fewest are.
-    pub(super) async fn add(&mut self, count: usize) -> anyhow::Result<()> {
+    pub(crate) async fn add(&mut self, count: usize) -> anyhow::Result<()> {
         for _ in 0..count {
             let living = self.processes.iter().filter(|process| process.child.is_some()).count();
             if living < self.task.options.processes() as usize {

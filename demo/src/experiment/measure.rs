@@ -63,11 +63,11 @@ pub(crate) struct Second {
 pub(crate) struct Incident {
     pub(super) asked: String,
     pub(super) at: Duration,
-    pub(super) victims: BTreeSet<Who>,
+    pub(crate) victims: BTreeSet<Who>,
     /// What the server called the victims, and in which tier they were.
     pub(crate) places: BTreeMap<PeerId, u32>,
     /// Those who were fed by way of the victims.
-    pub(super) hit: BTreeSet<Who>,
+    pub(crate) hit: BTreeSet<Who>,
     /// The latest event since then of each peer that lived through it: how long it took, in microseconds.
     pub(super) latest_us: BTreeMap<Who, u64>,
     pub(super) fed_by_server_before: f64,
@@ -259,16 +259,6 @@ impl Incident {
         self.places.extend(sight.places(&victims));
         self.victims.extend(victims);
         self.hit.extend(hit);
-    }
-
-    /// Who was struck.
-    pub(crate) fn victims(&self) -> impl Iterator<Item = Who> {
-        self.victims.iter().copied()
-    }
-
-    /// How many were fed by way of the victims.
-    pub(crate) fn hit(&self) -> usize {
-        self.hit.len()
     }
 
     fn saw(&mut self, sight: &Sight, published: &VecDeque<(Duration, u64)>) {

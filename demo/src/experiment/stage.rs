@@ -166,11 +166,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Lets so many peers come.
-    pub(crate) async fn add(&mut self, count: usize) -> anyhow::Result<()> {
-        self.crowd.add(count).await
-    }
-
     /// How many peers of a kind a fault could strike now.
     pub(crate) fn count(&self, kind: Kind) -> usize {
         self.crowd.of_kind(kind, &self.seen.nodes).len()

@@ -33,19 +33,13 @@ pub(super) enum Order {
 /// What the peers have got. What is counted since the last line is so said.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
-    pub(super) report: SwarmReport,
+    pub(crate) report: SwarmReport,
     pub(super) looks: Vec<Look>,
     /// Microseconds from publishing to the application, and how many deliveries took so long, since the last line.
     pub(super) latencies: Vec<(u64, u64)>,
     /// Microseconds from the start of a peer to its first event, since the last line.
     pub(super) joins: Vec<(u64, u64)>,
     pub(super) cpu_s: Option<f64>,
-}
-
-impl Line {
-    pub(crate) fn report(&self) -> &SwarmReport {
-        &self.report
-    }
 }
 
 pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {

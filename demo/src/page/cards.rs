@@ -58,11 +58,10 @@ impl Cards {
     }
 
     /// The latest incident has a card from now on; the one before it, if it goes on, is no longer measured.
-    pub(super) fn add(&mut self, title: Title, measure: &Measure) {
-        let Some(figures) = measure.incidents.last().map(|latest| IncidentFigures::of(measure, latest))
-        else {
-            return;
-        };
+    pub(super) fn add(&mut self, title: Title, measure: &mut Measure) {
+        measure.incidents.drain(..measure.incidents.len().saturating_sub(1));
+        let Some(latest) = measure.incidents.last() else { return };
+        let figures = IncidentFigures::of(measure, latest);
         if let Some(before) = self.cards.front_mut().filter(|before| before.state == State::Recovering) {
             before.state = State::CutShort;
         }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     experiment::{
         crowd::Who,
-        fault::{self, Kind},
+        fault::{self, Fault, Kind},
         options::{Deed, What},
         stage::{Stage, TICK},
     },
@@ -93,6 +93,8 @@ pub(super) struct Director {
     rate: u64,
     is_mesh_on: bool,
     liars: BTreeSet<Who>,
+    /// Those who were killed and whom the server still waits for.
+    killed: BTreeSet<PeerId>,
 }
 
 const STOPPING: Refusal =
@@ -123,8 +125,9 @@ impl Director {
             rate,
             is_mesh_on: true,
             liars: BTreeSet::new(),
+            killed: BTreeSet::new(),
         };
-        director.tell(true);
+        director.tell();
         let desk = Desk { questions: asks, state: director.state.subscribe(), server };
         (director, desk)
     }
@@ -141,7 +144,7 @@ impl Director {
             self.stage.look().await?;
             self.stage.measure.forget_seconds(SECONDS_KEPT);
             self.cards.refresh(&mut self.stage.measure);
-            self.tell(true);
+            self.tell();
             // Who is answered finds what came of it in the state; who has asked may have gone.
             if let Some((answer, said)) = answered {
                 let _ = answer.send(said);
@@ -163,10 +166,12 @@ impl Director {
         if change.add > 0 && room == 0 {
             return Ok(conflict("the demo runs at most 200 native peers", "remove some first"));
         }
-        let added = change.add.min(room);
-        self.stage.add(added).await?;
-        let removed = self.stage.crowd.remove(change.remove).await?;
-        Ok(Ok(json!({ "added": added, "removed": removed, "native_peers": self.stage.crowd.len() })))
+        let crowd = &mut self.stage.crowd;
+        let before = crowd.len();
+        crowd.add(change.add.min(room)).await?;
+        let added = crowd.len() - before;
+        let removed = crowd.remove(change.remove).await?;
+        Ok(Ok(json!({ "added": added, "removed": removed, "native_peers": crowd.len() })))
     }
 
     async fn set_rate(&mut self, rate: u64) -> anyhow::Result<Answer> {
@@ -180,9 +185,13 @@ impl Director {
     }
 
     async fn strike(&mut self, AskFault { fault, who }: AskFault) -> anyhow::Result<Answer> {
-        if fault == FaultKind::RestartServer {
-            return self.restart_server().await;
-        }
+        let (name, what): (_, fn(Fault) -> What) = match fault {
+            FaultKind::Kill => ("kill", What::Kill),
+            FaultKind::Freeze => ("freeze", What::Freeze),
+            FaultKind::Withhold => ("withhold", What::Withhold),
+            FaultKind::Lie => ("lie", What::Lie),
+            FaultKind::RestartServer => return self.restart_server().await,
+        };
         let who = who.unwrap_or_else(|| "1:relays".to_owned());
         let parsed = match fault {
             FaultKind::Freeze => fault::lasting(&format!("{who}@0s+{}s", FREEZE.as_secs())),
@@ -199,16 +208,10 @@ impl Director {
         if self.stage.count(kind) == 0 {
             return Ok(nobody(kind));
         }
-        let lie = (fault == FaultKind::Lie)
-            .then(|| *Misdeed::LIES.choose(&mut rand::rng()).expect("there are lies"));
+        let any = || Misdeed::LIES.choose(&mut rand::rng()).copied();
+        let lie = if fault == FaultKind::Lie { any() } else { None };
         self.stage.set_lies(lie.into_iter().collect());
-        let (name, what) = match fault {
-            FaultKind::Kill => ("kill", What::Kill(parsed)),
-            FaultKind::Freeze => ("freeze", What::Freeze(parsed)),
-            FaultKind::Withhold => ("withhold", What::Withhold(parsed)),
-            FaultKind::Lie | FaultKind::RestartServer => ("lie", What::Lie(parsed)),
-        };
-        self.act(Title { fault: name, who: Some(who), lie }, what).await
+        self.act(Title { fault: name, who: Some(who), lie }, what(parsed)).await
     }
 
     /// A server that publishes itself keeps nothing beyond its life, and who is frozen would miss what it had.
@@ -216,7 +219,6 @@ impl Director {
         if self.stage.crowd.is_frozen() {
             return Ok(conflict("somebody is frozen", "wait until they run again"));
         }
-        self.tell(false);
         self.act(Title { fault: "restart-server", who: None, lie: None }, What::RestartServer).await
     }
 
@@ -234,29 +236,35 @@ impl Director {
 
     /// Lets it go wrong, and begins its card.
     async fn act(&mut self, title: Title, what: What) -> anyhow::Result<Answer> {
+        let kills = matches!(what, What::Kill(_));
         let misbehaves = matches!(what, What::Lie(_) | What::Withhold(_));
         let (asked, at) = (title.fault.to_owned(), Default::default());
         self.stage.strike(&Deed { at, what, asked }).await?;
-        let measure = &self.stage.measure;
-        self.cards.add(title, measure);
-        let Some(incident) = measure.incidents.last() else { return Ok(Err(STOPPING)) };
+        self.cards.add(title, &mut self.stage.measure);
+        let Some(incident) = self.stage.measure.incidents.last() else { return Ok(Err(STOPPING)) };
         if misbehaves {
-            self.liars.extend(incident.victims());
+            self.liars.extend(&incident.victims);
+        }
+        if kills {
+            self.killed.extend(incident.places.keys());
         }
         let victims: Vec<_> = incident.places.keys().collect();
-        let children = incident.hit();
-        Ok(Ok(json!({ "victims": victims, "below": children, "native_peers": self.stage.crowd.len() })))
+        Ok(Ok(
+            json!({ "victims": victims, "below": incident.hit.len(), "native_peers": self.stage.crowd.len() }),
+        ))
     }
 
-    /// Says how it all is; `is_server_up`: whether there is a server to be asked.
-    fn tell(&mut self, is_server_up: bool) {
+    /// Says how it all is.
+    fn tell(&mut self) {
         let (stage, crowd) = (&self.stage, &self.stage.crowd);
         let (living, names) = (crowd.living(), crowd.names());
         self.liars.retain(|who| living.contains_key(who));
+        let present: BTreeSet<_> = stage.seen.nodes.iter().map(|node| node.peer).collect();
+        self.killed.retain(|peer| present.contains(peer));
         let called = |these: &BTreeSet<Who>| called(these, &names);
         let counters = stage.measure.counters;
         let count = |value: fn(&tiercast_peer_client::swarm::SwarmReport) -> u64| {
-            crowd.lines().map(|line| value(line.report())).sum::<u64>()
+            crowd.lines().map(|line| value(&line.report)).sum::<u64>()
         };
         let state = json!({
             "channel": CHANNEL,
@@ -267,7 +275,7 @@ impl Director {
             "relays": stage.count(Kind::Relays),
             "tier1": stage.count(Kind::Tier1),
             "is_mesh_on": self.is_mesh_on,
-            "is_server_up": is_server_up,
+            "killed": self.killed,
             "frozen": called(&crowd.frozen()),
             "liars": called(&self.liars),
             "server": {

@@ -23,7 +23,17 @@ export interface SwarmFigures {
   readonly p99Ms: number | undefined;
 }
 
-export interface DemoState {
+/** Peers to which something was done. */
+export interface Marked {
+  /** Dead, and still in the tree: the server waits whether they come back. */
+  readonly killed: readonly number[];
+  /** Their processes are stopped. */
+  readonly frozen: readonly number[];
+  /** They were made to lie. */
+  readonly liars: readonly number[];
+}
+
+export interface DemoState extends Marked {
   readonly channel: string;
   readonly ratePerS: number;
   readonly ratePerSMax: number;
@@ -34,10 +44,6 @@ export interface DemoState {
   /** Native peers in tier 1. */
   readonly tier1: number;
   readonly isMeshOn: boolean;
-  /** Peers whose processes are stopped. */
-  readonly frozen: readonly number[];
-  /** Peers that were made to lie. */
-  readonly liars: readonly number[];
   readonly server: ServerCounters;
   readonly swarm: SwarmFigures;
   /** The newest first. */
@@ -59,6 +65,7 @@ export function parseDemoState(json: unknown): DemoState {
     relays: state.number("relays"),
     tier1: state.number("tier1"),
     isMeshOn: state.boolean("is_mesh_on"),
+    killed: state.list("killed"),
     frozen: state.list("frozen"),
     liars: state.list("liars"),
     server: {

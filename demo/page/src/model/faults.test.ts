@@ -12,6 +12,7 @@ const STATE: DemoState = {
   relays: 9,
   tier1: 3,
   isMeshOn: true,
+  killed: [],
   frozen: [],
   liars: [],
   server: { events: 0, dataBytes: 0, controlBytes: 0, directDataBytes: 0 },

@@ -21,6 +21,7 @@ const STATE = {
   relays: 9,
   tier1: 3,
   is_mesh_on: true,
+  killed: [],
   frozen: [7],
   liars: [],
   server: { events: 1, frames: 2, data_bytes: 3, control_bytes: 4, direct_data_bytes: 5 },

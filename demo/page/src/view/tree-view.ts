@@ -5,6 +5,7 @@
 import { arrange, descendants, pathToServer } from "../model/arrange.js";
 import { placeLabel } from "../model/label.js";
 import { type Layout, type Point, type Size, type Spot, layOut, linkCurve, pointOn } from "../model/layout.js";
+import type { Marked } from "../model/demo-state.js";
 import type { PeerInfo } from "../model/topology.js";
 import { byId, svg, wantsLittleMotion } from "./dom.js";
 import { describePeer } from "./peer-text.js";
@@ -68,8 +69,9 @@ export class TreeView {
     this.#place(false);
   }
 
-  /** A relay was killed: it is marked at once, and flashes when it goes. */
+  /** A peer was killed: it is marked at once, and flashes. */
   kill(peer: number): void {
+    if (this.#killed.has(peer)) return;
     this.#killed.add(peer);
     const sprite = this.#sprites.get(peer);
     if (sprite === undefined) return;
@@ -82,8 +84,9 @@ export class TreeView {
     });
   }
 
-  /** Those that are frozen and those that lie look it from the next update on. */
-  mark({ frozen, liars }: { readonly frozen: readonly number[]; readonly liars: readonly number[] }): void {
+  /** Those that were killed, are frozen or lie look it from the next update on. */
+  mark({ killed, frozen, liars }: Marked): void {
+    for (const peer of killed) this.kill(peer);
     this.#frozen = new Set(frozen);
     this.#liars = new Set(liars);
   }
