@@ -1,7 +1,11 @@
 //! The experiment: a server process, processes with peers, a publisher, and what goes wrong meanwhile; progress while
 //! it runs, figures at the end.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -10,16 +14,17 @@ use serde_json::json;
 use tiercast_platform::{print_line, say, told_to_stop};
 
 mod broker;
-mod crowd;
-mod fault;
-mod figures;
-mod measure;
-mod options;
+pub(crate) mod crowd;
+pub(crate) mod fault;
+pub(crate) mod figures;
+pub(crate) mod measure;
+pub(crate) mod options;
 mod process;
 mod proxy;
 mod report;
 mod run;
 pub(crate) mod server;
+pub(crate) mod stage;
 pub(crate) mod swarm;
 
 use broker::Broker;
@@ -60,9 +65,11 @@ Figures:
   stalls                      after incidents: how much later than the median latency the latest event came. hit,
                               hit_ms: to those who were fed by way of the victims, how many they are and the same
                               four; all, all_ms: to all who lived through it. An incident ends where the next begins.
-  incidents                   each with what, at_s, victims, stalls, the share of peers that the server fed
-                              fed_by_server_before and fed_by_server_2s_later, and for those who misbehave
-                              victims_without_children_after_s
+  incidents                   each with what, at_s, victims, victims_by_tier, stalls, the share of peers that the server
+                              fed fed_by_server_before and fed_by_server_2s_later, for those who misbehave
+                              victims_without_children_after_s, the events lost to those who live, recovered_after_s
+                              (when nobody had waited half a second for 2 s), server_away_s at a restart, and
+                              server_bytes_per_s in a usual second before, the busiest, and the last of it (after)
   server_data_bytes           bytes of frames that the server sent
   server_control_bytes        bytes of everything else that it sent: heads, places in the tree, signaling
   direct_data_bytes           bytes of frames that it would have sent if it fed every peer
@@ -102,7 +109,7 @@ pub(crate) struct Role {
 
 /// What a child process is told when it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Task {
+pub(crate) struct Task {
     options: ExperimentOptions,
     channel: String,
     /// Of the broker.
@@ -120,6 +127,20 @@ struct Task {
 }
 
 impl Task {
+    /// Of a stage that keeps its state in this folder.
+    pub(crate) fn new(options: ExperimentOptions, channel: &str, exchange: &str, state: &Path) -> Self {
+        Self {
+            options,
+            channel: channel.to_owned(),
+            exchange: exchange.to_owned(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            state: state.to_owned(),
+            url: String::new(),
+            peers: 0,
+            late: 0,
+        }
+    }
+
     fn of(role: &Role) -> anyhow::Result<Self> {
         serde_json::from_str(&role.task).context("this is started by `experiment` only")
     }
@@ -163,20 +184,11 @@ async fn measure(options: &ExperimentOptions) -> anyhow::Result<Vec<(&'static st
 async fn once(options: ExperimentOptions) -> anyhow::Result<Outcome> {
     let mut broker = Broker::prepare(&options.source).await?;
     let (channel, exchange) = match &broker {
-        Some(broker) => (broker.channel.clone(), broker.exchange.clone()),
-        None => ("experiment".to_owned(), String::new()),
+        Some(broker) => (broker.channel.as_str(), broker.exchange.as_str()),
+        None => ("experiment", ""),
     };
     let state = tempfile::tempdir().context("no folder for the server's state")?;
-    let task = Task {
-        options,
-        channel,
-        exchange,
-        listen: ([127, 0, 0, 1], 0).into(),
-        state: state.path().to_owned(),
-        url: String::new(),
-        peers: 0,
-        late: 0,
-    };
+    let task = Task::new(options, channel, exchange, state.path());
     let outcome = run::run(task, broker.as_mut()).await;
     // Whatever came of it, the broker is left as it was.
     if let Some(broker) = broker {

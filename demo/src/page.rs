@@ -1,40 +1,38 @@
-//! The demo with its page: one process with server, publisher and native peers, and the page's buttons.
+//! The demo with its page: a server and native peers as processes, the page's buttons, and a card for each incident.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
-use tiercast_mesh::hub::Tier1;
-use tiercast_peer_client::{
-    ClientOptions,
-    swarm::{Swarm, SwarmOptions},
-};
 use tiercast_platform::{print_line, told_to_stop};
-use tiercast_signaling_server::{Config, EmbeddedPublisher, Server};
-use tokio::{
-    sync::{Mutex, OnceCell, watch},
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::net::TcpListener;
 
-use crate::ci_events::ci_event;
+use crate::experiment::{ExperimentOptions, Task, stage::Stage};
 
+mod cards;
+mod director;
+mod front;
 mod guard;
 mod refusal;
 mod routes;
 
-use routes::Stage;
+use director::Director;
 
 /// The channel of the demo.
 const CHANNEL: &str = "builds";
 /// Bytes of an event's body.
-const EVENT_BYTES: usize = 600;
+const EVENT_BYTES: u64 = 600;
 /// Most native peers: each costs about a quarter of a megabyte and a little CPU.
 const PEERS_MAX: usize = 200;
+/// Most processes of native peers: each costs about three megabytes. As long as there are no more peers than that, each
+/// has one of its own and can be frozen alone.
+const PROCESSES_MAX: u64 = 40;
 /// Most events a second.
 const RATE_MAX: u64 = 500;
 /// Most children of a native peer in the demo: few, so that the tree has something to show.
 const CHILDREN_MAX: u16 = 4;
+/// How long a peer is frozen.
+const FREEZE: Duration = Duration::from_secs(5);
 
 /// What the demo starts with.
 #[derive(Debug, Clone, Args)]
@@ -55,72 +53,41 @@ pub(crate) struct PageOptions {
 
 /// Runs the demo until ctrl-c.
 pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
-    let mut config = Config { listen: options.listen, open_topology: true, ..Config::default() };
-    config.embedded_channels = vec![CHANNEL.parse()?];
-    config.hub.tier1 = Tier1 { min: options.tier1 as usize, max: options.tier1 as usize };
-    // The audience is small, and the page shows each change at once.
-    config.limits.topology = Duration::ZERO;
-    let rate = watch::channel(options.rate).0;
-    // The swarm needs the server's address, and the server the routes that steer the swarm.
-    let stage = Arc::new(Stage { swarm: OnceCell::new(), rate });
-    let mut server =
-        Server::start_with(config, |handle| routes::router(stage.clone(), handle.clone())).await?;
-
-    let client = ClientOptions { children_max: CHILDREN_MAX, ..ClientOptions::default() };
-    let url = format!("ws://{}/v1/ws", server.addr());
-    let mut asked = SwarmOptions::new(url.parse()?, CHANNEL);
-    asked.client = client;
-    let mut swarm = Swarm::new(asked);
-    for _ in 0..options.peers {
-        swarm.add().await?;
-    }
-    stage.swarm.set(Mutex::new(swarm)).ok().context("the swarm is set once")?;
-    let mut tasks = JoinSet::new();
-    tasks.spawn(publish(server.publisher(CHANNEL)?, stage.rate.subscribe()));
-    tasks.spawn(keep_latency_recent(stage.clone()));
-
-    let addr = server.addr();
+    let listener = listen(options.listen).await?;
+    let addr = listener.local_addr()?;
+    let state = tempfile::tempdir().context("no folder for the server's state")?;
+    let task = Task::new(experiment(&options), CHANNEL, "", state.path());
+    let (director, desk) = Director::new(Stage::start(task).await?);
+    let router = routes::router(desk);
+    tracing::info!(%addr, "started");
     print_line(format_args!("Tiercast demo: open http://{addr}/ in a browser; ctrl-c ends it."))?;
-    let failed = tokio::select! {
-        _ = told_to_stop() => None,
-        failed = server.failed() => failed,
-    };
-    tasks.shutdown().await;
-    server.shutdown().await;
-    match failed {
-        Some(part) => anyhow::bail!("a part of the server ended: {part:?}"),
-        None => Ok(ExitCode::SUCCESS),
+    tokio::select! {
+        _ = told_to_stop() => Ok(ExitCode::SUCCESS),
+        served = front::serve(listener, router) => served.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        ended = director.run() => ended.map(|()| ExitCode::SUCCESS),
     }
 }
 
-/// Publishes events at the rate that the page asks for.
-async fn publish(publisher: EmbeddedPublisher, mut rate: watch::Receiver<u64>) {
-    let mut due = Instant::now();
-    for number in 0.. {
-        due += std::time::Duration::from_secs(1) / u32::try_from(*rate.borrow_and_update()).unwrap_or(1);
-        tokio::select! {
-            () = tokio::time::sleep_until(due) => {}
-            changed = rate.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                due = Instant::now();
-            }
-        }
-        if let Err(error) = publisher.publish(ci_event(number, EVENT_BYTES)).await {
-            tracing::error!(%error, "publishing failed");
-            return;
-        }
-    }
+async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.map_err(|error| {
+        let fix = match error.kind() {
+            io::ErrorKind::AddrInUse => "stop what listens there, or choose another address",
+            _ => "choose another address",
+        };
+        anyhow::anyhow!("--listen {addr}: {error}: {fix}")
+    })
 }
 
-/// Lets the latencies that the page shows be those of the last seconds.
-async fn keep_latency_recent(stage: Arc<Stage>) {
-    let mut often = tokio::time::interval(std::time::Duration::from_secs(10));
-    loop {
-        often.tick().await;
-        if let Some(swarm) = stage.swarm.get() {
-            swarm.lock().await.take_latencies();
-        }
-    }
+/// The page is an experiment that has no end.
+fn experiment(options: &PageOptions) -> ExperimentOptions {
+    let mut experiment = ExperimentOptions::default();
+    experiment.peers = options.peers;
+    experiment.tier1 = Some(options.tier1);
+    experiment.rate = options.rate;
+    experiment.size = EVENT_BYTES;
+    experiment.events = Some(u64::MAX);
+    experiment.max_children = CHILDREN_MAX;
+    experiment.processes = Some(PROCESSES_MAX);
+    experiment.seed = rand::random();
+    experiment
 }

@@ -17,6 +17,9 @@ use tokio::{
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const JSON: (&str, &str) = ("content-type", "application/json");
+const KILL: &str = r#"{"fault":"kill","who":"1:relays"}"#;
+
 fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tiercast-demo"));
     command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null()).kill_on_drop(true);
@@ -66,26 +69,49 @@ impl Running {
         Ok((status, serde_json::from_str(body)?))
     }
 
-    async fn native_peers(&self) -> Result<Value> {
+    async fn state(&self) -> Result<Value> {
         let (status, state) = self.request("GET /demo/state", &[], "").await?;
         ensure!(status == 200, "{state}");
-        Ok(state["native_peers"].clone())
+        Ok(state)
     }
 
-    /// Waits until there is a relay that could be killed.
-    async fn until_somebody_relays(&self) -> Result<()> {
+    async fn native_peers(&self) -> Result<Value> {
+        Ok(self.state().await?["native_peers"].clone())
+    }
+
+    /// Presses a button.
+    async fn press(&self, path: &str, body: &str) -> Result<(u16, Value)> {
+        self.request(&format!("POST {path}"), &[JSON], body).await
+    }
+
+    /// Presses a button that is granted; gives the card of the incident once it is over, in which nothing is lost.
+    async fn incident(&self, path: &str, body: &str) -> Result<Value> {
+        let (status, answer) = self.press(path, body).await?;
+        ensure!(status == 200, "{body}: {answer}");
+        let ending = self.until(|state| state["incidents"][0]["state"] == "over");
+        let card = ending.await.with_context(|| format!("{body} is never over"))?["incidents"][0].clone();
+        ensure!(card["lost"] == 0, "{card}");
+        Ok(card)
+    }
+
+    /// Waits for a state.
+    async fn until(&self, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
         let looking = async {
             let mut often = interval(Duration::from_millis(40));
             loop {
                 often.tick().await;
-                let (_, tree) = self.request("GET /v1/topology/builds", &[], "").await?;
-                let peers = tree["peers"].as_array().context("no tree")?;
-                if peers.iter().any(|peer| peer["place"] == "child") {
-                    return Ok(());
+                let state = self.state().await?;
+                if is_so(&state) {
+                    return Ok(state);
                 }
             }
         };
         timeout(PATIENCE, looking).await?
+    }
+
+    /// Waits until there is a relay that could be killed.
+    async fn until_somebody_relays(&self) -> Result<()> {
+        self.until(|state| state["relays"].as_u64() > Some(0)).await.map(drop)
     }
 }
 
@@ -105,14 +131,14 @@ async fn regression_another_web_site_cannot_operate_the_demo() -> Result<()> {
         ],
     ];
     for headers in sites {
-        let (status, answer) = demo.request("POST /demo/kill", headers, "").await?;
+        let (status, answer) = demo.request("POST /demo/fault", headers, KILL).await?;
         ensure!(status == 403, "{headers:?}: {status} {answer}");
         ensure!(answer["fix"].as_str().is_some_and(|fix| fix.contains("http://127.0.0.1")), "{answer}");
         ensure!(demo.native_peers().await? == 4, "{headers:?}");
     }
     let own = format!("http://{}", demo.address);
-    let own_page = [("origin", own.as_str()), ("sec-fetch-site", "same-origin")];
-    let (status, answer) = demo.request("POST /demo/kill", &own_page, "").await?;
+    let own_page = [JSON, ("origin", own.as_str()), ("sec-fetch-site", "same-origin")];
+    let (status, answer) = demo.request("POST /demo/fault", &own_page, KILL).await?;
     ensure!(status == 200 && answer["native_peers"] == 3, "{answer}");
     Ok(())
 }
@@ -120,31 +146,106 @@ async fn regression_another_web_site_cannot_operate_the_demo() -> Result<()> {
 #[tokio::test]
 async fn a_shell_operates_the_demo_and_a_site_does_none_of_it() -> Result<()> {
     let demo = Running::start(&["--peers", "0"]).await?;
-    let json = ("content-type", "application/json");
     for (line, body) in [("POST /demo/peers", r#"{"add":1}"#), ("POST /demo/rate", r#"{"rate_per_s":7}"#)] {
-        let site = [json, ("origin", "https://evil.example")];
+        let site = [JSON, ("origin", "https://evil.example")];
         ensure!(demo.request(line, &site, body).await?.0 == 403, "{line}");
-        let (status, answer) = demo.request(line, &[json], body).await?;
+        let (status, answer) = demo.request(line, &[JSON], body).await?;
         ensure!(status == 200, "{line}: {answer}");
     }
     ensure!(demo.native_peers().await? == 1);
     // No relay to be killed: that is the answer, and not that nobody may.
-    ensure!(demo.request("POST /demo/kill", &[], "").await?.0 == 409);
+    ensure!(demo.request("POST /demo/fault", &[JSON], KILL).await?.0 == 409);
     Ok(())
 }
 
 #[tokio::test]
 async fn regression_as_many_peers_come_as_there_is_room_for() -> Result<()> {
     let demo = Running::start(&["--peers", "197", "--rate", "1"]).await?;
-    let json = [("content-type", "application/json")];
-    let (status, answer) = demo.request("POST /demo/peers", &json, r#"{"add":10}"#).await?;
+    let (status, answer) = demo.request("POST /demo/peers", &[JSON], r#"{"add":10}"#).await?;
     ensure!(status == 200, "{answer}");
     ensure!(answer == json!({ "added": 3, "removed": 0, "native_peers": 200 }), "{answer}");
-    let (status, answer) = demo.request("POST /demo/peers", &json, r#"{"add":1}"#).await?;
+    let (status, answer) = demo.request("POST /demo/peers", &[JSON], r#"{"add":1}"#).await?;
     ensure!(status == 409 && answer["error"].as_str().is_some_and(|error| error.contains("200")), "{answer}");
-    let (status, answer) = demo.request("POST /demo/peers", &json, r#"{"remove":1000}"#).await?;
+    let (status, answer) = demo.request("POST /demo/peers", &[JSON], r#"{"remove":1000}"#).await?;
     ensure!(status == 200, "{answer}");
     ensure!(answer == json!({ "added": 0, "removed": 200, "native_peers": 0 }), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_button_is_an_incident_with_a_card_and_nothing_is_lost() -> Result<()> {
+    let demo = Running::start(&["--peers", "10", "--tier1", "2"]).await?;
+    demo.until_somebody_relays().await?;
+    demo.until(|state| state["swarm"]["delivered"].as_u64() > Some(100) && state["tier1"] == 2).await?;
+    let card = demo.incident("/demo/fault", r#"{"fault":"kill","who":"1:tier1"}"#).await?;
+    ensure!(card["victims_by_tier"] == json!({ "1": 1 }) && card["stalls"]["all"] == 9, "{card}");
+    let card = demo.incident("/demo/fault", r#"{"fault":"kill","who":"30%"}"#).await?;
+    ensure!(card["victims"] == 3 && card["stalls"]["all"] == 6, "{card}");
+    ensure!(demo.native_peers().await? == 6);
+    let card = demo.incident("/demo/fault", r#"{"fault":"freeze","who":"1:peers"}"#).await?;
+    ensure!(card["victims"] == 1 && card["recovered_after_s"].as_f64() > Some(5.0), "{card}");
+    let card = demo.incident("/demo/fault", r#"{"fault":"lie","who":"1:peers"}"#).await?;
+    ensure!(card["lie"].is_string() && card["victims"] == 1, "{card}");
+    let numbers: Vec<_> = demo.state().await?["incidents"]
+        .as_array()
+        .context("no cards")?
+        .iter()
+        .map(|card| card["number"].clone())
+        .collect();
+    ensure!(numbers == [4, 3, 2, 1], "the newest first: {numbers:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_server_is_restarted_behind_the_page_and_nothing_is_lost() -> Result<()> {
+    let demo = Running::start(&["--peers", "4", "--tier1", "1"]).await?;
+    let before = demo.until(|state| state["swarm"]["delivered"].as_u64() > Some(40)).await?;
+    let card = demo.incident("/demo/fault", r#"{"fault":"restart-server"}"#).await?;
+    ensure!(card["server_away_s"].is_number() && card["stalls"]["hit"] == 4, "{card}");
+    // What had been counted goes on, and so do the events.
+    let sent = |state: &Value| state["server"]["direct_data_bytes"].as_u64();
+    demo.until(|state| sent(state) > sent(&before) && state["swarm"]["duplicates"] == 0).await?;
+    let (status, tree) = demo.request("GET /v1/topology/builds", &[], "").await?;
+    ensure!(status == 200 && tree["peers"].as_array().is_some_and(|peers| peers.len() == 4), "{tree}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_mesh_the_server_feeds_everybody_and_with_it_the_peers_do() -> Result<()> {
+    let demo = Running::start(&["--peers", "8", "--tier1", "1"]).await?;
+    demo.until(|state| state["relays"].as_u64() > Some(1)).await?;
+    let card = demo.incident("/demo/mesh", r#"{"on":false}"#).await?;
+    let egress = &card["server_bytes_per_s"];
+    ensure!(egress["after"].as_u64() > egress["before"].as_u64().map(|before| 2 * before), "{card}");
+    ensure!(card["fed_by_server_2s_later"] == 1.0, "{card}");
+    let (status, answer) = demo.press("/demo/mesh", r#"{"on":false}"#).await?;
+    ensure!(status == 409, "{answer}");
+    // Who comes now does not relay either.
+    demo.press("/demo/peers", r#"{"add":2}"#).await?;
+    demo.until(|state| state["native_peers"] == 10 && state["relays"] == 0).await?;
+    demo.incident("/demo/mesh", r#"{"on":true}"#).await?;
+    demo.until(|state| state["relays"].as_u64() > Some(1)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_button_that_cannot_be_had_says_why() -> Result<()> {
+    let demo = Running::start(&["--peers", "0"]).await?;
+    let cases = [
+        ("/demo/fault", r#"{"fault":"kill","who":"30%"}"#, 409, "there is no native peer"),
+        ("/demo/fault", r#"{"fault":"freeze","who":"1:tier1"}"#, 409, "tier 1"),
+        ("/demo/fault", r#"{"fault":"kill","who":"1:cats"}"#, 400, "choose peers, relays or tier1"),
+        ("/demo/mesh", r#"{"on":true}"#, 409, "already"),
+    ];
+    for (path, body, status, words) in cases {
+        let (said, answer) = demo.press(path, body).await?;
+        ensure!(
+            said == status && answer["error"].as_str().is_some_and(|error| error.contains(words)),
+            "{answer}"
+        );
+        ensure!(answer["fix"].is_string(), "{answer}");
+    }
+    ensure!(demo.state().await?["incidents"] == json!([]));
     Ok(())
 }
 

@@ -83,10 +83,12 @@ function post(path, body) {
       world.removeNatives(removed);
       return [200, { added, removed, native_peers: world.natives().length }];
     }
-    case "/demo/kill": {
-      const killed = world.kill();
-      return killed === undefined ? refuse(409, "no native peer has children", "add native peers first") : [200, killed];
+    case "/demo/fault": {
+      const struck = world.strike(body.fault, body.who);
+      return struck === undefined ? refuse(409, "there is nobody to strike", "add native peers first") : [200, struck];
     }
+    case "/demo/mesh":
+      return [200, world.switchMesh(body.on)];
     case "/demo/rate":
       if (!(body.rate_per_s >= 1 && body.rate_per_s <= RATE_MAX)) return refuse(400, "the rate is out of range", `choose 1 to ${RATE_MAX} events a second`);
       world.rate = body.rate_per_s;

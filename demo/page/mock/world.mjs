@@ -36,6 +36,11 @@ export class World {
     /** The newest events, for those who resume. */
     this.log = [];
     this.lastKill = -Infinity;
+    this.isMeshOn = true;
+    this.cards = [];
+    this.liars = new Set();
+    /** Until when. */
+    this.frozen = new Map();
   }
 
   join(node, { relay = true } = {}) {
@@ -73,15 +78,61 @@ export class World {
     for (const { peer } of this.natives().slice(this.natives().length - count)) this.leave(peer);
   }
 
-  /** Undefined if nobody relays. */
-  kill() {
-    const relays = this.natives().filter(({ peer }) => this.childrenOf(peer).length > 0);
-    if (relays.length === 0) return undefined;
-    const { peer } = relays[Math.floor(this.random() * relays.length)];
-    const children = this.childrenOf(peer).length;
+  relays() {
+    return this.natives().filter(({ peer }) => this.childrenOf(peer).length > 0);
+  }
+
+  /** Lets something go wrong; undefined if there is nobody to strike. Its figures are made up. */
+  strike(fault, who) {
+    const of = who === "1:tier1" ? this.natives().filter(({ tier }) => tier === 1) : who === "30%" ? this.natives() : this.relays();
+    const count = fault === "restart-server" ? 0 : who === "30%" ? Math.round(of.length * 0.3) : 1;
+    if (of.length < count) return undefined;
+    const victims = [...of].sort(() => this.random() - 0.5).slice(0, count);
+    const below = new Set(victims.flatMap(({ peer }) => [...this.below(peer)]));
+    for (const { peer } of victims) {
+      if (fault === "kill") this.leave(peer);
+      if (fault === "lie") this.liars.add(peer);
+      if (fault === "freeze") this.frozen.set(peer, Date.now() + 5_000);
+    }
     this.lastKill = Date.now();
-    this.leave(peer);
-    return { killed: peer, children };
+    this.addCard(fault, who, victims, below.size);
+    return { victims: victims.map(({ peer }) => peer), below: below.size, native_peers: this.natives().length };
+  }
+
+  switchMesh(on) {
+    this.isMeshOn = on;
+    for (const peer of this.peers.values()) {
+      Object.assign(peer, { place: "waiting", parent: null, tier: 0, nextMs: on ? Date.now() + 200 + this.random() * 900 : Infinity });
+    }
+    this.addCard(on ? "mesh-on" : "mesh-off", null, [], 0);
+    return {};
+  }
+
+  addCard(fault, who, victims, below) {
+    const tiers = {};
+    for (const { tier } of victims) tiers[tier] = (tiers[tier] ?? 0) + 1;
+    const all = this.natives().length;
+    if (this.cards[0] !== undefined && Date.now() < this.cards[0].untilMs) this.cards[0].isCut = true;
+    const untilMs = Date.now() + (fault === "freeze" ? 7_500 : 2_500);
+    const stall = 40 + this.random() * 600;
+    const lie = fault === "lie" ? "corrupt" : null;
+    const number = (this.cards[0]?.number ?? 0) + 1;
+    this.cards.unshift({ number, fault, who: who ?? null, lie, untilMs, isCut: false, unix_ms: Date.now(), victims: victims.length, tiers, below, all, stall });
+    this.cards.splice(20);
+  }
+
+  incidents() {
+    return this.cards.map(({ untilMs, isCut, tiers, below, all, stall, ...card }) => ({
+      ...card,
+      state: isCut ? "cut-short" : Date.now() < untilMs ? "recovering" : "over",
+      victims_by_tier: tiers,
+      stalls: { hit: below, hit_ms: { max: stall }, all, all_ms: { max: stall } },
+      lost: 0,
+      recovered_after_s: Date.now() < untilMs ? null : 2.5,
+      server_away_s: card.fault === "restart-server" ? 0.03 : null,
+      victims_without_children_after_s: card.fault === "lie" ? 1.2 : null,
+      server_bytes_per_s: { before: 18_000, busiest: 31_000, after: 17_500 },
+    }));
   }
 
   childrenOf(peer) {
@@ -179,6 +230,13 @@ export class World {
       rate_max_per_s: RATE_MAX,
       native_peers: this.natives().length,
       native_peers_max: NATIVE_MAX,
+      relays: this.relays().length,
+      tier1: this.natives().filter(({ tier }) => tier === 1).length,
+      is_mesh_on: this.isMeshOn,
+      killed: [],
+      frozen: [...this.frozen].filter(([peer, untilMs]) => this.peers.has(peer) && Date.now() < untilMs).map(([peer]) => peer),
+      liars: [...this.liars].filter((peer) => this.peers.has(peer)),
+      incidents: this.incidents(),
       server: { ...this.server, control_bytes: Math.round(this.server.control_bytes) },
       swarm: {
         delivered: this.delivered,

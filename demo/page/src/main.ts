@@ -1,14 +1,15 @@
 /** The page of the fan-out experiment: joins the channel as a peer, and shows the tree and what it saves. */
-import { formatMs, formatRate, plural } from "./model/format.js";
-import { type Incident, IncidentWatch } from "./model/incident.js";
+import type { FaultButton } from "./model/faults.js";
+import { formatByteRate, formatBytes, formatMs, formatRate } from "./model/format.js";
 import { LatencyWindow } from "./model/latency.js";
 import { OffloadMeter } from "./model/offload.js";
 import { Series } from "./model/series.js";
-import { takeCensus } from "./model/topology.js";
-import type { Kill } from "./net/api.js";
+import { takeCensus, withoutPlaces } from "./model/topology.js";
+import type { Struck } from "./net/api.js";
 import { Poller, type Reading } from "./net/poller.js";
 import { canLink } from "./own/own-peer.js";
 import { type OwnEvent, OwnPage } from "./own/own-page.js";
+import { CardsView } from "./view/cards-view.js";
 import { Chart } from "./view/chart.js";
 import { ConnectionView } from "./view/connection.js";
 import { Controls } from "./view/controls.js";
@@ -26,7 +27,7 @@ const CHANNEL = "builds";
 /** What rates and percentiles are taken over. */
 const WINDOW_MS = 10_000;
 const CHART_SECONDS = 60;
-/** A killed relay's children are watched this closely. */
+/** After something went wrong the tree is watched closely for so long. */
 const HURRY_MS = 4_000;
 
 class Page {
@@ -38,6 +39,7 @@ class Page {
   readonly #events = new EventList();
   readonly #tip = new Tip();
   readonly #legend = new Legend();
+  readonly #cards = new CardsView();
   readonly #offloadView = new OffloadView();
   readonly #youView = new YouView();
   readonly #meter = new OffloadMeter(WINDOW_MS);
@@ -45,6 +47,8 @@ class Page {
   readonly #rates = new Series(CHART_SECONDS);
   readonly #p50s = new Series(CHART_SECONDS);
   readonly #p99s = new Series(CHART_SECONDS);
+  readonly #egress = new Series(CHART_SECONDS);
+  readonly #egressChart = new Chart("egress-chart", CHART_SECONDS, [{ series: this.#egress, className: "line line-server" }], formatBytes);
   readonly #rateChart = new Chart("rate-chart", CHART_SECONDS, [{ series: this.#rates, className: "line" }], formatRate);
   readonly #latencyChart = new Chart(
     "latency-chart",
@@ -57,7 +61,8 @@ class Page {
   );
   #reading: Reading | undefined;
   #selected: NodeKey | undefined;
-  #incident: IncidentWatch | undefined;
+  /** What the server had sent when the last second began. */
+  #sent: { readonly atMs: number; readonly bytes: number } | undefined;
   #eventsThisSecond = 0;
   #secondStartMs = performance.now();
 
@@ -74,8 +79,8 @@ class Page {
       onChanged: () => {
         this.#poller.hurry(1_000);
       },
-      onKilled: (kill) => {
-        this.#onKilled(kill);
+      onStruck: (fault, struck) => {
+        this.#onStruck(fault, struck);
       },
     });
     this.#tree = new TreeView({
@@ -117,7 +122,6 @@ class Page {
       this.#poller.hurry(2_000);
       this.#tick();
     });
-    relay.disabled = !canLink();
   }
 
   #onEvent({ event, routingKey, latencyMs }: OwnEvent): void {
@@ -128,56 +132,26 @@ class Page {
     this.#tree.pulse(nowMs);
   }
 
-  #onReading(reading: Reading): void {
+  #onReading(read: Reading): void {
+    const reading = { ...read, peers: read.state.isMeshOn ? read.peers : withoutPlaces(read.peers) };
     this.#reading = reading;
     const { state, peers, atMs } = reading;
     setText(byId("channel", HTMLElement), state.channel);
     this.#own.setChannel(state.channel);
+    this.#own.setMesh(state.isMeshOn);
     this.#offloadView.show(this.#meter.add(atMs, state.server));
     this.#youView.showSwarm(state.swarm, state.nativePeers);
     this.#controls.show(state, true);
-    this.#legend.show(takeCensus(peers));
+    this.#cards.show(state.cards);
+    this.#legend.show(takeCensus(peers), state);
+    this.#tree.mark(state);
     this.#tree.update(peers, this.#you);
-    if (this.#incident !== undefined) {
-      this.#onIncident(this.#incident.observe(atMs, peers, state.swarm.missing + this.#own.books.missing));
-    }
     this.#showConnection();
   }
 
-  #onKilled(kill: Kill): void {
-    const { killed, children } = kill;
-    this.#tree.kill(killed);
-    this.#controls.say("busy", `Killed peer ${killed}. Its ${plural(children, "child", "children")} must move…`);
-    this.#incident = new IncidentWatch({
-      killed,
-      announced: children,
-      before: this.#reading?.peers ?? [],
-      nowMs: performance.now(),
-      missingBefore: (this.#reading?.state.swarm.missing ?? 0) + this.#own.books.missing,
-    });
+  #onStruck({ fault }: FaultButton, { victims }: Struck): void {
+    if (fault === "kill") for (const victim of victims) this.#tree.kill(victim);
     this.#poller.hurry(HURRY_MS);
-  }
-
-  #onIncident(incident: Incident): void {
-    const children = plural(incident.children, "child", "children");
-    const dead = `Killed peer ${incident.killed}`;
-    switch (incident.kind) {
-      case "moving":
-        return;
-      case "healed":
-        this.#controls.say("busy", `${dead}. ${children} fed again within ${seconds(incident.afterMs)}; counting…`);
-        return;
-      case "closed": {
-        this.#incident = undefined;
-        const lost = incident.lost === 0 ? "0 events lost" : `${plural(incident.lost, "event")} lost`;
-        const text = `${dead}. ${children} fed again within ${seconds(incident.afterMs)}, ${lost}.`;
-        this.#controls.say(incident.lost === 0 ? "good" : "bad", text);
-        return;
-      }
-      case "overdue":
-        this.#incident = undefined;
-        this.#controls.say("bad", `${dead}. ${incident.left} of its ${children} still have no feeder.`);
-    }
   }
 
   /** Four times a second: what changes without an answer from the server. */
@@ -191,7 +165,7 @@ class Page {
       latency,
       relayedBytes: this.#own.relayedBytes,
       reconnects: this.#own.reconnects,
-      relays: this.#own.relays,
+      relays: this.#own.takesPart,
       canLink: canLink(),
     });
     this.#events.tick();
@@ -210,19 +184,43 @@ class Page {
     this.#secondStartMs = nowMs;
     setText(byId("rate-now", HTMLElement), formatRate(Math.round(perS)));
     setText(byId("latency-now", HTMLElement), p50 === undefined ? "–" : `${formatMs(p50)} / ${formatMs(p99)}\u202fms`);
+    this.#onEgressSecond();
     if (document.hidden) return;
+    this.#egressChart.draw();
     this.#rateChart.draw();
     this.#latencyChart.draw();
   }
 
+  /** By what the last two readings said; nothing while the server does not answer. */
+  #onEgressSecond(): void {
+    const [reading, before] = [this.#reading, this.#sent];
+    if (reading === undefined) return;
+    const { atMs, state } = reading;
+    const bytes = state.server.dataBytes + state.server.controlBytes;
+    // A reading that is late says nothing new: it goes on as it was.
+    const isLate = before?.atMs === atMs && this.#poller.link.kind === "up";
+    const isKnown = before !== undefined && atMs > before.atMs && bytes >= before.bytes;
+    const known = isKnown ? ((bytes - before.bytes) * 1000) / (atMs - before.atMs) : undefined;
+    const perS = isLate ? this.#egress.values.at(-1) : known;
+    this.#sent = { atMs, bytes };
+    this.#egress.push(perS);
+    setText(byId("egress-now", HTMLElement), perS === undefined ? "–" : formatByteRate(perS));
+  }
+
   #showRelay(): void {
-    const isOn = this.#own.relays && canLink();
-    byId("relay", HTMLButtonElement).setAttribute("aria-checked", String(isOn));
+    const isOn = this.#own.takesPart;
+    const isMeshOn = this.#reading?.state.isMeshOn ?? true;
+    const button = byId("relay", HTMLButtonElement);
+    button.setAttribute("aria-checked", String(isOn));
+    button.disabled = !canLink() || !isMeshOn;
+    button.title = isMeshOn ? "" : "The mesh is off.";
     setText(
       byId("privacy-text", HTMLElement),
       isOn
         ? "This page relays events to other peers; they can see your IP address."
-        : canLink()
+        : !isMeshOn
+          ? "The mesh is off: the server feeds this page, too."
+          : canLink()
           ? "Relaying is off: the server feeds this page, and no peer sees your IP address."
           : "This browser has no WebRTC: the server feeds this page, and it relays to nobody.",
     );
@@ -241,15 +239,11 @@ class Page {
       own: this.#own.snapshot(),
       nowMs: performance.now(),
       others: this.#reading?.peers.filter(({ peer }) => peer !== you).length,
-      relays: this.#own.relays,
+      relays: this.#own.takesPart,
       canLink: canLink(),
     });
     if (this.#selected !== undefined && !isUp) this.#tree.deselect();
   }
-}
-
-function seconds(ms: number): string {
-  return `${(Math.ceil(ms / 100) / 10).toFixed(1)}\u202fs`;
 }
 
 new Page().start();

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::try_join_all;
 use rand::{rngs::SmallRng, seq::IteratorRandom};
 use tiercast_codec::PeerId;
 use tiercast_peer_client::swarm::Look;
@@ -20,10 +21,10 @@ use super::{
 use crate::villain::Misdeed;
 
 /// A peer: its process, and its number there.
-pub(super) type Who = (usize, u64);
+pub(crate) type Who = (usize, u64);
 
 /// The processes, also those that were killed.
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     task: Task,
     processes: Vec<Process>,
 }
@@ -31,6 +32,8 @@ pub(super) struct Crowd {
 struct Process {
     /// None once it was killed.
     child: Option<Child>,
+    /// How many peers it has.
+    members: usize,
     frozen_until: Option<Instant>,
     /// What it said last.
     last: Line,
@@ -46,7 +49,8 @@ impl Process {
             joins: Vec::new(),
             cpu_s: None,
         };
-        Ok(Self { child: Some(child), frozen_until: None, last })
+        let members = (task.peers + task.late) as usize;
+        Ok(Self { child: Some(child), members, frozen_until: None, last })
     }
 
     /// Whom an order reaches.
@@ -58,7 +62,8 @@ impl Process {
 impl Crowd {
     /// Starts all peers.
     pub(super) fn start(task: &Task) -> anyhow::Result<Self> {
-        let (peers, processes) = (task.options.peers, task.options.processes());
+        let peers = task.options.peers;
+        let processes = task.options.processes().min(peers);
         let share = |process| peers / processes + u64::from(process < peers % processes);
         let start = |process| Process::start(&Task { peers: share(process), ..task.clone() });
         let processes = (0..processes).map(start).collect::<anyhow::Result<_>>()?;
@@ -83,12 +88,12 @@ impl Crowd {
     }
 
     /// What each process said last, also of those that were killed.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &Line> {
         self.processes.iter().map(|process| &process.last)
     }
 
     /// Those who live, and what they have got.
-    pub(super) fn living(&self) -> BTreeMap<Who, Look> {
+    pub(crate) fn living(&self) -> BTreeMap<Who, Look> {
         let of = |(index, process): (usize, &Process)| {
             let is_alive = process.child.is_some();
             let looks = process.last.looks.clone().into_iter().filter(move |_| is_alive);
@@ -98,12 +103,12 @@ impl Crowd {
     }
 
     /// Whether some do not run.
-    pub(super) fn is_frozen(&self) -> bool {
+    pub(crate) fn is_frozen(&self) -> bool {
         self.processes.iter().any(|process| process.frozen_until.is_some())
     }
 
     /// What the server calls them.
-    pub(super) fn names(&self) -> BTreeMap<PeerId, Who> {
+    pub(crate) fn names(&self) -> BTreeMap<PeerId, Who> {
         self.living().into_iter().filter_map(|(who, look)| Some((look.peer?, who))).collect()
     }
 
@@ -115,22 +120,26 @@ impl Crowd {
         nodes: &[Node],
         random: &mut SmallRng,
     ) -> BTreeSet<Who> {
-        let names = self.names();
-        let is_awake = |who: &Who| self.processes[who.0].frozen_until.is_none();
-        let of_kind: Vec<Who> = nodes
-            .iter()
-            .filter(|node| match fault.of.unwrap_or(usual) {
-                Kind::Peers => true,
-                Kind::Relays => node.children > 0,
-                Kind::Tier1 => node.tier == 1,
-            })
-            .filter_map(|node| names.get(&node.peer).copied())
-            .filter(is_awake)
-            .collect();
-        let of_whom =
-            if of_kind.is_empty() { names.into_values().filter(is_awake).collect() } else { of_kind };
+        let mut of_whom = self.of_kind(fault.of.unwrap_or(usual), nodes);
+        if of_whom.is_empty() {
+            of_whom = self.of_kind(Kind::Peers, nodes);
+        }
         let amount = fault.amount.of(of_whom.len());
         of_whom.into_iter().sample(random, amount).into_iter().collect()
+    }
+
+    /// Those of a kind that run.
+    pub(super) fn of_kind(&self, kind: Kind, nodes: &[Node]) -> Vec<Who> {
+        let names = self.names();
+        // Not those who only stand by.
+        let parents: BTreeSet<_> = nodes.iter().filter_map(|node| node.parent).collect();
+        let is_of_kind = |node: &&Node| match kind {
+            Kind::Peers => true,
+            Kind::Relays => parents.contains(&node.peer),
+            Kind::Tier1 => node.tier == 1,
+        };
+        let those = nodes.iter().filter(is_of_kind).filter_map(|node| names.get(&node.peer).copied());
+        those.filter(|who| self.processes[who.0].frozen_until.is_none()).collect()
     }
 
     /// Kills these.
@@ -141,7 +150,8 @@ impl Crowd {
             if members.is_empty() {
                 continue;
             }
-            if process.last.looks.iter().all(|look| is_victim(look.member)) {
+            process.members = process.members.saturating_sub(members.len());
+            if process.members == 0 {
                 if let Some(child) = process.child.take() {
                     child.kill().await?;
                 }
@@ -153,20 +163,64 @@ impl Crowd {
         Ok(())
     }
 
-    /// Lets so many come; in processes of their own if each peer has one.
-    pub(super) async fn add(&mut self, count: usize) -> anyhow::Result<()> {
-        if self.task.options.processes() == self.task.options.peers {
-            for _ in 0..count {
+    /// Lets so many come, one after the other: in a process of its own while there are fewer than asked for, else where
+    /// the fewest are.
+    pub(crate) async fn add(&mut self, count: usize) -> anyhow::Result<()> {
+        for _ in 0..count {
+            let living = self.processes.iter().filter(|process| process.child.is_some()).count();
+            if living < self.task.options.processes() as usize {
                 self.processes.push(Process::start(&Task { peers: 0, late: 1, ..self.task.clone() })?);
+                continue;
             }
-            return Ok(());
-        }
-        let smallest = self.processes.iter_mut().filter(|process| process.child.is_some());
-        let smallest = smallest.min_by_key(|process| (process.frozen_until, process.last.looks.len()));
-        if let Some(child) = smallest.and_then(Process::awake) {
-            child.tell(&Order::Add(count)).await?;
+            let is_awake = |process: &&mut Process| process.child.is_some() && process.frozen_until.is_none();
+            let awake = self.processes.iter_mut().filter(is_awake);
+            let Some(process) = awake.min_by_key(|process| process.members) else { return Ok(()) };
+            process.members += 1;
+            if let Some(child) = process.awake() {
+                child.tell(&Order::Add(1)).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Lets so many leave with a goodbye, the newest first; gives how many did. Who does not run cannot leave.
+    pub(crate) async fn remove(&mut self, count: usize) -> anyhow::Result<usize> {
+        let mut left = count;
+        let mut leaving = Vec::new();
+        for process in self.processes.iter_mut().rev() {
+            let members = process.members.min(left);
+            let Some(child) = process.awake().filter(|_| members > 0) else { continue };
+            child.tell(&Order::Remove(members)).await?;
+            process.members -= members;
+            left -= members;
+            if process.members == 0 {
+                leaving.extend(process.child.take());
+            }
+        }
+        try_join_all(leaving.iter_mut().map(Child::end)).await?;
+        Ok(count - left)
+    }
+
+    /// Lets everybody serve so many children from now on, also those who come.
+    pub(super) async fn offer(&mut self, children_max: u16) -> anyhow::Result<()> {
+        self.task.options.max_children = children_max;
+        for process in &mut self.processes {
+            if let Some(child) = process.awake() {
+                child.tell(&Order::Offer(children_max)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many peers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.processes.iter().map(|process| process.members).sum()
+    }
+
+    /// Those whose processes are stopped.
+    pub(crate) fn frozen(&self) -> BTreeSet<Who> {
+        let is_frozen = |who: &Who| self.processes[who.0].frozen_until.is_some();
+        self.living().into_keys().filter(is_frozen).collect()
     }
 
     /// Stops the processes of these, and says who is in them.

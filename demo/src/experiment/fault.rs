@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// So many of some peers, at some time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     pub(super) amount: Amount,
     /// Of whom; whoever the fault is usually for, if it was not said.
-    pub(super) of: Option<Kind>,
+    pub(crate) of: Option<Kind>,
     /// After the first event is due.
     pub(super) at: Duration,
     /// How long it lasts.
@@ -20,14 +20,14 @@ pub(super) struct Fault {
 
 /// How many.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) enum Amount {
+pub(crate) enum Amount {
     Count(usize),
     Percent(f64),
 }
 
 /// Of whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Anybody.
     Peers,
     /// Those that have children.
@@ -63,7 +63,7 @@ pub(super) fn fault(text: &str) -> Result<Fault, String> {
 }
 
 /// `WHO@WHEN`, of something that ends by itself.
-pub(super) fn instant(text: &str) -> Result<Fault, String> {
+pub(crate) fn instant(text: &str) -> Result<Fault, String> {
     let fault = fault(text)?;
     match fault.lasts {
         None => Ok(fault),
@@ -72,7 +72,7 @@ pub(super) fn instant(text: &str) -> Result<Fault, String> {
 }
 
 /// `WHO@WHEN+DURATION`.
-pub(super) fn lasting(text: &str) -> Result<Fault, String> {
+pub(crate) fn lasting(text: &str) -> Result<Fault, String> {
     let fault = fault(text)?;
     match fault.lasts {
         Some(_) => Ok(fault),

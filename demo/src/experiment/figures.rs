@@ -51,14 +51,27 @@ pub(super) struct Stalls {
 
 /// One of the things that went wrong.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct IncidentFigures {
+pub(crate) struct IncidentFigures {
     pub(super) what: String,
     pub(super) at_s: f64,
     pub(super) victims: usize,
+    pub(super) victims_by_tier: BTreeMap<u32, usize>,
     pub(super) stalls: Stalls,
     pub(super) fed_by_server_before: f64,
     pub(super) fed_by_server_2s_later: Option<f64>,
     pub(super) victims_without_children_after_s: Option<f64>,
+    pub(super) lost: u64,
+    pub(super) recovered_after_s: Option<f64>,
+    pub(super) server_away_s: Option<f64>,
+    pub(super) server_bytes_per_s: EgressAround,
+}
+
+/// Bytes that the server sent in a second around an incident.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct EgressAround {
+    pub(super) before: u64,
+    pub(super) busiest: u64,
+    pub(super) after: u64,
 }
 
 /// Bytes that the server sent in a second, once everybody had found a place.
@@ -83,16 +96,26 @@ impl Stalls {
 }
 
 impl IncidentFigures {
-    pub(super) fn of(measure: &Measure, incident: &Incident) -> Self {
+    pub(crate) fn of(measure: &Measure, incident: &Incident) -> Self {
         let seconds = |duration: std::time::Duration| duration.as_secs_f64();
+        let (before, busiest, after) = measure.egress(incident);
+        let mut victims_by_tier = BTreeMap::new();
+        for tier in incident.places.values() {
+            *victims_by_tier.entry(*tier).or_insert(0) += 1;
+        }
         Self {
             what: incident.asked.clone(),
             at_s: seconds(incident.at),
             victims: incident.victims.len(),
+            victims_by_tier,
             stalls: Stalls::of(measure, std::slice::from_ref(incident)),
             fed_by_server_before: incident.fed_by_server_before,
             fed_by_server_2s_later: incident.fed_by_server_after,
             victims_without_children_after_s: incident.abandoned.map(seconds),
+            lost: incident.lost,
+            recovered_after_s: incident.recovered.map(seconds),
+            server_away_s: incident.server_away.map(seconds),
+            server_bytes_per_s: EgressAround { before, busiest, after },
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What is measured while an experiment runs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use hdrhistogram::Histogram;
+use tiercast_codec::PeerId;
 use tiercast_peer_client::swarm::{Look, Spread, histogram};
 
 use super::{
@@ -16,29 +17,41 @@ use super::{
 
 /// How long after an incident it is looked who is fed by the server.
 const SETTLING: Duration = Duration::from_secs(2);
+/// An incident is over when nobody who lived through it has waited so long for an event,
+const LATE: Duration = Duration::from_millis(500);
+/// for so long;
+const QUIET: Duration = SETTLING;
+/// but not before this where the victims live on and go on doing what they do.
+const WATCHED: Duration = Duration::from_secs(6);
+/// Who waits for longer than this waits for ever: the histograms end here, too.
+const HOUR: Duration = Duration::from_secs(3_600);
+/// The server's usual seconds are those before an incident.
+const USUAL_SECONDS: usize = 5;
 
 /// All that is measured.
-pub(super) struct Measure {
+pub(crate) struct Measure {
     pub(super) latencies: Histogram<u64>,
     pub(super) joins: Histogram<u64>,
     pub(super) seconds: Vec<Second>,
-    pub(super) incidents: Vec<Incident>,
+    /// Seconds before those, which are forgotten.
+    forgotten: usize,
+    pub(crate) incidents: Vec<Incident>,
     /// What the server had counted once everybody had found a place.
     pub(super) joined: Option<Counters>,
     /// Of servers that were restarted.
     gone: Counters,
-    pub(super) counters: Counters,
+    pub(crate) counters: Counters,
     /// Latencies of the second that is not over.
     current: Histogram<u64>,
-    /// How many events were published, at each look.
-    published: Vec<(Duration, u64)>,
+    /// How many events were published, at each look of the last hour.
+    published: VecDeque<(Duration, u64)>,
 }
 
 /// What happened within a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Second {
+pub(crate) struct Second {
     pub(super) server_bytes: u64,
-    pub(super) latency_ms: Spread,
+    pub(crate) latency_ms: Spread,
     pub(super) peers: usize,
     pub(super) fed_by_server: usize,
     /// Whether everybody had found a place before.
@@ -47,12 +60,14 @@ pub(super) struct Second {
 
 /// Something went wrong.
 #[derive(Debug, Clone)]
-pub(super) struct Incident {
+pub(crate) struct Incident {
     pub(super) asked: String,
     pub(super) at: Duration,
-    pub(super) victims: BTreeSet<Who>,
+    pub(crate) victims: BTreeSet<Who>,
+    /// What the server called the victims, and in which tier they were.
+    pub(crate) places: BTreeMap<PeerId, u32>,
     /// Those who were fed by way of the victims.
-    pub(super) hit: BTreeSet<Who>,
+    pub(crate) hit: BTreeSet<Who>,
     /// The latest event since then of each peer that lived through it: how long it took, in microseconds.
     pub(super) latest_us: BTreeMap<Who, u64>,
     pub(super) fed_by_server_before: f64,
@@ -60,6 +75,16 @@ pub(super) struct Incident {
     pub(super) fed_by_server_after: Option<f64>,
     /// The end of it: what comes later is another's doing.
     pub(super) is_over: bool,
+    /// Of each peer that was there: what its application had missed by then.
+    missing_before: BTreeMap<Who, u64>,
+    /// What those of them that live have missed since.
+    pub(super) lost: u64,
+    /// Since when nobody waits.
+    quiet_since: Option<Duration>,
+    /// When it had been quiet for long enough.
+    pub(crate) recovered: Option<Duration>,
+    /// How long there was no server.
+    pub(super) server_away: Option<Duration>,
     /// When the victims had no children any more, for those who live on and misbehave.
     pub(super) abandoned: Option<Duration>,
 }
@@ -70,8 +95,10 @@ pub(super) struct Sight<'a> {
     pub(super) at: Duration,
     pub(super) server: &'a ServerLook,
     pub(super) living: &'a BTreeMap<Who, Look>,
-    /// How many children these have together.
-    pub(super) children: &'a dyn Fn(&BTreeSet<Who>) -> usize,
+    /// What the server calls them.
+    pub(super) names: &'a BTreeMap<PeerId, Who>,
+    /// Those of them who do not run.
+    pub(super) frozen: &'a BTreeSet<Who>,
     pub(super) tier1: usize,
 }
 
@@ -81,12 +108,13 @@ impl Measure {
             latencies: histogram(),
             joins: histogram(),
             seconds: Vec::new(),
+            forgotten: 0,
             incidents: Vec::new(),
             joined: None,
             gone: Counters::default(),
             counters: Counters::default(),
             current: histogram(),
-            published: Vec::new(),
+            published: VecDeque::new(),
         }
     }
 
@@ -112,7 +140,7 @@ impl Measure {
     pub(super) fn saw(&mut self, sight: &Sight) {
         let all = self.gone.plus(&sight.server.counters);
         let fed_by_server = fed_by_server(&sight.server.nodes);
-        let index = sight.at.as_secs() as usize;
+        let index = sight.at.as_secs() as usize - self.forgotten;
         if self.seconds.len() <= index {
             self.current.reset();
             let is_joined = self.joined.is_some();
@@ -129,7 +157,8 @@ impl Measure {
         if self.joined.is_none() && fed_by_server <= sight.tier1 && sight.living.values().all(is_ready) {
             self.joined = Some(all);
         }
-        self.published.push((sight.at, sight.server.published));
+        self.published.push_back((sight.at, sight.server.published));
+        while self.published.pop_front_if(|(at, _)| *at + HOUR < sight.at).is_some() {}
         for incident in &mut self.incidents {
             incident.saw(sight, &self.published);
         }
@@ -141,6 +170,18 @@ impl Measure {
             before.is_over |= before.asked != CHURN;
         }
         self.incidents.push(incident);
+    }
+
+    /// Keeps so many of the last seconds only.
+    pub(crate) fn forget_seconds(&mut self, kept: usize) {
+        let excess = self.seconds.len().saturating_sub(kept);
+        self.seconds.drain(..excess);
+        self.forgotten += excess;
+    }
+
+    /// The last second that is over.
+    pub(crate) fn last_second(&self) -> Second {
+        self.seconds.iter().rev().nth(1).copied().unwrap_or_default()
     }
 
     /// The server's process is gone with its counters.
@@ -163,6 +204,21 @@ impl Measure {
         }
         (hit, all)
     }
+
+    /// What the server sent around an incident: in a usual second before it, in the busiest until it was over, and in the
+    /// last whole one of these.
+    pub(super) fn egress(&self, incident: &Incident) -> (u64, u64, u64) {
+        let index =
+            |at: Duration| (at.as_secs() as usize).saturating_sub(self.forgotten).min(self.seconds.len());
+        let bytes = |seconds: &[Second]| seconds.iter().map(|second| second.server_bytes).collect::<Vec<_>>();
+        let begin = index(incident.at);
+        let mut before = bytes(&self.seconds[begin.saturating_sub(USUAL_SECONDS)..begin]);
+        before.sort_unstable();
+        let end = incident.recovered.map_or(self.seconds.len(), |after| index(incident.at + after) + 1);
+        let since = bytes(&self.seconds[begin..end.min(self.seconds.len()).max(begin)]);
+        let last = since.len().checked_sub(2).map_or(0, |last| since[last]);
+        (before.get(before.len() / 2).copied().unwrap_or(0), since.into_iter().max().unwrap_or(0), last)
+    }
 }
 
 /// What churn is called: an incident that lasts.
@@ -172,10 +228,18 @@ impl Incident {
     /// One that begins at this moment.
     pub(super) fn new(asked: &str, sight: &Sight, victims: BTreeSet<Who>, hit: BTreeSet<Who>) -> Self {
         let had_some = |look: &Look| look.next.is_some_and(|next| next > 0);
-        let survivors = sight.living.iter().filter(|(who, look)| !victims.contains(who) && had_some(look));
+        // Who is frozen by an earlier incident stalls because of that.
+        let is_struck = |who: &Who| victims.contains(who) || sight.frozen.contains(who);
+        let survivors = sight.living.iter().filter(|(who, look)| !is_struck(who) && had_some(look));
         Self {
             asked: asked.to_owned(),
             at: sight.at,
+            places: sight.places(&victims),
+            missing_before: sight.living.iter().map(|(who, look)| (*who, look.missing)).collect(),
+            lost: 0,
+            quiet_since: None,
+            recovered: None,
+            server_away: None,
             latest_us: survivors.map(|(who, _)| (*who, 0)).collect(),
             victims,
             hit,
@@ -192,29 +256,71 @@ impl Incident {
             self.latest_us.entry(*who).or_insert(0);
         }
         self.latest_us.retain(|who, _| !victims.contains(who));
+        self.places.extend(sight.places(&victims));
         self.victims.extend(victims);
         self.hit.extend(hit);
     }
 
-    fn saw(&mut self, sight: &Sight, published: &[(Duration, u64)]) {
+    fn saw(&mut self, sight: &Sight, published: &VecDeque<(Duration, u64)>) {
         // The dead have no stalls.
         self.latest_us.retain(|who, _| sight.living.contains_key(who));
         if !self.is_over {
             for (who, latest_us) in &mut self.latest_us {
-                let next = sight.living.get(who).and_then(|look| look.next);
-                let waits_us = next.map_or(0, |next| waiting(next, sight.at, published).as_micros() as u64);
-                *latest_us = waits_us.max(*latest_us);
+                let waits =
+                    sight.living.get(who).map_or(Duration::ZERO, |look| waits(look, sight.at, published));
+                *latest_us = (waits.as_micros() as u64).max(*latest_us);
             }
+            self.count_lost(sight.living);
+        }
+        if self.recovered.is_none() {
+            self.settle(sight, published);
         }
         let since = sight.at.saturating_sub(self.at);
         if self.fed_by_server_after.is_none() && since >= SETTLING {
             self.fed_by_server_after = Some(share_fed_by_server(&sight.server.nodes));
         }
         let lives = |who: &Who| sight.living.contains_key(who);
-        if self.abandoned.is_none() && self.victims.iter().any(lives) && (sight.children)(&self.victims) == 0
+        if self.abandoned.is_none() && self.victims.iter().any(lives) && sight.children_of(&self.victims) == 0
         {
             self.abandoned = Some(since);
         }
+    }
+
+    fn count_lost(&mut self, living: &BTreeMap<Who, Look>) {
+        let lost = |(who, before): (&Who, &u64)| Some(living.get(who)?.missing.saturating_sub(*before));
+        self.lost = self.missing_before.iter().filter_map(lost).sum();
+    }
+
+    /// Is it quiet, and has it been for long enough?
+    fn settle(&mut self, sight: &Sight, published: &VecDeque<(Duration, u64)>) {
+        let present = || self.missing_before.keys().filter_map(|who| sight.living.get(who));
+        if !sight.frozen.is_empty() || present().any(|look| waits(look, sight.at, published) >= LATE) {
+            self.quiet_since = None;
+            return;
+        }
+        let victims_live = self.victims.iter().any(|who| sight.living.contains_key(who));
+        let since = sight.at.saturating_sub(self.at);
+        let quiet_for = sight.at.saturating_sub(*self.quiet_since.get_or_insert(sight.at));
+        if quiet_for >= QUIET && (!victims_live || since >= WATCHED) {
+            self.recovered = Some(since);
+        }
+    }
+}
+
+impl Sight<'_> {
+    /// How many children these have together.
+    fn children_of(&self, parents: &BTreeSet<Who>) -> usize {
+        self.nodes_of(parents).map(|node| node.children).sum()
+    }
+
+    /// What the server calls these, and in which tier they are.
+    fn places(&self, of: &BTreeSet<Who>) -> BTreeMap<PeerId, u32> {
+        self.nodes_of(of).map(|node| (node.peer, node.tier)).collect()
+    }
+
+    fn nodes_of(&self, of: &BTreeSet<Who>) -> impl Iterator<Item = &Node> {
+        let is_one = |node: &&Node| self.names.get(&node.peer).is_some_and(|who| of.contains(who));
+        self.server.nodes.iter().filter(is_one)
     }
 }
 
@@ -243,8 +349,13 @@ impl Counters {
     }
 }
 
+/// How long a peer waits.
+fn waits(look: &Look, now: Duration, published: &VecDeque<(Duration, u64)>) -> Duration {
+    look.next.map_or(Duration::ZERO, |next| waiting(next, now, published))
+}
+
 /// How long an event has been published at least that has not come yet.
-fn waiting(next: u64, now: Duration, published: &[(Duration, u64)]) -> Duration {
+fn waiting(next: u64, now: Duration, published: &VecDeque<(Duration, u64)>) -> Duration {
     let before = published.partition_point(|(_, count)| *count <= next);
     published.get(before).map_or(Duration::ZERO, |(at, _)| now.saturating_sub(*at))
 }
@@ -276,7 +387,10 @@ mod tests {
     }
 
     fn sight<'a>(at_ms: u64, server: &'a ServerLook, living: &'a BTreeMap<Who, Look>) -> Sight<'a> {
-        Sight { at: Duration::from_millis(at_ms), server, living, children: &|_| 1, tier1: 0 }
+        static NO_NAMES: BTreeMap<PeerId, Who> = BTreeMap::new();
+        static NOBODY: BTreeSet<Who> = BTreeSet::new();
+        let at = Duration::from_millis(at_ms);
+        Sight { at, server, living, names: &NO_NAMES, frozen: &NOBODY, tier1: 0 }
     }
 
     #[test]
@@ -308,10 +422,51 @@ mod tests {
     #[test]
     fn who_still_waits_is_as_late_as_the_event_that_has_not_come() {
         let s = Duration::from_secs;
-        let published = [(s(1), 5), (s(2), 10), (s(3), 15)];
+        let published = VecDeque::from([(s(1), 5), (s(2), 10), (s(3), 15)]);
         assert_eq!(waiting(10, s(7), &published), s(4), "event 10 was there at the third look");
         assert_eq!(waiting(15, s(7), &published), s(0), "nobody has published it");
         assert_eq!(waiting(0, s(7), &published), s(6));
+    }
+
+    fn at_look(next: u64, missing: u64) -> BTreeMap<Who, Look> {
+        BTreeMap::from([((0, 1), Look { next: Some(next), missing, ..look(1, 0) })])
+    }
+
+    #[test]
+    fn an_incident_is_over_when_nobody_has_waited_for_two_seconds_and_nobody_is_frozen() {
+        let (mut measure, server) = (Measure::new(), ServerLook { published: 10, ..server(0) });
+        let (behind, there) = (at_look(7, 2), at_look(10, 3));
+        measure.saw(&sight(1_000, &server, &behind));
+        let begins = Incident::new("kill", &sight(1_000, &server, &behind), BTreeSet::new(), BTreeSet::new());
+        measure.struck(begins);
+        measure.saw(&sight(2_000, &server, &behind));
+        measure.saw(&sight(2_250, &server, &there));
+        measure.saw(&sight(4_000, &server, &there));
+        assert_eq!(measure.incidents[0].recovered, None, "not for long enough");
+        let frozen = BTreeSet::from([(0, 1)]);
+        measure.saw(&Sight { frozen: &frozen, ..sight(4_250, &server, &there) });
+        measure.saw(&sight(4_500, &server, &there));
+        measure.saw(&sight(6_500, &server, &there));
+        assert_eq!(measure.incidents[0].recovered, Some(Duration::from_millis(5_500)));
+        assert_eq!(measure.incidents[0].lost, 1, "what was missing before was not lost by this");
+    }
+
+    #[test]
+    fn what_the_server_sent_around_an_incident_is_found_also_when_older_seconds_are_forgotten() {
+        let (mut measure, living) = (Measure::new(), at_look(0, 0));
+        for (second, sent) in [0, 100, 200, 300, 800, 1_000, 1_001].into_iter().enumerate() {
+            let (at_ms, server) = (second as u64 * 1_000, server(sent));
+            let now = sight(at_ms, &server, &living);
+            measure.saw(&now);
+            if second == 3 {
+                measure.struck(Incident::new("kill", &now, BTreeSet::new(), BTreeSet::new()));
+            }
+        }
+        assert_eq!(measure.egress(&measure.incidents[0]), (100, 500, 200));
+        measure.forget_seconds(4);
+        assert_eq!(measure.egress(&measure.incidents[0]).1, 500);
+        measure.saw(&sight(7_000, &server(1_400), &living));
+        assert_eq!(measure.seconds.last().map(|second| second.server_bytes), Some(399));
     }
 
     #[test]

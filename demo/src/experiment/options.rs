@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, FromArgMatches};
 use serde::{Deserialize, Serialize};
 use tiercast_signaling_server::source::amqp::BrokerUrl;
 use tokio::time::Instant;
@@ -28,22 +28,22 @@ pub(crate) struct ExperimentOptions {
     pub(super) source: String,
     /// How many native peers listen.
     #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
-    pub(super) peers: u64,
+    pub(crate) peers: u64,
     /// How many of them the server feeds, at most all [default: 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
-    pub(super) tier1: Option<u64>,
+    pub(crate) tier1: Option<u64>,
     /// How many events are published [default: 2000, or as many as it takes to go on for 6 s after the last fault].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) events: Option<u64>,
+    pub(crate) events: Option<u64>,
     /// How many events a second.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    pub(super) rate: u64,
+    pub(crate) rate: u64,
     /// Bytes of an event's body.
     #[arg(long, default_value_t = 600, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Most children of a peer.
     #[arg(long, default_value_t = 8, value_name = "N")]
-    pub(super) max_children: u16,
+    pub(crate) max_children: u16,
     /// Take no part in the mesh: the server feeds everybody, for comparison.
     #[arg(long, conflicts_with = "compare")]
     pub(super) no_relay: bool,
@@ -52,10 +52,10 @@ pub(crate) struct ExperimentOptions {
     pub(super) compare: bool,
     /// Over how many processes the peers are spread [default: 1; with --freeze one for each peer].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
-    pub(super) processes: Option<u64>,
+    pub(crate) processes: Option<u64>,
     /// Decides who is struck; the same number strikes the same places.
     #[arg(long, default_value_t = 1, value_name = "N")]
-    pub(super) seed: u64,
+    pub(crate) seed: u64,
     /// Give up when nothing more has been delivered for so long.
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = fault::duration)]
     pub(super) patience: Duration,
@@ -114,22 +114,32 @@ pub(crate) struct ExperimentOptions {
 
 /// Something that goes wrong, and when.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Deed {
-    pub(super) at: Duration,
-    pub(super) what: What,
+pub(crate) struct Deed {
+    pub(crate) at: Duration,
+    pub(crate) what: What,
     /// As it was asked for.
-    pub(super) asked: String,
+    pub(crate) asked: String,
 }
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum What {
+pub(crate) enum What {
     Kill(Fault),
     Freeze(Fault),
     Withhold(Fault),
     Lie(Fault),
     Blink,
     RestartServer,
+    /// Everybody relays, or nobody.
+    Mesh(bool),
+}
+
+impl Default for ExperimentOptions {
+    /// As the command line has it that says nothing.
+    fn default() -> Self {
+        let nothing = Self::augment_args(clap::Command::new("experiment")).get_matches_from(["experiment"]);
+        Self::from_arg_matches(&nothing).expect("no flag must be given")
+    }
 }
 
 impl ExperimentOptions {

@@ -28,8 +28,8 @@ pub(super) struct Ready {
 /// What the server is told, a line each.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) enum Order {
-    /// Publish from this event on.
-    Publish(u64),
+    /// Publish from this event on, so many a second.
+    Publish { first: u64, rate: u64 },
     /// Publish no more; answered with a look.
     Pause,
     /// Say how it is: answered with a [`ServerLook`].
@@ -38,32 +38,32 @@ pub(super) enum Order {
 
 /// What the server has counted, and its tree.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct ServerLook {
-    pub(super) published: u64,
-    pub(super) nodes: Vec<Node>,
-    pub(super) counters: Counters,
-    pub(super) cpu_s: Option<f64>,
+pub(crate) struct ServerLook {
+    pub(crate) published: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) counters: Counters,
+    pub(crate) cpu_s: Option<f64>,
 }
 
 /// A peer of the tree.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Node {
-    pub(super) peer: PeerId,
-    pub(super) parent: Option<PeerId>,
-    pub(super) tier: u32,
-    pub(super) children: usize,
-    pub(super) is_fed_by_server: bool,
+pub(crate) struct Node {
+    pub(crate) peer: PeerId,
+    pub(crate) parent: Option<PeerId>,
+    pub(crate) tier: u32,
+    pub(crate) children: usize,
+    pub(crate) is_fed_by_server: bool,
 }
 
 /// What only grows, as long as the process lives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Counters {
-    pub(super) frames: u64,
-    pub(super) data_bytes: u64,
-    pub(super) control_bytes: u64,
-    pub(super) direct_data_bytes: u64,
-    pub(super) links: u64,
-    pub(super) links_lost: u64,
+pub(crate) struct Counters {
+    pub(crate) frames: u64,
+    pub(crate) data_bytes: u64,
+    pub(crate) control_bytes: u64,
+    pub(crate) direct_data_bytes: u64,
+    pub(crate) links: u64,
+    pub(crate) links_lost: u64,
 }
 
 pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
@@ -76,9 +76,11 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
     let mut words = words();
     while let Some(word) = words.next_line().await? {
         match serde_json::from_str(&word).context("an order")? {
-            Order::Publish(first) => {
+            Order::Publish { first, rate } => {
                 let publisher = server.publisher(&task.channel)?;
-                publishers.spawn(publish(publisher, task.options.clone(), first, publishing.clone()));
+                let options = ExperimentOptions { rate, ..task.options.clone() };
+                publishing.published.send_replace(first);
+                publishers.spawn(publish(publisher, options, first, publishing.clone()));
             }
             Order::Pause => {
                 publishing.is_paused.send_replace(true);
@@ -116,7 +118,9 @@ fn say(line: &impl Serialize) -> anyhow::Result<()> {
 }
 
 fn config(task: &Task) -> anyhow::Result<Config> {
-    let mut config = Config { listen: task.listen, ..Config::default() };
+    let mut config = Config { listen: task.listen, open_topology: true, ..Config::default() };
+    // Who watches sees each change at once.
+    config.limits.topology = Duration::ZERO;
     let tier1 = task.options.tier1();
     config.hub.tier1 = Tier1 { min: tier1, max: tier1 };
     config.signing_key = KeySource::File { path: task.state.join("key"), create: true };

@@ -22,14 +22,18 @@ pub(super) enum Order {
     Kill(Vec<u64>),
     /// Add so many that start now.
     Add(usize),
+    /// Let so many leave with a goodbye, the newest first.
+    Remove(usize),
+    /// Serve so many children each from now on.
+    Offer(u16),
     /// Let this one misbehave.
     Spoil(u64, Misdeed),
 }
 
 /// What the peers have got. What is counted since the last line is so said.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Line {
-    pub(super) report: SwarmReport,
+pub(crate) struct Line {
+    pub(crate) report: SwarmReport,
     pub(super) looks: Vec<Look>,
     /// Microseconds from publishing to the application, and how many deliveries took so long, since the last line.
     pub(super) latencies: Vec<(u64, u64)>,
@@ -47,6 +51,7 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
     for _ in 0..task.late {
         swarm.add_late().await?;
     }
+    let mut children_max = task.options.max_children;
     let mut words = words();
     while let Some(word) = words.next_line().await? {
         match serde_json::from_str(&word).context("an order")? {
@@ -54,8 +59,18 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
             Order::Kill(members) => members.into_iter().for_each(|member| drop(swarm.kill(member))),
             Order::Add(count) => {
                 for _ in 0..count {
-                    swarm.add_late().await?;
+                    let member = swarm.add_late().await?;
+                    offer(&swarm, [member], children_max).await;
                 }
+            }
+            Order::Remove(count) => {
+                for _ in 0..count {
+                    swarm.remove().await;
+                }
+            }
+            Order::Offer(count) => {
+                children_max = count;
+                offer(&swarm, swarm.standings().into_keys(), children_max).await;
             }
             Order::Spoil(member, misdeed) => {
                 if let Some(client) = swarm.client(member) {
@@ -65,6 +80,13 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn offer(swarm: &Swarm, members: impl IntoIterator<Item = u64>, children_max: u16) {
+    for client in members.into_iter().filter_map(|member| swarm.client(member)) {
+        // A peer that has ended serves nobody.
+        let _ = client.offer(children_max).await;
+    }
 }
 
 fn options(task: &Task) -> anyhow::Result<SwarmOptions> {

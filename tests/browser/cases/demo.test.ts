@@ -31,8 +31,34 @@ function demo(name: string, args: readonly string[], body: (demo: Demo) => Promi
 /** Waits until the page has a place in the tree; gives its number. */
 async function joined(page: Page): Promise<number> {
   await untilText(page, "#pill-text", /^Connected, tier \d+$/);
-  const [, peer] = await untilText(page, "#you-line", /You are peer (\d+) in tier \d+, fed by /);
-  return Number(peer);
+  const [, name] = await untilText(page, "#you-line", /You are peer (\d+) in tier \d+, fed by /);
+  return ask("it is in the tree", async () => {
+    const nodes = await ownNodes(page);
+    return nodes.find((peer) => called(peer) === Number(name));
+  });
+}
+
+/** The page's own node, and the one that it was before while that one goes. */
+async function ownNodes(page: Page): Promise<number[]> {
+  return page.locator("#tree .node.you").evaluateAll((nodes) => nodes.map((node) => Number(node.getAttribute("data-peer"))));
+}
+
+/** How the page calls a peer: by the end of its number. */
+function called(peer: number): number {
+  return peer % 100_000;
+}
+
+/** Waits until the latest incident is over; gives its figures as they are read. */
+async function latestCard(page: Page, title: RegExp): Promise<{ hit: string; stall: string; egress: string; state: string }> {
+  const card = page.locator("#cards > .card").first();
+  await untilText(page, "#cards > .card:first-child .card-head b", title);
+  await ask("it is over", async () => (await card.getAttribute("data-state")) === "over");
+  const text = async (part: string): Promise<string> => ((await card.locator(part).textContent()) ?? "").replaceAll("\u202f", " ");
+  assert.equal(await text(".card-lost"), "0 events");
+  const [hit, stall, egress, state] = [await text(".card-hit"), await text(".card-stall"), await text(".card-egress"), await text(".card-state")];
+  assert.match(stall, /^[\d.]+ m?s$/);
+  assert.match(egress, /^[\d.]+ k?B → [\d.]+ k?B → [\d.]+ k?B$/);
+  return { hit, stall, egress, state };
 }
 
 /** Waits until the page shows exactly the peers that the server knows. */
@@ -69,7 +95,7 @@ demo("the page joins as a peer and shows the tree with itself, its events and fi
 
   const node = (await demo.topology()).find((candidate) => candidate.peer === peer);
   assert.equal(node?.node, "browser");
-  const feeder = node.parent === null ? "the server" : `peer ${node.parent}`;
+  const feeder = node.parent === null ? "the server" : `peer ${called(node.parent)}`;
   await untilText(page, "#you-line", new RegExp(`in tier ${node.tier}, fed by ${feeder}\\.`));
 
   await ask("events arrive", async () => (await page.locator("#events > li").count()) >= 5);
@@ -102,12 +128,8 @@ demo("peers are added, removed and killed, and the rate is changed, by clicking"
   await press("#remove-1", 12);
 
   await demo.untilTree("all have places", (tree) => tree.every(({ tier }) => tier > 0));
-  await page.click("#kill");
-  const [, killed] = await untilText(page, "#feedback", /^Killed peer (\d+)\. .* fed again within .*, 0 events lost\.$/);
-  assert.equal(await page.locator("#feedback").getAttribute("data-tone"), "good");
-  await untilText(page, "#native-peers", /^11$/);
-  await showsTheTree(demo, page);
-  assert.ok(!(await shownPeers(page)).includes(Number(killed)));
+  await press("#kill", 11);
+  await latestCard(page, /^Killed a relay$/);
 
   const slider = page.locator("#rate");
   await slider.focus();
@@ -134,7 +156,7 @@ demo("the page relays to peers, reports them, and stops when it is told to", ["-
   assert.ok(node.children <= node.children_max);
   const [, child] = await untilText(page, "#you-children", /^You feed peer (\d+) \([1-9][^)]*\)/);
   await demo.untilTree("the server says so, too", (peers) =>
-    peers.some(({ peer, parent }) => peer === Number(child) && parent === first),
+    peers.some(({ peer, parent }) => called(peer) === Number(child) && parent === first),
   );
   await expectClean(demo, page);
 
@@ -206,17 +228,101 @@ demo("regression: a page of another site cannot operate the demo", ["--peers", "
     const site = await chromium.context.newPage();
     await site.goto(pages.url);
     // For this a browser asks nobody beforehand; the page is not told what came of it.
-    await site.evaluate(async (url) => fetch(`${url}/demo/kill`, { method: "POST", mode: "no-cors" }), demo.url);
+    await site.evaluate(async (url) => fetch(`${url}/demo/fault`, { method: "POST", mode: "no-cors" }), demo.url);
     assert.equal((await demo.state()).native_peers, 6);
 
     // A site whose name points here: to the browser its page is the demo's own.
     await site.goto(demo.url.replace("127.0.0.1", "evil.example"));
-    await site.locator("#kill:enabled").click();
+    await site.locator("#kill:not([aria-disabled])").click();
     await untilText(site, "#feedback", /^The demo is not called `evil\.example:\d+`.* open the demo's own page/i);
     assert.equal((await demo.state()).native_peers, 6);
   } finally {
     await Promise.allSettled([pages.stop(), chromium.stop()]);
   }
+});
+
+demo("each fault has a button, and a card that stays, says who was hit, and ends with nothing lost", ["--peers", "12"], async (demo) => {
+  const page = await demo.open();
+  await joined(page);
+  await demo.untilTree("all have places", (tree) => tree.every(({ tier }) => tier > 0));
+  assert.ok(await page.locator("#incidents").isHidden(), "nothing has happened yet");
+
+  await page.click("#kill-tier1");
+  await untilText(page, "#cards .card-state", /^still recovering…$/);
+  assert.match((await latestCard(page, /^Killed a tier-1 peer$/)).hit, /^1 peer in tier 1; /);
+  await untilText(page, "#native-peers", /^11$/);
+
+  await page.click("#kill-share");
+  assert.match((await latestCard(page, /^Killed 30.% of the peers$/)).hit, /^3 peers/);
+  await untilText(page, "#native-peers", /^8$/);
+  await page.click("#add-10");
+  await untilText(page, "#native-peers", /^18$/);
+  await demo.untilTree("they have places", (tree) => tree.length === 19 && tree.every(({ tier }) => tier > 0));
+
+  await page.click("#freeze");
+  await untilText(page, "#legend", /frozen: 1/);
+  assert.equal(await page.locator("#tree .node.frozen").count(), 1);
+  await page.locator("#restart").click({ force: true });
+  await untilText(page, "#feedback", /^Somebody is frozen: wait until they run again\.$/);
+  await latestCard(page, /^Froze a relay$/);
+  await ask("it runs again", async () => (await page.locator("#tree .node.frozen").count()) === 0);
+
+  await page.click("#lie");
+  await untilText(page, "#legend", /lying: 1/);
+  assert.match((await latestCard(page, /^Made a relay lie$/)).hit, /It (changes|sends|tells) .*\.$/);
+
+  const titles = await page.locator("#cards .card-head b").allTextContents();
+  assert.deepEqual(titles.map((title) => title.replace("\u202f", " ")), [
+    "Made a relay lie",
+    "Froze a relay",
+    "Killed 30 % of the peers",
+    "Killed a tier-1 peer",
+  ]);
+  await page.reload();
+  await joined(page);
+  assert.deepEqual(await page.locator("#cards .card-head b").allTextContents(), titles, "the cards stay");
+  await expectClean(demo, page);
+});
+
+demo("the server is restarted, and the page comes back by itself with its cards", ["--peers", "12"], async (demo) => {
+  const page = await demo.open();
+  const before = await joined(page);
+  await page.click("#kill");
+  await latestCard(page, /^Killed a relay$/);
+  demo.expectRefusals();
+  await page.click("#restart");
+  const { hit, state } = await latestCard(page, /^Restarted the server$/);
+  assert.match(hit, /^All 11 native peers lost their session/);
+  assert.match(state, /^recovered, server away for [\d.]+ m?s$/);
+  assert.equal(await page.locator("#cards > .card").count(), 2);
+  assert.equal(await joined(page), before, "it is the same peer");
+  await untilText(page, "#own-reconnects", /^1$/);
+  const received = await numberIn(page, "#own-received");
+  await ask("events arrive", async () => (await numberIn(page, "#own-received")) >= received + 20);
+  await showsTheTree(demo, page);
+  await expectClean(demo, page);
+});
+
+demo("the mesh is switched off and on: the server feeds everybody meanwhile, and it is seen", ["--peers", "12"], async (demo) => {
+  const page = await demo.open();
+  await joined(page);
+  await ask("the peers carry most", async () => (await numberIn(page, "#share")) > 60);
+  await page.click("#mesh");
+  await latestCard(page, /^Switched the mesh off$/);
+  assert.equal(await page.locator("#mesh").getAttribute("aria-checked"), "false");
+  await demo.untilTree("nobody relays", (tree) => tree.every(({ parent }) => parent === null));
+  await untilText(page, "#pill-text", /^Not relaying$/);
+  await untilText(page, "#legend", /fed by the server: 13/);
+  await ask("the peers carry nothing", async () => (await numberIn(page, "#share")) < 5);
+  await page.locator("#freeze").click({ force: true });
+  await untilText(page, "#feedback", /^Nobody relays while the mesh is off\.$/);
+
+  await page.click("#mesh");
+  await latestCard(page, /^Switched the mesh on$/);
+  await joined(page);
+  await demo.untilTree("they relay again", (tree) => tree.filter(({ parent }) => parent !== null).length >= 8);
+  await ask("the peers carry most again", async () => (await numberIn(page, "#share")) > 60);
+  await expectClean(demo, page);
 });
 
 demo("the page says that the demo is gone, and comes back with it", ["--peers", "6"], async (demo) => {
@@ -261,10 +367,13 @@ for (const [title, options] of Object.entries(DEVICES)) {
       await ask("events arrive", async () => (await page.locator("#events > li").count()) >= 10);
       await ask("the charts have lines", async () => {
         const lines = await page.locator(".plot path.line").evaluateAll((paths) => paths.map((path) => path.getAttribute("d") ?? ""));
-        return lines.length === 3 && lines.every((line) => line.split(/[ML]/).length > 8);
+        return lines.length === 4 && lines.every((line) => line.split(/[ML]/).length > 8);
       });
       await untilText(page, "#share", /^\d/);
       await showsTheTree(demo, page);
+      await page.click("#kill-share");
+      await untilText(page, "#cards > .card:first-child .card-state", /^still recovering…$/);
+      await latestCard(page, /^Killed 30.% of the peers$/);
       await page.screenshot({ path: join(SHOTS, `${options.viewport.width}-${colorScheme}.png`), fullPage: true });
 
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -315,6 +424,7 @@ function onTopOfYou(): (string | null)[] {
 function coveringYourName(): string[] {
   const name = document.querySelector(".you g.you-mark rect");
   if (name === null) return ["there is no name"];
+  name.scrollIntoView({ block: "center" });
   const { left, top, width, height } = name.getBoundingClientRect();
   const found = new Set<string>();
   for (let x = 0.05; x < 1; x += 0.05) {
@@ -348,19 +458,19 @@ function writeLongFigures(): void {
 /** Runs in the page: visible elements that reach beyond their section or its margin, or have no size. */
 function outsideOfScreen(): string[] {
   const found: string[] = [];
-  for (const element of document.querySelectorAll("main *, header *")) {
+  for (const element of document.querySelectorAll("main section, main section *, header *")) {
     const style = getComputedStyle(element);
     if (style.display === "none" || style.visibility === "hidden" || element.closest(".unseen, [hidden]") !== null) continue;
     const box = element.getBoundingClientRect();
     if (box.width === 0) continue;
     // The tree alone reaches into the margin.
-    const around = element.closest("main > section, header")?.getBoundingClientRect();
+    const around = element.closest("main section, header")?.getBoundingClientRect();
     const margin = element.closest(".stage") === null ? 1 : 10;
     if (around === undefined || box.left < around.left - margin || box.right > around.right + margin) {
       found.push(`${element.tagName} ${element.id} ${element.getAttribute("class") ?? ""} ${box.left}..${box.right}`);
     }
   }
-  for (const id of ["share", "tree", "native-peers", "rate", "kill", "you-line", "events", "rate-chart", "latency-chart"]) {
+  for (const id of ["share", "tree", "native-peers", "rate", "kill", "mesh", "you-line", "events", "rate-chart", "latency-chart"]) {
     const box = document.getElementById(id)?.getBoundingClientRect();
     if (box === undefined || box.width < 8 || box.height < 8) found.push(`#${id} has no size`);
   }

@@ -61,6 +61,11 @@ export class Demo {
     await addressOf(this.#program);
   }
 
+  /** The server behind the page is about to be away: the browser reports requests that it refuses. */
+  expectRefusals(): void {
+    this.#isDown = true;
+  }
+
   /** The browser reports failed requests late: called once nothing is refused any more. */
   isUpAgain(): void {
     this.#isDown = false;

@@ -1,7 +1,8 @@
 /** What the demo binary says of itself and its native peers: `GET /demo/state`. */
+import { type Card, parseCard } from "./card.js";
 import { Fields } from "./json.js";
 
-/** What the server has sent since it started. */
+/** What the server has sent since the demo started, also before it was restarted. */
 export interface ServerCounters {
   readonly events: number;
   /** Bytes of frames sent. */
@@ -10,8 +11,6 @@ export interface ServerCounters {
   readonly controlBytes: number;
   /** Bytes of frames that sending to every subscriber would have taken. */
   readonly directDataBytes: number;
-  /** Connections now. */
-  readonly sessions: number;
 }
 
 /** What the native peers have seen, together. */
@@ -24,14 +23,31 @@ export interface SwarmFigures {
   readonly p99Ms: number | undefined;
 }
 
-export interface DemoState {
+/** Peers to which something was done. */
+export interface Marked {
+  /** Dead, and still in the tree: the server waits whether they come back. */
+  readonly killed: readonly number[];
+  /** Their processes are stopped. */
+  readonly frozen: readonly number[];
+  /** They were made to lie. */
+  readonly liars: readonly number[];
+}
+
+export interface DemoState extends Marked {
   readonly channel: string;
   readonly ratePerS: number;
   readonly ratePerSMax: number;
   readonly nativePeers: number;
   readonly nativePeersMax: number;
+  /** Native peers that feed others. */
+  readonly relays: number;
+  /** Native peers in tier 1. */
+  readonly tier1: number;
+  readonly isMeshOn: boolean;
   readonly server: ServerCounters;
   readonly swarm: SwarmFigures;
+  /** The newest first. */
+  readonly cards: readonly Card[];
 }
 
 /** Throws a ShapeError. */
@@ -46,12 +62,17 @@ export function parseDemoState(json: unknown): DemoState {
     ratePerSMax: state.number("rate_max_per_s"),
     nativePeers: state.number("native_peers"),
     nativePeersMax: state.number("native_peers_max"),
+    relays: state.number("relays"),
+    tier1: state.number("tier1"),
+    isMeshOn: state.boolean("is_mesh_on"),
+    killed: state.list("killed"),
+    frozen: state.list("frozen"),
+    liars: state.list("liars"),
     server: {
       events: server.number("events"),
       dataBytes: server.number("data_bytes"),
       controlBytes: server.number("control_bytes"),
       directDataBytes: server.number("direct_data_bytes"),
-      sessions: server.number("sessions"),
     },
     swarm: {
       delivered: swarm.number("delivered"),
@@ -61,6 +82,7 @@ export function parseDemoState(json: unknown): DemoState {
       p50Ms: measured(latency, "p50"),
       p99Ms: measured(latency, "p99"),
     },
+    cards: state.objects("incidents").map(parseCard),
   };
 }
 

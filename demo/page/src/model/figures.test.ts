@@ -97,7 +97,6 @@ describe("offload", () => {
     dataBytes,
     controlBytes: dataBytes / 10,
     directDataBytes,
-    sessions: 1,
   });
 
   test("needs two readings", () => {

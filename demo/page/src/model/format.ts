@@ -33,6 +33,16 @@ export function formatMs(ms: number | undefined): string {
   return ms < 9.95 ? ms.toFixed(1) : formatCount(ms);
 }
 
+/** A peer's number, or the end of it: the server counts on from its clock, so that numbers outlive it. */
+export function formatPeer(peer: number): string {
+  return String(peer % 100_000);
+}
+
+/** `0.4 s`, `12 s`: one digit below ten. */
+export function formatSeconds(seconds: number): string {
+  return `${seconds < 9.95 ? seconds.toFixed(1) : formatCount(seconds)}${GAP}s`;
+}
+
 /** A share between 0 and 1, rounded down: 99.97 % never reads as 100 %. */
 export function formatPercent(share: number | undefined): string {
   if (share === undefined) return NONE;

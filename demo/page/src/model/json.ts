@@ -37,6 +37,32 @@ export class Fields {
     return value;
   }
 
+  stringOrNull(name: string): string | undefined {
+    const value = this.#values[name];
+    return value === null || value === undefined ? undefined : this.string(name);
+  }
+
+  boolean(name: string): boolean {
+    const value = this.#values[name];
+    if (typeof value !== "boolean") throw new ShapeError(this.#at(name), "boolean");
+    return value;
+  }
+
+  /** A list of numbers. */
+  list(name: string): number[] {
+    const value = this.#values[name];
+    if (!Array.isArray(value)) throw new ShapeError(this.#at(name), "list");
+    return value.map((item: unknown) => {
+      if (typeof item !== "number") throw new ShapeError(this.#at(name), "list of numbers");
+      return item;
+    });
+  }
+
+  /** All fields, which are numbers. */
+  numbers(): [string, number][] {
+    return Object.keys(this.#values).map((name) => [name, this.number(name)]);
+  }
+
   /** One of the words, or null. */
   wordOrNull<Word extends string>(name: string, words: readonly Word[]): Word | undefined {
     const value = this.#values[name];

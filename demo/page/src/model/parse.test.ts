@@ -18,8 +18,15 @@ const STATE = {
   rate_max_per_s: 500,
   native_peers: 24,
   native_peers_max: 200,
-  server: { events: 1, frames: 2, data_bytes: 3, control_bytes: 4, direct_data_bytes: 5, sessions: 6 },
+  relays: 9,
+  tier1: 3,
+  is_mesh_on: true,
+  killed: [],
+  frozen: [7],
+  liars: [],
+  server: { events: 1, frames: 2, data_bytes: 3, control_bytes: 4, direct_data_bytes: 5 },
   swarm: { delivered: 7, missing: 0, duplicates: 0, out_of_order: 0, latency_ms: { p50: 3.1, p99: null } },
+  incidents: [],
 };
 
 describe("a build event", () => {
@@ -61,12 +68,15 @@ describe("the server's answers", () => {
     assert.equal(state.server.directDataBytes, 5);
     assert.equal(state.swarm.p50Ms, 3.1);
     assert.equal(state.swarm.p99Ms, undefined);
+    assert.deepEqual([state.isMeshOn, state.frozen, state.cards], [true, [7], []]);
     const quiet = { ...STATE, swarm: { ...STATE.swarm, latency_ms: { p50: 0, p99: 0 } } };
     assert.equal(parseDemoState(quiet).swarm.p50Ms, undefined);
   });
 
   test("without a field name the field", () => {
     assert.throws(() => parseDemoState({ ...STATE, server: { ...STATE.server, data_bytes: "3" } }), /server\.data_bytes/);
+    assert.throws(() => parseDemoState({ ...STATE, frozen: ["7"] }), /list of numbers at `frozen`/);
+    assert.throws(() => parseDemoState({ ...STATE, is_mesh_on: 1 }), /boolean at `is_mesh_on`/);
     assert.throws(() => parseDemoState(undefined), ShapeError);
     assert.throws(() => parseTopology({ peers: [{ peer: 1 }] }), /peers\[0\]\.tier/);
     assert.throws(() => parseTopology({ peers: {} }), /list at `peers`/);

@@ -5,6 +5,8 @@ import { type PeerInfo, parseTopology } from "../model/topology.js";
 
 /** How long an answer is waited for. */
 const TIMEOUT_MS = 4_000;
+/** A server that is restarted lets events that are under way arrive first. */
+const SLOW_MS = 15_000;
 
 /** Why a request came to nothing. */
 export class ApiError extends Error {
@@ -21,9 +23,12 @@ export class ApiError extends Error {
   }
 }
 
-export interface Kill {
-  readonly killed: number;
-  readonly children: number;
+/** What a fault did. */
+export interface Struck {
+  /** Those who were struck themselves. */
+  readonly victims: readonly number[];
+  /** How many were fed by way of them. */
+  readonly below: number;
 }
 
 export async function readState(): Promise<DemoState> {
@@ -44,11 +49,19 @@ export async function removePeers(count: number): Promise<number> {
   return parse((json) => new Fields(json, "").number("removed"), await request("/demo/peers", { remove: count }));
 }
 
-export async function killRelay(): Promise<Kill> {
-  return parse((json) => {
-    const fields = new Fields(json, "");
-    return { killed: fields.number("killed"), children: fields.number("children") };
-  }, await request("/demo/kill", {}));
+/** Lets something go wrong; `who`: as `experiment --help` says, such as `1:tier1` or `30%`. */
+export async function strike(fault: string, who: string | undefined): Promise<Struck> {
+  return parse(parseStruck, await request("/demo/fault", { fault, ...(who === undefined ? {} : { who }) }, SLOW_MS));
+}
+
+/** Lets all native peers relay, or none. */
+export async function switchMesh(on: boolean): Promise<void> {
+  await request("/demo/mesh", { on });
+}
+
+function parseStruck(json: unknown): Struck {
+  const fields = new Fields(json, "");
+  return { victims: fields.list("victims"), below: fields.number("below") };
 }
 
 export async function setRate(perS: number): Promise<void> {
@@ -56,13 +69,17 @@ export async function setRate(perS: number): Promise<void> {
 }
 
 /** GET, or POST if there is a body. */
-async function request(path: string, body?: Readonly<Record<string, number>>): Promise<unknown> {
+async function request(
+  path: string,
+  body?: Readonly<Record<string, number | string | boolean>>,
+  timeoutMs = TIMEOUT_MS,
+): Promise<unknown> {
   let response: Response;
   let text: string;
   try {
     response = await fetch(path, {
       cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
       ...(body === undefined
         ? {}
         : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),

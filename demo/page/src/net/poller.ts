@@ -26,6 +26,7 @@ export class Poller {
   readonly #onReading: (reading: Reading) => void;
   readonly #onLink: () => void;
   #channel: string;
+  #peers: readonly PeerInfo[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
   #isAsking = false;
@@ -61,8 +62,9 @@ export class Poller {
   async #ask(): Promise<void> {
     this.#isAsking = true;
     try {
-      const [state, peers] = await Promise.all([readState(), readTopology(this.#channel)]);
+      const [state, peers] = await Promise.all([readState(), this.#readTree()]);
       this.#channel = state.channel;
+      this.#peers = peers;
       this.#failures = 0;
       this.#setLink({ kind: "up" });
       this.#onReading({ atMs: performance.now(), state, peers });
@@ -76,6 +78,16 @@ export class Poller {
       this.#again(pauseMs);
     } finally {
       this.#isAsking = false;
+    }
+  }
+
+  /** While the server restarts, the tree is as it was: links between peers stay. */
+  async #readTree(): Promise<readonly PeerInfo[]> {
+    try {
+      return await readTopology(this.#channel);
+    } catch (error) {
+      if (error instanceof ApiError && error.reason === "refused") return this.#peers;
+      throw error;
     }
   }
 

@@ -32,6 +32,7 @@ export class OwnPage {
   #channel: string;
   #peer: OwnPeer | undefined;
   #relays = readChoice();
+  #isMeshOn = true;
   #position: Position | undefined;
   /** Of the peers before this one. */
   #relayedBefore = 0;
@@ -46,6 +47,11 @@ export class OwnPage {
   /** What the user chose; kept over visits. */
   get relays(): boolean {
     return this.#relays;
+  }
+
+  /** Whether it takes part now: if the user lets it, the browser can, and there is a mesh. */
+  get takesPart(): boolean {
+    return this.#relays && this.#isMeshOn && canLink();
   }
 
   get books(): Books {
@@ -68,7 +74,7 @@ export class OwnPage {
 
   start(): void {
     const peer = startOwnPeer(
-      { channel: this.#channel, relay: this.#relays && canLink(), since: this.#position },
+      { channel: this.#channel, relay: this.takesPart, since: this.#position },
       {
         onEvent: (event) => {
           this.#receive(event);
@@ -85,9 +91,18 @@ export class OwnPage {
   /** Reconnects with or without relaying. */
   setRelay(relays: boolean): void {
     if (relays === this.#relays) return;
+    const before = this.takesPart;
     this.#relays = relays;
     writeChoice(relays);
-    this.#restart();
+    if (this.takesPart !== before) this.#restart();
+  }
+
+  /** Nobody relays while the mesh is off. */
+  setMesh(isOn: boolean): void {
+    if (isOn === this.#isMeshOn) return;
+    const before = this.takesPart;
+    this.#isMeshOn = isOn;
+    if (this.takesPart !== before) this.#restart();
   }
 
   /** Moves to another channel, if it is another. */

@@ -1,9 +1,10 @@
-/** The buttons and the slider. Each says what came of it, also where the server refuses. */
+/** The buttons, the switch and the slider. Each says what came of it, also where the server refuses. */
 import { changeText } from "../model/change.js";
+import { FAULTS, type FaultButton, whyNoSwitch, whyNot } from "../model/faults.js";
 import { formatRate, plural, sentence } from "../model/format.js";
 import { rateSteps, stepOf } from "../model/rate-scale.js";
 import type { DemoState } from "../model/demo-state.js";
-import { ApiError, type Kill, addPeers, killRelay, removePeers, setRate } from "../net/api.js";
+import { ApiError, type Struck, addPeers, removePeers, setRate, strike, switchMesh } from "../net/api.js";
 import { byId, setText } from "./dom.js";
 
 /** A slider that is being dragged sends at most this often. */
@@ -18,7 +19,8 @@ export type Tone = "calm" | "busy" | "good" | "bad";
 export interface ControlHandlers {
   /** Something was asked for and granted: look soon. */
   onChanged(): void;
-  onKilled(kill: Kill): void;
+  /** Something went wrong as it was asked for. */
+  onStruck(fault: FaultButton, struck: Struck): void;
 }
 
 export class Controls {
@@ -27,7 +29,8 @@ export class Controls {
   readonly #count = byId("native-peers", HTMLOutputElement);
   readonly #rate = byId("rate", HTMLInputElement);
   readonly #rateValue = byId("rate-value", HTMLOutputElement);
-  readonly #kill = byId("kill", HTMLButtonElement);
+  readonly #faults = FAULTS.map((fault) => ({ fault, button: byId(fault.id, HTMLButtonElement) }));
+  readonly #mesh = byId("mesh", HTMLButtonElement);
   readonly #steppers: readonly { readonly button: HTMLButtonElement; readonly by: number }[];
   #steps: readonly number[] = rateSteps(500);
   #rateTouchedMs = -Infinity;
@@ -48,7 +51,10 @@ export class Controls {
     for (const { button, by } of this.#steppers) {
       button.addEventListener("click", () => void this.#changePeers(by));
     }
-    this.#kill.addEventListener("click", () => void this.#killOne());
+    for (const { fault, button } of this.#faults) {
+      button.addEventListener("click", () => void this.#strike(fault));
+    }
+    this.#mesh.addEventListener("click", () => void this.#switchMesh());
     this.#rate.addEventListener("input", () => {
       this.#onRate();
     });
@@ -95,10 +101,35 @@ export class Controls {
     });
   }
 
-  async #killOne(): Promise<void> {
-    await this.#do("Killing a relay…", async () => {
-      this.#handlers.onKilled(await killRelay());
+  /** A button that cannot be had now says why. */
+  async #strike(fault: FaultButton): Promise<void> {
+    const reason = this.#whyNot((state) => whyNot(fault, state));
+    if (reason !== undefined) {
+      this.say("calm", reason);
+      return;
+    }
+    await this.#do(fault.doing, async () => {
+      this.#handlers.onStruck(fault, await strike(fault.fault, fault.who));
+      this.say("calm", "");
     });
+  }
+
+  async #switchMesh(): Promise<void> {
+    const reason = this.#whyNot(whyNoSwitch);
+    if (reason !== undefined) {
+      this.say("calm", reason);
+      return;
+    }
+    const on = this.#state?.isMeshOn !== true;
+    await this.#do(on ? "Switching the mesh on…" : "Switching the mesh off…", async () => {
+      await switchMesh(on);
+      this.say("calm", "");
+    });
+  }
+
+  #whyNot(reason: (state: DemoState) => string | undefined): string | undefined {
+    if (!this.#isUp || this.#state === undefined) return "The demo does not answer.";
+    return this.#busy > 0 ? "Wait: something is under way." : reason(this.#state);
   }
 
   #onRate(): void {
@@ -150,10 +181,21 @@ export class Controls {
       const wouldDoNothing = by > 0 ? state?.nativePeers === state?.nativePeersMax : state?.nativePeers === 0;
       setDisabled(button, !isReady || wouldDoNothing);
     }
-    setDisabled(this.#kill, !isReady || state.nativePeers === 0);
+    for (const { fault, button } of this.#faults) explain(button, this.#whyNot((known) => whyNot(fault, known)));
+    explain(this.#mesh, this.#whyNot(whyNoSwitch));
+    const isMeshOn = state?.isMeshOn ?? true;
+    this.#mesh.setAttribute("aria-checked", String(isMeshOn));
+    setText(byId("mesh-word", HTMLElement), isMeshOn ? "On" : "Off");
     this.#rate.disabled = !isReady;
     byId("stage", HTMLElement).setAttribute("aria-busy", String(this.#busy > 0));
   }
+}
+
+/** A button that cannot be had now stays where it is, and says why to who points at it or presses it. */
+function explain(button: HTMLButtonElement, reason: string | undefined): void {
+  button.title = reason ?? "";
+  if (reason === undefined) button.removeAttribute("aria-disabled");
+  else button.setAttribute("aria-disabled", "true");
 }
 
 /** A button that loses its focus by being disabled throws keyboard users back to the top: `aria-disabled` it is. */

@@ -1,5 +1,6 @@
 /** What the colours and shapes of the tree mean, and how many there are of each. */
 import { formatCount } from "../model/format.js";
+import type { Marked } from "../model/demo-state.js";
 import type { Census } from "../model/topology.js";
 import { byId, html, setText } from "./dom.js";
 
@@ -11,8 +12,11 @@ interface Entry {
 export class Legend {
   readonly #list = byId("legend", HTMLUListElement);
 
-  show(census: Census): void {
+  show(census: Census, marked: Marked): void {
     const entries = entriesOf(census);
+    if (marked.frozen.length > 0) entries.push({ key: "frozen", text: `frozen: ${formatCount(marked.frozen.length)}` });
+    if (marked.killed.length > 0) entries.push({ key: "killed", text: `killed: ${formatCount(marked.killed.length)}` });
+    if (marked.liars.length > 0) entries.push({ key: "liar", text: `lying: ${formatCount(marked.liars.length)}` });
     while (this.#list.childElementCount > entries.length) this.#list.lastElementChild?.remove();
     while (this.#list.childElementCount < entries.length) {
       const item = html("li");

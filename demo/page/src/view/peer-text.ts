@@ -1,5 +1,5 @@
 /** What is said of a peer, in words. */
-import { plural } from "../model/format.js";
+import { formatPeer, plural } from "../model/format.js";
 import type { PeerInfo } from "../model/topology.js";
 
 export function placeText({ place, tier }: PeerInfo): string {
@@ -23,11 +23,11 @@ export function kindText({ node }: PeerInfo): string {
 }
 
 export function feederText({ parent }: PeerInfo): string {
-  return parent === undefined ? "the server" : `peer ${parent}`;
+  return parent === undefined ? "the server" : `peer ${formatPeer(parent)}`;
 }
 
 /** One sentence, for those who hear the tree. */
 export function describePeer(info: PeerInfo, isYou: boolean): string {
-  const who = isYou ? `Peer ${info.peer}, you` : `Peer ${info.peer}`;
+  const who = isYou ? `Peer ${formatPeer(info.peer)}, you` : `Peer ${formatPeer(info.peer)}`;
   return `${who}, ${kindText(info)}, ${placeText(info)}, fed by ${feederText(info)}, ${plural(info.children, "child", "children")}`;
 }

@@ -1,6 +1,6 @@
 /** What is said of the node that is pointed at. */
 import type { Point } from "../model/layout.js";
-import { plural } from "../model/format.js";
+import { formatPeer, plural } from "../model/format.js";
 import type { PeerInfo } from "../model/topology.js";
 import { byId, html } from "./dom.js";
 import { feederText, kindText, placeText } from "./peer-text.js";
@@ -62,10 +62,10 @@ function peerLines(key: number, peers: readonly PeerInfo[], you: number | undefi
   const info = peers.find(({ peer }) => peer === key);
   if (info === undefined) return undefined;
   const children = peers.filter(({ parent }) => parent === key).map(({ peer }) => peer);
-  const named = children.slice(0, NAMED_MAX).join(", ");
+  const named = children.slice(0, NAMED_MAX).map(formatPeer).join(", ");
   const more = children.length > NAMED_MAX ? ` and ${children.length - NAMED_MAX} more` : "";
   return {
-    title: `Peer ${info.peer}${info.peer === you ? ": you" : ""}`,
+    title: `Peer ${formatPeer(info.peer)}${info.peer === you ? ": you" : ""}`,
     rows: [
       ["is a", kindText(info)],
       ["place", placeText(info)],

@@ -5,6 +5,7 @@
 import { arrange, descendants, pathToServer } from "../model/arrange.js";
 import { placeLabel } from "../model/label.js";
 import { type Layout, type Point, type Size, type Spot, layOut, linkCurve, pointOn } from "../model/layout.js";
+import type { Marked } from "../model/demo-state.js";
 import type { PeerInfo } from "../model/topology.js";
 import { byId, svg, wantsLittleMotion } from "./dom.js";
 import { describePeer } from "./peer-text.js";
@@ -33,6 +34,8 @@ export class TreeView {
   readonly #server = makeServer();
   readonly #sprites = new Map<number, Sprite>();
   readonly #killed = new Set<number>();
+  #frozen: ReadonlySet<number> = new Set();
+  #liars: ReadonlySet<number> = new Set();
   /** Whom each peer was last fed by. Forgets those that are no longer drawn. */
   readonly #memory = new Map<number, number | undefined>();
   readonly #handlers: TreeHandlers;
@@ -66,14 +69,26 @@ export class TreeView {
     this.#place(false);
   }
 
-  /** A relay was killed: it is marked at once, and flashes when it goes. */
+  /** A peer was killed: it is marked at once, and flashes. */
   kill(peer: number): void {
+    if (this.#killed.has(peer)) return;
     this.#killed.add(peer);
     const sprite = this.#sprites.get(peer);
     if (sprite === undefined) return;
     sprite.group.classList.add("killed");
+    if (wantsLittleMotion()) return;
     const ripple = svg("circle", { class: "ripple", r: sprite.now.radius + 2 });
     sprite.group.prepend(ripple);
+    ripple.addEventListener("animationend", () => {
+      ripple.remove();
+    });
+  }
+
+  /** Those that were killed, are frozen or lie look it from the next update on. */
+  mark({ killed, frozen, liars }: Marked): void {
+    for (const peer of killed) this.kill(peer);
+    this.#frozen = new Set(frozen);
+    this.#liars = new Set(liars);
   }
 
   /** An event came: a light runs down our own branch. */
@@ -189,6 +204,8 @@ export class TreeView {
     const isFed = info.place === "root" || info.place === "child";
     const classes = ["node", isFed ? `t${Math.min(TIER_COLOURS, Math.max(1, info.tier))}` : info.place];
     if (isYou) classes.push("you");
+    if (this.#frozen.has(info.peer)) classes.push("frozen");
+    if (this.#liars.has(info.peer)) classes.push("liar");
     if (this.#killed.has(info.peer)) classes.push("killed");
     if (sprite.isLeaving) sprite.isLeaving = false;
     const wanted = info.node === "browser" ? "rect" : "circle";

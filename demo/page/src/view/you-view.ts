@@ -1,6 +1,6 @@
 /** This page as a peer, in a sentence, and its books beside those of the native peers. */
 import type { SwarmFigures } from "../model/demo-state.js";
-import { NONE, formatBytes, formatCompact, formatCount, formatMs, plural } from "../model/format.js";
+import { NONE, formatBytes, formatCompact, formatCount, formatMs, formatPeer, plural } from "../model/format.js";
 import type { LatencyFigures } from "../model/latency.js";
 import type { Books } from "../model/ledger.js";
 import type { OwnSnapshot } from "../own/own-peer.js";
@@ -57,10 +57,10 @@ function lineText({ own, relays, canLink }: OwnFigures): string {
     case "connected":
       break;
   }
-  const name = own.peer === undefined ? "You are connected" : `You are peer ${own.peer}`;
+  const name = own.peer === undefined ? "You are connected" : `You are peer ${formatPeer(own.peer)}`;
   if (!canLink) return `${name}, fed by the server: this browser has no WebRTC.`;
   if (!relays) return `${name}, fed by the server.`;
-  const feeder = own.parent === undefined ? "the server" : `peer ${own.parent}`;
+  const feeder = own.parent === undefined ? "the server" : `peer ${formatPeer(own.parent)}`;
   return own.tier === 0 ? `${name}, fed by ${feeder} for now.` : `${name} in tier ${own.tier}, fed by ${feeder}.`;
 }
 
@@ -71,7 +71,7 @@ function childrenText({ own, relayedBytes, relays, canLink }: OwnFigures): strin
   if (own.children.length === 0) {
     return relayedBytes > 0 ? `No children now; ${formatBytes(relayedBytes)} relayed so far.` : "No children yet.";
   }
-  const named = own.children.slice(0, NAMED_MAX).map(({ peer, bytes }) => `peer ${peer} (${formatBytes(bytes)})`);
+  const named = own.children.slice(0, NAMED_MAX).map(({ peer, bytes }) => `peer ${formatPeer(peer)} (${formatBytes(bytes)})`);
   const others = own.children.length - named.length;
   if (others > 0) named.push(plural(others, "other"));
   return `You feed ${named.join(", ")}; ${formatBytes(relayedBytes)} relayed in all.`;
