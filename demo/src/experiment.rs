@@ -84,6 +84,8 @@ Examples:
       Two relays fall silent for five seconds; each peer is a process.
   cargo run --release -- experiment --withhold 1@4s --lie 4@8s
       Relays that keep events for themselves, forge, repeat, stall and accuse.
+  cargo run --release -- experiment --peers 20 --slow-uplink 1@5s=200KB/s --cut 1@12s
+      A relay whose uplink is too narrow for its children, and one whose links are cut without a close.
   cargo run --release -- experiment --peers 20 --rate 100 --loss 2% --delay 25ms
       Links as they are between homes.
   cargo run --release -- experiment --peers 200 --tier1 16 --events 1500 --rate 50 --json | jq .offload

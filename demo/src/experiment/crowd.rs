@@ -7,7 +7,7 @@ use std::{
 
 use rand::{rngs::SmallRng, seq::IteratorRandom};
 use tiercast_codec::PeerId;
-use tiercast_peer_client::swarm::Look;
+use tiercast_peer_client::{link::Weather, swarm::Look};
 use tokio::time::Instant;
 
 use super::{
@@ -202,6 +202,17 @@ impl Crowd {
         for ((index, member), misdeed) in victims.iter().zip(lies.iter().cycle()) {
             if let Some(child) = self.processes[*index].awake() {
                 child.tell(&Order::Spoil(*member, *misdeed)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the links of these another weather.
+    pub(super) async fn weather(&mut self, victims: &BTreeSet<Who>, weather: Weather) -> anyhow::Result<()> {
+        for (index, process) in self.processes.iter_mut().enumerate() {
+            let members: Vec<_> = victims.iter().filter(|who| who.0 == index).map(|who| who.1).collect();
+            if let (false, Some(child)) = (members.is_empty(), process.awake()) {
+                child.tell(&Order::Weather(members, weather)).await?;
             }
         }
         Ok(())

@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::Context;
 use rand::{SeedableRng, rngs::SmallRng};
-use tiercast_peer_client::swarm::{Look, Spread};
+use tiercast_peer_client::{
+    link::Weather,
+    swarm::{Look, Spread},
+};
 use tiercast_platform::{end_progress, say, say_progress};
 use tokio::time::Instant;
 
@@ -218,6 +221,13 @@ impl Run {
                 let lies = self.options.lies().to_vec();
                 self.spoil(deed, fault, &lies).await?;
             }
+            What::SlowUplink(fault) => {
+                let uplink_bytes_per_s = fault.bytes_per_s;
+                self.cloud(deed, fault, Weather { uplink_bytes_per_s, ..self.options.weather() }).await?;
+            }
+            What::Cut(fault) => {
+                self.cloud(deed, fault, Weather { is_cut: true, ..self.options.weather() }).await?;
+            }
             What::Blink => {
                 self.struck_all(&deed.asked);
                 if let Some(proxy) = &self.proxy {
@@ -253,6 +263,13 @@ impl Run {
         self.crowd.spoil(&victims, lies).await
     }
 
+    /// The links of some get another weather.
+    async fn cloud(&mut self, deed: &Deed, fault: &Fault, weather: Weather) -> anyhow::Result<()> {
+        let victims = self.choose(fault, Kind::Relays);
+        self.struck(&deed.asked, &victims);
+        self.crowd.weather(&victims, weather).await
+    }
+
     /// One is killed, and one comes.
     async fn come_and_go(&mut self) -> anyhow::Result<()> {
         let one = Fault {
@@ -260,6 +277,7 @@ impl Run {
             of: None,
             at: Duration::ZERO,
             lasts: None,
+            bytes_per_s: None,
             text: String::new(),
         };
         let victims = self.choose(&one, Kind::Peers);
