@@ -285,6 +285,28 @@ async fn nothing_is_lost_when_a_relay_withholds() -> Result<()> {
 }
 
 #[tokio::test]
+async fn children_of_a_relay_with_half_the_uplink_that_it_needs_are_not_left_behind() -> Result<()> {
+    // Five children at 55 kB/s each, and what packets cost; who stayed with it would be eight seconds behind in the end.
+    let few = ["--peers", "12", "--tier1", "2", "--max-children", "6", "--rate", "100", "--events", "2000"];
+    let arguments = ["experiment", "--json", "--slow-uplink", "1:tier1@3s=150KB/s"];
+    let (output, stdout, stderr) = run(&[&arguments[..], &few].concat()).await?;
+    ensure!(output.status.code() == Some(0), "{stdout}{stderr}");
+    let figures: Value = serde_json::from_str(&stdout)?;
+    let slow = &figures["incidents"][0];
+    ensure!(slow["victims"] == 1 && slow["stalls"]["hit"].as_u64() > Some(2), "{slow}");
+    ensure!(slow["stalls"]["hit_ms"]["p50"].as_f64() < Some(4_000.0), "{slow}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_links_are_cut_without_a_close() -> Result<()> {
+    let few = ["--peers", "8", "--tier1", "2", "--max-children", "3", "--events", "400"];
+    let cut = incident(&[&few[..], &["--cut", "1:relays@2s"]].concat()).await?;
+    ensure!(cut["victims"] == 1 && cut["victims_without_children_after_s"].is_number(), "{cut}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_is_lost_when_all_connections_blink_and_when_the_server_is_restarted() -> Result<()> {
     let figures =
         experiment(&["--peers", "6", "--tier1", "2", "--blink", "2s", "--restart-server", "5s"]).await?;
@@ -341,7 +363,8 @@ async fn an_event_that_does_not_come_is_noticed_and_the_experiment_fails() -> Re
 
 #[tokio::test]
 async fn faults_that_cannot_be_had_are_answered_with_what_to_write_instead() -> Result<()> {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
+        (&["--slow-uplink", "1@5s"], "say how much is left, such as 1@5s=100KB/s"),
         (&["--kill", "30%"], "'--kill <WHO@WHEN>': say whom and when, such as 30%@10s"),
         (&["--kill", "30%@10"], "write it as 10s, 2.5s or 500ms"),
         (&["--kill", "x@10s"], "say how many, such as 3 or 30%"),
