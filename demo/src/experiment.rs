@@ -50,8 +50,9 @@ Figures:
   frames                      frames that the server made: events are packed together, compressed and signed
   delivered                   events that applications got, over all peers: peers * events if all is well and nobody
                               was killed
-  missing, duplicates, out_of_order
-                              events that did not come to those who live, came again, or came after a later one
+  missing, duplicates, out_of_order, wrong
+                              events that did not come to those who live, came again, came after a later one, or
+                              were not what was published
   gaps                        times that a peer was told that events are gone for good; with the embedded source also
                               at a restart of the server, where the numbering begins anew and nothing is gone
   latency_ms                  from publishing an event to a peer's application: median (p50), 99th and 99.9th
@@ -144,7 +145,7 @@ pub(crate) async fn run(options: ExperimentOptions) -> anyhow::Result<ExitCode> 
     }
     let faults: u64 = columns.iter().map(|(_, figures)| figures.faults()).sum();
     if faults > 0 {
-        say(format_args!("failed: {faults} events are missing, repeated or out of order"));
+        say(format_args!("failed: {faults} events are missing, repeated, out of order or wrong"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

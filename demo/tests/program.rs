@@ -227,7 +227,7 @@ async fn experiment(arguments: &[&str]) -> Result<Value> {
     let (output, stdout, stderr) = run(&[&short[..], arguments].concat()).await?;
     ensure!(output.status.code() == Some(0), "{arguments:?}: {stdout}{stderr}");
     let figures: Value = serde_json::from_str(&stdout)?;
-    for fault in ["missing", "duplicates", "out_of_order"] {
+    for fault in ["missing", "duplicates", "out_of_order", "wrong"] {
         ensure!(figures[fault] == 0, "{arguments:?}: {fault} in {stdout}");
     }
     Ok(figures)
@@ -276,12 +276,37 @@ async fn nothing_is_lost_when_relays_lie() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn nothing_is_lost_when_a_relay_withholds() -> Result<()> {
-    let few = ["--peers", "8", "--tier1", "2", "--max-children", "3", "--events", "300"];
-    let withholds = incident(&[&few[..], &["--withhold", "1:relays@2s"]].concat()).await?;
-    ensure!(withholds["victims"] == 1, "{withholds}");
+/// One of the two tier-1 peers of a mesh of 20 lies once everybody has a standby: in the end it feeds nobody any more.
+async fn nobody_follows_one_who(lie: &str) -> Result<()> {
+    let mesh = ["--peers", "20", "--tier1", "2", "--max-children", "4", "--events", "500"];
+    let lies = incident(&[&mesh[..], &["--lie", "1:tier1@6s", "--lies", lie]].concat()).await?;
+    ensure!(lies["victims"] == 1 && lies["victims_without_children_after_s"].is_number(), "{lie}: {lies}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_that_flips_bits_passes_on_nothing_wrong_and_loses_its_children() -> Result<()> {
+    nobody_follows_one_who("corrupt").await
+}
+
+#[tokio::test]
+async fn a_relay_that_withholds_loses_its_children() -> Result<()> {
+    nobody_follows_one_who("withhold").await
+}
+
+#[tokio::test]
+async fn a_relay_that_replays_passes_on_nothing_twice_and_loses_its_children() -> Result<()> {
+    nobody_follows_one_who("replay").await
+}
+
+#[tokio::test]
+async fn a_relay_that_stalls_loses_its_children() -> Result<()> {
+    nobody_follows_one_who("stall").await
+}
+
+#[tokio::test]
+async fn a_relay_that_accuses_its_neighbours_parts_with_them_and_harms_nobody_else() -> Result<()> {
+    nobody_follows_one_who("accuse").await
 }
 
 #[tokio::test]
@@ -357,7 +382,7 @@ async fn an_event_that_does_not_come_is_noticed_and_the_experiment_fails() -> Re
     // It waits for them, and gives up.
     let (output, table, stderr) = run(&[&arguments[..], &["--patience", "2s"]].concat()).await?;
     ensure!(output.status.code() == Some(1), "{table}{stderr}");
-    ensure!(table.contains("2 / 0 / 0") && table.contains("Failed: 2 events are missing"), "{table}");
+    ensure!(table.contains("2 / 0 / 0 / 0") && table.contains("Failed: 2 events are missing"), "{table}");
     Ok(())
 }
 

@@ -121,7 +121,7 @@ impl Crowd {
             .iter()
             .filter(|node| match fault.of.unwrap_or(usual) {
                 Kind::Peers => true,
-                Kind::Relays => node.children > 0,
+                Kind::Relays => node.has_children,
                 Kind::Tier1 => node.tier == 1,
             })
             .filter_map(|node| names.get(&node.peer).copied())
@@ -254,7 +254,7 @@ mod tests {
             peer: PeerId(peer),
             parent: parent.map(PeerId),
             tier: 0,
-            children: 0,
+            has_children: false,
             is_fed_by_server: false,
         };
         let nodes = [node(1, None), node(2, Some(1)), node(3, Some(2)), node(4, Some(1)), node(5, None)];

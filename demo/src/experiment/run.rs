@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context;
 use rand::{SeedableRng, rngs::SmallRng};
+use tiercast_codec::PeerId;
 use tiercast_peer_client::{
     link::Weather,
     swarm::{Look, Spread},
@@ -173,9 +174,8 @@ impl Run {
     fn with_sight<T>(&mut self, look: impl FnOnce(&mut Measure, &Sight) -> T) -> T {
         let (nodes, names) = (&self.seen.nodes, self.crowd.names());
         let children = |parents: &BTreeSet<Who>| {
-            let is_one =
-                |node: &&server::Node| names.get(&node.peer).is_some_and(|who| parents.contains(who));
-            nodes.iter().filter(is_one).map(|node| node.children).sum()
+            let is_one = |parent: PeerId| names.get(&parent).is_some_and(|who| parents.contains(who));
+            nodes.iter().filter(|node| node.parent.is_some_and(is_one)).count()
         };
         let sight = Sight {
             at: self.start.elapsed(),
@@ -372,6 +372,7 @@ impl Run {
             missing: self.crowd.living().values().map(missing).sum(),
             duplicates: reports().map(|report| report.duplicates).sum(),
             out_of_order: reports().map(|report| report.out_of_order).sum(),
+            wrong: reports().map(|report| report.wrong).sum(),
             gaps: reports().map(|report| report.gaps).sum(),
             latency_ms: Spread::of(&measure.latencies),
             join_ms: Spread::of(&measure.joins),
