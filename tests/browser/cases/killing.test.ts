@@ -1,6 +1,6 @@
 /**
  * A third of the native relays is killed, again and again, in a mesh of native processes and three browsers: those who
- * live miss nothing and are given nothing twice. TIERCAST_FULL: as many, as fast and as often as it is meant for.
+ * live miss nothing and are given nothing twice. `experiment --kill` does it with more peers, all native.
  */
 import { type Stream, expectSame } from "../harness/stream.js";
 import { type Stage, scenario } from "../harness/scenario.js";
@@ -8,29 +8,28 @@ import type { EventItem, Subscriber } from "../harness/subscriber.js";
 import type { NativePeer } from "../harness/native-peer.js";
 import type { TreeNode } from "../harness/server.js";
 
-const IS_FULL = process.env["TIERCAST_FULL"] !== undefined;
-const { natives, perS, rounds } = IS_FULL
-  ? { natives: 60, perS: 200, rounds: 10 }
-  : { natives: 9, perS: 100, rounds: 2 };
+const NATIVES = 9;
+const ROUNDS = 2;
+const PER_S = 100;
 /** Events between two rounds. */
-const ROUND = 3 * perS;
+const ROUND = 3 * PER_S;
 const ENGINES = ["chromium", "chromium", "firefox"] as const;
 const MAX_CHILDREN = 4;
 
 scenario(
-  `a third of the relays of ${natives} native peers and ${ENGINES.length} browsers is killed, ${rounds} times`,
+  `a third of the relays of ${NATIVES} native peers and ${ENGINES.length} browsers is killed, ${ROUNDS} times`,
   { tier1: 3 },
   async (stage) => {
-    const starting = Array.from({ length: natives }, async (_, index) => native(stage, index));
+    const starting = Array.from({ length: NATIVES }, async (_, index) => native(stage, index));
     const living = new Set(await Promise.all(starting));
     const browsers: Subscriber[] = [];
     for (const engine of ENGINES) browsers.push(await stage.browser({ engine, name: engine, maxChildren: MAX_CHILDREN }));
     await stage.server.untilTree("all have places", (peers) => peers.every(({ tier }) => tier > 0));
 
-    const publishing = stage.stream.run(ROUND * (rounds + 1), perS);
+    const publishing = stage.stream.run(ROUND * (ROUNDS + 1), PER_S);
     const newcomers = new Set<NativePeer>();
     const incidents: Incident[] = [];
-    for (let round = 1; round <= rounds; round++) {
+    for (let round = 1; round <= ROUNDS; round++) {
       await browsers[0]?.has(round * ROUND);
       const tree = await stage.server.topology();
       const victims = someRelays(tree, living);
