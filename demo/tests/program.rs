@@ -278,8 +278,8 @@ async fn nothing_is_lost_when_relays_lie() -> Result<()> {
 
 /// One of the two tier-1 peers of a mesh of 20 lies once everybody has a standby: in the end it feeds nobody any more.
 async fn nobody_follows_one_who(lie: &str) -> Result<()> {
-    let mesh = ["--peers", "20", "--tier1", "2", "--max-children", "4", "--events", "500"];
-    let lies = incident(&[&mesh[..], &["--lie", "1:tier1@6s", "--lies", lie]].concat()).await?;
+    let mesh = ["--peers", "20", "--tier1", "2", "--max-children", "4", "--events", "900"];
+    let lies = incident(&[&mesh[..], &["--lie", "1:tier1@8s", "--lies", lie]].concat()).await?;
     ensure!(lies["victims"] == 1 && lies["victims_without_children_after_s"].is_number(), "{lie}: {lies}");
     Ok(())
 }
