@@ -300,8 +300,11 @@ async fn a_relay_that_replays_passes_on_nothing_twice_and_loses_its_children() -
 }
 
 #[tokio::test]
-async fn a_relay_that_stalls_loses_its_children() -> Result<()> {
-    nobody_follows_one_who("stall").await
+async fn nothing_is_lost_when_a_relay_stalls_now_and_then() -> Result<()> {
+    let mesh = ["--peers", "20", "--tier1", "2", "--max-children", "4", "--events", "900"];
+    let stalls = incident(&[&mesh[..], &["--lie", "1:tier1@8s", "--lies", "stall"]].concat()).await?;
+    ensure!(stalls["victims"] == 1, "{stalls}");
+    Ok(())
 }
 
 #[tokio::test]
