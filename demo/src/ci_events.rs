@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde_json::json;
 use tiercast_codec::{HeaderValue, Message};
-use tiercast_peer_client::swarm::{NUMBER_HEADER, SENT_HEADER, unix_us};
+use tiercast_peer_client::swarm::{DIGEST_HEADER, NUMBER_HEADER, SENT_HEADER, digest, unix_us};
 
 const REPOSITORIES: &[&str] =
     &["atlas", "beacon", "cobalt", "delta-sync", "ember", "fjord", "garnet", "harbor"];
@@ -60,14 +60,19 @@ pub(crate) fn ci_event(number: u64, bytes: usize) -> Message {
         room -= part.len();
     }
     event["log"] = json!(log);
-    let header = |value: u64| HeaderValue::Int(value as i64);
+    let body = event.to_string();
+    let header = |name: &str, value: i64| (name.to_owned(), HeaderValue::Int(value));
     Message {
         routing_key: format!("build.{language}.{status}"),
         content_type: Some("application/json".to_owned()),
         message_id: Some(number.to_string()),
-        headers: [(NUMBER_HEADER.to_owned(), header(number)), (SENT_HEADER.to_owned(), header(unix_us()))]
-            .into(),
-        body: event.to_string().into(),
+        headers: [
+            header(NUMBER_HEADER, number.cast_signed()),
+            header(SENT_HEADER, unix_us().cast_signed()),
+            header(DIGEST_HEADER, digest(number, body.as_bytes())),
+        ]
+        .into(),
+        body: body.into(),
         ..Message::default()
     }
 }

@@ -55,8 +55,9 @@ Figures:
   frames                      frames that the server made: events are packed together, compressed and signed
   delivered                   events that applications got, over all peers: peers * events if all is well and nobody
                               was killed
-  missing, duplicates, out_of_order
-                              events that did not come to those who live, came again, or came after a later one
+  missing, duplicates, out_of_order, wrong
+                              events that did not come to those who live, came again, came after a later one, or
+                              were not what was published
   gaps                        times that a peer was told that events are gone for good; with the embedded source also
                               at a restart of the server, where the numbering begins anew and nothing is gone
   latency_ms                  from publishing an event to a peer's application: median (p50), 99th and 99.9th
@@ -91,6 +92,8 @@ Examples:
       Two relays fall silent for five seconds; each peer is a process.
   cargo run --release -- experiment --withhold 1@4s --lie 4@8s
       Relays that keep events for themselves, forge, repeat, stall and accuse.
+  cargo run --release -- experiment --peers 20 --slow-uplink 1@5s=200KB/s --cut 1@12s
+      A relay whose uplink is too narrow for its children, and one whose links are cut without a close.
   cargo run --release -- experiment --peers 20 --rate 100 --loss 2% --delay 25ms
       Links as they are between homes.
   cargo run --release -- experiment --peers 200 --tier1 16 --events 1500 --rate 50 --json | jq .offload
@@ -163,7 +166,7 @@ pub(crate) async fn run(options: ExperimentOptions) -> anyhow::Result<ExitCode> 
     }
     let faults: u64 = columns.iter().map(|(_, figures)| figures.faults()).sum();
     if faults > 0 {
-        say(format_args!("failed: {faults} events are missing, repeated or out of order"));
+        say(format_args!("failed: {faults} events are missing, repeated, out of order or wrong"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

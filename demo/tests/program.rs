@@ -328,7 +328,7 @@ async fn experiment(arguments: &[&str]) -> Result<Value> {
     let (output, stdout, stderr) = run(&[&short[..], arguments].concat()).await?;
     ensure!(output.status.code() == Some(0), "{arguments:?}: {stdout}{stderr}");
     let figures: Value = serde_json::from_str(&stdout)?;
-    for fault in ["missing", "duplicates", "out_of_order"] {
+    for fault in ["missing", "duplicates", "out_of_order", "wrong"] {
         ensure!(figures[fault] == 0, "{arguments:?}: {fault} in {stdout}");
     }
     Ok(figures)
@@ -377,11 +377,61 @@ async fn nothing_is_lost_when_relays_lie() -> Result<()> {
     Ok(())
 }
 
+/// One of the two tier-1 peers of a mesh of 20 lies once everybody has a standby: in the end it feeds nobody any more.
+async fn nobody_follows_one_who(lie: &str) -> Result<()> {
+    let mesh = ["--peers", "20", "--tier1", "2", "--max-children", "4", "--events", "900"];
+    let lies = incident(&[&mesh[..], &["--lie", "1:tier1@8s", "--lies", lie]].concat()).await?;
+    ensure!(lies["victims"] == 1 && lies["victims_without_children_after_s"].is_number(), "{lie}: {lies}");
+    Ok(())
+}
+
 #[tokio::test]
-async fn nothing_is_lost_when_a_relay_withholds() -> Result<()> {
-    let few = ["--peers", "8", "--tier1", "2", "--max-children", "3", "--events", "300"];
-    let withholds = incident(&[&few[..], &["--withhold", "1:relays@2s"]].concat()).await?;
-    ensure!(withholds["victims"] == 1, "{withholds}");
+async fn a_relay_that_flips_bits_passes_on_nothing_wrong_and_loses_its_children() -> Result<()> {
+    nobody_follows_one_who("corrupt").await
+}
+
+#[tokio::test]
+async fn a_relay_that_withholds_loses_its_children() -> Result<()> {
+    nobody_follows_one_who("withhold").await
+}
+
+#[tokio::test]
+async fn a_relay_that_replays_passes_on_nothing_twice_and_loses_its_children() -> Result<()> {
+    nobody_follows_one_who("replay").await
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_a_relay_stalls_now_and_then() -> Result<()> {
+    let mesh = ["--peers", "20", "--tier1", "2", "--max-children", "4", "--events", "900"];
+    let stalls = incident(&[&mesh[..], &["--lie", "1:tier1@8s", "--lies", "stall"]].concat()).await?;
+    ensure!(stalls["victims"] == 1, "{stalls}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relay_that_accuses_its_neighbours_parts_with_them_and_harms_nobody_else() -> Result<()> {
+    nobody_follows_one_who("accuse").await
+}
+
+#[tokio::test]
+async fn children_of_a_relay_with_half_the_uplink_that_it_needs_are_not_left_behind() -> Result<()> {
+    // Five children at 55 kB/s each, and what packets cost; who stayed with it would be eight seconds behind in the end.
+    let few = ["--peers", "12", "--tier1", "2", "--max-children", "6", "--rate", "100", "--events", "2000"];
+    let arguments = ["experiment", "--json", "--slow-uplink", "1:tier1@3s=150KB/s"];
+    let (output, stdout, stderr) = run(&[&arguments[..], &few].concat()).await?;
+    ensure!(output.status.code() == Some(0), "{stdout}{stderr}");
+    let figures: Value = serde_json::from_str(&stdout)?;
+    let slow = &figures["incidents"][0];
+    ensure!(slow["victims"] == 1 && slow["stalls"]["hit"].as_u64() > Some(2), "{slow}");
+    ensure!(slow["stalls"]["hit_ms"]["p50"].as_f64() < Some(4_000.0), "{slow}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_links_are_cut_without_a_close() -> Result<()> {
+    let few = ["--peers", "8", "--tier1", "2", "--max-children", "3", "--events", "400"];
+    let cut = incident(&[&few[..], &["--cut", "1:relays@2s"]].concat()).await?;
+    ensure!(cut["victims"] == 1 && cut["victims_without_children_after_s"].is_number(), "{cut}");
     Ok(())
 }
 
@@ -436,13 +486,14 @@ async fn an_event_that_does_not_come_is_noticed_and_the_experiment_fails() -> Re
     // It waits for them, and gives up.
     let (output, table, stderr) = run(&[&arguments[..], &["--patience", "2s"]].concat()).await?;
     ensure!(output.status.code() == Some(1), "{table}{stderr}");
-    ensure!(table.contains("2 / 0 / 0") && table.contains("Failed: 2 events are missing"), "{table}");
+    ensure!(table.contains("2 / 0 / 0 / 0") && table.contains("Failed: 2 events are missing"), "{table}");
     Ok(())
 }
 
 #[tokio::test]
 async fn faults_that_cannot_be_had_are_answered_with_what_to_write_instead() -> Result<()> {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
+        (&["--slow-uplink", "1@5s"], "say how much is left, such as 1@5s=100KB/s"),
         (&["--kill", "30%"], "'--kill <WHO@WHEN>': say whom and when, such as 30%@10s"),
         (&["--kill", "30%@10"], "write it as 10s, 2.5s or 500ms"),
         (&["--kill", "x@10s"], "say how many, such as 3 or 30%"),

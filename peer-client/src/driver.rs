@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Close,
     #[cfg(feature = "faults")]
     Misbehave(Box<dyn crate::faults::Villain>),
+    #[cfg(feature = "faults")]
+    Weather(crate::link::Weather),
 }
 
 /// Drives one peer.
@@ -194,6 +196,8 @@ impl Driver {
             Command::Close => self.is_closing = true,
             #[cfg(feature = "faults")]
             Command::Misbehave(villain) => self.villain = Some(villain),
+            #[cfg(feature = "faults")]
+            Command::Weather(weather) => self.links.set_weather(weather),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use tiercast_codec::LinkId;
 
-use crate::{Client, driver::Command};
+use crate::{Client, driver::Command, link::Weather};
 
 /// Spoils what a peer sends.
 pub trait Villain: Debug + Send {
@@ -24,5 +24,11 @@ impl Client {
     pub async fn misbehave(&self, villain: Box<dyn Villain>) {
         // A peer that has ended does no harm.
         let _ = self.commands.send(Command::Misbehave(villain)).await;
+    }
+
+    /// Gives the peer's links another weather, also those that are open.
+    pub async fn set_weather(&self, weather: Weather) {
+        // A peer that has ended has no links.
+        let _ = self.commands.send(Command::Weather(weather)).await;
     }
 }

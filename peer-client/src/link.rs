@@ -53,7 +53,10 @@ use tiercast_codec::{IceServer, Signal};
 use tokio::sync::mpsc;
 
 use mailbox::Mailbox;
+use runtime::LinkRuntime;
 use task::LinkTask;
+#[cfg(feature = "faults")]
+use weather::Sky;
 #[cfg(feature = "faults")]
 pub use weather::Weather;
 
@@ -100,7 +103,7 @@ pub struct LinkSettings {
     pub connect_timeout: Duration,
     /// Which addresses may be used. Default: all.
     pub candidates: CandidatePolicy,
-    /// What happens to packets that leave. Default: nothing.
+    /// What happens to packets. Default: nothing.
     #[cfg(feature = "faults")]
     pub weather: Weather,
 }
@@ -215,12 +218,19 @@ pub enum TrySendError {
 pub struct Links {
     settings: Arc<LinkSettings>,
     events: mpsc::Sender<LinkEvent>,
+    #[cfg(feature = "faults")]
+    sky: Sky,
 }
 
 impl Links {
     /// A factory whose links all report to `events`. Dropping the receiver closes them.
     pub fn new(settings: LinkSettings, events: mpsc::Sender<LinkEvent>) -> Self {
-        Self { settings: Arc::new(settings), events }
+        Self {
+            #[cfg(feature = "faults")]
+            sky: Sky::of(settings.weather),
+            settings: Arc::new(settings),
+            events,
+        }
     }
 
     /// Replaces the STUN and TURN servers for links opened from now on.
@@ -237,11 +247,28 @@ impl Links {
             link,
             role,
             settings: self.settings.clone(),
+            runtime: Arc::new(self.runtime()),
             mailbox: mailbox.clone(),
             events: self.events.clone(),
         };
         tokio::spawn(task.run());
         LinkHandle { link, mailbox }
+    }
+
+    /// Changes the weather, also of links that are open.
+    #[cfg(feature = "faults")]
+    pub fn set_weather(&self, weather: Weather) {
+        self.sky.set(weather);
+    }
+
+    #[cfg(feature = "faults")]
+    fn runtime(&self) -> LinkRuntime {
+        LinkRuntime::under(self.sky.clone())
+    }
+
+    #[cfg(not(feature = "faults"))]
+    fn runtime(&self) -> LinkRuntime {
+        LinkRuntime::default()
     }
 }
 

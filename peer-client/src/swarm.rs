@@ -17,7 +17,7 @@ use crate::{
 mod checker;
 
 use checker::Checker;
-pub use checker::{NUMBER_HEADER, SENT_HEADER};
+pub use checker::{DIGEST_HEADER, NUMBER_HEADER, SENT_HEADER, digest};
 
 /// What a swarm does.
 #[derive(Debug, Clone)]
@@ -108,6 +108,8 @@ pub struct SwarmReport {
     pub duplicates: u64,
     /// Numbers that came after a larger one.
     pub out_of_order: u64,
+    /// Numbered events whose body is not what was published, as far as they say what that was.
+    pub wrong: u64,
     /// Explicit gaps.
     pub gaps: u64,
     /// Times that a peer lost the server.
@@ -332,6 +334,7 @@ impl MemberTotals {
             report.delivered += checker.delivered - before.delivered;
             report.duplicates += checker.duplicates - before.duplicates;
             report.out_of_order += checker.out_of_order - before.out_of_order;
+            report.wrong += checker.wrong - before.wrong;
             report.missing = report.missing + checker.missing() - before.missing();
             // A histogram takes every value up to its bound, an hour; longer ones count as that.
             if let Some(latency_us) = latency_us {

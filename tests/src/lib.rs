@@ -4,6 +4,7 @@ pub mod broker;
 pub mod fed;
 pub mod gate;
 pub mod listener;
+pub mod nginx;
 pub mod programs;
 pub mod raw;
 pub mod scene;

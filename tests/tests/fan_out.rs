@@ -13,7 +13,7 @@ fn number(figures: &Value, key: &str) -> f64 {
 
 fn check(figures: &Value, delivered: f64) {
     assert_eq!(number(figures, "delivered"), delivered);
-    for fault in ["missing", "duplicates", "out_of_order", "gaps"] {
+    for fault in ["missing", "duplicates", "out_of_order", "wrong", "gaps"] {
         assert_eq!(number(figures, fault), 0.0, "{fault}");
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::try_join_all;
 use rand::{rngs::SmallRng, seq::IteratorRandom};
 use tiercast_codec::PeerId;
-use tiercast_peer_client::swarm::Look;
+use tiercast_peer_client::{link::Weather, swarm::Look};
 use tokio::time::Instant;
 
 use super::{
@@ -131,11 +131,9 @@ impl Crowd {
     /// Those of a kind that run.
     pub(super) fn of_kind(&self, kind: Kind, nodes: &[Node]) -> Vec<Who> {
         let names = self.names();
-        // Not those who only stand by.
-        let parents: BTreeSet<_> = nodes.iter().filter_map(|node| node.parent).collect();
         let is_of_kind = |node: &&Node| match kind {
             Kind::Peers => true,
-            Kind::Relays => parents.contains(&node.peer),
+            Kind::Relays => node.has_children,
             Kind::Tier1 => node.tier == 1,
         };
         let those = nodes.iter().filter(is_of_kind).filter_map(|node| names.get(&node.peer).copied());
@@ -261,6 +259,17 @@ impl Crowd {
         Ok(())
     }
 
+    /// Gives the links of these another weather.
+    pub(super) async fn weather(&mut self, victims: &BTreeSet<Who>, weather: Weather) -> anyhow::Result<()> {
+        for (index, process) in self.processes.iter_mut().enumerate() {
+            let members: Vec<_> = victims.iter().filter(|who| who.0 == index).map(|who| who.1).collect();
+            if let (false, Some(child)) = (members.is_empty(), process.awake()) {
+                child.tell(&Order::Weather(members, weather)).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lets all processes end well.
     pub(super) async fn end(self) -> anyhow::Result<()> {
         for mut child in self.processes.into_iter().filter_map(|process| process.child) {
@@ -297,7 +306,7 @@ mod tests {
             peer: PeerId(peer),
             parent: parent.map(PeerId),
             tier: 0,
-            children: 0,
+            has_children: false,
             is_fed_by_server: false,
         };
         let nodes = [node(1, None), node(2, Some(1)), node(3, Some(2)), node(4, Some(1)), node(5, None)];

@@ -1,4 +1,4 @@
-//! Faults as the command line names them: `30%@10s`, `1:tier1@5s`, `1@10s+5s`.
+//! Faults as the command line names them: `30%@10s`, `1:tier1@5s`, `1@10s+5s`, `1@10s=100KB/s`.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ pub(crate) struct Fault {
     pub(super) at: Duration,
     /// How long it lasts.
     pub(super) lasts: Option<Duration>,
+    /// How many bytes a second they have left.
+    pub(super) bytes_per_s: Option<u64>,
     /// As it was written.
     pub(super) text: String,
 }
@@ -48,9 +50,13 @@ impl Amount {
     }
 }
 
-/// `WHO@WHEN`, where WHO is `3`, `30%`, `3:relays` or `3:tier1`.
-pub(super) fn fault(text: &str) -> Result<Fault, String> {
-    let (who, when) = text.split_once('@').ok_or("say whom and when, such as 30%@10s or 3:relays@5s")?;
+/// `WHO@WHEN`, where WHO is `3`, `30%`, `3:relays` or `3:tier1`; and, where it has them, `+DURATION` and `=RATE`.
+fn fault(text: &str) -> Result<Fault, String> {
+    let (rest, bytes_per_s) = match text.split_once('=') {
+        Some((rest, rate)) => (rest, Some(self::bytes_per_s(rate)?)),
+        None => (text, None),
+    };
+    let (who, when) = rest.split_once('@').ok_or("say whom and when, such as 30%@10s or 3:relays@5s")?;
     let (when, lasts) = match when.split_once('+') {
         Some((when, lasts)) => (when, Some(duration(lasts)?)),
         None => (when, None),
@@ -59,24 +65,37 @@ pub(super) fn fault(text: &str) -> Result<Fault, String> {
         Some((amount, kind)) => (amount, Some(self::kind(kind)?)),
         None => (who, None),
     };
-    Ok(Fault { amount: self::amount(amount)?, of, at: duration(when)?, lasts, text: text.to_owned() })
+    let (amount, at, text) = (self::amount(amount)?, duration(when)?, text.to_owned());
+    Ok(Fault { amount, of, at, lasts, bytes_per_s, text })
 }
 
 /// `WHO@WHEN`, of something that ends by itself.
 pub(crate) fn instant(text: &str) -> Result<Fault, String> {
     let fault = fault(text)?;
-    match fault.lasts {
-        None => Ok(fault),
-        Some(_) => Err("this has no duration: leave out what follows the +".to_owned()),
+    match (fault.lasts, fault.bytes_per_s) {
+        (None, None) => Ok(fault),
+        (Some(_), _) => Err("this has no duration: leave out what follows the +".to_owned()),
+        (_, Some(_)) => Err("this has no rate: leave out what follows the =".to_owned()),
+    }
+}
+
+/// `WHO@WHEN=RATE`.
+pub(super) fn narrow(text: &str) -> Result<Fault, String> {
+    let fault = fault(text)?;
+    match (fault.lasts, fault.bytes_per_s) {
+        (None, Some(_)) => Ok(fault),
+        (Some(_), _) => Err("this has no duration: leave out what follows the +".to_owned()),
+        (_, None) => Err(format!("say how much is left, such as {text}=100KB/s")),
     }
 }
 
 /// `WHO@WHEN+DURATION`.
 pub(crate) fn lasting(text: &str) -> Result<Fault, String> {
     let fault = fault(text)?;
-    match fault.lasts {
-        Some(_) => Ok(fault),
-        None => Err(format!("say for how long, such as {text}+5s")),
+    match (fault.lasts, fault.bytes_per_s) {
+        (Some(_), None) => Ok(fault),
+        (_, Some(_)) => Err("this has no rate: leave out what follows the =".to_owned()),
+        (None, _) => Err(format!("say for how long, such as {text}+5s")),
     }
 }
 
@@ -105,6 +124,17 @@ pub(super) fn per_second(text: &str) -> Result<f64, String> {
     } else {
         Err("it must be more than 0 and at most 1000".to_owned())
     }
+}
+
+/// `100KB/s` or `2MB/s`, in bytes.
+fn bytes_per_s(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no rate: write it as 100KB/s or 2MB/s");
+    let (number, unit) = match text.strip_suffix("KB/s") {
+        Some(number) => (number, 1e3),
+        None => (text.strip_suffix("MB/s").ok_or_else(wrong)?, 1e6),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    Some((number * unit) as u64).filter(|bytes| *bytes > 0).ok_or_else(wrong)
 }
 
 fn amount(text: &str) -> Result<Amount, String> {
@@ -144,6 +174,8 @@ mod tests {
         assert_eq!((parsed.amount, parsed.of), (Amount::Count(1), Some(Kind::Tier1)));
         assert_eq!(parsed.at, Duration::from_millis(500));
         assert_eq!(parsed.lasts, Some(Duration::from_millis(2_500)));
+        let parsed = narrow("1:relays@5s=1.5MB/s")?;
+        assert_eq!((parsed.at, parsed.bytes_per_s), (Duration::from_secs(5), Some(1_500_000)));
         Ok(())
     }
 
@@ -163,7 +195,9 @@ mod tests {
             assert!(error.contains(words), "{text}: {error}");
         }
         assert!(lasting("1@5s").expect_err("no end").contains("1@5s+5s"));
-        assert!(instant("1@5s+1s").is_err());
+        assert!(instant("1@5s+1s").is_err() && instant("1@5s=1KB/s").is_err());
+        assert!(narrow("1@5s").expect_err("no rate").contains("1@5s=100KB/s"));
+        assert!(narrow("1@5s=0KB/s").expect_err("nothing").contains("no rate"));
         assert!(per_million("2").is_err() && per_second("-1").is_err() && per_second("x").is_err());
         assert_eq!((per_million("2%"), per_second("0.5")), (Ok(20_000), Ok(0.5)));
     }

@@ -23,6 +23,7 @@ pub(super) struct Figures {
     pub(super) missing: u64,
     pub(super) duplicates: u64,
     pub(super) out_of_order: u64,
+    pub(super) wrong: u64,
     pub(super) gaps: u64,
     pub(super) latency_ms: Spread,
     pub(super) join_ms: Spread,
@@ -135,16 +136,18 @@ impl Egress {
 }
 
 impl Figures {
-    /// Events that are missing, repeated or out of order.
+    /// Events that are missing, repeated, out of order or not what was published.
     pub(super) fn faults(&self) -> u64 {
-        self.missing + self.duplicates + self.out_of_order
+        self.missing + self.duplicates + self.out_of_order + self.wrong
     }
 
     /// What it comes to, in words.
     pub(super) fn verdict(&self) -> String {
         let mut words = match self.faults() {
             0 => "Every peer got every event, once and in order.".to_owned(),
-            faults => format!("Failed: {faults} events are missing, repeated or out of order."),
+            faults => format!(
+                "Failed: {faults} events are missing, repeated, out of order or not what was published."
+            ),
         };
         let carried = 100.0 * self.offload;
         if self.offload > 0.0 {
@@ -169,8 +172,8 @@ impl Figures {
             rows.push((title.to_owned(), columns.iter().map(|(_, figures)| value(figures)).collect()));
         };
         row("events delivered", &|f| thousands(f.delivered));
-        row("missing / twice / out of order", &|f| {
-            format!("{} / {} / {}", f.missing, f.duplicates, f.out_of_order)
+        row("missing / twice / out of order / wrong", &|f| {
+            format!("{} / {} / {} / {}", f.missing, f.duplicates, f.out_of_order, f.wrong)
         });
         row("gaps that peers were told of", &|f| thousands(f.gaps));
         row("sent by the server", &|f| bytes(f.server_data_bytes + f.server_control_bytes));

@@ -310,7 +310,9 @@ impl Incident {
 impl Sight<'_> {
     /// How many children these have together.
     fn children_of(&self, parents: &BTreeSet<Who>) -> usize {
-        self.nodes_of(parents).map(|node| node.children).sum()
+        let parents: BTreeSet<_> = self.nodes_of(parents).map(|node| node.peer).collect();
+        let is_child = |node: &&Node| node.parent.is_some_and(|parent| parents.contains(&parent));
+        self.server.nodes.iter().filter(is_child).count()
     }
 
     /// What the server calls these, and in which tier they are.

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, bail};
 use clap::{Args, FromArgMatches};
 use serde::{Deserialize, Serialize};
+use tiercast_peer_client::link::Weather;
 use tiercast_signaling_server::source::amqp::BrokerUrl;
 use tokio::time::Instant;
 
@@ -85,6 +86,12 @@ pub(crate) struct ExperimentOptions {
         help_heading = "Faults"
     )]
     pub(super) lies: Vec<Misdeed>,
+    /// Let the links of peers, relays unless it is said who, send no more together than RATE (such as 100KB/s).
+    #[arg(long, value_name = "WHO@WHEN=RATE", value_parser = fault::narrow, help_heading = "Faults")]
+    pub(super) slow_uplink: Vec<Fault>,
+    /// Cut the links of peers, relays unless it is said who: nothing leaves or arrives any more, and nobody is told.
+    #[arg(long, value_name = "WHO@WHEN", value_parser = fault::instant, help_heading = "Faults")]
+    pub(super) cut: Vec<Fault>,
     /// Cut all connections to the server at once, by a proxy in front of it (given alone: 5s).
     #[arg(long, value_name = "WHEN", value_parser = fault::duration, num_args = 0..=1, default_missing_value = "5s", help_heading = "Faults")]
     pub(super) blink: Vec<Duration>,
@@ -128,6 +135,8 @@ pub(crate) enum What {
     Freeze(Fault),
     Withhold(Fault),
     Lie(Fault),
+    SlowUplink(Fault),
+    Cut(Fault),
     Blink,
     RestartServer,
     /// Everybody relays, or nobody.
@@ -185,12 +194,23 @@ impl ExperimentOptions {
             faults("freeze", &self.freeze, What::Freeze),
             faults("withhold", &self.withhold, What::Withhold),
             faults("lie", &self.lie, What::Lie),
+            faults("slow-uplink", &self.slow_uplink, What::SlowUplink),
+            faults("cut", &self.cut, What::Cut),
             times("blink", &self.blink, What::Blink),
             times("restart-server", &self.restart_server, What::RestartServer),
         ]
         .concat();
         plan.sort_by_key(|deed| deed.at);
         plan
+    }
+
+    /// What happens to packets between peers.
+    pub(super) fn weather(&self) -> Weather {
+        Weather {
+            lost_per_million: self.loss.unwrap_or(0),
+            delay: self.delay.unwrap_or_default(),
+            ..Weather::default()
+        }
     }
 
     /// What liars do, one after the other.

@@ -182,6 +182,7 @@ impl Run {
             missing: self.stage.crowd.living().values().map(missing).sum(),
             duplicates: reports().map(|report| report.duplicates).sum(),
             out_of_order: reports().map(|report| report.out_of_order).sum(),
+            wrong: reports().map(|report| report.wrong).sum(),
             gaps: reports().map(|report| report.gaps).sum(),
             latency_ms: Spread::of(&measure.latencies),
             join_ms: Spread::of(&measure.joins),

@@ -1,6 +1,10 @@
 //! The experiment's server process; with the embedded source it publishes as well.
 
-use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -51,7 +55,8 @@ pub(crate) struct Node {
     pub(crate) peer: PeerId,
     pub(crate) parent: Option<PeerId>,
     pub(crate) tier: u32,
-    pub(crate) children: usize,
+    /// Whether it feeds anybody.
+    pub(crate) has_children: bool,
     pub(crate) is_fed_by_server: bool,
 }
 
@@ -168,11 +173,12 @@ async fn look(server: &Server, task: &Task, publishing: &Publishing) -> anyhow::
     let channel = snapshot.channels.into_iter().find(|channel| channel.name.as_str() == task.channel);
     let channel = channel.context("the channel is gone")?;
     let nodes = server.handle().topology(&channel.name).await?.unwrap_or_default();
+    let parents: BTreeSet<_> = nodes.iter().filter_map(|node| node.parent).collect();
     let node = |node: &tiercast_mesh::hub::TreeNode| Node {
         peer: node.peer,
         parent: node.parent,
         tier: node.tier,
-        children: node.children,
+        has_children: parents.contains(&node.peer),
         is_fed_by_server: !matches!(node.place, Place::Child(_)),
     };
     Ok(ServerLook {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use rand::{SeedableRng, rngs::SmallRng};
+use tiercast_peer_client::link::Weather;
 use tokio::time::Instant;
 
 use super::{
@@ -151,6 +152,13 @@ impl Stage {
                 let lies = self.options.lies().to_vec();
                 self.spoil(deed, fault, &lies).await?;
             }
+            What::SlowUplink(fault) => {
+                let uplink_bytes_per_s = fault.bytes_per_s;
+                self.cloud(deed, fault, Weather { uplink_bytes_per_s, ..self.options.weather() }).await?;
+            }
+            What::Cut(fault) => {
+                self.cloud(deed, fault, Weather { is_cut: true, ..self.options.weather() }).await?;
+            }
             What::Blink => {
                 self.struck_all(&deed.asked);
                 if let Some(proxy) = &self.proxy {
@@ -195,6 +203,13 @@ impl Stage {
         self.crowd.spoil(&victims, lies).await
     }
 
+    /// The links of some get another weather.
+    async fn cloud(&mut self, deed: &Deed, fault: &Fault, weather: Weather) -> anyhow::Result<()> {
+        let victims = self.choose(fault, Kind::Relays);
+        self.struck(&deed.asked, &victims);
+        self.crowd.weather(&victims, weather).await
+    }
+
     /// One is killed, and one comes.
     pub(super) async fn come_and_go(&mut self) -> anyhow::Result<()> {
         let one = Fault {
@@ -202,6 +217,7 @@ impl Stage {
             of: None,
             at: Duration::ZERO,
             lasts: None,
+            bytes_per_s: None,
             text: String::new(),
         };
         let victims = self.choose(&one, Kind::Peers);

@@ -28,6 +28,8 @@ pub(super) enum Order {
     Offer(u16),
     /// Let this one misbehave.
     Spoil(u64, Misdeed),
+    /// Give the links of these another weather.
+    Weather(Vec<u64>, Weather),
 }
 
 /// What the peers have got. What is counted since the last line is so said.
@@ -72,6 +74,11 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
                 children_max = count;
                 offer(&swarm, swarm.standings().into_keys(), children_max).await;
             }
+            Order::Weather(members, weather) => {
+                for client in members.into_iter().filter_map(|member| swarm.client(member)) {
+                    client.set_weather(weather).await;
+                }
+            }
             Order::Spoil(member, misdeed) => {
                 if let Some(client) = swarm.client(member) {
                     client.misbehave(misdeed.villain(member)).await;
@@ -96,8 +103,7 @@ fn options(task: &Task) -> anyhow::Result<SwarmOptions> {
         relay: !asked.no_relay,
         ..ClientOptions::default()
     };
-    client.links.weather =
-        Weather { lost_per_million: asked.loss.unwrap_or(0), delay: asked.delay.unwrap_or_default() };
+    client.links.weather = asked.weather();
     let mut options = SwarmOptions::new(task.url.parse()?, &task.channel);
     options.since = Since::Earliest;
     options.first = Some(0);

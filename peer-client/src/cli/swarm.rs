@@ -61,7 +61,7 @@ impl SwarmCommand {
         if report.peers == 0 {
             anyhow::bail!("every peer was refused: check the channel's name and the address");
         }
-        let is_clean = report.missing + report.duplicates + report.out_of_order == 0;
+        let is_clean = report.missing + report.duplicates + report.out_of_order + report.wrong == 0;
         Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -78,7 +78,7 @@ impl SwarmCommand {
             None => String::new(),
         };
         let line = format!(
-            "{} peers, {} have had an event, tiers {} | {} delivered, {per_second}/s | p50 {:.1} ms, p99 {:.1} ms | missing {}, twice {}, late {}{trouble}",
+            "{} peers, {} have had an event, tiers {} | {} delivered, {per_second}/s | p50 {:.1} ms, p99 {:.1} ms | missing {}, twice {}, late {}, wrong {}{trouble}",
             report.peers,
             report.ready,
             tiers.join(" "),
@@ -88,6 +88,7 @@ impl SwarmCommand {
             report.missing,
             report.duplicates,
             report.out_of_order,
+            report.wrong,
         );
         Ok(say_progress(line))
     }

@@ -74,14 +74,14 @@ pub(super) struct Status {
 }
 
 impl Connection {
-    pub(super) async fn new(settings: &LinkSettings, role: Role) -> Result<Self> {
+    pub(super) async fn new(settings: &LinkSettings, role: Role, runtime: Arc<LinkRuntime>) -> Result<Self> {
         let (channels_tx, channels) = mpsc::channel(CHANNELS_MAX);
         let (candidates_tx, candidates) = mpsc::channel(CANDIDATES_MAX);
         let (status_tx, status) = watch::channel(Status::default());
         let pc = PeerConnectionBuilder::new()
             .with_configuration(configuration(settings))
             .with_setting_engine(setting_engine())
-            .with_runtime(Arc::new(LinkRuntime::new(settings)))
+            .with_runtime(runtime)
             .with_handler(Arc::new(Handler {
                 channels: channels_tx,
                 candidates: candidates_tx,

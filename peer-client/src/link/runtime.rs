@@ -20,8 +20,6 @@ use webrtc::runtime::{
     TokioRuntime, Transmit,
 };
 
-use super::LinkSettings;
-
 /// Receive buffer of a link's socket, in bytes. Bursts of 16 KiB messages overflow the system's
 /// default, and each overflow costs an SCTP timeout of a second.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
@@ -35,17 +33,14 @@ pub(super) struct LinkRuntime {
     /// The first task that a PeerConnection spawns is its driver.
     driver: Arc<OnceLock<tokio::task::Id>>,
     #[cfg(feature = "faults")]
-    weather: super::Weather,
+    sky: super::Sky,
 }
 
 impl LinkRuntime {
-    #[cfg_attr(not(feature = "faults"), expect(unused_variables, reason = "only faults are set"))]
-    pub(super) fn new(settings: &LinkSettings) -> Self {
-        Self {
-            #[cfg(feature = "faults")]
-            weather: settings.weather,
-            ..Self::default()
-        }
+    /// One whose sockets have the weather of this sky.
+    #[cfg(feature = "faults")]
+    pub(super) fn under(sky: super::Sky) -> Self {
+        Self { sky, ..Self::default() }
     }
 
     fn is_driver(&self) -> bool {
@@ -69,7 +64,7 @@ impl Runtime for LinkRuntime {
         }
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         #[cfg(feature = "faults")]
-        let inner = self.weather.over(inner);
+        let inner = self.sky.over(inner);
         Ok(Arc::new(NudgingSocket { inner, received: self.received.clone() }))
     }
 

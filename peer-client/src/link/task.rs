@@ -19,6 +19,7 @@ use webrtc::peer_connection::RTCPeerConnectionState;
 use super::connection::Connection;
 use super::mailbox::Mailbox;
 use super::negotiation::Negotiation;
+use super::runtime::LinkRuntime;
 use super::{LinkCloseReason, LinkEvent, LinkId, LinkSettings, MESSAGE_BYTES_MAX, Role};
 
 /// How long a close waits for what was queued to be sent and acknowledged. A native receiver may
@@ -32,6 +33,7 @@ pub(super) struct LinkTask {
     pub(super) link: LinkId,
     pub(super) role: Role,
     pub(super) settings: Arc<LinkSettings>,
+    pub(super) runtime: Arc<LinkRuntime>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) events: mpsc::Sender<LinkEvent>,
 }
@@ -51,7 +53,8 @@ impl LinkTask {
     }
 
     async fn live(&self) -> LinkCloseReason {
-        let mut connection = match Connection::new(&self.settings, self.role).await {
+        let connection = Connection::new(&self.settings, self.role, self.runtime.clone()).await;
+        let mut connection = match connection {
             Ok(connection) => connection,
             Err(error) => return LinkCloseReason::Transport(error.to_string()),
         };
@@ -291,7 +294,7 @@ mod tests {
     fn task() -> LinkTask {
         let (events, _) = mpsc::channel(1);
         let (settings, mailbox) = (Arc::default(), Arc::default());
-        LinkTask { link: 1, role: Role::Answerer, settings, mailbox, events }
+        LinkTask { link: 1, role: Role::Answerer, settings, runtime: Default::default(), mailbox, events }
     }
 
     fn open_session(task: &LinkTask) -> Session<'_> {

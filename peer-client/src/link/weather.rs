@@ -1,42 +1,108 @@
-//! A network that loses and delays the packets of links, for experiments: the kernel's own means (netem) need rights
-//! and are not in every kernel.
+//! A network that loses, delays, narrows and cuts the links of a peer, for experiments: the kernel's own means (netem)
+//! need rights and are not in every kernel.
 
 use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, time::Instant};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 /// Packets of a socket that are under way; more are lost, as in a router whose queue is full.
 const UNDER_WAY_MAX: usize = 4_096;
+/// What waits for a narrow uplink; more is lost. Home routers keep from a tenth of a second to a whole one.
+const QUEUE_MAX: Duration = Duration::from_millis(200);
 
-/// What happens to packets that leave a link's socket. Both ends of a link have their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What happens to packets that leave a peer's links. Both ends of a link have their own weather.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Weather {
     /// Of a million packets, how many are lost. Default 0.
     pub lost_per_million: u32,
     /// How much later they arrive. Default 0.
     pub delay: Duration,
+    /// How many bytes a second leave, over all links together. Default: as many as there are.
+    pub uplink_bytes_per_s: Option<u64>,
+    /// Nothing leaves and nothing arrives, and nobody is told. Default false.
+    pub is_cut: bool,
 }
 
-impl Weather {
+/// The weather above all links of a peer; it may change.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sky(Arc<Mutex<Above>>);
+
+#[derive(Debug, Default)]
+struct Above {
+    weather: Weather,
+    /// When the uplink has sent what waits for it.
+    free_at: Option<Instant>,
+}
+
+/// What becomes of a packet.
+#[derive(Debug, PartialEq)]
+enum Fate {
+    Lost,
+    /// It leaves now, as if nothing were.
+    Now,
+    Later(Instant),
+}
+
+impl Sky {
+    pub(super) fn of(weather: Weather) -> Self {
+        Self(Arc::new(Mutex::new(Above { weather, free_at: None })))
+    }
+
+    pub(super) fn set(&self, weather: Weather) {
+        self.with(|above| above.weather = weather);
+    }
+
     /// A socket whose packets have this weather.
-    pub(super) fn over(self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-        if self == Self::default() {
-            return inner;
-        }
+    pub(super) fn over(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
         let (later, due) = mpsc::channel(UNDER_WAY_MAX);
         // It ends with the socket.
         tokio::spawn(carry(inner.clone(), due));
-        Arc::new(WeatherSocket { inner, weather: self, later })
+        Arc::new(WeatherSocket { inner, sky: self.clone(), later })
     }
 
+    fn fate(&self, bytes: usize) -> Fate {
+        self.with(|above| above.fate(bytes, Instant::now()))
+    }
+
+    fn weather(&self) -> Weather {
+        self.with(|above| above.weather)
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Above) -> T) -> T {
+        // Nothing that holds the lock can panic half way through a change.
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Above {
+    fn fate(&mut self, bytes: usize, now: Instant) -> Fate {
+        let Weather { delay, uplink_bytes_per_s, is_cut, .. } = self.weather;
+        if is_cut || self.weather.loses() {
+            return Fate::Lost;
+        }
+        let Some(rate) = uplink_bytes_per_s else {
+            return if delay.is_zero() { Fate::Now } else { Fate::Later(now + delay) };
+        };
+        let begins = self.free_at.map_or(now, |free_at| free_at.max(now));
+        if begins - now > QUEUE_MAX {
+            return Fate::Lost;
+        }
+        let ends = begins + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+        self.free_at = Some(ends);
+        Fate::Later(ends + delay)
+    }
+}
+
+impl Weather {
     fn loses(self) -> bool {
         rand::rng().random_ratio(self.lost_per_million.min(1_000_000), 1_000_000)
     }
@@ -52,7 +118,7 @@ struct Packet {
 #[derive(Debug)]
 struct WeatherSocket {
     inner: Arc<dyn AsyncUdpSocket>,
-    weather: Weather,
+    sky: Sky,
     later: mpsc::Sender<Packet>,
 }
 
@@ -72,16 +138,19 @@ impl AsyncUdpSocket for WeatherSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if self.weather.loses() {
-            return Poll::Ready(Ok(transmit.contents.len()));
-        }
-        if self.weather.delay.is_zero() {
+        if transmit.segment_size.is_some() {
+            // Several packets, put together while the weather was calm.
             return self.inner.poll_send(cx, transmit);
         }
-        let due = Instant::now() + self.weather.delay;
-        // Too many: this one is lost.
-        let _ =
-            self.later.try_send(Packet { due, to: transmit.destination, bytes: transmit.contents.to_vec() });
+        match self.sky.fate(transmit.contents.len()) {
+            Fate::Lost => {}
+            Fate::Now => return self.inner.poll_send(cx, transmit),
+            Fate::Later(due) => {
+                let (to, bytes) = (transmit.destination, transmit.contents.to_vec());
+                // Too many: this one is lost.
+                let _ = self.later.try_send(Packet { due, to, bytes });
+            }
+        }
         Poll::Ready(Ok(transmit.contents.len()))
     }
 
@@ -91,10 +160,18 @@ impl AsyncUdpSocket for WeatherSocket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        self.inner.poll_recv(cx, buffers, meta)
+        loop {
+            let received = ready!(self.inner.poll_recv(cx, buffers, meta));
+            if received.is_err() || !self.sky.weather().is_cut {
+                return Poll::Ready(received);
+            }
+        }
     }
 
-    // A packet at a time, as each is lost or delayed for itself: `max_gso_segments` stays 1.
+    fn max_gso_segments(&self) -> usize {
+        // Each packet is lost or delayed for itself.
+        if self.sky.weather() == Weather::default() { self.inner.max_gso_segments() } else { 1 }
+    }
 
     fn max_gro_segments(&self) -> usize {
         self.inner.max_gro_segments()
@@ -114,7 +191,7 @@ mod tests {
     /// How many of so many packets arrive before the first of the next kind, and how long the first took.
     async fn arrivals(weather: Weather, count: usize) -> io::Result<(usize, Duration)> {
         let (sender, receiver) = (socket()?, socket()?);
-        let (to, rough) = (receiver.local_addr()?, weather.over(sender.clone()));
+        let (to, rough) = (receiver.local_addr()?, Sky::of(weather).over(sender.clone()));
         let (begun, mut buffer) = (Instant::now(), [0; 8]);
         for _ in 0..count {
             rough.send_to(b"rough", to).await?;
@@ -133,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn as_many_packets_are_lost_as_was_asked_for() -> io::Result<()> {
-        let weather = |lost_per_million| Weather { lost_per_million, delay: Duration::ZERO };
+        let weather = |lost_per_million| Weather { lost_per_million, ..Weather::default() };
         assert_eq!(arrivals(weather(0), 100).await?.0, 100);
         assert_eq!(arrivals(weather(1_000_000), 100).await?.0, 0);
         let (arrived, _) = arrivals(weather(500_000), 100).await?;
@@ -144,8 +221,37 @@ mod tests {
     #[tokio::test]
     async fn packets_arrive_no_earlier_than_the_delay() -> io::Result<()> {
         let delay = Duration::from_millis(30);
-        let (_, took) = arrivals(Weather { lost_per_million: 0, delay }, 1).await?;
+        let (_, took) = arrivals(Weather { delay, ..Weather::default() }, 1).await?;
         assert!(took >= delay, "{took:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_narrow_uplink_sends_one_packet_after_the_other_and_loses_what_would_wait_too_long() {
+        let weather = Weather { uplink_bytes_per_s: Some(10_000), ..Weather::default() };
+        let (mut above, now) = (Above { weather, free_at: None }, Instant::now());
+        let ms = |ms| Fate::Later(now + Duration::from_millis(ms));
+        // The third finds more before it than may wait.
+        let fates = [1_000, 1_500, 1_000].map(|bytes| above.fate(bytes, now));
+        assert_eq!(fates, [ms(100), ms(250), Fate::Lost]);
+        assert_eq!(above.fate(1_000, now + Duration::from_millis(400)), ms(500));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_cut_neither_sends_nor_receives_until_it_is_no_more() -> io::Result<()> {
+        let (here, there, mut buffer) = (socket()?, socket()?, [0; 8]);
+        let sky = Sky::of(Weather { is_cut: true, ..Weather::default() });
+        let cut = sky.over(here);
+        there.send_to(b"lost", cut.local_addr()?).await?;
+        cut.send_to(b"lost", there.local_addr()?).await?;
+        // What the cut one is sent is seen to be thrown away.
+        let receiving = cut.recv_from(&mut buffer);
+        assert!(tokio::time::timeout(Duration::from_millis(100), receiving).await.is_err());
+        sky.set(Weather::default());
+        there.send_to(b"in", cut.local_addr()?).await?;
+        assert_eq!(cut.recv_from(&mut buffer).await?.0, 2);
+        cut.send_to(b"out", there.local_addr()?).await?;
+        assert_eq!(there.recv_from(&mut buffer).await?.0, 3);
         Ok(())
     }
 }

@@ -1,6 +1,9 @@
-//! Checks a stream of numbered events: is one missing, repeated, or out of order?
+//! Checks a stream of numbered events: is one missing, repeated, out of order, or not what was published?
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hasher},
+};
 
 use tiercast_codec::{Event, HeaderValue};
 
@@ -8,6 +11,17 @@ use tiercast_codec::{Event, HeaderValue};
 pub const NUMBER_HEADER: &str = "tiercast-number";
 /// Header of a numbered event: when it was published, in microseconds since the Unix epoch.
 pub const SENT_HEADER: &str = "tiercast-sent-us";
+
+/// Header of a numbered event: its [`digest`].
+pub const DIGEST_HEADER: &str = "tiercast-digest";
+
+/// Tells an event from one that was changed on the way. The same for all who are built of the same source.
+pub fn digest(number: u64, body: &[u8]) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(number);
+    hasher.write(body);
+    hasher.finish().cast_signed()
+}
 
 /// What one peer has got of the numbers.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +33,7 @@ pub(super) struct Checker {
     pub(super) delivered: u64,
     pub(super) duplicates: u64,
     pub(super) out_of_order: u64,
+    pub(super) wrong: u64,
     #[cfg(feature = "faults")]
     skip: Option<u64>,
 }
@@ -51,6 +66,11 @@ impl Checker {
             self.delivered += 1;
             return header(SENT_HEADER);
         };
+        if let Some(HeaderValue::Int(expected)) = event.message.headers.get(DIGEST_HEADER)
+            && digest(number, &event.message.body) != *expected
+        {
+            self.wrong += 1;
+        }
         #[cfg(feature = "faults")]
         if self.skip == Some(number) {
             return None;
@@ -99,5 +119,18 @@ mod tests {
         assert_eq!(check(&[5, 7, 6, 8]), (4, 0, 0, 1), "6 came late");
         assert_eq!(check(&[5, 7, 6, 6]), (3, 0, 1, 1), "and twice");
         assert_eq!(check(&[]), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn an_event_that_was_changed_is_wrong() {
+        let wrong = |body: &'static [u8]| {
+            let mut message = Message { body: body.into(), ..Message::default() };
+            message.headers.insert(NUMBER_HEADER.into(), HeaderValue::Int(5));
+            message.headers.insert(DIGEST_HEADER.into(), HeaderValue::Int(digest(5, b"as published")));
+            let mut checker = Checker::default();
+            checker.take(&Event { offset: 0, message });
+            checker.wrong
+        };
+        assert_eq!((wrong(b"as published"), wrong(b"as Published")), (0, 1));
     }
 }

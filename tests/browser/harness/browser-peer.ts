@@ -104,6 +104,7 @@ export class BrowserPeer extends Subscriber {
         const { contentType, messageId, timestamp, body, ...rest } = message;
         this.items.push({
           ...rest,
+          atMs: performance.now(),
           contentType: contentType ?? undefined,
           messageId: messageId ?? undefined,
           timestamp: timestamp ?? undefined,

@@ -66,6 +66,7 @@ function parseLine(text: string): Item {
   if (line.gap !== undefined) return { kind: "gap", ...line.gap };
   return {
     kind: "event",
+    atMs: performance.now(),
     position: line.position,
     routingKey: line.routing_key,
     exchange: line.exchange,

@@ -25,6 +25,8 @@ export function sample(number: number, bytes = 64 + (number % 7) * 150): Message
 
 export class Stream {
   readonly published: Published[] = [];
+  /** When each was sent off, by its position and the tests' clock. */
+  readonly sentMs = new Map<string, number>();
   readonly #server: Server;
 
   constructor(server: Server) {
@@ -32,7 +34,10 @@ export class Stream {
   }
 
   async publish(message: Message): Promise<void> {
-    this.published.push(await this.#server.publish(message));
+    const sentMs = performance.now();
+    const published = await this.#server.publish(message);
+    this.published.push(published);
+    this.sentMs.set(published.position, sentMs);
   }
 
   /** Publishes `count` events one after the other, as fast as the server takes them or at `perS` a second. */

@@ -3,6 +3,8 @@ import { Changing } from "./changing.js";
 
 export interface EventItem {
   readonly kind: "event";
+  /** When it came, by the tests' clock. */
+  readonly atMs: number;
   readonly position: string;
   readonly routingKey: string;
   readonly exchange: string;
