@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tiercast_codec::{Code, Item, LinkMessage, PeerId, Since, WireMessage};
+use tiercast_codec::{Code, Fed, Item, LinkMessage, PeerId, Since, ToHub, ToPeer, WireMessage};
 use tiercast_mesh::{hub::HubConfig, peer::Status};
-use tiercast_sim::{CALM, CHILD, Net, PARENT, Tamper, bodies, pair, relay, roots, sequence};
+use tiercast_sim::{
+    CALM, CHILD, Net, PARENT, Tamper, bodies, channel, pair, relay, roots, sequence, sessions::Sessions,
+};
 
 const OTHER: u64 = 3;
 
@@ -214,4 +216,35 @@ fn whoever_held_a_parent_gets_all_that_came_meanwhile_when_it_lets_go() {
     assert_eq!(net.parent(CHILD), Some(standby));
     assert_eq!(net.offsets(CHILD), sequence(60));
     assert!(net.nodes[&standby].peer.stats().relayed_frames >= 19);
+}
+
+/// How many links so many peers are asked to set up as standbys in the next seconds, if so many of them have no parent yet.
+fn standbys(peers: u64, linking: u64, seconds: u64) -> usize {
+    // They say no more than they must.
+    let heartbeat = Duration::from_secs(3_600);
+    let mut sessions = Sessions::new(HubConfig { heartbeat, ..roots(8) });
+    let all: Vec<_> = (0..peers).map(|_| sessions.join(4)).collect();
+    let mut given = 0;
+    for _ in 0..seconds {
+        for session in all.iter().copied() {
+            for message in sessions.read(session) {
+                let ToPeer::Assign(assign) = message else { continue };
+                given += usize::from(assign.standby);
+                if !assign.standby && session.0 + linking <= peers {
+                    sessions.say(session, ToHub::Fed(Fed { channel: channel(), link: assign.link }));
+                }
+            }
+        }
+        sessions.pass(Duration::from_secs(1));
+    }
+    given
+}
+
+#[test]
+fn standbys_are_given_a_few_at_a_time_and_not_while_many_have_no_parent_yet() {
+    assert_eq!(standbys(400, 100, 8), 0, "others come first");
+    let given = standbys(400, 0, 8);
+    assert!((40..=160).contains(&given), "{given} in 8 s, 40 at most in 2 s");
+    let given = standbys(400, 0, 100);
+    assert!(given > 380, "in the end there is one for everybody: {given}");
 }

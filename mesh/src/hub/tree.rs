@@ -36,6 +36,7 @@ use index::{Entry, Index};
 use links::{Age, Link};
 use places::Node;
 pub use places::{Place, TreeNode};
+use standby::Given;
 
 /// The tree of one channel.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub(crate) struct Tree {
     ended: BTreeMap<LinkId, Link>,
     index: Index,
     relays: usize,
+    given: Given,
     /// Those that get no children for a while.
     suspended: BTreeSet<PeerId>,
     /// The number of the next peer that is parked.
@@ -110,6 +112,7 @@ impl Tree {
             ended: BTreeMap::new(),
             index: Index::default(),
             relays: 0,
+            given: Given::default(),
             suspended: BTreeSet::new(),
             next_parked: 0,
             timers: Timers::default(),

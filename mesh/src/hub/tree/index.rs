@@ -37,6 +37,8 @@ pub(super) struct Index {
     pub(super) roots: BTreeSet<(usize, PeerId)>,
     /// Peers that have stood where they are for a while, below a parent, by their places and tier.
     pub(super) established: BTreeSet<(usize, u32, PeerId)>,
+    /// How many peers have a link set up to their first parent, or to the one after the last.
+    pub(super) linking: usize,
     /// How many peers there are in each tier.
     pub(super) tiers: BTreeMap<u32, usize>,
 }
@@ -53,6 +55,7 @@ pub(super) struct Entry {
     pub(super) root: Option<(usize, PeerId)>,
     pub(super) established: Option<(usize, u32, PeerId)>,
     pub(super) tier: Option<u32>,
+    pub(super) is_linking: bool,
 }
 
 impl Index {
@@ -72,6 +75,7 @@ impl Index {
             old.parked.map(|number| self.parked.remove(&number));
             new.parked.map(|number| self.parked.insert(number, peer));
         }
+        self.linking = self.linking + usize::from(new.is_linking) - usize::from(old.is_linking);
         if old.tier != new.tier {
             self.update_tiers(old.tier, new.tier);
         }

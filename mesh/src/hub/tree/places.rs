@@ -329,6 +329,7 @@ impl Node {
             root: (self.place == Place::Root && !self.is_away).then_some((places, peer)),
             established: is_established.then_some((places, self.tier, peer)),
             tier: Some(self.shown_tier()),
+            is_linking: matches!(self.place, Place::Linking(_)),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A standby takes one of its parent's places like any child, and gives it up to a child that has no parent at all. All
 //! links together, to parents and to standbys, are without a cycle: so peers may swap their two on their own.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use tiercast_codec::{Code, LinkId, PeerId};
 
@@ -16,6 +16,30 @@ const LOOKED_AT: usize = 16;
 /// Whoever finds no standby looks again after so many times as long.
 const LATER: u32 = 5;
 
+/// In the time of `standby` one peer in so many at most is given one, or so many peers. A link is work for both ends and
+/// the server, and there is no hurry.
+const ONE_IN: usize = 10;
+const GIVEN_MIN: usize = 32;
+
+/// How many standbys were given lately.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    since: Time,
+    count: usize,
+}
+
+impl Given {
+    /// Counts one more, if there may be so many.
+    fn add(&mut self, now: Time, period: Duration, most: usize) -> bool {
+        if now.since(self.since) >= period {
+            *self = Self { since: now, count: 0 };
+        }
+        let may = self.count < most;
+        self.count += usize::from(may);
+        may
+    }
+}
+
 impl Tree {
     /// A peer with a parent may want a standby after a while: sooner if others hang on it.
     pub(super) fn want_standby(&mut self, now: Time, peer: PeerId, context: &Context<'_>) {
@@ -24,14 +48,18 @@ impl Tree {
         self.timers.set(Timer::Standby(peer), now + delay);
     }
 
-    /// Gives a peer a standby, if it has none and there is one to be had; else it asks again later.
+    /// Gives a peer a standby, if it has none and there is one to be had; else it asks again later. While many wait for
+    /// their first link those come first.
     pub(super) fn seek_standby(&mut self, now: Time, peer: PeerId, context: &mut Context<'_>) {
         let Some(node) = self.nodes.get(&peer) else { return };
         if node.standby.is_some() || node.is_lagging || node.is_away || !matches!(node.place, Place::Child(_))
         {
             return;
         }
-        match self.standby_for(now, peer) {
+        let most = (self.nodes.len() / ONE_IN).max(GIVEN_MIN);
+        let are_others_first = self.index.linking > most;
+        let parent = if are_others_first { None } else { self.standby_for(now, peer) };
+        match parent.filter(|_| self.given.add(now, context.config.standby, most)) {
             Some(parent) => {
                 let link = self.begin(now, parent, peer, Role::Standby, context);
                 self.node(peer).standby = Some(link);
