@@ -284,7 +284,8 @@ impl Hub {
 
     /// Wakes those whom the server feeds: there is something for them.
     fn wake_fed(&mut self, id: ChannelId) {
-        for session in self.channels[&id].fed().filter_map(|peer| self.present.get(&peer)) {
+        let can_have = |peer: &PeerId| !self.budget.makes_wait((id, *peer));
+        for session in self.channels[&id].fed().filter(can_have).filter_map(|peer| self.present.get(&peer)) {
             announce(&mut self.sessions, &mut self.outputs, *session);
         }
     }

@@ -397,3 +397,49 @@ fn however_many_are_accused_three_in_four_relays_stay_in_service() {
     let ChannelStats { accusations, suspensions, .. } = stats(&net);
     assert!(accusations >= 10 && (1..=5).contains(&suspensions), "{suspensions} of {accusations}");
 }
+
+/// A child accuses its parent of what cannot be right.
+fn accuse_parent_of(net: &mut Net, child: u64) {
+    let link = net.link(child).expect("it has a parent");
+    say(net, child, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
+}
+
+#[test]
+fn regression_who_was_accused_once_is_not_forgotten_when_it_comes_again() {
+    let mut net = Net::new(4, roots(1), CALM);
+    for (node, network) in [(PARENT, 7), (CHILD, 1), (200, 7), (THIRD, 2)] {
+        net.networks.insert(node, hub::Network(network));
+    }
+    for (liar, child) in [(PARENT, CHILD), (200, THIRD)] {
+        net.join(liar, relay(1), Since::Earliest);
+        net.run_until("a root", |net| net.is_settled(liar));
+        net.join(child, relay(0), Since::Earliest);
+        net.run_until("a child", |net| net.parent(child) == Some(liar));
+        accuse_parent_of(&mut net, child);
+        net.kill(liar);
+        net.kill(child);
+        net.run_for(Duration::from_secs(10));
+    }
+    assert_eq!((stats(&net).accusations, stats(&net).suspensions), (2, 1));
+}
+
+#[test]
+fn regression_newcomers_from_a_suspended_network_protect_no_other_liar() {
+    let mut net = Net::new(4, HubConfig { accusers_min: 1, ..roots(2) }, CALM);
+    net.networks.insert(1, hub::Network(7));
+    (1..=2).for_each(|root| net.join(root, relay(4), Since::Earliest));
+    net.run_until("roots", |net| (1..=2).all(|root| net.is_settled(root)));
+    (3..=10).for_each(|node| net.join(node, relay(1), Since::Earliest));
+    net.run_until("all are placed", |net| (3..=10).all(|node| net.is_settled(node)));
+    let children = |net: &Net, root| (3..=10).find(|node| net.parent(*node) == Some(root)).expect("a child");
+    let first = children(&net, 1);
+    accuse_parent_of(&mut net, first);
+    assert_eq!(stats(&net).suspensions, 1);
+    // Many come from where it does.
+    (50..=70).for_each(|node| _ = net.networks.insert(node, hub::Network(7)));
+    (50..=70).for_each(|node| net.join(node, relay(1), Since::Earliest));
+    net.run_for(Duration::from_secs(5));
+    let second = children(&net, 2);
+    accuse_parent_of(&mut net, second);
+    assert_eq!(stats(&net).suspensions, 2);
+}

@@ -141,9 +141,7 @@ pub struct Sums {
     pub relayed_bytes: u64,
     /// Bytes of frames that the server sent.
     pub data_bytes: u64,
-    /// Bytes of those frames that were pulled.
-    pub pulled_bytes: u64,
-    /// Bytes of those frames by whom the server fed: tier 1, orphans, leaves, those who take no part.
+    /// Bytes of those frames by why the server sent them.
     pub bytes_by_class: [u64; Class::ALL.len()],
     /// What it would have been without the mesh.
     pub direct_bytes: u64,
@@ -164,7 +162,6 @@ impl Sums {
     /// Adds a hub that ends.
     pub fn add_hub(&mut self, stats: ChannelStats, spending: &[Spending]) {
         self.data_bytes += stats.data_bytes;
-        self.pulled_bytes += stats.pulled_bytes;
         for spending in spending {
             self.bytes_by_class[spending.class as usize] += spending.bytes;
         }

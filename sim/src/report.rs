@@ -36,7 +36,6 @@ pub struct Figures {
     pub stalled_within_2_s: f64,
     pub offload: f64,
     pub server_share_by_class: [f64; Class::ALL.len()],
-    pub server_share_pulled: f64,
     pub sent_twice: f64,
     pub relayed_in_vain: f64,
     pub control_bits_per_peer_s: f64,
@@ -87,7 +86,6 @@ impl Figures {
             stall_ms_max: ms(stalls, 1.0),
             offload: sums.offload(),
             server_share_by_class: sums.bytes_by_class.map(|bytes| sums.share(bytes)),
-            server_share_pulled: sums.share(sums.pulled_bytes),
             sent_twice: sums.duplicates as f64 / (sums.frames + sums.duplicates).max(1) as f64,
             relayed_in_vain: sums.relayed_in_vain(),
             control_share_of_data: control as f64 / data.max(1) as f64,
@@ -138,8 +136,7 @@ impl fmt::Display for Figures {
             "offload               {:.2} % of the data was not sent by the server",
             100.0 * self.offload
         )?;
-        let [root, orphan, leaf, direct] = self.server_share_by_class.map(|share| 100.0 * share);
-        let pulled = 100.0 * self.server_share_pulled;
+        let [root, orphan, leaf, pulled, direct] = self.server_share_by_class.map(|share| 100.0 * share);
         writeln!(
             f,
             "the server's data     {root:.2} % for tier 1, {orphan:.2} % for others with children, {leaf:.2} % for those without, {direct:.2} % for those apart; {pulled:.2} % pulled"

@@ -26,19 +26,21 @@ const PARTS: i64 = 1_000_000;
 /// Why the server feeds somebody. Those that come first are fed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// It is in tier 1. What this costs is not bounded here, but by the size of tier 1.
+    /// It is in tier 1, and gets what is published now. That is bounded by the size of tier 1, and not here.
     Root,
     /// It has lost its parent, or has not found one yet, and feeds others.
     Orphan,
     /// The same, and it feeds nobody.
     Leaf,
+    /// Somebody else feeds it, and is late.
+    Pull,
     /// It takes no part in the mesh, or cannot be reached.
     Direct,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 4] = [Self::Root, Self::Orphan, Self::Leaf, Self::Direct];
+    pub const ALL: [Self; 5] = [Self::Root, Self::Orphan, Self::Leaf, Self::Pull, Self::Direct];
 
     /// Its name in metrics.
     pub fn name(self) -> &'static str {
@@ -46,6 +48,7 @@ impl Class {
             Self::Root => "root",
             Self::Orphan => "orphan",
             Self::Leaf => "leaf",
+            Self::Pull => "pull",
             Self::Direct => "direct",
         }
     }
@@ -136,6 +139,11 @@ impl Budget {
         self.waiting.insert(reader, (priority, since));
         self.queue.entry(priority).or_default().insert((since, reader));
         false
+    }
+
+    /// Whether a reader waits for its turn.
+    pub(super) fn makes_wait(&self, reader: Reader) -> bool {
+        self.waiting.contains_key(&reader)
     }
 
     /// A reader has everything that it may be sent. What it did not use of its turn is for others.
@@ -298,7 +306,7 @@ mod tests {
         }
         let now = BEGIN + Duration::from_millis(10);
         budget.forget(reader(1));
-        let [root, orphan, leaf, direct] = budget.spending(now);
+        let [root, orphan, leaf, _, direct] = budget.spending(now);
         assert_eq!((root.waiting, orphan.waiting, leaf.waiting, direct.waiting), (0, 0, 1, 1));
         assert_eq!((leaf.waited.as_millis(), direct.waited.as_millis()), (8, 7));
         assert_eq!(leaf.bytes, 200_000);

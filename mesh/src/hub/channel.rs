@@ -8,7 +8,13 @@ use tiercast_codec::{
     ToPeer, WireMessage,
 };
 
-use super::{ChannelStats, CommandError, HubConfig, budget::Budget, claims::Claims, pull::Pull, tree::Tree};
+use super::{
+    ChannelStats, Class, CommandError, HubConfig,
+    budget::{Budget, Priority},
+    claims::Claims,
+    pull::Pull,
+    tree::Tree,
+};
 use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch, cursor::Cursor};
 
 /// A channel of the hub.
@@ -56,6 +62,9 @@ struct Fed {
     /// Whether heads are sent to it: only to those who may pass them on.
     wants_heads: bool,
     claim: Claim,
+    /// Where the channel was when this began: what lies before has been published for long, and tier 1 gets it in its turn
+    /// as others do.
+    backlog: Option<Position>,
 }
 
 /// Whether a peer may have more than the log.
@@ -274,7 +283,8 @@ impl Channel {
             claim = Claim::Open;
         }
         self.pulls.remove(&peer);
-        self.fed.insert(peer, Fed { cursor: Cursor::new(position, window_bytes), wants_heads, claim });
+        let (cursor, backlog) = (Cursor::new(position, window_bytes), self.head());
+        self.fed.insert(peer, Fed { cursor, wants_heads, claim, backlog });
     }
 
     /// The server gives a peer that somebody else feeds what it has beyond `position` now.
@@ -285,15 +295,17 @@ impl Channel {
     }
 
     fn poll_pull(&mut self, now: Time, peer: PeerId, budget: &mut Budget) -> Option<Bytes> {
-        let (pull, log) = (self.pulls.get_mut(&peer)?, self.log.as_ref()?);
         let reader = (self.name.id(), peer);
-        let Some(frame) = pull.read(log) else {
+        let next = self.pulls.get_mut(&peer).zip(self.log.as_ref());
+        let Some((pull, frame)) = next.and_then(|(pull, log)| pull.read(log).map(|frame| (pull, frame)))
+        else {
             self.pulls.remove(&peer);
-            budget.return_turn(reader);
+            budget.forget(reader);
             return None;
         };
         let length = frame.bytes().len();
-        if !budget.spend(now, reader, self.tree.priority(peer), length) {
+        let priority = Priority { class: Class::Pull, ..self.tree.priority(peer) };
+        if !budget.spend(now, reader, priority, length) {
             return None;
         }
         pull.sent(frame);
@@ -360,7 +372,7 @@ impl Channel {
 
     /// The next bytes for a peer that the server feeds, if the budget allows.
     pub(super) fn poll_transmit(&mut self, now: Time, peer: PeerId, budget: &mut Budget) -> Option<Bytes> {
-        let Some(Fed { cursor, wants_heads, claim }) = self.fed.get_mut(&peer) else {
+        let Some(Fed { cursor, wants_heads, claim, backlog }) = self.fed.get_mut(&peer) else {
             return self.poll_pull(now, peer, budget);
         };
         let reader = (self.name.id(), peer);
@@ -372,7 +384,11 @@ impl Channel {
         };
         match next {
             Read::Frame(frame) => {
-                if !budget.spend(now, reader, self.tree.priority(peer), frame.bytes().len()) {
+                let mut priority = self.tree.priority(peer);
+                if backlog.is_some_and(|head| frame.position() <= head) {
+                    priority.class = priority.class.max(Class::Orphan);
+                }
+                if !budget.spend(now, reader, priority, frame.bytes().len()) {
                     return None;
                 }
                 cursor.sent(frame);

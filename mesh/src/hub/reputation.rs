@@ -38,14 +38,23 @@ struct Standing {
     accusations: u32,
     suspensions: u32,
     suspended_until: Time,
+    /// Who accused them of sending what cannot be right, and until when that counts.
+    accused_by: BTreeMap<Origin, Time>,
 }
 
 impl Reputation {
-    /// Somebody accuses another. False if those from there have done so too often to be believed.
-    pub(crate) fn accuses(&mut self, now: Time, origin: Origin, config: &HubConfig) -> bool {
-        let standing = self.standing(now, origin, config.suspension);
-        standing.accusations = standing.accusations.saturating_add(1);
-        standing.accusations <= config.accusations_max
+    /// Somebody accuses another. True if enough have done so who are to be believed: those from one origin are not if they
+    /// do it too often.
+    pub(crate) fn accuse(&mut self, now: Time, by: Origin, culprit: Origin, config: &HubConfig) -> bool {
+        let accuser = self.standing(now, by, config.suspension);
+        accuser.accusations = accuser.accusations.saturating_add(1);
+        if accuser.accusations > config.accusations_max {
+            return false;
+        }
+        let accused = self.standing(now, culprit, config.suspension);
+        accused.accused_by.retain(|_, until| *until > now);
+        accused.accused_by.insert(by, now + config.suspension);
+        accused.accused_by.len() >= config.accusers_min
     }
 
     /// Somebody is taken out of service. Until when: each time it is for longer.
@@ -82,14 +91,32 @@ mod tests {
 
     const ORIGIN: Origin = Origin::Network(Network(7));
 
+    fn network(number: u128) -> Origin {
+        Origin::Network(Network(number))
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time(seconds * 1_000_000)
+    }
+
     #[test]
     fn the_fourth_accusation_from_one_origin_is_not_believed_until_those_before_are_forgotten() {
+        let config = HubConfig { accusers_min: 1, ..HubConfig::default() };
+        let mut reputation = Reputation::default();
+        let mut accuse =
+            |seconds, by| reputation.accuse(at(seconds), by, network(100 + u128::from(seconds)), &config);
+        assert_eq!([0, 1, 2, 3].map(|second| accuse(second, ORIGIN)), [true, true, true, false]);
+        assert!(accuse(4, Origin::Peer(PeerId(7))), "somebody else");
+        assert!(!accuse(602, ORIGIN) && accuse(1_203, ORIGIN));
+    }
+
+    #[test]
+    fn two_origins_must_accuse_within_a_while() {
         let (config, mut reputation) = (HubConfig::default(), Reputation::default());
-        let mut accuses =
-            |seconds: u64, origin| reputation.accuses(Time(seconds * 1_000_000), origin, &config);
-        assert_eq!([0, 1, 2, 3].map(|second| accuses(second, ORIGIN)), [true, true, true, false]);
-        assert!(accuses(4, Origin::Peer(PeerId(7))), "somebody else");
-        assert!(!accuses(602, ORIGIN) && accuses(1_203, ORIGIN));
+        let mut accuse = |seconds, by| reputation.accuse(at(seconds), network(by), ORIGIN, &config);
+        assert_eq!([0, 1].map(|second| accuse(second, 1)), [false, false]);
+        assert!(!accuse(601, 2), "the first is forgotten");
+        assert!(accuse(602, 1));
     }
 
     #[test]

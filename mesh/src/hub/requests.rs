@@ -2,8 +2,8 @@
 
 use tiercast_codec::{
     BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
-    PROTOCOL_VERSION, PeerId, Ping, Pong, Relay, Resume, SessionId, SignalMessage, Subscribe, Subscribed,
-    ToHub, ToPeer, Unsubscribed, Welcome, WireMessage,
+    PROTOCOL_VERSION, PeerId, Ping, Pong, Relay, Resume, SessionId, SignalMessage, Since, Subscribe,
+    Subscribed, ToHub, ToPeer, Unsubscribed, Welcome, WireMessage,
 };
 
 use super::{Class, Hub, Leave, announce, channel::Channel, session::Session, tickets::next_number};
@@ -52,7 +52,8 @@ impl Hub {
                 let mut caught_up = false;
                 self.with_tree(id, |tree, context| caught_up = tree.fed(now, peer, fed.link, context));
                 if caught_up && let Some(channel) = self.channels.get_mut(&id) {
-                    channel.starve(peer);
+                    // What it asked for besides comes from there as well.
+                    channel.forget(peer);
                     self.budget.forget((id, peer));
                 }
             }
@@ -111,7 +112,7 @@ impl Hub {
     /// Who a new session is: the peer that it says it was, if it can show that, or a new one.
     fn identify(&mut self, now: Time, resume: Option<Resume>) -> PeerId {
         let Some(Resume { peer, .. }) =
-            resume.filter(|resume| self.tickets.is_peer(now, resume.peer, &resume.token))
+            resume.filter(|resume| self.tickets.is_peer(resume.peer, &resume.token))
         else {
             return PeerId(next_number(now, &mut self.last_peer));
         };
@@ -130,7 +131,11 @@ impl Hub {
             let reason = format!("there is no channel `{}` on this server", subscribe.channel);
             return self.fail(session, request, Code::UNKNOWN_CHANNEL, reason);
         };
-        if subscribe.relay.is_none() && self.budget.waited(now, Class::Direct) > self.config.feed_wait {
+        let is_newcomer = !matches!(subscribe.since, Since::Position(_));
+        if is_newcomer
+            && subscribe.relay.is_none()
+            && self.budget.waited(now, Class::Direct) > self.config.feed_wait
+        {
             let reason =
                 "the server feeds as many as it may: come back later, or take part in the mesh".into();
             return self.fail(session, request, Code::NOT_READY, reason);

@@ -137,7 +137,9 @@ impl Tree {
             self.leave(now, peer, context);
         }
         self.admit(now, peer, origin, relay, context);
-        self.suspend_if_known(now, peer, context);
+        if known.is_none() {
+            self.suspend_if_known(now, peer, context);
+        }
         self.reconcile(now, peer, links, context);
         if relay.is_none() || known.is_some() {
             self.actions.push(Action::Placed { peer, tier: self.nodes[&peer].shown_tier() });

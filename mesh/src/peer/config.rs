@@ -39,7 +39,7 @@ pub struct PeerConfig {
     /// And no more than this. Default 600 ms.
     pub lead_max: Duration,
     /// A peer whose parent is silent pulls what a head shows to be missing; with each tier below the second it leaves
-    /// those above so much longer to do that first. Default 150 ms: about a hop.
+    /// those above so much longer to do that first, `lead_max` at most. Default 150 ms: about a hop.
     pub lead_tier: Duration,
     /// If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. Default
     /// 300 ms.

@@ -54,7 +54,8 @@ impl Peer {
         let Some(subscription) = self.subscriptions.get(&id) else { return };
         let is_silent = subscription.watch.silent_at(self.head_interval) <= self.now;
         let patience = if is_silent {
-            self.config.lead_max / 2 + self.config.lead_tier * subscription.tier.saturating_sub(2)
+            let for_those_above = self.config.lead_tier * subscription.tier.saturating_sub(2);
+            self.config.lead_max / 2 + for_those_above.min(self.config.lead_max)
         } else {
             self.head_interval * 5 / 2
         };
@@ -159,7 +160,7 @@ impl Peer {
     }
 
     /// Asks one who brought nothing whether it is there at all.
-    fn doubt(&mut self, link: LinkId) {
+    pub(super) fn doubt(&mut self, link: LinkId) {
         self.timers.set(Timer::LinkDoubt(link), self.now + self.config.link_doubt);
         self.tell(link, LinkMessage::Ping(Ping { time_us: self.now.0 }));
     }

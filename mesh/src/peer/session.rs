@@ -164,6 +164,10 @@ impl Peer {
         if let Some((standby, shown)) = self.standby_of(id).filter(|_| self.is_fed_by(id, link)) {
             return self.turn_to(id, standby, shown);
         }
+        if self.subscriptions.get(&id).is_some_and(|subscription| subscription.standby == Some(link)) {
+            // It feeds nobody, so there is no hurry.
+            return self.doubt(link);
+        }
         let patience = self.config.link_answer.max(round_trip * 2);
         self.timers.set(Timer::LinkAnswer(link), self.now + patience);
         self.tell(link, LinkMessage::Ping(Ping { time_us: self.now.0 }));

@@ -126,8 +126,7 @@ impl Tree {
     fn adopt(&mut self, now: Time, peer: PeerId, living: &LivingLink, context: &mut Context<'_>) -> bool {
         let (parent, child) = ends(peer, living);
         let (link, other) = (living.link, living.peer);
-        let is_known =
-            context.tickets.is_link(now, context.channel, Ends { link, parent, child }, &living.token);
+        let is_known = context.tickets.is_link(context.channel, Ends { link, parent, child }, &living.token);
         let may_wait = !context.config.resume.is_zero();
         if !is_known || !may_wait || self.nodes.get(&other).is_some_and(|node| !node.is_away) {
             return false;

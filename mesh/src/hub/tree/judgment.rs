@@ -70,23 +70,25 @@ impl Tree {
     fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, context: &mut Context<'_>) {
         self.actions.push(Action::Accused);
         let Some(by) = self.nodes.get(&accuser).map(|node| node.origin) else { return };
-        if self.nodes.get(&culprit).is_none_or(|node| node.is_suspended)
-            || !context.reputation.accuses(now, by, context.config)
-            || !self.node(culprit).record.accused(now, by, context.config)
-            || !self.may_suspend(context.config)
-        {
+        let Some(culprits) =
+            self.nodes.get(&culprit).filter(|node| !node.is_suspended).map(|node| node.origin)
+        else {
             return;
+        };
+        if self.may_suspend(context.config) && context.reputation.accuse(now, by, culprits, context.config) {
+            let until = context.reputation.suspend(now, culprits, context.config);
+            self.actions.push(Action::Suspended);
+            self.suspend(culprit, until);
         }
-        let until = context.reputation.suspend(now, self.nodes[&culprit].origin, context.config);
-        self.actions.push(Action::Suspended);
-        self.suspend(culprit, until);
     }
 
-    /// Whoever comes from where somebody was taken out of service lately is so from the beginning.
+    /// Whoever comes from where somebody was taken out of service lately is so from the beginning. That takes nobody out
+    /// of service who was in it.
     pub(super) fn suspend_if_known(&mut self, now: Time, peer: PeerId, context: &Context<'_>) {
         let until = context.reputation.suspended_until(now, self.nodes[&peer].origin);
-        if let Some(until) = until.filter(|_| self.may_suspend(context.config)) {
+        if let Some(until) = until.filter(|_| self.is_relay(peer)) {
             self.suspend(peer, until);
+            self.suspended.remove(&peer);
         }
     }
 

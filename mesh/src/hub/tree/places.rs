@@ -320,7 +320,8 @@ impl Node {
         let is_open = has_room && self.is_placed() && self.tier < tiers_max;
         Entry {
             open: is_open.then_some((self.tier, self.load(), peer)),
-            holding: (!self.stands_by.is_empty() && self.is_placed() && !self.is_away)
+            // Without one of them it has room.
+            holding: (!self.stands_by.is_empty() && self.is_placed() && self.load() <= places)
                 .then_some((self.tier, peer)),
             queued: (awaits_parent && self.parked_as.is_none()).then_some(rank),
             parked: self.parked_as,

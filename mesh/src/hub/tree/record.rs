@@ -1,4 +1,4 @@
-//! What the hub remembers of a peer: the parents that failed it, the links that did not last, and who accused it.
+//! What the hub remembers of a peer: the parents that failed it, the links that did not last, and who could not reach it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,10 +7,7 @@ use std::{
 
 use tiercast_codec::PeerId;
 
-use crate::{
-    Time,
-    hub::{HubConfig, reputation::Origin},
-};
+use crate::{Time, hub::HubConfig};
 
 /// Waiting times double so often at most.
 const DOUBLINGS_MAX: u32 = 5;
@@ -22,8 +19,6 @@ pub(super) struct Record {
     refused: BTreeMap<PeerId, Time>,
     /// Links in a row that never came up, or broke soon.
     failures: u32,
-    /// Those who accused it of sending what cannot be right, and until when that counts.
-    accused_by: BTreeMap<Origin, Time>,
     /// The children that could not reach it since one could.
     unreached: BTreeSet<PeerId>,
     /// How often it was spared for that.
@@ -61,13 +56,6 @@ impl Record {
         Some(doubled(config.link_retry, more))
     }
 
-    /// Somebody accuses it. Says whether enough have done so.
-    pub(super) fn accused(&mut self, now: Time, by: Origin, config: &HubConfig) -> bool {
-        self.accused_by.retain(|_, until| *until > now);
-        self.accused_by.insert(by, now + config.suspension);
-        self.accused_by.len() >= config.accusers_min
-    }
-
     /// A child reached it.
     pub(super) fn reached(&mut self) {
         self.unreached.clear();
@@ -98,7 +86,6 @@ fn doubled(first: Duration, times: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::Network;
 
     #[test]
     fn a_parent_that_failed_is_refused_for_a_while() {
@@ -144,16 +131,5 @@ mod tests {
         record.unreached(PeerId(7), &config);
         record.reached();
         assert_eq!([8, 9].map(|child| record.unreached(PeerId(child), &config)), [false, false]);
-    }
-
-    #[test]
-    fn two_origins_must_accuse_it_within_a_while() {
-        let (config, now) = (HubConfig::default(), Time(0));
-        let [one, other] = [1, 2].map(|network| Origin::Network(Network(network)));
-        let mut record = Record::default();
-        assert_eq!([one, one].map(|by| record.accused(now, by, &config)), [false, false]);
-        let late = now + config.suspension;
-        assert!(!record.accused(late, other, &config), "the first is forgotten");
-        assert!(record.accused(late, one, &config));
     }
 }

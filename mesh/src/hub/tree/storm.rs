@@ -190,6 +190,7 @@ fn nobody_waits_for_a_parent_while_there_is_one_whatever_happens() {
             parent_refused: Duration::from_secs(10 * (seed % 4)),
             link_tries: if seed % 2 == 0 { 3 } else { 1_000 },
             accusations_max: 100,
+            accusers_min: 1 + seed as usize % 2,
             suspension: Duration::from_secs(20),
             ..HubConfig::default()
         };

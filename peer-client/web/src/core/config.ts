@@ -51,7 +51,7 @@ export interface PeerConfig {
   readonly leadMaxUs: number;
   /**
    * A peer whose parent is silent pulls what a head shows to be missing; with each tier below the second it leaves those
-   * above so much longer to do that first.
+   * above so much longer to do that first, `leadMaxUs` at most.
    */
   readonly leadTierUs: number;
   /** If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. */

@@ -46,7 +46,8 @@ export function onFreshHead(state: State, id: number, position: Position): void 
   if (subscription === undefined) return;
   const isSilent = subscription.watch.silentAt(state.headIntervalUs) <= state.now;
   const { leadMaxUs, leadTierUs } = state.config;
-  const silentUs = Math.floor(leadMaxUs / 2) + leadTierUs * Math.max(subscription.tier - 2, 0);
+  const forThoseAboveUs = Math.min(leadTierUs * Math.max(subscription.tier - 2, 0), leadMaxUs);
+  const silentUs = Math.floor(leadMaxUs / 2) + forThoseAboveUs;
   leads(state, id, position, state.now + (isSilent ? silentUs : (state.headIntervalUs * 5) / 2));
 }
 
@@ -144,7 +145,7 @@ export function follow(state: State, id: number, link: number): void {
 }
 
 /** Asks one who brought nothing whether it is there at all. */
-function doubt(state: State, link: number): void {
+export function doubt(state: State, link: number): void {
   state.timers.set({ kind: "link_doubt", link }, state.now + state.config.linkDoubtUs);
   state.tell(link, { type: "ping", time_us: state.now });
 }

@@ -15,7 +15,7 @@ import { refuse } from "./credit.js";
 import { onFrame, onHead } from "./frames.js";
 import { Link, bye } from "./link.js";
 import { isEqual, openLink } from "./links.js";
-import { standbyOf, turnTo } from "./progress.js";
+import { doubt, standbyOf, turnTo } from "./progress.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
 type Message<T extends ToPeer["type"]> = Extract<ToPeer, { type: T }>;
@@ -157,6 +157,11 @@ function onAway(state: State, { link: id }: Message<"away">): void {
   const standby = isFeeding ? standbyOf(state, link.channel) : undefined;
   if (standby !== undefined) {
     turnTo(state, link.channel, standby.link, standby.shown);
+    return;
+  }
+  if (subscription?.standby === id) {
+    // It feeds nobody, so there is no hurry.
+    doubt(state, id);
     return;
   }
   const patienceUs = Math.max(state.config.linkAnswerUs, 2 * link.feeder.roundTripUs);
