@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    driver::{Command, Driver},
+    driver::{Command, Driver, refuse},
     error::ClientError,
     notification::{News, Notification, Standing},
     options::{ClientOptions, SubscribeOptions},
@@ -59,11 +59,11 @@ impl Client {
         Self { commands, standing, news, drained, task }
     }
 
-    /// Subscribes to a channel.
+    /// Subscribes to a channel. A peer that cannot go on gives [`Notification::Refused`] with the reason, and no more.
     ///
     /// # Errors
     ///
-    /// If there is a subscription for it, or the peer is closed.
+    /// If there is a subscription for it.
     pub async fn subscribe(
         &self,
         channel: &str,
@@ -73,9 +73,17 @@ impl Client {
         let (notify, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
         let (done, answer) = oneshot::channel();
         let SubscribeOptions { since, patterns } = options;
+        let refusal = notify.clone();
         let command = Command::Subscribe { channel: channel.clone(), since, patterns, notify, done };
-        self.commands.send(command).await.map_err(|_| ClientError::Closed)?;
-        answer.await.map_err(|_| ClientError::Closed)??;
+        // Whether it ended before the command or does so over it, the answer fails.
+        let _ = self.commands.send(command).await;
+        match answer.await {
+            Ok(result) => result?,
+            Err(_) => {
+                let reason = self.standing.borrow().trouble.clone().ok_or(ClientError::Closed)?;
+                refuse(refusal, None, reason);
+            }
+        }
         let (commands, drained) = (self.commands.clone(), self.drained.clone());
         Ok(Subscription { channel, notifications, commands, drained })
     }

@@ -476,7 +476,7 @@ impl Driver {
 }
 
 /// Ends a subscription with the reason, as soon as the application has room for it.
-fn refuse(subscriber: mpsc::Sender<Notification>, code: Option<Code>, reason: String) {
+pub(crate) fn refuse(subscriber: mpsc::Sender<Notification>, code: Option<Code>, reason: String) {
     tokio::spawn(async move {
         // An application that has gone needs no reason.
         let _ = subscriber.send(Notification::Refused { code, reason }).await;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
-use tiercast_peer_client::{Client, ClientOptions, Code};
+use tiercast_peer_client::{Client, ClientOptions, Code, News, Notification, SubscribeOptions};
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::{Instant, timeout},
 };
@@ -105,5 +105,21 @@ async fn regression_a_server_that_sends_text_is_told_that_this_is_malformed() ->
     let mut socket = server.accept().await?;
     socket.send(Message::Text("hello".into())).await?;
     ensure!(code(closed(&mut socket).await?)? == Code::MALFORMED.0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_one_that_cannot_go_on_says_why_also_to_whoever_asks_later() -> Result<()> {
+    let server = Server::start().await?;
+    let mut news = server.client.news();
+    let (mut io, _) = timeout(DEADLINE, server.listener.accept()).await.context("nobody comes")??;
+    io.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
+    let heard = timeout(DEADLINE, news.recv()).await.context("it does not end")??;
+    ensure!(matches!(heard, News::Disconnected { retry_in_ms: None, .. }), "{heard:?}");
+    let mut subscription = server.client.subscribe("builds", SubscribeOptions::default()).await?;
+    let said = timeout(DEADLINE, subscription.next()).await.context("it says nothing")?;
+    let Some(Notification::Refused { code: None, reason }) = &said else { bail!("{said:?}") };
+    ensure!(reason.contains("404"), "{reason}");
+    ensure!(timeout(DEADLINE, subscription.next()).await.context("it does not end")?.is_none());
     Ok(())
 }
