@@ -18,7 +18,7 @@
 //! | peer | `Subscribe` | what the server asked for | asks again for a channel that was not ready |
 //! | peer | `LinkSetup` | `link_setup` after `assign` or `expect` | gives up the link |
 //! | peer | `LinkHeartbeat` | every `link_heartbeat` | pings a quiet link, closes a silent one |
-//! | peer | `LinkAnswer` | `link_answer` or two round trips after `away`, where there is no standby | closes a link on which nothing came |
+//! | peer | `LinkAnswer` | `link_answer` or two round trips after `away`, where there is no standby that may be well | closes a link on which nothing came |
 //! | peer | `LinkDoubt` | `link_doubt` after its standby took a parent's place | closes the link if nothing came |
 //! | peer | `Have` | `have.least` or `have.most` after the last `have` | tells a child that holds us how far we are |
 //! | peer | `Lead` | the usual time after somebody had more, or `hedge` beyond the round trip | turns to the standby, or pulls |
@@ -56,6 +56,11 @@ impl<K: Copy + Ord> Timers<K> {
         }
     }
 
+    /// Whether `key` has a deadline.
+    pub(crate) fn is_set(&self, key: K) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
     /// The next deadline.
     pub(crate) fn next(&self) -> Option<Time> {
         self.by_time.first().map(|(at, _)| *at)
@@ -84,6 +89,7 @@ mod tests {
         timers.set('c', Time(20));
         timers.set('a', Time(5));
         timers.clear('c');
+        assert!(timers.is_set('a') && !timers.is_set('c'));
         assert_eq!(timers.next(), Some(Time(5)));
         assert_eq!(timers.expired(Time(4)), None);
         assert_eq!(timers.expired(Time(50)), Some('a'));

@@ -158,6 +158,12 @@ fn scenarios() -> Vec<Scenario> {
             away,
         ),
         scenario(
+            "orphaned",
+            "a parent and a standby that die at the same time, as the server sees: neither takes the other's place",
+            relay(2),
+            orphaned,
+        ),
+        scenario(
             "starved",
             "a parent that passes on nothing and no standby: pulled from the server, then left",
             relay(2),
@@ -333,6 +339,20 @@ fn away(net: &mut Net, config: PeerConfig) {
     drip(net, 10, ms(50));
     assert_eq!((net.parent(SUBJECT), stands_by(net)), (Some(PARENT), None));
     assert_eq!(net.nodes[&SUBJECT].peer.stats().feeds, 0);
+    assert!(net.is_caught_up());
+}
+
+fn orphaned(net: &mut Net, config: PeerConfig) {
+    join_between(net, config);
+    drip(net, 10, ms(50));
+    let place = net.place(SUBJECT).unwrap();
+    assert!(place.parent.is_some() && place.standby.is_some());
+    let parent = net.parent(SUBJECT).unwrap();
+    net.kill(parent);
+    net.kill(PARENT + OTHER - parent);
+    net.run_for(ms(300));
+    assert_eq!((net.parent(SUBJECT), net.nodes[&SUBJECT].peer.stats().feeds), (None, 1));
+    drip(net, 5, ms(50));
     assert!(net.is_caught_up());
 }
 

@@ -157,17 +157,31 @@ impl Peer {
     }
 
     /// The session of a link's other end has ended. If that feeds us, the standby does from now on; where there is none,
-    /// the link may be well, and then its other end answers.
+    /// or it may be gone as well, the links may be well, and then their other ends answer.
     fn on_away(&mut self, link: LinkId) {
         let Some(id) = self.links.get(&link).map(|state| state.channel) else { return };
-        let Some(round_trip) = self.feeder(link).map(|feeder| feeder.round_trip) else { return };
-        if let Some((standby, shown)) = self.standby_of(id).filter(|_| self.is_fed_by(id, link)) {
-            return self.turn_to(id, standby, shown);
-        }
         if self.subscriptions.get(&id).is_some_and(|subscription| subscription.standby == Some(link)) {
             // It feeds nobody, so there is no hurry.
             return self.doubt(link);
         }
+        match self.standby_of(id).filter(|_| self.is_fed_by(id, link)) {
+            Some((standby, _)) if self.is_asked(standby) => {
+                self.ask(standby);
+                self.ask(link);
+            }
+            Some((standby, shown)) => self.turn_to(id, standby, shown),
+            None => self.ask(link),
+        }
+    }
+
+    /// Whether a link's other end was asked a while ago whether it is there, and may not be.
+    fn is_asked(&self, link: LinkId) -> bool {
+        [Timer::LinkAnswer(link), Timer::LinkDoubt(link)].into_iter().any(|timer| self.timers.is_set(timer))
+    }
+
+    /// Asks one that feeds us or stands by whether it is there. The link ends if nothing comes.
+    fn ask(&mut self, link: LinkId) {
+        let Some(round_trip) = self.feeder(link).map(|feeder| feeder.round_trip) else { return };
         let patience = self.config.link_answer.max(round_trip * 2);
         self.timers.set(Timer::LinkAnswer(link), self.now + patience);
         self.tell(link, LinkMessage::Ping(Ping { time_us: self.now.0 }));

@@ -146,27 +146,42 @@ function roleOf(state: State, id: number, { channel, end }: Link): LivingLink["r
 }
 
 /**
- * The session of a link's other end has ended. If that feeds us, the standby does from now on; where there is none, the
- * link may be well, and then its other end answers.
+ * The session of a link's other end has ended. If that feeds us, the standby does from now on; where there is none, or it
+ * may be gone as well, the links may be well, and then their other ends answer.
  */
 function onAway(state: State, { link: id }: Message<"away">): void {
   const link = state.links.get(id);
   if (link?.feeder === undefined) return;
   const subscription = state.subscriptions.get(link.channel);
-  const isFeeding = subscription?.parent === id && subscription.stall === undefined;
-  const standby = isFeeding ? standbyOf(state, link.channel) : undefined;
-  if (standby !== undefined) {
-    turnTo(state, link.channel, standby.link, standby.shown);
-    return;
-  }
   if (subscription?.standby === id) {
     // It feeds nobody, so there is no hurry.
     doubt(state, id);
     return;
   }
-  const patienceUs = Math.max(state.config.linkAnswerUs, 2 * link.feeder.roundTripUs);
-  state.timers.set({ kind: "link_answer", link: id }, state.now + patienceUs);
-  state.tell(id, { type: "ping", time_us: state.now });
+  const isFeeding = subscription?.parent === id && subscription.stall === undefined;
+  const standby = isFeeding ? standbyOf(state, link.channel) : undefined;
+  if (standby === undefined) {
+    ask(state, id);
+  } else if (isAsked(state, standby.link)) {
+    ask(state, standby.link);
+    ask(state, id);
+  } else {
+    turnTo(state, link.channel, standby.link, standby.shown);
+  }
+}
+
+/** Whether a link's other end was asked a while ago whether it is there, and may not be. */
+function isAsked({ timers }: State, link: number): boolean {
+  return timers.isSet({ kind: "link_answer", link }) || timers.isSet({ kind: "link_doubt", link });
+}
+
+/** Asks one that feeds us or stands by whether it is there. The link ends if nothing comes. */
+function ask(state: State, link: number): void {
+  const feeder = state.links.get(link)?.feeder;
+  if (feeder === undefined) return;
+  const patienceUs = Math.max(state.config.linkAnswerUs, 2 * feeder.roundTripUs);
+  state.timers.set({ kind: "link_answer", link }, state.now + patienceUs);
+  state.tell(link, { type: "ping", time_us: state.now });
 }
 
 function areSame(some: readonly Uint8Array[], others: readonly Uint8Array[]): boolean {

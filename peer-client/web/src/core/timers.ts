@@ -7,7 +7,7 @@
  * | `subscribe` | what the server asked for | asks again for a channel that was not ready |
  * | `link_setup` | `linkSetupUs` after `assign` or `expect` | gives up the link |
  * | `link_heartbeat` | every `linkHeartbeatUs` | pings a quiet link, closes a silent one |
- * | `link_answer` | `linkAnswerUs` or two round trips after `away`, without a standby | closes a link on which nothing came |
+ * | `link_answer` | `linkAnswerUs` or two round trips after `away`, without a standby that may be well | closes a link on which nothing came |
  * | `link_doubt` | `linkDoubtUs` after a parent was asked whether it is there | closes the link if nothing came |
  * | `have` | at the pace of `have` | tells a child that holds us how far we are |
  * | `lead` | when what somebody else has should have come | turns to the standby, or pulls |
@@ -55,6 +55,11 @@ export class Timers {
   /** Forgets a deadline. */
   clear(timer: Timer): void {
     this.#entries.delete(keyOf(timer));
+  }
+
+  /** Whether there is such a deadline. */
+  isSet(timer: Timer): boolean {
+    return this.#entries.has(keyOf(timer));
   }
 
   /** The next deadline. */
