@@ -32,8 +32,8 @@ message_family! {
         Feed(Feed) = "feed",
         /// Says that the parent feeds the subscription now, so that the server may stop.
         Fed(Fed) = "fed",
-        /// Asks the server for what it has beyond a position, once; who feeds the subscription goes on doing so.
-        Pull(ChannelAt) = "pull",
+        /// Asks the server for what lies beyond a position, once; who feeds the subscription goes on doing so.
+        Pull(PullMessage) = "pull",
         /// Says how far a subscription is, so that the server may send more.
         At(ChannelAt) = "at",
         /// A step of the negotiation of a link, for the other end.
@@ -206,7 +206,19 @@ pub struct Fed {
     pub link: LinkId,
 }
 
-/// Says how far a subscription is: `at`, beyond which the server stays within a window, or `pull`.
+/// Asks the server for what those who feed the peer have not brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullMessage {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What the peer has.
+    pub position: Position,
+    /// It has what comes after this, too. Absent: it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Position>,
+}
+
+/// Says how far a subscription is: the server stays within a window beyond it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelAt {
     /// The channel.

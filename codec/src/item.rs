@@ -1,16 +1,17 @@
 //! What one WebSocket or data channel message holds, told apart by its first byte.
 //!
 //! Either one or more frames and heads, one after the other (each knows its length); or one chunk of a
-//! frame that is too large for a data channel message; or one control or link message, a msgpack map.
+//! frame that is too large for a data channel message; or one control or link message, a msgpack map; or a nack.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
-    DecodeError, Frame, Head,
+    BEFORE_FIRST, DecodeError, Frame, Head, Nack,
     frame::{FORMAT_VERSION, FRAME_KIND, check_version},
     head::HEAD_KIND,
-    limits::{CONTROL_BYTES_MAX, LINK_MESSAGE_BYTES_MAX},
+    limits::{CONTROL_BYTES_MAX, LINK_MESSAGE_BYTES_MAX, LOSSY_MESSAGE_BYTES_MAX},
     message::is_map,
+    nack::NACK_KIND,
 };
 
 /// First byte of a chunk.
@@ -32,6 +33,8 @@ pub enum Item {
         /// The part.
         part: Bytes,
     },
+    /// What a child has not got.
+    Nack(Nack),
     /// A control or link message, still encoded.
     Control(Bytes),
 }
@@ -43,6 +46,7 @@ impl Item {
             FRAME_KIND => Frame::take(bytes).map(Self::Frame),
             HEAD_KIND => Head::take(bytes).map(Self::Head),
             CHUNK_KIND => take_chunk(bytes),
+            NACK_KIND => Nack::take(bytes).map(Self::Nack),
             kind if is_map(kind) => {
                 if bytes.len() > CONTROL_BYTES_MAX {
                     let (value, max) = (bytes.len() as u64, CONTROL_BYTES_MAX as u64);
@@ -67,6 +71,17 @@ impl Item {
             Err(DecodeError::TrailingBytes)
         }
     }
+}
+
+/// Whether a message goes on a link's lossy data channel: what is lost on it is noticed by what comes after it, and asked
+/// for again. That is so of heads, nacks, and frames but the first of a numbering. Everything else waits for its turn on
+/// the reliable one.
+pub fn may_be_lost(message: &[u8]) -> bool {
+    let is_missed = match message.first() {
+        Some(&FRAME_KIND) => message.get(16..24) != Some(&BEFORE_FIRST.to_be_bytes()),
+        kind => matches!(kind, Some(&(HEAD_KIND | NACK_KIND))),
+    };
+    is_missed && message.len() <= LOSSY_MESSAGE_BYTES_MAX
 }
 
 /// Cuts a frame that is too large for one data channel message into chunks that fit.

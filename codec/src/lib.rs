@@ -37,6 +37,7 @@ mod item;
 pub mod limits;
 mod link_message;
 mod message;
+mod nack;
 mod pattern;
 mod payload;
 mod position;
@@ -49,17 +50,18 @@ pub use channel::{ChannelId, ChannelName, ChannelNameError};
 pub use code::Code;
 pub use control::{
     Assign, Away, ChannelAt, ErrorMessage, Expect, Fed, Feed, Gap, GapReason, Hello, LinkRole, LivingLink,
-    Lost, NodeKind, PROTOCOL_VERSION, Ping, Place, Pong, Relay, Report, Resume, SignalMessage, Subscribe,
-    Subscribed, ToHub, ToPeer, Unsubscribe, Unsubscribed, Welcome,
+    Lost, NodeKind, PROTOCOL_VERSION, Ping, Place, Pong, PullMessage, Relay, Report, Resume, SignalMessage,
+    Subscribe, Subscribed, ToHub, ToPeer, Unsubscribe, Unsubscribed, Welcome,
 };
 pub use error::{DecodeError, EncodeError};
 pub use event::{Event, HeaderValue, Message};
 pub use frame::{FORMAT_VERSION, FRAME_HEADER_BYTES, FRAME_KIND, Frame, FrameHeader, Sealer};
 pub use head::{HEAD_BYTES, HEAD_KIND, Head};
 pub use ids::{LinkId, PeerId, SessionId};
-pub use item::{CHUNK_HEADER_BYTES, CHUNK_KIND, Item, chunks};
+pub use item::{CHUNK_HEADER_BYTES, CHUNK_KIND, Item, chunks, may_be_lost};
 pub use link_message::{At, Bye, Have, Hold, Join, Joined, LinkMessage, SendMessage};
 pub use message::WireMessage;
+pub use nack::{NACK_BYTES, NACK_KIND, Nack};
 pub use pattern::{Pattern, PatternError};
 pub use position::{BEFORE_FIRST, Epoch, NUMBER_MAX, Offset, Position, PositionError, Since, SinceError};
 pub use signal::{IceServer, Signal};

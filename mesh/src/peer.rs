@@ -11,6 +11,7 @@ use tiercast_codec::{
 
 use crate::{Time, outbox::Outbox, timers::Timers};
 
+mod ahead;
 mod api;
 mod config;
 mod credit;
@@ -20,6 +21,7 @@ mod link;
 mod links;
 mod progress;
 mod reader;
+mod repair;
 mod service;
 mod session;
 mod stats;
@@ -47,6 +49,7 @@ enum Timer {
     LinkDoubt(LinkId),
     Have(LinkId),
     Lead(ChannelId),
+    Nack(ChannelId),
     Stale(ChannelId),
 }
 
@@ -261,7 +264,7 @@ impl Peer {
     }
 
     fn forget_subscription(&mut self, id: ChannelId, code: Code) {
-        for timer in [Timer::Subscribe(id), Timer::Lead(id), Timer::Stale(id)] {
+        for timer in [Timer::Subscribe(id), Timer::Lead(id), Timer::Nack(id), Timer::Stale(id)] {
             self.timers.clear(timer);
         }
         let Some(subscription) = self.subscriptions.remove(&id) else { return };
@@ -285,6 +288,7 @@ impl Peer {
                 Timer::LinkDoubt(link) => self.on_doubt_due(link),
                 Timer::Have(link) => self.announce_link(link),
                 Timer::Lead(id) => self.on_lead_due(id),
+                Timer::Nack(id) => self.on_nack_due(id),
                 Timer::Stale(id) => self.on_stale_due(id),
             }
         }

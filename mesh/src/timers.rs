@@ -22,6 +22,7 @@
 //! | peer | `LinkDoubt` | `link_doubt` after its standby took a parent's place | closes the link if nothing came |
 //! | peer | `Have` | `have.least` or `have.most` after the last `have` | tells a child that holds us how far we are |
 //! | peer | `Lead` | the usual time after somebody had more, or `hedge` beyond the round trip | turns to the standby, or pulls |
+//! | peer | `Nack` | `nack_wait` after a frame came before its turn, then after a round trip and a quarter | asks for what is missing |
 //! | peer | `Stale` | ten times the usual pause, one to two and a half head intervals | asks the server how far it is, leaves the stale |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,9 +57,9 @@ impl<K: Copy + Ord> Timers<K> {
         }
     }
 
-    /// Whether `key` has a deadline.
-    pub(crate) fn is_set(&self, key: K) -> bool {
-        self.by_key.contains_key(&key)
+    /// The deadline of `key`, if it has one.
+    pub(crate) fn due(&self, key: K) -> Option<Time> {
+        self.by_key.get(&key).copied()
     }
 
     /// The next deadline.
@@ -89,7 +90,7 @@ mod tests {
         timers.set('c', Time(20));
         timers.set('a', Time(5));
         timers.clear('c');
-        assert!(timers.is_set('a') && !timers.is_set('c'));
+        assert_eq!((timers.due('a'), timers.due('c')), (Some(Time(5)), None));
         assert_eq!(timers.next(), Some(Time(5)));
         assert_eq!(timers.expired(Time(4)), None);
         assert_eq!(timers.expired(Time(50)), Some('a'));

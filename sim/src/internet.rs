@@ -14,7 +14,7 @@ use tiercast_mesh::Time;
 use crate::{
     chance::{exponential, hash, normal, uniform},
     cut::{Cut, Cuts},
-    wires::{Carried, Way, Wires},
+    wires::{Carried, Parcel, Way, Wires},
 };
 
 /// The server, among nodes.
@@ -162,6 +162,11 @@ impl Internet {
 }
 
 impl Path {
+    /// Whether one of a message's packets is lost.
+    fn loses(&self, rng: &mut ChaCha8Rng, bytes: usize) -> bool {
+        (0..bytes.div_ceil(PACKET_BYTES).max(1)).any(|_| uniform(rng.next_u64()) < self.loss)
+    }
+
     /// What the losses of a message's packets add. SCTP sends a packet again, once, when three that follow it have been
     /// acknowledged; if that takes too long, or it is lost again, after a timeout that doubles. How soon the next three
     /// follow is taken from how long ago the last one went.
@@ -188,13 +193,18 @@ impl Path {
 }
 
 impl Wires for Internet {
-    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Carried {
+    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, parcel: Parcel) -> Carried {
         let (from, to) = ends(way);
+        let Parcel { bytes, may_be_lost } = parcel;
         let (left, writable) = self.leave(now, from, bytes);
         let path = self.path(now, from, to);
         let is_tcp = !matches!(way, Way::Link { .. });
+        if may_be_lost && (self.cuts.heals(now, from, to).is_some() || path.loses(rng, bytes)) {
+            return Carried { arrives: None, writable };
+        }
         let passes = self.cuts.heals(now, from, to).unwrap_or(left).max(left);
-        let arrives = passes + path.latency + self.jitter(rng) + path.delay(rng, now, is_tcp, bytes);
+        let repeated = if may_be_lost { Duration::ZERO } else { path.delay(rng, now, is_tcp, bytes) };
+        let arrives = passes + path.latency + self.jitter(rng) + repeated;
         Carried { arrives: Some(arrives), writable }
     }
 
@@ -235,6 +245,10 @@ mod tests {
     use super::*;
     use crate::{net::BEGIN, stats::Sample};
 
+    fn reliable(bytes: usize) -> Parcel {
+        Parcel { bytes, may_be_lost: false }
+    }
+
     fn arrivals(config: InternetConfig, bytes: usize, apart: Duration) -> Sample {
         let mut internet = Internet::new(config, 1);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -243,7 +257,7 @@ mod tests {
         let mut now = BEGIN;
         for _ in 0..10_000 {
             now = now + apart;
-            let arrives = internet.carry(&mut rng, now, way, bytes).arrives.expect("it arrives");
+            let arrives = internet.carry(&mut rng, now, way, reliable(bytes)).arrives.expect("it arrives");
             sample.add(arrives.since(now));
         }
         sample
@@ -272,6 +286,24 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_lost_is_lost_as_often_as_its_packets_are_and_comes_as_soon_as_it_can() {
+        let config = InternetConfig { loss: [0.1, 0.1], latency_sigma: 0.0, ..InternetConfig::default() };
+        let mut internet = Internet::new(config, 1);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
+        let mut arrived = 0.0;
+        for second in 0..10_000 {
+            let now = BEGIN + Duration::from_secs(second);
+            let parcel = Parcel { bytes: 2 * PACKET_BYTES, may_be_lost: true };
+            if let Some(at) = internet.carry(&mut rng, now, way, parcel).arrives {
+                assert!(at.since(now).as_millis() < 100, "{:?}", at.since(now));
+                arrived += 1.0 / 10_000.0;
+            }
+        }
+        assert!((arrived - 0.81_f64).abs() < 0.02, "{arrived}");
+    }
+
+    #[test]
     fn jitter_adds_its_mean_and_a_cut_holds_up_what_is_sent_until_it_heals() {
         let config = InternetConfig { loss: [0.0, 0.0], latency_sigma: 0.0, ..InternetConfig::default() };
         let jitter =
@@ -282,7 +314,8 @@ mod tests {
         let (island, lasts) = ([1].into(), Duration::from_secs(5));
         internet.cut(BEGIN, Cut { island, from: Default::default(), one_way: false, lasts });
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let carried = internet.carry(&mut rng, BEGIN, Way::Link { link: LinkId(1), from: 1, to: 2 }, 300);
+        let carried =
+            internet.carry(&mut rng, BEGIN, Way::Link { link: LinkId(1), from: 1, to: 2 }, reliable(300));
         assert_eq!(carried.arrives.map(|at| at.since(BEGIN).as_millis()), Some(5_075));
         assert_eq!(internet.set_up(&mut rng, BEGIN, 2, 1), None);
     }
@@ -293,7 +326,7 @@ mod tests {
         let mut internet = Internet::new(config, 1);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
-        let mut carry = |bytes| internet.carry(&mut rng, BEGIN, way, bytes);
+        let mut carry = |bytes| internet.carry(&mut rng, BEGIN, way, reliable(bytes));
         let first = carry(50_000);
         assert_eq!(first.writable, BEGIN, "there is room in the buffer");
         let second = carry(50_000);

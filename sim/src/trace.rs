@@ -76,7 +76,11 @@ pub fn config_json(config: &PeerConfig) -> Value {
         "hedge_ms": config.hedge.as_millis() as u64,
         "have_min_ms": config.have.least.as_millis() as u64,
         "have_max_ms": config.have.most.as_millis() as u64,
+        "have_tail_ms": config.have.tail.as_millis() as u64,
         "have_bytes": config.have.bytes,
+        "nack_wait_ms": config.nack_wait.as_millis() as u64,
+        "nack_min_ms": config.nack_min.as_millis() as u64,
+        "ahead_bytes": config.ahead_bytes,
     })
 }
 
@@ -105,8 +109,12 @@ pub fn config_from(value: &Value) -> PeerConfig {
         have: HavePace {
             least: ms("have_min_ms"),
             most: ms("have_max_ms"),
+            tail: ms("have_tail_ms"),
             bytes: number("have_bytes") as usize,
         },
+        nack_wait: ms("nack_wait_ms"),
+        nack_min: ms("nack_min_ms"),
+        ahead_bytes: number("ahead_bytes") as usize,
     }
 }
 

@@ -8,7 +8,7 @@ use tiercast_mesh::Time;
 
 use crate::cut::Cut;
 
-/// One direction of a connection. Messages on it arrive in the order in which they were sent.
+/// One direction of a connection. Messages on it arrive in the order in which they were sent, but for those that may be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
     /// From the node of a session to the server.
@@ -36,10 +36,19 @@ pub enum Way {
     },
 }
 
+/// A message, as far as the network cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parcel {
+    /// How large it is.
+    pub bytes: usize,
+    /// Whether it may be lost and overtaken: it goes on the lossy channel of a link.
+    pub may_be_lost: bool,
+}
+
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Carried {
-    /// When it arrives, if nothing sent before it on its way comes later; `None`: never.
+    /// When it arrives, if it does not have to wait for what was sent before it on its way; `None`: never.
     pub arrives: Option<Time>,
     /// When its sender can send the next message on this way.
     pub writable: Time,
@@ -47,8 +56,8 @@ pub struct Carried {
 
 /// A network.
 pub trait Wires {
-    /// Takes a message of so many bytes.
-    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, bytes: usize) -> Carried;
+    /// Takes a message.
+    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, way: Way, parcel: Parcel) -> Carried;
 
     /// How long two nodes need to set up a link once both know of it; `None`: they cannot.
     fn set_up(&mut self, rng: &mut ChaCha8Rng, now: Time, one: u64, other: u64) -> Option<Duration>;
@@ -85,7 +94,7 @@ pub const ROUGH: Weather = Weather {
 };
 
 impl Wires for Weather {
-    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, _: Way, _: usize) -> Carried {
+    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, _: Way, _: Parcel) -> Carried {
         let (least, most) = self.latency;
         let arrives = now + least + below(rng, most - least);
         Carried { arrives: Some(arrives), writable: now + below(rng, self.sending) }

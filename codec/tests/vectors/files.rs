@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 /// Every vector file. A file that is not named here fails a test, and so does a name without a file.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 11] = [
     "channels.json",
     "chunks.json",
     "codes.json",
@@ -14,6 +14,7 @@ pub const ALL: [&str; 10] = [
     "limits.json",
     "malformed.json",
     "messages.json",
+    "nacks.json",
     "positions.json",
     "signatures.json",
 ];

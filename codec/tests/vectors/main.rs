@@ -13,6 +13,7 @@ mod limits;
 mod malformed;
 mod malformed_messages;
 mod messages;
+mod nacks;
 mod ranges;
 mod raw;
 mod signatures;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tiercast_codec::{
-    DecodeError, Ed25519, Item, LinkMessage, NUMBER_MAX, Signer, ToHub, ToPeer, WireMessage,
+    DecodeError, Ed25519, Item, LinkMessage, NUMBER_MAX, Nack, Position, Signer, ToHub, ToPeer, WireMessage,
     limits::{CONTROL_BYTES_MAX, FRAME_EVENTS_MAX, FRAME_INFLATED_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX},
 };
 
@@ -85,16 +85,28 @@ fn items() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let ping = map(&[("type", text("ping")), ("time_us", vec![1])]);
     let chunk = vec![0x03, 0x01, 0x01, 0x00, 0xaa];
     let head = good_head();
+    let nack = Nack { after: Position::new(7, 1), to: Position::new(7, 3) }.encode().to_vec();
+    let nack_with = |at: usize, byte: u8| {
+        let mut nack = nack.clone();
+        nack[at] = byte;
+        nack
+    };
     let all = |parts: &[&[u8]]| parts.concat();
     let large = |bytes: usize| [vec![0xdf], vec![0; bytes - 1]].concat();
     vec![
         ("nothing", vec![], "empty"),
         ("kind_0", vec![0x00], "unknown_kind"),
-        ("kind_4", vec![0x04, 0x01, 0x00, 0x00], "unknown_kind"),
+        ("kind_5", vec![0x05, 0x01, 0x00, 0x00], "unknown_kind"),
         ("kind_text", b"{\"type\":\"ping\"}".to_vec(), "unknown_kind"),
         ("kind_msgpack_array", vec![0x90], "unknown_kind"),
         ("kind_msgpack_nil", vec![0xc0], "unknown_kind"),
         ("kind_last", vec![0xff], "unknown_kind"),
+        ("nack_cut_before_last_byte", cut(&nack, nack.len() - 1), "truncated"),
+        ("nack_of_another_version", nack_with(1, 2), "unknown_version"),
+        ("nack_with_reserved_bits", nack_with(3, 1), "unknown_flags"),
+        ("nack_with_an_epoch_beyond_the_largest_number", nack_with(4, 1), "out_of_range"),
+        ("nack_with_an_offset_before_nothing", nack_with(28, 0xff), "out_of_range"),
+        ("nack_and_a_nack", all(&[&nack, &nack]), "trailing_bytes"),
         ("frame_cut_after_kind", cut(&frame, 1), "truncated"),
         ("frame_cut_in_header", cut(&frame, 51), "truncated"),
         ("frame_cut_after_header", cut(&frame, 52), "truncated"),

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tiercast_codec::{
     Assign, At, Away, BEFORE_FIRST, Bye, ChannelAt, ChannelName, Code, ErrorMessage, Expect, Fed, Feed,
     FixedBytes, Gap, GapReason, Have, Hello, Hold, IceServer, Item, Join, Joined, LinkId, LinkMessage,
-    LinkRole, LivingLink, Lost, NUMBER_MAX, NodeKind, PeerId, Ping, Place, Pong, Position, Relay, Report,
-    Resume, SendMessage, SessionId, Signal, SignalMessage, Since, Subscribe, Subscribed, ToHub, ToPeer,
-    Unsubscribe, Unsubscribed, Welcome, WireMessage,
+    LinkRole, LivingLink, Lost, NUMBER_MAX, NodeKind, PeerId, Ping, Place, Pong, Position, PullMessage,
+    Relay, Report, Resume, SendMessage, SessionId, Signal, SignalMessage, Since, Subscribe, Subscribed,
+    ToHub, ToPeer, Unsubscribe, Unsubscribed, Welcome, WireMessage,
 };
 
 use crate::{
@@ -151,7 +151,15 @@ fn to_hub() -> Vec<Value> {
         ("feed_with_link", feed(Some(LinkId(7)), Code::BAD_SIGNATURE)),
         ("fed", ToHub::Fed(Fed { channel: channel(), link: LinkId(7) })),
         ("at", ToHub::At(ChannelAt { channel: channel(), position: position() })),
-        ("pull", ToHub::Pull(ChannelAt { channel: channel(), position: position() })),
+        ("pull", ToHub::Pull(PullMessage { channel: channel(), position: position(), to: None })),
+        (
+            "pull_of_a_hole",
+            ToHub::Pull(PullMessage {
+                channel: channel(),
+                position: position(),
+                to: Some(Position::new(1_790_000_000_000, 44)),
+            }),
+        ),
         ("signal_offer", signal(Signal::Offer { sdp: "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n".into() })),
         ("signal_answer", signal(Signal::Answer { sdp: "v=0\r\n".into() })),
         ("signal_candidate", signal(candidate())),

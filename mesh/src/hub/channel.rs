@@ -287,10 +287,10 @@ impl Channel {
         self.fed.insert(peer, Fed { cursor, wants_heads, claim, backlog });
     }
 
-    /// The server gives a peer that somebody else feeds what it has beyond `position` now.
-    pub(super) fn pull(&mut self, peer: PeerId, position: Position) {
+    /// The server gives a peer that somebody else feeds what it has beyond `position` now, at most up to `to`.
+    pub(super) fn pull(&mut self, peer: PeerId, position: Position, to: Option<Position>) {
         if let Some(log) = self.log.as_ref().filter(|_| !self.fed.contains_key(&peer)) {
-            self.pulls.insert(peer, Pull::new(position, log.head()));
+            self.pulls.insert(peer, Pull::new(position, to.map_or(log.head(), |to| to.min(log.head()))));
         }
     }
 

@@ -2,8 +2,8 @@
 
 use tiercast_codec::{
     BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
-    PROTOCOL_VERSION, PeerId, Ping, Pong, Relay, Resume, SessionId, SignalMessage, Since, Subscribe,
-    Subscribed, ToHub, ToPeer, Unsubscribed, Welcome, WireMessage,
+    PROTOCOL_VERSION, PeerId, Ping, Pong, PullMessage, Relay, Resume, SessionId, SignalMessage, Since,
+    Subscribe, Subscribed, ToHub, ToPeer, Unsubscribed, Welcome, WireMessage,
 };
 
 use super::{Class, Hub, Leave, announce, channel::Channel, session::Session, tickets::next_number};
@@ -214,13 +214,13 @@ impl Hub {
     }
 
     /// A peer that is fed by others asks for what they have not brought.
-    fn on_pull(&mut self, session: SessionId, peer: PeerId, pull: &ChannelAt) {
+    fn on_pull(&mut self, session: SessionId, peer: PeerId, pull: &PullMessage) {
         let is_subscribed = |state: &Session| state.channels.contains(&pull.channel.id());
         if !self.sessions.get(&session).is_some_and(is_subscribed) {
             return self.fail_not_subscribed(session, None, &pull.channel);
         }
         if let Some(channel) = self.channels.get_mut(&pull.channel.id()) {
-            channel.pull(peer, pull.position);
+            channel.pull(peer, pull.position, pull.to);
             announce(&mut self.sessions, &mut self.outputs, session);
         }
     }

@@ -41,6 +41,14 @@ pub struct PeerConfig {
     /// A peer whose parent is silent pulls what a head shows to be missing; with each tier below the second it leaves
     /// those above so much longer to do that first, `lead_max` at most. Default 150 ms: about a hop.
     pub lead_tier: Duration,
+    /// What a frame before its turn may be late before it is asked for again: as long as what was sent at once needs to
+    /// come together. Default 10 ms.
+    pub nack_wait: Duration,
+    /// It is asked for once more after a round trip and a quarter of the parent's link, but not before this. Default 40 ms.
+    pub nack_min: Duration,
+    /// Bytes of frames that wait for others before them, in each channel. What comes beyond that is asked for again later.
+    /// Default 256 KiB.
+    pub ahead_bytes: usize,
     /// If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. Default
     /// 300 ms.
     pub hedge: Duration,
@@ -65,6 +73,9 @@ impl Default for PeerConfig {
             lead_min: Duration::from_millis(60),
             lead_max: Duration::from_millis(600),
             lead_tier: Duration::from_millis(150),
+            nack_wait: Duration::from_millis(10),
+            nack_min: Duration::from_millis(40),
+            ahead_bytes: 256 << 10,
             hedge: Duration::from_millis(300),
             have: HavePace::default(),
             welcome_timeout: Duration::from_secs(10),

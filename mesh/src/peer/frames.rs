@@ -12,13 +12,16 @@ impl Peer {
         Ok(())
     }
 
-    /// Takes a frame if it is what comes next.
+    /// Takes a frame if it is what comes next, and what waited for it; keeps it if it has come before its turn.
     fn take(&mut self, frame: Frame, from: Target) -> Result<(), Code> {
         let id = frame.header().channel;
         let bytes = frame.bytes().len();
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
-        let Some(taken) = &mut subscription.taken else { return Ok(()) };
-        let relation = taken.relation(&frame);
+        let Some(taken) = &subscription.taken else { return Ok(()) };
+        let mut relation = taken.relation(&frame);
+        if relation == Relation::NewEpoch && subscription.ahead.lacks(taken.log.head()) {
+            relation = Relation::Ahead;
+        }
         match relation {
             Relation::Duplicate => {
                 self.stats.duplicates += 1;
@@ -30,42 +33,60 @@ impl Peer {
                 self.ask_again(id);
                 return Ok(());
             }
-            Relation::Ahead => {
-                self.stats.not_taken += 1;
-                return Err(Code::UNAVAILABLE);
+            Relation::Ahead if subscription.ahead.holds(&frame) => {
+                self.stats.duplicates += 1;
+                return Ok(());
             }
-            Relation::Next | Relation::NewEpoch => {}
+            Relation::Next | Relation::NewEpoch | Relation::Ahead => {}
         }
         let is_genuine = |key| frame.verify(&subscription.channel, key, &*self.verifier);
         if !self.keys.iter().any(is_genuine) {
             return Err(Code::BAD_SIGNATURE);
         }
-        // A new numbering takes a gap as well.
-        let entries = if relation == Relation::NewEpoch { 2 } else { 1 };
-        if !taken.has_room(entries, bytes) {
-            self.stats.not_taken += 1;
-            self.refuse(id, bytes);
+        match from {
+            Target::Session => self.stats.server_bytes += bytes as u64,
+            Target::Link(_) => self.stats.parent_bytes += bytes as u64,
+        }
+        if relation == Relation::Ahead {
+            self.on_ahead(id, frame);
             return Ok(());
         }
-        if relation == Relation::NewEpoch {
+        let mut next = Some(frame);
+        while let Some(frame) = next {
+            next = self.keep(id, frame, from);
+        }
+        self.announce_children(id);
+        Ok(())
+    }
+
+    /// Keeps a frame whose turn it is, if there is room; gives the one that waited for it.
+    fn keep(&mut self, id: ChannelId, frame: Frame, from: Target) -> Option<Frame> {
+        let bytes = frame.bytes().len();
+        let subscription = self.subscriptions.get_mut(&id)?;
+        let taken = subscription.taken.as_mut()?;
+        let begins = frame.header().epoch > taken.log.head().epoch;
+        // A new numbering takes a gap as well.
+        let entries = if begins { 2 } else { 1 };
+        if !taken.has_room(entries, bytes) {
+            self.stats.not_taken += 1;
+            subscription.ahead.clear();
+            self.refuse(id, bytes);
+            return None;
+        }
+        if begins {
             taken.log.jump(frame.position_before(), GapReason::Epoch);
         }
         taken.log.push(frame);
         let position = taken.log.head();
         subscription.has_asked = false;
         self.stats.frames += 1;
-        match from {
-            Target::Session => self.stats.server_bytes += bytes as u64,
-            Target::Link(_) => self.stats.parent_bytes += bytes as u64,
-        }
         if from != Target::Session {
             subscription.watch.progressed(self.now);
         }
         if subscription.watch.reached(self.now, position) {
             self.timers.clear(Timer::Lead(id));
         }
-        self.announce_children(id);
-        Ok(())
+        self.subscriptions.get_mut(&id)?.ahead.next(position)
     }
 
     pub(super) fn on_head(&mut self, head: Head, from: Target) -> Result<(), Code> {

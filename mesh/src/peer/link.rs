@@ -1,5 +1,7 @@
 //! One link of a peer: to its parent, or to a child.
 
+use std::collections::VecDeque;
+
 use bytes::{Bytes, BytesMut};
 use tiercast_codec::{
     ChannelId, Code, DecodeError, FRAME_HEADER_BYTES, Frame, Item, LinkMessage, PeerId, SIGNATURE_BYTES,
@@ -11,6 +13,9 @@ use crate::{
     Time,
     outbox::{Full, Outbox},
 };
+
+/// Messages that wait to be sent again, or to ask for that.
+const AGAIN_MAX: usize = 64;
 
 /// A connection to another peer, under way or up.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(super) struct Link {
     /// Whether the driver was told that there is something to send.
     pub(super) is_announced: bool,
     outbox: Outbox,
+    /// What was lost on the way and is sent again, or is asked for again.
+    again: VecDeque<Bytes>,
     assembly: BytesMut,
 }
 
@@ -62,6 +69,7 @@ impl Link {
             last_sent: now,
             is_announced: false,
             outbox: Outbox::new(outbox_bytes),
+            again: VecDeque::new(),
             assembly: BytesMut::new(),
         }
     }
@@ -75,12 +83,14 @@ impl Link {
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
-        self.outbox.pop()
+        self.outbox.pop().or_else(|| self.again.pop_front())
     }
 
-    /// Whether a frame has begun that is not whole yet.
-    pub(super) fn is_assembling(&self) -> bool {
-        !self.assembly.is_empty()
+    /// Says what may be said again if it is lost. What there is no room for is lost already.
+    pub(super) fn repeat(&mut self, bytes: Bytes) {
+        if self.again.len() < AGAIN_MAX {
+            self.again.push_back(bytes);
+        }
     }
 
     /// Adds a chunk; gives the frame when it is whole.

@@ -69,8 +69,10 @@ impl Peer {
                     Err(DecodeError::UnknownMessage { .. }) => {}
                     Err(_) => return Err(Code::MALFORMED),
                 },
+                Item::Nack(nack) => self.on_nack(link, nack)?,
+                // The answer to `join` was overtaken.
+                Item::Frame(_) | Item::Head(_) if matches!(state.end, End::Joins { .. }) => {}
                 _ if !follows => return Err(Code::UNEXPECTED),
-                Item::Frame(_) | Item::Head(_) if state.is_assembling() => return Err(Code::MALFORMED),
                 Item::Frame(frame) => self.on_link_frame(link, frame)?,
                 Item::Head(head) => self.on_link_head(link, head)?,
                 Item::Chunk { is_last, part } => {

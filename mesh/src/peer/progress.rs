@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use tiercast_codec::{
-    ChannelAt, ChannelId, Code, Fed, Have, Hold, LinkId, LinkMessage, Ping, Position, SendMessage, ToHub,
+    ChannelId, Code, Fed, Have, Hold, LinkId, LinkMessage, Ping, Position, PullMessage, SendMessage, ToHub,
 };
 
-use super::{Output, Peer, Status, Timer, feeder::Feeder, link::End, subscription::Subscription};
+use super::{Output, Peer, Session, Status, Timer, feeder::Feeder, link::End, subscription::Subscription};
 use crate::Time;
 
 /// A parent that so many times in a row does not bring what it has shown is given up. Unvalidated.
@@ -22,7 +22,10 @@ impl Peer {
         let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
         let End::Follows(feeder) = &mut state.end else { return Err(Code::UNEXPECTED) };
         feeder.shows(have.position);
-        let id = state.channel;
+        let (id, is_held) = (state.channel, feeder.is_held);
+        if !is_held {
+            self.on_tail(id, have.position);
+        }
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
         if subscription.standby != Some(link) || subscription.parent.is_none() {
             return Ok(());
@@ -40,7 +43,7 @@ impl Peer {
     }
 
     /// For how long the standby may be ahead: what was lost on the parent's link takes more than a round trip to come again.
-    fn patience(&self, id: ChannelId) -> Duration {
+    pub(super) fn patience(&self, id: ChannelId) -> Duration {
         let subscription = &self.subscriptions[&id];
         let parent = subscription.parent.and_then(|parent| self.feeder(parent));
         let again = parent.map_or(Duration::ZERO, |feeder| feeder.round_trip * 3 / 2);
@@ -64,7 +67,7 @@ impl Peer {
 
     /// Somebody has more than we have. While we are fed by the server, or our application is too slow, that is no
     /// fault of a parent's.
-    fn leads(&mut self, id: ChannelId, goal: Position, due: Time) {
+    pub(super) fn leads(&mut self, id: ChannelId, goal: Position, due: Time) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         let is_parents_affair = subscription.parent.is_some() && subscription.stall.is_none();
         if is_parents_affair && subscription.position().is_some_and(|position| position < goal) {
@@ -80,22 +83,37 @@ impl Peer {
         let Some(lead) = subscription.watch.overdue(now) else { return };
         let Some(position) = subscription.position().filter(|position| *position < lead.goal) else { return };
         let Some(parent) = subscription.parent.filter(|_| subscription.stall.is_none()) else { return };
-        match self.better_standby(id, position) {
-            Some(standby) if !lead.is_second => {
+        match self.better_standby(id, position).filter(|_| lead.tries == 0) {
+            Some(standby) => {
                 self.stats.swaps += 1;
                 self.turn_to(id, standby, lead.goal);
             }
-            _ => {
+            None => {
                 self.pull(id, position);
-                if lead.is_second {
+                self.asked_for(id, parent, lead.goal, lead.tries);
+                if lead.tries > 0 {
                     self.on_broken_promise(parent);
                 }
             }
         }
     }
 
-    /// A parent has not brought what it had shown. Once, that is a lost packet; a few times in a row it never had it.
+    /// Somebody was asked for what is missing; it is to be there soon.
+    fn asked_for(&mut self, id: ChannelId, parent: LinkId, goal: Position, tries: u32) {
+        let round_trip = self.feeder(parent).map_or(Duration::ZERO, |feeder| feeder.round_trip);
+        let due = self.now + self.config.hedge + round_trip;
+        if let Some(subscription) = self.subscriptions.get_mut(&id) {
+            subscription.watch.asked_for(self.now, goal, due, tries);
+            self.timers.set(Timer::Lead(id), due);
+        }
+    }
+
+    /// A parent has not brought what it had shown. Once, that is a lost packet; a few times in a row it never had it. Where
+    /// there is no server to bring it in its place, that says nothing.
     fn on_broken_promise(&mut self, parent: LinkId) {
+        if self.session != Session::Open {
+            return;
+        }
         let Some(feeder) = self.feeder_mut(parent) else { return };
         feeder.broken_promises += 1;
         if feeder.broken_promises >= BROKEN_PROMISES {
@@ -105,12 +123,10 @@ impl Peer {
 
     /// Asks the server for what is missing; nothing else changes.
     fn pull(&mut self, id: ChannelId, position: Position) {
-        let Some(channel) = self.subscriptions.get(&id).map(|subscription| subscription.channel.clone())
-        else {
-            return;
-        };
+        let Some(subscription) = self.subscriptions.get(&id) else { return };
+        let (channel, to) = (subscription.channel.clone(), subscription.ahead.first());
         self.stats.pulls += 1;
-        self.tell_hub(ToHub::Pull(ChannelAt { channel, position }));
+        self.tell_hub(ToHub::Pull(PullMessage { channel, position, to }));
     }
 
     /// The standby, if it has more than we have.
@@ -126,12 +142,7 @@ impl Peer {
         if let Some(earlier) = self.subscriptions.get(&id).and_then(|subscription| subscription.standby) {
             self.doubt(earlier);
         }
-        let round_trip = self.feeder(standby).map_or(Duration::ZERO, |feeder| feeder.round_trip);
-        let due = self.now + self.config.hedge + round_trip;
-        if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            subscription.watch.asked_for(self.now, goal, due);
-            self.timers.set(Timer::Lead(id), due);
-        }
+        self.asked_for(id, standby, goal, 0);
     }
 
     /// Lets the standby feed us from now on; who did stands by.

@@ -3,9 +3,14 @@
 use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
 use bytes::Bytes;
-use tiercast_codec::{GapReason, Have, Head, Position, chunks, limits::LINK_MESSAGE_BYTES_MAX};
+use tiercast_codec::{
+    GapReason, Have, Head, Nack, Position, chunks, limits::LINK_MESSAGE_BYTES_MAX, may_be_lost,
+};
 
 use crate::{FrameLog, Read, Time, cursor::Cursor};
+
+/// A child that has lost something is taken to lose more for this long.
+const LOSES_FOR: Duration = Duration::from_secs(60);
 
 /// How far a child has been served.
 #[derive(Debug)]
@@ -15,6 +20,10 @@ pub(super) struct Service {
     chunks: VecDeque<Bytes>,
     /// There while the child wants no frames.
     held: Option<Held>,
+    /// When the child last said that it had not got something.
+    nacked: Option<Time>,
+    /// When the child is to be told how far it was sent, lest the last frame is lost and nothing shows that.
+    tail: Option<Time>,
     window_bytes: NonZeroU32,
 }
 
@@ -32,13 +41,21 @@ pub struct HavePace {
     pub least: Duration,
     /// No later than this after a frame, if nothing was said for as long. Default 1 s.
     pub most: Duration,
+    /// A child that is not holding us and has lost something lately is told this long after a frame, if nothing follows.
+    /// Default 150 ms.
+    pub tail: Duration,
     /// In between, once so many bytes have come. Default 2,400: a packet costs about 120, so that is 5 %.
     pub bytes: usize,
 }
 
 impl Default for HavePace {
     fn default() -> Self {
-        Self { least: Duration::from_millis(100), most: Duration::from_secs(1), bytes: 2_400 }
+        Self {
+            least: Duration::from_millis(100),
+            most: Duration::from_secs(1),
+            tail: Duration::from_millis(150),
+            bytes: 2_400,
+        }
     }
 }
 
@@ -62,7 +79,7 @@ impl Service {
     /// A child that has everything up to `position`.
     pub(super) fn new(position: Position, window_bytes: NonZeroU32) -> Self {
         let cursor = Cursor::new(position, window_bytes);
-        Self { cursor, chunks: VecDeque::new(), held: None, window_bytes }
+        Self { cursor, chunks: VecDeque::new(), held: None, nacked: None, tail: None, window_bytes }
     }
 
     /// The child wants no frames; `said` is what it was told of how far we are.
@@ -79,6 +96,7 @@ impl Service {
     pub(super) fn release(&mut self, position: Position) {
         self.cursor = Cursor::new(position, self.window_bytes);
         self.held = None;
+        self.tail = None;
     }
 
     /// The child has everything up to `position`.
@@ -93,19 +111,24 @@ impl Service {
         }
         match &mut self.held {
             Some(held) => held.next(now, log, pace),
-            None => self.next_frames(log, head),
+            None => self.next_frames(now, log, head, pace),
         }
     }
 
     /// Frames from the log, as many as fit, or a head when there are none.
-    fn next_frames(&mut self, log: &FrameLog, head: Option<&Head>) -> Serve {
+    fn next_frames(&mut self, now: Time, log: &FrameLog, head: Option<&Head>, pace: HavePace) -> Serve {
         let mut batch = Vec::new();
         let mut batch_bytes = 0;
         loop {
             match self.cursor.read(log) {
                 Read::UpToDate => break,
-                // The first frame of the new numbering tells the child by its signature.
-                Read::Gap { to, reason: GapReason::Epoch, recorded: true } => self.cursor.skip(to),
+                // The first frame of the new numbering tells the child by its signature. What it may have lost of the old
+                // one it learns before.
+                Read::Gap { to, reason: GapReason::Epoch, recorded: true } if batch.is_empty() => {
+                    let position = self.cursor.position();
+                    self.cursor.skip(to);
+                    return Serve::Say(Have { position });
+                }
                 Read::Gap { .. } if batch.is_empty() => return Serve::Unavailable,
                 Read::Gap { .. } => break,
                 Read::Frame(frame) => {
@@ -120,14 +143,51 @@ impl Service {
             }
         }
         if batch.is_empty() {
-            return self.cursor.next_head(head).map_or(Serve::Nothing, |head| Serve::Send {
-                bytes: head.bytes().clone(),
-                frames: 0,
-                frame_bytes: 0,
-            });
+            return match self.cursor.next_head(head) {
+                Some(head) => Serve::Send { bytes: head.bytes().clone(), frames: 0, frame_bytes: 0 },
+                None => self.next_tail(now),
+            };
         }
+        let loses = self.nacked.is_some_and(|nacked| now.since(nacked) < LOSES_FOR);
+        self.tail = loses.then(|| now + pace.tail);
         let (frames, frame_bytes) = (batch.len() as u64, batch_bytes as u64);
         Serve::Send { bytes: self.pack(batch, batch_bytes), frames, frame_bytes }
+    }
+
+    /// Says how far the child was sent, once nothing has followed for a while.
+    fn next_tail(&mut self, now: Time) -> Serve {
+        match self.tail {
+            None => Serve::Nothing,
+            Some(due) if now < due => Serve::Later(due),
+            Some(_) => {
+                self.tail = None;
+                Serve::Say(Have { position: self.cursor.position() })
+            }
+        }
+    }
+
+    /// Frames that the child has not got, as many as fit into a message. What is under way on the reliable channel is not
+    /// sent again.
+    pub(super) fn again(&mut self, now: Time, log: &FrameLog, nack: Nack) -> Vec<Bytes> {
+        self.nacked = Some(now);
+        let (mut position, mut bytes) = (nack.after, 0);
+        let mut frames = Vec::new();
+        while position < nack.to {
+            match log.read(position) {
+                Read::Frame(frame) => {
+                    position = frame.position();
+                    bytes += frame.bytes().len();
+                    if bytes > LINK_MESSAGE_BYTES_MAX {
+                        break;
+                    }
+                    if self.is_held() || may_be_lost(frame.bytes()) {
+                        frames.push(frame.bytes().clone());
+                    }
+                }
+                Read::Gap { .. } | Read::UpToDate => break,
+            }
+        }
+        frames
     }
 
     fn pack(&mut self, batch: Vec<Bytes>, batch_bytes: usize) -> Bytes {

@@ -65,7 +65,7 @@ impl Peer {
             match item {
                 Item::Frame(frame) => self.on_frame(frame, Target::Session).map_err(Refusal::because)?,
                 Item::Head(head) => self.on_head(head, Target::Session).map_err(Refusal::because)?,
-                Item::Chunk { .. } => return Err(Refusal::because(Code::UNEXPECTED)),
+                Item::Chunk { .. } | Item::Nack(_) => return Err(Refusal::because(Code::UNEXPECTED)),
                 Item::Control(bytes) => match ToPeer::decode(&bytes) {
                     Ok(message) => self.on_message(message)?,
                     // A newer server says what an older peer need not know.
@@ -176,7 +176,9 @@ impl Peer {
 
     /// Whether a link's other end was asked a while ago whether it is there, and may not be.
     fn is_asked(&self, link: LinkId) -> bool {
-        [Timer::LinkAnswer(link), Timer::LinkDoubt(link)].into_iter().any(|timer| self.timers.is_set(timer))
+        [Timer::LinkAnswer(link), Timer::LinkDoubt(link)]
+            .into_iter()
+            .any(|timer| self.timers.due(timer).is_some())
     }
 
     /// Asks one that feeds us or stands by whether it is there. The link ends if nothing comes.
@@ -268,6 +270,7 @@ impl Peer {
                 return self.refuse(id, bytes);
             }
             taken.log.jump(gap.to, gap.reason);
+            subscription.ahead.clear();
             subscription.has_asked = false;
             if goes_back {
                 // They have what is here no more, and find out from the server what that means for them.

@@ -29,6 +29,10 @@ pub struct PeerStats {
     pub feeds: u64,
     /// Times that the server was asked for what neither parent nor standby had brought.
     pub pulls: u64,
+    /// Times that a parent or standby was asked again for what had not come.
+    pub nacks: u64,
+    /// Frames that children asked for again.
+    pub repeated_frames: u64,
     /// Times that the standby took the parent's place because it is the faster one.
     pub exchanges: u64,
     /// Times that the standby took the parent's place because it was ahead.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tiercast_codec::{BEFORE_FIRST, ChannelName, Head, LinkId, Pattern, Position, Since};
 
 use super::{
+    ahead::Ahead,
     reader::{Delivery, Reader},
     watch::Watch,
 };
@@ -32,6 +33,7 @@ pub(super) struct Subscription {
     pub(super) has_asked: bool,
     /// Whether who feeds us does so.
     pub(super) watch: Watch,
+    pub(super) ahead: Ahead,
     /// Children are served from here on only: what is older was signed with keys that they do not know.
     pub(super) serves_from: Option<Position>,
     /// Bytes of frames that came from the server since it was last told how far we are.
@@ -83,6 +85,7 @@ impl Subscription {
             joining: None,
             standby: None,
             watch: Watch::new(now),
+            ahead: Ahead::default(),
             children: BTreeSet::new(),
             head: None,
             tier: 0,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tiercast_codec::{FRAME_KIND, LinkId, SessionId};
+use tiercast_codec::{FRAME_KIND, LinkId, SessionId, may_be_lost};
 use tiercast_mesh::{Time, peer::Target};
 
 use super::{Happening, Net, Sent};
-use crate::wires::Way;
+use crate::wires::{Parcel, Way};
 
 impl Net {
     pub(super) fn pump_hub(&mut self, session: u64) {
@@ -83,15 +83,21 @@ impl Net {
         }
     }
 
-    /// Sends on a way; says when more can be sent on it. What is sent arrives never before what was sent on it earlier.
+    /// Sends on a way; says when more can be sent on it. What is sent arrives never before what was sent on it earlier,
+    /// unless it may be lost.
     pub(super) fn send(&mut self, way: Way, bytes: usize, happening: Happening) -> Time {
-        let carried = self.wires.carry(&mut self.rng, self.now, way, bytes);
+        let may_be_lost = matches!(&happening, Happening::OnLink(_, _, message) if may_be_lost(message));
+        let carried = self.wires.carry(&mut self.rng, self.now, way, Parcel { bytes, may_be_lost });
         if let Some(arrives) = carried.arrives {
             let delay =
                 if matches!(happening, Happening::OnLink(..)) { self.link_delay } else { Duration::ZERO };
-            let last = self.last_arrival.entry(way).or_default();
-            *last = (arrives + delay).max(*last);
-            self.queue.plan(*last, happening);
+            let mut arrives = arrives + delay;
+            if !may_be_lost {
+                let last = self.last_arrival.entry(way).or_default();
+                arrives = arrives.max(*last);
+                *last = arrives;
+            }
+            self.queue.plan(arrives, happening);
         }
         carried.writable
     }

@@ -60,8 +60,8 @@ const toHubVariants = {
   feed: { channel: channelName, position, window_bytes: windowBytes, link: optional(u53), code },
   /** Says that the parent on `link` feeds the subscription now, so that the server may stop. */
   fed: { channel: channelName, link: u53 },
-  /** Asks the server for what it has beyond a position, once; who feeds the subscription goes on doing so. */
-  pull: { channel: channelName, position },
+  /** Asks the server for what lies beyond a position, once; who feeds the subscription goes on doing so. */
+  pull: { channel: channelName, position, to: optional(position) },
   /** Says how far a subscription is, so that the server may send more. */
   at: { channel: channelName, position },
   /** A step of the negotiation of a link, for the other end. */

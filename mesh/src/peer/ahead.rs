@@ -1,0 +1,195 @@
+//! What came before its turn: frames behind one that is lost or late, and the holes before them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tiercast_codec::{BEFORE_FIRST, Frame, Nack, Position};
+
+use crate::{Time, covers};
+
+/// Holes that are asked for at a time.
+const HOLES_MAX: usize = 8;
+
+/// How often a hole is asked for. After that it is up to the server.
+const TIMES_MAX: u32 = 6;
+
+/// Frames that wait for others.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// By what comes before them.
+    frames: BTreeMap<Position, Frame>,
+    bytes: usize,
+    /// How far whoever feeds us says that it has sent.
+    end: Option<Position>,
+    /// What was asked for, by where it begins.
+    asked: BTreeMap<Position, Asked>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: Time,
+    times: u32,
+}
+
+impl Ahead {
+    /// Keeps a frame until its turn, if there is room.
+    pub(super) fn put(&mut self, frame: Frame, bytes_max: usize) {
+        let bytes = frame.bytes().len();
+        if self.bytes + bytes <= bytes_max && !self.holds(&frame) {
+            self.bytes += bytes;
+            self.frames.insert(frame.position_before(), frame);
+        }
+    }
+
+    /// Whether a frame waits already.
+    pub(super) fn holds(&self, frame: &Frame) -> bool {
+        self.frames.contains_key(&frame.position_before())
+    }
+
+    /// What comes before the first frame that waits.
+    pub(super) fn first(&self) -> Option<Position> {
+        self.frames.first_key_value().map(|(before, _)| *before)
+    }
+
+    /// Whoever feeds us has sent everything up to `position`.
+    pub(super) fn ends_at(&mut self, position: Position) {
+        self.end = self.end.max(Some(position));
+    }
+
+    /// Whether something of the numbering of `ours` is known to be missing.
+    pub(super) fn lacks(&self, ours: Position) -> bool {
+        self.end.is_some_and(|end| end.epoch == ours.epoch && end > ours)
+    }
+
+    /// The frame whose turn it is, where we have everything up to `ours`.
+    pub(super) fn next(&mut self, ours: Position) -> Option<Frame> {
+        let lacks = self.lacks(ours);
+        while let Some(entry) = self.frames.first_entry() {
+            let before = *entry.key();
+            let begins = before.epoch > ours.epoch && before.offset == BEFORE_FIRST && !lacks;
+            if before > ours && !begins {
+                break;
+            }
+            let frame = entry.remove();
+            self.bytes -= frame.bytes().len();
+            if begins || covers(&frame, ours) {
+                return Some(frame);
+            }
+        }
+        None
+    }
+
+    /// Nothing that came is of use any more.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What lies between what we have and what we know to be there.
+    fn holes(&self, ours: Position) -> Vec<Nack> {
+        let mut holes = Vec::new();
+        let mut after = ours;
+        for frame in self.frames.values() {
+            let to = frame.position_before();
+            if to > after {
+                holes.push(Nack { after, to });
+            }
+            after = after.max(frame.position());
+        }
+        holes.extend(self.end.filter(|end| *end > after).map(|to| Nack { after, to }));
+        holes.truncate(HOLES_MAX);
+        holes
+    }
+
+    /// The holes to ask for now, each with how often that was done before; a hole is asked for again after `pause`.
+    pub(super) fn ask(&mut self, now: Time, ours: Position, pause: Duration) -> Vec<(Nack, u32)> {
+        let holes = self.holes(ours);
+        let there: BTreeSet<_> = holes.iter().map(|hole| hole.after).collect();
+        self.asked.retain(|after, _| there.contains(after));
+        let mut due = Vec::new();
+        for hole in holes {
+            let times = match self.asked.get(&hole.after) {
+                None => 0,
+                Some(asked) if asked.times < TIMES_MAX && now >= asked.at + pause => asked.times,
+                Some(_) => continue,
+            };
+            self.asked.insert(hole.after, Asked { at: now, times: times + 1 });
+            due.push((hole, times));
+        }
+        due
+    }
+
+    /// When there is a hole to ask for again.
+    pub(super) fn ask_at(&self, pause: Duration) -> Option<Time> {
+        let open = self.asked.values().filter(|asked| asked.times < TIMES_MAX);
+        open.map(|asked| asked.at + pause).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tiercast_codec::{ChannelName, Event, Message, Sealer, SigningKey};
+
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    fn at(offset: i64) -> Position {
+        Position::new(7, offset)
+    }
+
+    /// A frame with the event of this offset.
+    fn frame(offset: i64) -> Frame {
+        let channel: ChannelName = "test".parse().unwrap();
+        let event = Event { offset, message: Message::default() };
+        let key = SigningKey::from_seed(&[1; 32]);
+        Sealer::default().seal(&channel, at(offset - 1), offset, 0, &[event], &key).unwrap()
+    }
+
+    fn ahead(offsets: &[i64]) -> Ahead {
+        let mut ahead = Ahead::default();
+        offsets.iter().for_each(|offset| ahead.put(frame(*offset), usize::MAX));
+        ahead
+    }
+
+    fn hole(after: i64, to: i64) -> Nack {
+        Nack { after: at(after), to: at(to) }
+    }
+
+    #[test]
+    fn frames_wait_for_their_turn_and_no_longer() {
+        let mut ahead = ahead(&[9, 3, 5, 4]);
+        assert_eq!(ahead.next(at(1)), None);
+        for offset in [3, 4, 5] {
+            assert_eq!(ahead.next(at(offset - 1)), Some(frame(offset)));
+        }
+        assert_eq!(ahead.next(at(9)), None, "it came meanwhile");
+        assert_eq!(ahead.bytes, 0);
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_bytes() {
+        let mut ahead = Ahead::default();
+        let bytes = frame(3).bytes().len();
+        [3, 4, 5].into_iter().for_each(|offset| ahead.put(frame(offset), 2 * bytes));
+        assert_eq!(ahead.frames.len(), 2);
+        assert_eq!(ahead.bytes, 2 * bytes);
+    }
+
+    #[test]
+    fn holes_are_asked_for_at_once_and_again_after_a_while_but_not_for_ever() {
+        let mut ahead = ahead(&[3, 7]);
+        ahead.ends_at(at(9));
+        let all = [hole(1, 2), hole(3, 6), hole(7, 9)];
+        assert_eq!(ahead.ask(Time(0), at(1), PAUSE), all.map(|hole| (hole, 0)));
+        assert_eq!(ahead.ask(Time(99_999), at(1), PAUSE), []);
+        assert_eq!(ahead.ask_at(PAUSE), Some(Time(100_000)));
+        assert_eq!(ahead.next(at(2)), Some(frame(3)));
+        assert_eq!(ahead.ask(Time(100_000), at(3), PAUSE), [(all[1], 1), (all[2], 1)]);
+        for time in 2..10 {
+            ahead.ask(Time(time * 100_000), at(3), PAUSE);
+        }
+        assert_eq!((ahead.ask(Time(9_000_000), at(3), PAUSE), ahead.ask_at(PAUSE)), (vec![], None));
+    }
+}

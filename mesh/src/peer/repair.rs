@@ -1,0 +1,94 @@
+//! Repair of losses: on a link what carries frames may lose them, and what comes after them shows that. Then they are
+//! asked for again at once, of the parent and of the standby in turn; the transport's own timers take a second.
+
+use std::time::Duration;
+
+use tiercast_codec::{ChannelId, Code, Frame, LinkId, Nack, Position};
+
+use super::{Peer, Timer, announce, link::End};
+
+impl Peer {
+    /// A frame has come before its turn.
+    pub(super) fn on_ahead(&mut self, id: ChannelId, frame: Frame) {
+        let (now, goal) = (self.now, frame.position_before());
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        subscription.ahead.put(frame, self.config.ahead_bytes);
+        subscription.watch.progressed(now);
+        self.look_for_holes(id, self.config.nack_wait);
+        self.is_missing(id, goal);
+    }
+
+    /// If asking twice does not help, others do.
+    fn is_missing(&mut self, id: ChannelId, goal: Position) {
+        let patience = self.patience(id).max(self.config.nack_wait + 2 * self.nack_pause(id));
+        self.leads(id, goal, self.now + patience);
+    }
+
+    /// Whoever feeds us says how far it has sent.
+    pub(super) fn on_tail(&mut self, id: ChannelId, position: Position) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        if subscription.position().is_some_and(|ours| ours < position) {
+            subscription.ahead.ends_at(position);
+            self.look_for_holes(id, Duration::ZERO);
+            self.is_missing(id, position);
+        }
+    }
+
+    /// Asks for what is missing after a while, if nothing was about to be asked for sooner.
+    fn look_for_holes(&mut self, id: ChannelId, wait: Duration) {
+        let due = self.now + wait;
+        if self.timers.due(Timer::Nack(id)).is_none_or(|planned| due < planned) {
+            self.timers.set(Timer::Nack(id), due);
+        }
+    }
+
+    pub(super) fn on_nack_due(&mut self, id: ChannelId) {
+        let (now, pause) = (self.now, self.nack_pause(id));
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        let Some(ours) = subscription.position() else { return };
+        let due = subscription.ahead.ask(now, ours, pause);
+        let again = subscription.ahead.ask_at(pause);
+        for (nack, times) in due {
+            self.ask_for_again(id, nack, times);
+        }
+        if let Some(again) = again {
+            self.timers.set(Timer::Nack(id), again);
+        }
+    }
+
+    /// Asks one of those who feed us, or could.
+    fn ask_for_again(&mut self, id: ChannelId, nack: Nack, times: u32) {
+        let Some(subscription) = self.subscriptions.get(&id) else { return };
+        let parent = subscription.parent.or(subscription.joining);
+        let standby = subscription.standby.filter(|standby| {
+            times % 2 == 1 && self.feeder(*standby).is_some_and(|feeder| feeder.shown >= nack.to)
+        });
+        let Some(link) = standby.or(parent) else { return };
+        let Some(state) = self.links.get_mut(&link) else { return };
+        self.stats.nacks += 1;
+        state.repeat(nack.encode());
+        announce(&mut self.outputs, link, state);
+    }
+
+    /// How long an answer to a nack takes, and a little more.
+    fn nack_pause(&self, id: ChannelId) -> Duration {
+        let parent = self.subscriptions.get(&id).and_then(|subscription| subscription.parent);
+        let round_trip = parent.and_then(|parent| self.feeder(parent)).map(|feeder| feeder.round_trip);
+        round_trip.map_or(self.config.nack_min, |round_trip| self.config.nack_min.max(round_trip * 5 / 4))
+    }
+
+    /// A child has not got what was sent to it.
+    pub(super) fn on_nack(&mut self, link: LinkId, nack: Nack) -> Result<(), Code> {
+        let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
+        let End::Serves(service) = &mut state.end else { return Err(Code::UNEXPECTED) };
+        let taken =
+            self.subscriptions.get(&state.channel).and_then(|subscription| subscription.taken.as_ref());
+        let Some(taken) = taken else { return Ok(()) };
+        for frame in service.again(self.now, &taken.log, nack) {
+            self.stats.repeated_frames += 1;
+            state.repeat(frame);
+        }
+        announce(&mut self.outputs, link, state);
+        Ok(())
+    }
+}
