@@ -96,11 +96,14 @@ impl Peer {
         if self.links.get(&link).is_some_and(|state| state.channel != frame.header().channel) {
             return Err(Code::UNEXPECTED);
         }
-        let position = frame.position();
+        let (position, taken) = (frame.position(), self.stats.frames);
         self.on_frame(frame, Target::Link(link))?;
+        let is_progress = self.stats.frames > taken;
         if let Some(feeder) = self.feeder_mut(link) {
             feeder.shows(position);
-            feeder.broken_promises = 0;
+            if is_progress {
+                feeder.broken_promises = 0;
+            }
         }
         self.check_goal(link);
         Ok(())

@@ -83,27 +83,32 @@ impl Peer {
         let Some(lead) = subscription.watch.overdue(now) else { return };
         let Some(position) = subscription.position().filter(|position| *position < lead.goal) else { return };
         let Some(parent) = subscription.parent.filter(|_| subscription.stall.is_none()) else { return };
-        match self.better_standby(id, position).filter(|_| lead.tries == 0) {
+        match self.better_standby(id, position).filter(|_| !lead.is_second) {
             Some(standby) => {
+                let has_shown_it = self.feeder(parent).is_some_and(|feeder| feeder.shown > position);
                 self.stats.swaps += 1;
                 self.turn_to(id, standby, lead.goal);
+                if has_shown_it {
+                    self.on_broken_promise(parent);
+                }
             }
             None => {
                 self.pull(id, position);
-                self.asked_for(id, parent, lead.goal, lead.tries);
-                if lead.tries > 0 {
+                if lead.is_second {
                     self.on_broken_promise(parent);
+                } else {
+                    self.asked_for(id, parent, lead.goal);
                 }
             }
         }
     }
 
     /// Somebody was asked for what is missing; it is to be there soon.
-    fn asked_for(&mut self, id: ChannelId, parent: LinkId, goal: Position, tries: u32) {
+    fn asked_for(&mut self, id: ChannelId, parent: LinkId, goal: Position) {
         let round_trip = self.feeder(parent).map_or(Duration::ZERO, |feeder| feeder.round_trip);
         let due = self.now + self.config.hedge + round_trip;
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            subscription.watch.asked_for(self.now, goal, due, tries);
+            subscription.watch.asked_for(self.now, goal, due);
             self.timers.set(Timer::Lead(id), due);
         }
     }
@@ -142,7 +147,7 @@ impl Peer {
         if let Some(earlier) = self.subscriptions.get(&id).and_then(|subscription| subscription.standby) {
             self.doubt(earlier);
         }
-        self.asked_for(id, standby, goal, 0);
+        self.asked_for(id, standby, goal);
     }
 
     /// Lets the standby feed us from now on; who did stands by.

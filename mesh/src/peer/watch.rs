@@ -40,8 +40,8 @@ pub(super) struct Lead {
     since: Time,
     /// When it is more than what is still on its way.
     pub(super) due: Time,
-    /// How many others were asked for it already.
-    pub(super) tries: u32,
+    /// Whether somebody else was asked for it already.
+    pub(super) is_second: bool,
 }
 
 /// How long it usually takes until we have what a standby has: a smoothed mean and deviation, as TCP keeps of its round
@@ -78,7 +78,7 @@ impl Watch {
 
     /// Somebody has more than we have; gives when to see whether it has come. The earliest of such times counts.
     pub(super) fn leads(&mut self, now: Time, goal: Position, due: Time) -> Time {
-        let new = Lead { goal, since: now, due, tries: 0 };
+        let new = Lead { goal, since: now, due, is_second: false };
         let lead = self.lead.get_or_insert(new);
         if due < lead.due {
             *lead = Lead { since: lead.since, ..new };
@@ -86,15 +86,15 @@ impl Watch {
         lead.due
     }
 
-    /// Somebody else was asked for what is missing, after so many.
-    pub(super) fn asked_for(&mut self, now: Time, goal: Position, due: Time, tries: u32) {
-        self.lead = Some(Lead { goal, since: now, due, tries: tries + 1 });
+    /// Somebody else was asked for what is missing.
+    pub(super) fn asked_for(&mut self, now: Time, goal: Position, due: Time) {
+        self.lead = Some(Lead { goal, since: now, due, is_second: true });
     }
 
     /// We are this far. True if that is what somebody else had.
     pub(super) fn reached(&mut self, now: Time, position: Position) -> bool {
         let Some(lead) = self.lead.take_if(|lead| lead.goal <= position) else { return false };
-        if lead.tries == 0 {
+        if !lead.is_second {
             self.learn(now.since(lead.since));
         }
         true
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(watch.leads(Time(20), at(7), Time(80)), Time(80));
         assert_eq!(watch.overdue(Time(79)), None);
         assert_eq!(watch.overdue(Time(80)).map(|lead| lead.goal), Some(at(7)));
-        watch.asked_for(Time(80), at(7), Time(180), 0);
+        watch.asked_for(Time(80), at(7), Time(180));
         assert!(!watch.reached(Time(90), at(6)) && watch.reached(Time(90), at(7)));
         assert_eq!(watch.overdue(Time(300)), None);
     }
