@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tiercast_codec::{Fed, SessionId, ToHub, ToPeer};
-use tiercast_mesh::hub::{HubConfig, Location, Network, Place, TreeNode, Whereabouts};
+use tiercast_mesh::hub::{HubConfig, Location, Network, TreeNode, Whereabouts};
 use tiercast_sim::{channel, roots, sessions::Sessions};
 
 const BERLIN: (f64, f64) = (52.52, 13.405);
@@ -37,11 +37,13 @@ fn join(sessions: &mut Sessions, from: Whereabouts, children_max: u16) -> Sessio
     session
 }
 
-/// All links come up at once. Nobody ever has more children than it takes.
+/// All links to parents come up at once. Nobody ever has more children than it takes.
 fn answer(sessions: &mut Sessions) {
     while let Some(session) = sessions.awake.pop() {
         for message in sessions.read(session) {
-            if let ToPeer::Assign(assign) = message {
+            if let ToPeer::Assign(assign) = message
+                && !assign.standby
+            {
                 sessions.say(session, ToHub::Fed(Fed { channel: channel(), link: assign.link }));
             }
         }
@@ -131,7 +133,7 @@ fn everybody_stands_in_the_tier_where_it_would_stand_if_nobody_knew_where_it_is(
     let (told, untold) = (links(&told), links(&untold));
     assert_eq!((told.links, untold.links_in_one_network, untold.links_located), (untold.links, 0, 0));
     // By chance it would be one in fifty, and a quarter of the earth's girth.
-    assert!(told.links_in_one_network * 2 > told.links, "{told:?}");
+    assert!(told.links_in_one_network * 3 > told.links, "{told:?}");
     assert!(told.links_km < told.links_located * 5_000, "{told:?}");
 }
 
@@ -156,5 +158,4 @@ fn a_standby_is_near_but_of_another_network_than_the_parent() {
     let [far, parent, same, near] = [far, parent, same, near].map(|session| sessions.hub.peer(session));
     assert!([parent, same].contains(&child.parent), "{child:?}");
     assert_eq!(child.standby, near, "not {far:?}");
-    assert!(matches!(child.place, Place::Child(_)));
 }
