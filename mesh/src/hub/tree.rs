@@ -47,8 +47,6 @@ pub(crate) struct Tree {
     index: Index,
     relays: usize,
     given: Given,
-    /// Up to whom it was looked whether they have a nearer parent.
-    looked_at: PeerId,
     /// Those that get no children for a while.
     suspended: BTreeSet<PeerId>,
     /// The number of the next peer that is parked.
@@ -112,7 +110,6 @@ impl Tree {
             index: Index::default(),
             relays: 0,
             given: Given::default(),
-            looked_at: PeerId(0),
             suspended: BTreeSet::new(),
             next_parked: 0,
             timers: Timers::default(),

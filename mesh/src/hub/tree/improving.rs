@@ -42,7 +42,6 @@ impl Tree {
             || self.promote(now, context)
             || self.raise(now, context)
             || self.exchange(now, context)
-            || self.draw_near(now, context)
     }
 
     /// One who waits and stands in is given the place of one who has fewer places and goes below it.
