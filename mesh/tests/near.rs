@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tiercast_codec::{Fed, SessionId, ToHub, ToPeer};
-use tiercast_mesh::hub::{HubConfig, Location, Network, TreeNode, Whereabouts};
+use tiercast_mesh::hub::{HubConfig, Input, Location, Network, TreeNode, Whereabouts};
 use tiercast_sim::{channel, roots, sessions::Sessions};
 
 const BERLIN: (f64, f64) = (52.52, 13.405);
@@ -158,4 +158,27 @@ fn a_standby_is_near_but_of_another_network_than_the_parent() {
     let [far, parent, same, near] = [far, parent, same, near].map(|session| sessions.hub.peer(session));
     assert!([parent, same].contains(&child.parent), "{child:?}");
     assert_eq!(child.standby, near, "not {far:?}");
+}
+
+#[test]
+fn a_place_that_opens_farther_up_goes_to_the_nearest_of_those_who_stand_far_down_and_are_alike() {
+    let mut sessions = patient(HubConfig { improve: Duration::from_millis(250), ..roots(1) });
+    let root = join(&mut sessions, at(BERLIN), 2);
+    let leaf = join(&mut sessions, at(SYDNEY), 0);
+    for children_max in [1, 2] {
+        join(&mut sessions, at(BERLIN), children_max);
+    }
+    let [near, far] = [BERLIN, SYDNEY].map(|place| join(&mut sessions, at(place), 0));
+    let pass = |sessions: &mut Sessions, seconds: u64| {
+        for _ in 0..4 * seconds {
+            sessions.pass(Duration::from_millis(250));
+            answer(sessions);
+        }
+    };
+    pass(&mut sessions, 15);
+    assert_eq!([near, far].map(|session| node(&sessions, session).tier), [4, 4]);
+    sessions.hub.handle(sessions.now, Input::SessionDeparted(leaf)).unwrap();
+    pass(&mut sessions, 10);
+    assert!(is_fed_by(&sessions, near, root));
+    assert_eq!(node(&sessions, far).tier, 4);
 }
