@@ -111,7 +111,7 @@ fn hilbert(mut x: u32, mut y: u32) -> u32 {
     let (mut number, last) = (0, (1 << MAP_BITS) - 1);
     for bit in (0..MAP_BITS).rev() {
         let (right, up) = (x >> bit & 1, y >> bit & 1);
-        number = number << 2 | (3 * right ^ up);
+        number = number << 2 | ((3 * right) ^ up);
         if up == 0 {
             if right == 1 {
                 (x, y) = (last - x, last - y);
