@@ -182,3 +182,24 @@ fn a_place_that_opens_farther_up_goes_to_the_nearest_of_those_who_stand_far_down
     assert!(is_fed_by(&sessions, near, root));
     assert_eq!(node(&sessions, far).tier, 4);
 }
+
+#[test]
+fn one_with_a_parent_far_away_moves_when_there_is_a_place_nearer_and_as_high_up() {
+    let mut sessions = patient(HubConfig { improve: Duration::from_millis(250), ..roots(2) });
+    let (berlin, sydney) = (join(&mut sessions, at(BERLIN), 8), join(&mut sessions, at(SYDNEY), 1));
+    let leaf = join(&mut sessions, at(SYDNEY), 0);
+    let other = join(&mut sessions, at(SYDNEY), 0);
+    assert!(is_fed_by(&sessions, leaf, sydney) && is_fed_by(&sessions, other, berlin));
+    let pass = |sessions: &mut Sessions| {
+        for _ in 0..80 {
+            sessions.pass(Duration::from_millis(250));
+            answer(sessions);
+        }
+    };
+    pass(&mut sessions);
+    sessions.hub.handle(sessions.now, Input::SessionDeparted(leaf)).unwrap();
+    pass(&mut sessions);
+    assert!(is_fed_by(&sessions, other, sydney));
+    let moves = |sessions: &Sessions| sessions.hub.channel_stats(&channel()).unwrap().moves;
+    assert_eq!(moves(&sessions), 1, "and then it is at rest");
+}

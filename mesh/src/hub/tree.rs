@@ -47,6 +47,8 @@ pub(crate) struct Tree {
     index: Index,
     relays: usize,
     given: Given,
+    /// Up to whom it was looked whether they could have a nearer parent.
+    looked_at: PeerId,
     /// Those that get no children for a while.
     suspended: BTreeSet<PeerId>,
     /// The number of the next peer that is parked.
@@ -110,6 +112,7 @@ impl Tree {
             index: Index::default(),
             relays: 0,
             given: Given::default(),
+            looked_at: PeerId(0),
             suspended: BTreeSet::new(),
             next_parked: 0,
             timers: Timers::default(),

@@ -97,6 +97,15 @@ impl Location {
 }
 
 impl Nearness {
+    /// How far apart they are, as far as that is known; in one network not at all.
+    pub(crate) fn km(self) -> Option<u16> {
+        match self {
+            Self::SameNetwork => Some(0),
+            Self::Apart(km) => Some(km),
+            Self::Unknown => None,
+        }
+    }
+
     /// The same for distances that make no difference.
     pub(crate) fn roughly(self) -> Self {
         match self {

@@ -40,6 +40,7 @@ impl Tree {
     fn improve(&mut self, now: Time, context: &mut Context<'_>) -> bool {
         self.seat(now, context)
             || self.promote(now, context)
+            || self.draw_near(now, context)
             || self.raise(now, context)
             || self.exchange(now, context)
     }

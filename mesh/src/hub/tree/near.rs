@@ -4,9 +4,11 @@
 //! neighbours mostly follow each other (`Whereabouts`), and a few on either side are compared: what it costs does not depend on
 //! how many are open.
 
+use std::ops::Bound;
+
 use tiercast_codec::PeerId;
 
-use super::Tree;
+use super::{Context, Tree};
 use crate::{
     Time,
     hub::whereabouts::{Nearness, Whereabouts},
@@ -14,6 +16,15 @@ use crate::{
 
 /// So many open parents are compared on either side of a peer.
 const COMPARED: usize = 16;
+
+/// So many peers are looked at, each time, whether they could have a nearer parent.
+const LOOKED_AT: usize = 32;
+
+/// A move saves so much of the way at least: 10 ms of a round trip.
+const KM_SAVED_MIN: u16 = 1_000;
+
+/// And leaves this share of it at most, so that it comes to rest.
+const SHARE_LEFT_MAX: u16 = 2;
 
 impl Tree {
     /// How near two peers are to each other.
@@ -47,5 +58,24 @@ impl Tree {
             .collect();
         ranked.sort_unstable();
         ranked.into_iter().map(|(.., candidate)| candidate).collect()
+    }
+
+    /// Looks at the next few peers, in turn: the first for whom there is a much nearer parent, no farther down, moves there.
+    pub(super) fn draw_near(&mut self, now: Time, context: &mut Context<'_>) -> bool {
+        let after = (Bound::Excluded(self.looked_at), Bound::Unbounded);
+        let turn: Vec<_> = self.nodes.range(after).map(|(peer, _)| *peer).take(LOOKED_AT).collect();
+        let found = turn.iter().find_map(|peer| Some((*peer, self.much_nearer(now, *peer)?)));
+        self.looked_at = found.map(|(peer, _)| peer).or(turn.last().copied()).unwrap_or(PeerId(0));
+        found.inspect(|(peer, parent)| self.begin_move(now, *parent, *peer, None, context)).is_some()
+    }
+
+    /// A parent that stands as high as the present one of a peer that has been there for a while, and is much nearer.
+    fn much_nearer(&self, now: Time, peer: PeerId) -> Option<PeerId> {
+        let node = &self.nodes[&peer];
+        let present = node.entry.established.and_then(|_| self.parents(peer).next())?;
+        let nearer = self.nearest_like(now, present, peer);
+        let [was, is] = [present, nearer].map(|parent| self.nearness(peer, parent).km());
+        let (was, is) = (was?, is?);
+        (was.saturating_sub(is) >= KM_SAVED_MIN && is <= was / SHARE_LEFT_MAX).then_some(nearer)
     }
 }
