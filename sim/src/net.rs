@@ -458,7 +458,7 @@ impl Net {
                 self.nodes.get_mut(&id).expect("it has just spoken").closed_with = Some(code);
                 self.disconnect(id);
             }
-            peer::Output::OpenLink { link, offers } => {
+            peer::Output::OpenLink { link, offers, via: _ } => {
                 self.ends.entry(link).or_default().push(id);
                 self.nodes.get_mut(&id).expect("it has just spoken").links.insert(link);
                 if offers {

@@ -25,6 +25,8 @@ pub struct ChannelStats {
     pub gaps: u64,
     /// Links that were asked for.
     pub links: u64,
+    /// Links among them that share the connection of another.
+    pub links_shared: u64,
     /// Times that a peer that had a place was given a better one.
     pub moves: u64,
     /// Links that were given up or broke.
