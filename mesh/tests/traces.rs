@@ -801,10 +801,18 @@ fn as_neighbour(net: &mut Net, subject: End, said: &[&Bytes]) -> Option<Code> {
     let link = LinkId(1_000 + heard as u64);
     let (channel, token, stranger) = (channel(), Token::new([3; 16]), PeerId(77));
     let introduction = match subject {
-        End::Parent => ToPeer::Expect(Expect { channel, link, child: stranger, token, offers: false, via: None }),
-        End::Child => {
-            ToPeer::Assign(Assign { channel, link, parent: stranger, token, offers: false, standby: false, via: None })
+        End::Parent => {
+            ToPeer::Expect(Expect { channel, link, child: stranger, token, offers: false, via: None })
         }
+        End::Child => ToPeer::Assign(Assign {
+            channel,
+            link,
+            parent: stranger,
+            token,
+            offers: false,
+            standby: false,
+            via: None,
+        }),
     };
     net.peer(SUBJECT, Input::SessionData(introduction.encode()));
     net.peer(SUBJECT, Input::LinkOpened(link));

@@ -147,7 +147,10 @@ async fn a_connection_outlives_the_link_that_it_was_made_for_and_ends_with_the_l
     pair.opened(1).await;
     pair.nodes[0].send(1, "bye");
     pair.nodes[0].handles[&1].close();
-    assert!(matches!(pair.event(1).await, LinkEvent::Data { link: 1, .. }), "a goodbye goes ahead of the end");
+    assert!(
+        matches!(pair.event(1).await, LinkEvent::Data { link: 1, .. }),
+        "a goodbye goes ahead of the end"
+    );
     assert_eq!(pair.closed(1, 1).await, LinkCloseReason::Remote);
     assert_eq!(pair.closed(0, 1).await, LinkCloseReason::Local);
     assert_eq!(pair.connections(), [1, 1]);
@@ -216,7 +219,10 @@ async fn a_link_whose_connection_is_gone_or_does_not_come_up_ends() {
     pair.nodes[0].handles.remove(&5);
     assert_eq!(pair.closed(0, 5).await, LinkCloseReason::Local);
     let reason = pair.closed(0, 6).await;
-    assert!(matches!(reason, LinkCloseReason::Transport(_)), "{reason}: nobody hears what is signaled for it");
+    assert!(
+        matches!(reason, LinkCloseReason::Transport(_)),
+        "{reason}: nobody hears what is signaled for it"
+    );
     pair.talk(3).await;
     assert_eq!(pair.connections(), [1, 1]);
 }

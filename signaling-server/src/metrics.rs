@@ -125,12 +125,9 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         ("links", "Links between peers that were asked for", None, |channel| channel.stats.links),
         ("moves", "Times that a peer was given a better place", None, |channel| channel.stats.moves),
         ("links_lost", "Links that were given up or broke", None, |channel| channel.stats.links_lost),
-        (
-            "links_shared",
-            "Links among them that share the connection of another",
-            None,
-            |channel| channel.stats.links_shared,
-        ),
+        ("links_shared", "Links among them that share the connection of another", None, |channel| {
+            channel.stats.links_shared
+        }),
         (
             "links_adopted",
             "Links that outlived the session of an end, or the server before this one, and were taken over",

@@ -66,12 +66,7 @@ const SHAPES: [Shape; 26] = [
         &[LINK, ("parent", 0, NUMBER_MAX), VIA],
         &["channel", "token", "offers", "standby"],
     ),
-    shape(
-        "to_peer",
-        "expect",
-        &[LINK, ("child", 0, NUMBER_MAX), VIA],
-        &["channel", "token", "offers"],
-    ),
+    shape("to_peer", "expect", &[LINK, ("child", 0, NUMBER_MAX), VIA], &["channel", "token", "offers"]),
     shape("to_peer", "place", &[("tier", 0, MAX_32)], &["channel"]),
     shape("to_peer", "signal", &[LINK], &["signal"]),
     shape("to_peer", "lost", &[LINK, CODE], &[]),

@@ -67,7 +67,8 @@ impl CarrierTask {
         let (ended_tx, ended) = watch::channel(None);
         let (founder, founder_rx) = oneshot::channel();
         let signals = Arc::new(Signals::default());
-        let carrier = CarrierRef { wanted: wanted.downgrade(), ended: ended.clone(), signals: signals.clone() };
+        let carrier =
+            CarrierRef { wanted: wanted.downgrade(), ended: ended.clone(), signals: signals.clone() };
         self.count.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(self.run(signals, wanted_rx, founder_rx, ended_tx));
         (Carrier { wanted, ended }, carrier, founder)

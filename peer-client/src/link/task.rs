@@ -94,7 +94,11 @@ impl Session<'_> {
     }
 
     /// Waits for the data channel.
-    async fn take_channel(&mut self, carrier: &mut Carrier, deadline: Instant) -> Result<(), LinkCloseReason> {
+    async fn take_channel(
+        &mut self,
+        carrier: &mut Carrier,
+        deadline: Instant,
+    ) -> Result<(), LinkCloseReason> {
         let LinkTask { link, role, mailbox, events, .. } = self.task;
         let closing = async {
             while !mailbox.is_closing() {

