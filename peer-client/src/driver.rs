@@ -444,8 +444,12 @@ impl Driver {
     }
 
     fn publish_standing(&self) {
-        let stats = self.peer.stats();
-        self.standing.send_if_modified(|standing| std::mem::replace(&mut standing.stats, stats) != stats);
+        let now = (self.peer.stats(), self.handles.len(), self.links.connections());
+        self.standing.send_if_modified(|standing| {
+            let before = (standing.stats, standing.links, standing.connections);
+            (standing.stats, standing.links, standing.connections) = now;
+            before != now
+        });
     }
 
     /// Says goodbye: to each neighbour on its link, to the server by closing the connection.

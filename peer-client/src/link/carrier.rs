@@ -40,6 +40,16 @@ pub(super) struct CarrierRef {
     pub(super) signals: Arc<Signals>,
 }
 
+/// What the link that a connection is made for has in hand.
+pub(super) struct Founder {
+    /// Its data channel, which comes first: an offer offers it.
+    opened: Opened,
+    /// To be told when the connection is up, so that other links can open channels.
+    up: oneshot::Sender<()>,
+}
+
+type Opened = oneshot::Receiver<Arc<dyn DataChannel>>;
+
 /// A link that is to have a data channel.
 struct Wanted {
     link: LinkId,
@@ -60,18 +70,20 @@ pub(super) struct CarrierTask {
 }
 
 impl CarrierTask {
-    /// Starts it. The link that it is made for says by the third that the connection is up; if it ends before that,
-    /// nobody hears any more what is signaled.
-    pub(super) fn start(self) -> (Carrier, CarrierRef, oneshot::Sender<()>) {
+    /// Starts it. If the link that it is made for ends before the connection is up, nobody hears any more what is signaled.
+    pub(super) fn start(self) -> (Carrier, CarrierRef, Founder) {
         let (wanted, wanted_rx) = mpsc::channel(WANTED_MAX);
+        let (channel, opened) = oneshot::channel();
+        // It is the first, so there is room.
+        let _ = wanted.try_send(Wanted { link: self.link, role: self.role, channel });
         let (ended_tx, ended) = watch::channel(None);
-        let (founder, founder_rx) = oneshot::channel();
+        let (up, up_rx) = oneshot::channel();
         let signals = Arc::new(Signals::default());
         let carrier =
             CarrierRef { wanted: wanted.downgrade(), ended: ended.clone(), signals: signals.clone() };
         self.count.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(self.run(signals, wanted_rx, founder_rx, ended_tx));
-        (Carrier { wanted, ended }, carrier, founder)
+        tokio::spawn(self.run(signals, wanted_rx, up_rx, ended_tx));
+        (Carrier { wanted, ended }, carrier, Founder { opened, up })
     }
 
     async fn run(
@@ -139,7 +151,6 @@ struct Session<'a> {
 
 impl Session<'_> {
     async fn run(&mut self, signals: &Signals) -> LinkCloseReason {
-        // An offer offers the channel of its link.
         let Some(first) = self.wanted.recv().await else { return LinkCloseReason::Local };
         if let Err(reason) = self.provide(first).await {
             return reason;
@@ -267,17 +278,24 @@ impl Session<'_> {
 }
 
 impl Carrier {
-    /// The data channel of a link, or why there is none.
+    /// The data channel of a link, or why there is none; and whom to tell when the connection is up.
     pub(super) async fn channel(
         &mut self,
         link: LinkId,
         role: Role,
-    ) -> Result<Arc<dyn DataChannel>, LinkCloseReason> {
-        let (channel, opened) = oneshot::channel();
-        // If it cannot be sent, the connection has ended, and nobody opens anything.
-        let _ = self.wanted.send(Wanted { link, role, channel }).await;
+        founder: Option<Founder>,
+    ) -> Result<(Arc<dyn DataChannel>, Option<oneshot::Sender<()>>), LinkCloseReason> {
+        let (opened, up) = match founder {
+            Some(Founder { opened, up }) => (opened, Some(up)),
+            None => {
+                let (channel, opened) = oneshot::channel();
+                // If it cannot be sent, the connection has ended, and nobody opens anything.
+                let _ = self.wanted.send(Wanted { link, role, channel }).await;
+                (opened, None)
+            }
+        };
         match opened.await {
-            Ok(channel) => Ok(channel),
+            Ok(channel) => Ok((channel, up)),
             Err(_) => Err(self.end().await),
         }
     }

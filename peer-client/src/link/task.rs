@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 use webrtc::error::Error;
 
-use super::carrier::Carrier;
+use super::carrier::{Carrier, Founder};
 use super::mailbox::Mailbox;
 use super::{LinkCloseReason, LinkEvent, LinkId, MESSAGE_BYTES_MAX, Role};
 
@@ -35,8 +35,8 @@ pub(super) struct LinkTask {
 
 impl LinkTask {
     /// Lives as long as the link does, and reports its end whatever happens. `carrier` is nothing if the link was to
-    /// share a connection that is gone; `founder` is told when it is open, if the connection is made for it.
-    pub(super) async fn run(self, carrier: Option<Carrier>, founder: Option<oneshot::Sender<()>>) {
+    /// share a connection that is gone; `founder` is something if the connection is made for it.
+    pub(super) async fn run(self, carrier: Option<Carrier>, founder: Option<Founder>) {
         let reason = match carrier {
             Some(carrier) => self.live(carrier, founder).await,
             None => LinkCloseReason::NotShared,
@@ -47,11 +47,11 @@ impl LinkTask {
         let _ = self.events.send(LinkEvent::Closed { link: self.link, reason }).await;
     }
 
-    async fn live(&self, mut carrier: Carrier, founder: Option<oneshot::Sender<()>>) -> LinkCloseReason {
+    async fn live(&self, mut carrier: Carrier, founder: Option<Founder>) -> LinkCloseReason {
         let mut session =
-            Session { task: self, channel: None, founder, outbox: VecDeque::new(), open: false };
+            Session { task: self, channel: None, up: None, outbox: VecDeque::new(), open: false };
         // What is below us is fed by strangers. Should it panic, that is one link's end.
-        let reason = AssertUnwindSafe(session.run(&mut carrier))
+        let reason = AssertUnwindSafe(session.run(&mut carrier, founder))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| LinkCloseReason::Transport("panicked".into()));
@@ -73,7 +73,7 @@ struct Session<'a> {
     /// To be told when the connection is up, so that other links can open channels. That the other end knows that it is
     /// up shows when it has acknowledged this channel or has sent something: with webrtc 0.21.1 it does not see a channel
     /// that comes in one burst with the last step of the handshake.
-    founder: Option<oneshot::Sender<()>>,
+    up: Option<oneshot::Sender<()>>,
     /// Events the consumer has no room for yet. While there are any, nothing is read from the data
     /// channel, so this holds at most one message and two more.
     outbox: VecDeque<LinkEvent>,
@@ -81,9 +81,9 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn run(&mut self, carrier: &mut Carrier) -> LinkCloseReason {
+    async fn run(&mut self, carrier: &mut Carrier, founder: Option<Founder>) -> LinkCloseReason {
         let deadline = Instant::now() + self.task.connect_timeout;
-        if let Err(reason) = self.take_channel(carrier, deadline).await {
+        if let Err(reason) = self.take_channel(carrier, founder, deadline).await {
             return reason;
         }
         loop {
@@ -97,6 +97,7 @@ impl Session<'_> {
     async fn take_channel(
         &mut self,
         carrier: &mut Carrier,
+        founder: Option<Founder>,
         deadline: Instant,
     ) -> Result<(), LinkCloseReason> {
         let LinkTask { link, role, mailbox, events, .. } = self.task;
@@ -106,8 +107,9 @@ impl Session<'_> {
             }
         };
         tokio::select! {
-            channel = carrier.channel(*link, *role) => {
-                self.channel = Some(channel?);
+            opened = carrier.channel(*link, *role, founder) => {
+                let (channel, up) = opened?;
+                (self.channel, self.up) = (Some(channel), up);
                 Ok(())
             }
             () = closing => Err(LinkCloseReason::Local),
@@ -208,7 +210,7 @@ impl Session<'_> {
 
     fn say_up(&mut self) {
         // Nobody hears it if the connection has ended meanwhile.
-        let _ = self.founder.take().map(|founder| founder.send(()));
+        let _ = self.up.take().map(|up| up.send(()));
     }
 
     /// Sends what is queued as long as SCTP takes it. Called when it has room for at least one.
@@ -283,7 +285,7 @@ mod tests {
     }
 
     fn open_session(task: &LinkTask) -> Session<'_> {
-        Session { task, channel: None, founder: None, outbox: VecDeque::new(), open: true }
+        Session { task, channel: None, up: None, outbox: VecDeque::new(), open: true }
     }
 
     #[tokio::test]
