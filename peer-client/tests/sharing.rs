@@ -113,6 +113,15 @@ impl Pair {
         }
     }
 
+    /// The next events of a node are these, in whatever order.
+    async fn hears(&mut self, node: usize, mut expected: Vec<LinkEvent>) {
+        while !expected.is_empty() {
+            let event = self.event(node).await;
+            let index = expected.iter().position(|other| *other == event);
+            expected.remove(index.unwrap_or_else(|| panic!("{event:?} in place of {expected:?}")));
+        }
+    }
+
     async fn closed(&mut self, node: usize, link: u64) -> LinkCloseReason {
         match self.event(node).await {
             LinkEvent::Closed { link: closed, reason } if closed == link => reason,
@@ -133,8 +142,11 @@ async fn five_links_share_one_connection_whether_it_is_up_already_or_not_and_who
     pair.open_via(2, 1, 0);
     pair.open_via(3, 1, 1);
     pair.opened(2).await;
-    pair.talk(1).await;
-    pair.opened(1).await;
+    pair.nodes[0].send(1, "join");
+    let (opened, said) =
+        (LinkEvent::Opened { link: 3 }, LinkEvent::Data { link: 1, bytes: Bytes::from_static(b"join") });
+    pair.hears(0, vec![opened.clone()]).await;
+    pair.hears(1, vec![opened, said]).await;
     pair.open_via(4, 2, 0);
     pair.open_via(5, 3, 1);
     pair.opened(2).await;

@@ -64,7 +64,7 @@ for (const [parent, child] of [
   ["firefox", "chromium"],
 ] as const) {
   scenario(`${child} below ${parent} in five channels has one connection`, { more: MORE }, async (stage) => {
-    const relay = await stage.browser({ engine: parent, name: "relay", before: KEEP });
+    const relay = await stage.browser({ engine: parent, name: "relay", maxConnections: 20, before: KEEP });
     await stage.server.untilFed(relay, undefined);
     await subscribeToMore(relay);
     const leaf = await stage.browser({ engine: child, name: "leaf", maxChildren: 0, before: KEEP });
@@ -84,7 +84,7 @@ scenario("chromium below a native peer in five channels has one connection, and 
   const args = MORE.flatMap((name) => ["--also", name]);
   const relay = await stage.native({ name: "relay", maxChildren: 1, args });
   await stage.server.untilFed(relay, undefined);
-  const page = await stage.browser({ maxChildren: 1, before: KEEP });
+  const page = await stage.browser({ maxChildren: 1, maxConnections: 20, before: KEEP });
   await subscribeToMore(page);
   await page.fedBy(relay);
   await until(page, 5, 1);
