@@ -6,6 +6,9 @@ import { type Stage, scenario } from "../harness/scenario.js";
 
 const MORE = ["second", "third", "fourth", "fifth"];
 
+/** A connection that is closed is made again at once: there is nobody else. */
+const SERVER = { more: MORE, set: { "hub.parent_refused_ms": 100 } };
+
 /** Keeps every connection that the page makes, and what other channels bring. */
 const KEEP = `
   globalThis.kept = [];
@@ -63,7 +66,7 @@ for (const [parent, child] of [
   ["chromium", "firefox"],
   ["firefox", "chromium"],
 ] as const) {
-  scenario(`${child} below ${parent} in five channels has one connection`, { more: MORE }, async (stage) => {
+  scenario(`${child} below ${parent} in five channels has one connection`, SERVER, async (stage) => {
     const relay = await stage.browser({ engine: parent, name: "relay", maxConnections: 20, before: KEEP });
     await stage.server.untilFed(relay, undefined);
     await subscribeToMore(relay);
@@ -80,7 +83,7 @@ for (const [parent, child] of [
   });
 }
 
-scenario("chromium below a native peer in five channels has one connection, and above one", { more: MORE }, async (stage) => {
+scenario("chromium below a native peer in five channels has one connection, and above one", SERVER, async (stage) => {
   const args = MORE.flatMap((name) => ["--also", name]);
   const relay = await stage.native({ name: "relay", maxChildren: 1, args });
   await stage.server.untilFed(relay, undefined);
