@@ -158,6 +158,12 @@ fn scenarios() -> Vec<Scenario> {
             away,
         ),
         scenario(
+            "sharing",
+            "a parent in two channels, one connection, which breaks and is made again",
+            relay(2),
+            sharing,
+        ),
+        scenario(
             "starved",
             "a parent that passes on nothing and no standby: pulled from the server, then left",
             relay(2),
@@ -670,6 +676,20 @@ fn assert_kept(net: &Net, feeds: u64) {
     assert_eq!(net.nodes[&SUBJECT].peer.stats().feeds, feeds);
     let is_lost = |status: &Status| matches!(status, Status::LinkLost { .. });
     assert!(!net.nodes[&SUBJECT].statuses.iter().any(is_lost));
+}
+
+fn sharing(net: &mut Net, config: PeerConfig) {
+    let more = net.add_channel("more");
+    join_other(net, PARENT, relay(4));
+    net.subscribe_to(PARENT, &more);
+    join_subject(net, config);
+    net.subscribe_to(SUBJECT, &more);
+    publish(net, bodies(3, 100));
+    assert_eq!((net.links_of(SUBJECT).len(), net.connections()), (2, 1));
+    net.break_links(SUBJECT);
+    publish(net, bodies(3, 100));
+    net.run_for(Duration::from_secs(90));
+    assert_eq!((net.links_of(SUBJECT).len(), net.connections()), (2, 1));
 }
 
 fn blink(net: &mut Net, config: PeerConfig) {
