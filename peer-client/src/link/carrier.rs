@@ -306,6 +306,11 @@ impl Carrier {
         ended.ok().and_then(|reason| reason.clone()).unwrap_or(LinkCloseReason::Local)
     }
 
+    /// Why it has ended, if it has.
+    pub(super) fn ended(&self) -> Option<LinkCloseReason> {
+        self.ended.borrow().clone()
+    }
+
     /// Lets go of it. Whoever is the last waits until it is closed.
     pub(super) async fn leave(self) {
         let Self { wanted, mut ended } = self;

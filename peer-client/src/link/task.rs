@@ -55,6 +55,8 @@ impl LinkTask {
             .catch_unwind()
             .await
             .unwrap_or_else(|_| LinkCloseReason::Transport("panicked".into()));
+        // The end of a connection is seen at its channels as well.
+        let reason = carrier.ended().filter(|_| reason != LinkCloseReason::Local).unwrap_or(reason);
         if let Some(channel) = session.channel {
             if reason == LinkCloseReason::Local && session.open {
                 linger(&self.mailbox, &*channel).await;
