@@ -38,6 +38,7 @@
 
 mod addresses;
 mod carrier;
+mod channels;
 mod connection;
 mod mailbox;
 mod negotiation;

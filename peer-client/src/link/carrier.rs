@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep_until};
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::RTCPeerConnectionState;
 
-use super::connection::{Connection, link_of};
+use super::channels::{Channels, Half, close, link_of};
+use super::connection::Connection;
 use super::negotiation::Negotiation;
 use super::runtime::LinkRuntime;
 use super::signals::Signals;
@@ -42,19 +43,19 @@ pub(super) struct CarrierRef {
 
 /// What the link that a connection is made for has in hand.
 pub(super) struct Founder {
-    /// Its data channel, which comes first: an offer offers it.
+    /// Its data channels, which come first: an offer offers them.
     opened: Opened,
     /// To be told when the connection is up, so that other links can open channels.
     up: oneshot::Sender<()>,
 }
 
-type Opened = oneshot::Receiver<Arc<dyn DataChannel>>;
+type Opened = oneshot::Receiver<Channels>;
 
-/// A link that is to have a data channel.
+/// A link that is to have data channels.
 struct Wanted {
     link: LinkId,
     role: Role,
-    channel: oneshot::Sender<Arc<dyn DataChannel>>,
+    channels: oneshot::Sender<Channels>,
 }
 
 /// What is to be known about a connection that is made for a link.
@@ -73,9 +74,9 @@ impl CarrierTask {
     /// Starts it. If the link that it is made for ends before the connection is up, nobody hears any more what is signaled.
     pub(super) fn start(self) -> (Carrier, CarrierRef, Founder) {
         let (wanted, wanted_rx) = mpsc::channel(WANTED_MAX);
-        let (channel, opened) = oneshot::channel();
+        let (channels, opened) = oneshot::channel();
         // It is the first, so there is room.
-        let _ = wanted.try_send(Wanted { link: self.link, role: self.role, channel });
+        let _ = wanted.try_send(Wanted { link: self.link, role: self.role, channels });
         let (ended_tx, ended) = watch::channel(None);
         let (up, up_rx) = oneshot::channel();
         let signals = Arc::new(Signals::default());
@@ -142,9 +143,10 @@ struct Session<'a> {
     /// Links whose channels are to be opened when the connection is up.
     waiting: VecDeque<Wanted>,
     /// Links whose channels the other end opens.
-    awaited: BTreeMap<LinkId, oneshot::Sender<Arc<dyn DataChannel>>>,
-    /// Channels that the other end has opened for links that this one has not heard of, and how long they are kept.
-    early: VecDeque<(Instant, LinkId, Arc<dyn DataChannel>)>,
+    awaited: BTreeMap<LinkId, oneshot::Sender<Channels>>,
+    /// Channels that the other end has opened for links that this one has not heard of, or not yet both, and how long they
+    /// are kept.
+    early: VecDeque<(Instant, LinkId, Half)>,
     /// Signals the consumer has no room for yet.
     outbox: VecDeque<Signal>,
 }
@@ -221,42 +223,53 @@ impl Session<'_> {
         self.provide(wanted).await
     }
 
-    async fn provide(&mut self, Wanted { link, role, channel }: Wanted) -> Result<(), LinkCloseReason> {
+    async fn provide(&mut self, Wanted { link, role, channels }: Wanted) -> Result<(), LinkCloseReason> {
         if role == Role::Offerer {
-            let opened = self.connection.open_channel(link).await;
+            let opened = self.connection.open_channels(link).await;
             // A link that has ended meanwhile takes nothing: what it does not take ends by being dropped.
-            let _ = channel.send(opened.map_err(|error| LinkCloseReason::Transport(error.to_string()))?);
-        } else if let Some(index) = self.early.iter().position(|(_, early, _)| *early == link) {
-            let (.., opened) = self.early.remove(index).expect("it was just found");
-            let _ = channel.send(opened);
+            let _ = channels.send(opened.map_err(|error| LinkCloseReason::Transport(error.to_string()))?);
         } else {
-            self.awaited.insert(link, channel);
+            self.awaited.insert(link, channels);
+            self.give(link).await;
         }
         Ok(())
     }
 
+    /// Gives a link the channels that the other end has opened for it, if it waits for them and both are there.
+    async fn give(&mut self, link: LinkId) {
+        let Some(index) = self.early.iter().position(|(_, early, _)| *early == link) else { return };
+        let Some(channels) = self.early[index].2.both() else { return };
+        let Some(awaiting) = self.awaited.remove(&link) else { return };
+        self.early.remove(index);
+        if let Err(refused) = awaiting.send(channels) {
+            refused.close().await;
+        }
+    }
+
     /// The other end has opened a channel.
     async fn on_channel(&mut self, channel: Arc<dyn DataChannel>) {
-        let Some(link) = link_of(&*channel).await else { return close(&*channel).await };
-        let refused = match self.awaited.remove(&link) {
-            Some(awaiting) => awaiting.send(channel).err(),
+        let Some((link, kind)) = link_of(&*channel).await else { return close(&*channel).await };
+        let refused = match self.early.iter_mut().find(|(_, early, _)| *early == link) {
+            Some((.., half)) => half.add(kind, channel),
             None => {
-                let until = Instant::now() + self.task.settings.connect_timeout;
-                self.early.push_back((until, link, channel));
-                if self.early.len() > EARLY_MAX {
-                    self.drop_oldest().await;
-                }
+                let mut half = Half::default();
+                half.add(kind, channel);
+                self.early.push_back((Instant::now() + self.task.settings.connect_timeout, link, half));
                 None
             }
         };
         if let Some(channel) = refused {
             close(&*channel).await;
         }
+        self.give(link).await;
+        if self.early.len() > EARLY_MAX {
+            self.drop_oldest().await;
+        }
     }
 
     async fn drop_oldest(&mut self) {
-        if let Some((.., channel)) = self.early.pop_front() {
-            close(&*channel).await;
+        if let Some((.., half)) = self.early.pop_front() {
+            half.close().await;
         }
     }
 
@@ -278,24 +291,24 @@ impl Session<'_> {
 }
 
 impl Carrier {
-    /// The data channel of a link, or why there is none; and whom to tell when the connection is up.
-    pub(super) async fn channel(
+    /// The data channels of a link, or why there are none; and whom to tell when the connection is up.
+    pub(super) async fn channels(
         &mut self,
         link: LinkId,
         role: Role,
         founder: Option<Founder>,
-    ) -> Result<(Arc<dyn DataChannel>, Option<oneshot::Sender<()>>), LinkCloseReason> {
+    ) -> Result<(Channels, Option<oneshot::Sender<()>>), LinkCloseReason> {
         let (opened, up) = match founder {
             Some(Founder { opened, up }) => (opened, Some(up)),
             None => {
-                let (channel, opened) = oneshot::channel();
+                let (channels, opened) = oneshot::channel();
                 // If it cannot be sent, the connection has ended, and nobody opens anything.
-                let _ = self.wanted.send(Wanted { link, role, channel }).await;
+                let _ = self.wanted.send(Wanted { link, role, channels }).await;
                 (opened, None)
             }
         };
         match opened.await {
-            Ok(channel) => Ok((channel, up)),
+            Ok(channels) => Ok((channels, up)),
             Err(_) => Err(self.end().await),
         }
     }
@@ -330,11 +343,6 @@ impl CarrierRef {
         ended.borrow().is_none().then_some(())?;
         Some(Carrier { wanted, ended })
     }
-}
-
-async fn close(channel: &dyn DataChannel) {
-    // One that has closed meanwhile needs no closing.
-    let _ = channel.close().await;
 }
 
 /// Resolves when the link that a connection is made for says that it is up, or has ended.

@@ -18,6 +18,7 @@ use webrtc::peer_connection::{
 };
 
 use super::addresses::default_addresses;
+use super::channels::{Channels, Kind};
 use super::runtime::LinkRuntime;
 use super::{CandidatePolicy, LinkId, LinkSettings};
 
@@ -84,13 +85,14 @@ impl Connection {
         Ok(Self { pc: Arc::new(pc), channels, candidates, status, closed: false })
     }
 
-    /// Opens the data channel of a link: its label is the link, its other settings are the defaults, ordered and reliable.
+    /// Opens the data channels of a link.
     ///
     /// Not `negotiated`, which would save a round trip: with webrtc 0.21.1 the end whose SCTP opens last
     /// loses, without a word, what it receives in one burst with the last step of the handshake, because
     /// the channel is attached only after the burst. Every second link lost its first messages so.
-    pub(super) async fn open_channel(&self, link: LinkId) -> Result<Arc<dyn DataChannel>> {
-        self.pc.create_data_channel(&link.to_string(), None).await
+    pub(super) async fn open_channels(&self, link: LinkId) -> Result<Channels> {
+        let open = async |kind: Kind| self.pc.create_data_channel(&kind.label(link), kind.init()).await;
+        Ok(Channels { reliable: open(Kind::Reliable).await?, lossy: open(Kind::Lossy).await? })
     }
 
     pub(super) async fn close(mut self) {
@@ -109,13 +111,6 @@ impl Drop for Connection {
             runtime.spawn(async move { close(&*pc).await });
         }
     }
-}
-
-/// The link whose data channel this is, if it is that of a link.
-pub(super) async fn link_of(channel: &dyn DataChannel) -> Option<LinkId> {
-    let is_ordered = channel.ordered().await.is_ok_and(|is_ordered| is_ordered);
-    let label = channel.label().await.ok().filter(|_| is_ordered)?;
-    label.parse().ok()
 }
 
 async fn close(pc: &dyn PeerConnection) {

@@ -73,10 +73,6 @@ impl Mailbox {
         self.lock().closing
     }
 
-    pub(super) fn has_message(&self) -> bool {
-        !self.lock().messages.is_empty()
-    }
-
     /// The oldest message, which stays until [`remove_message`](Self::remove_message).
     pub(super) fn message(&self) -> Option<Bytes> {
         self.lock().messages.front().cloned()

@@ -1,4 +1,4 @@
-//! The task behind a link: it owns the link's data channel, keeps polling it, and is the only one to speak for the link,
+//! The task behind a link: it owns the link's data channels, keeps polling them, and is the only one to speak for the link,
 //! so that its events have an order and an end.
 
 use std::collections::VecDeque;
@@ -6,15 +6,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
+use webrtc::data_channel::{DataChannelEvent, RTCDataChannelMessage};
 use webrtc::error::Error;
 
 use super::carrier::{Carrier, Founder};
+use super::channels::{Channels, opened};
 use super::mailbox::Mailbox;
 use super::{LinkCloseReason, LinkEvent, LinkId, MESSAGE_BYTES_MAX, Role};
 
@@ -49,7 +50,7 @@ impl LinkTask {
 
     async fn live(&self, mut carrier: Carrier, founder: Option<Founder>) -> LinkCloseReason {
         let mut session =
-            Session { task: self, channel: None, up: None, outbox: VecDeque::new(), open: false };
+            Session { task: self, channels: None, up: None, outbox: VecDeque::new(), open: false };
         // What is below us is fed by strangers. Should it panic, that is one link's end.
         let reason = AssertUnwindSafe(session.run(&mut carrier, founder))
             .catch_unwind()
@@ -57,12 +58,11 @@ impl LinkTask {
             .unwrap_or_else(|_| LinkCloseReason::Transport("panicked".into()));
         // The end of a connection is seen at its channels as well.
         let reason = carrier.ended().filter(|_| reason != LinkCloseReason::Local).unwrap_or(reason);
-        if let Some(channel) = session.channel {
+        if let Some(channels) = session.channels {
             if reason == LinkCloseReason::Local && session.open {
-                linger(&self.mailbox, &*channel).await;
+                linger(&self.mailbox, &channels).await;
             }
-            // One that has closed meanwhile needs no closing.
-            let _ = channel.close().await;
+            channels.close().await;
         }
         carrier.leave().await;
         reason
@@ -71,7 +71,7 @@ impl LinkTask {
 
 struct Session<'a> {
     task: &'a LinkTask,
-    channel: Option<Arc<dyn DataChannel>>,
+    channels: Option<Channels>,
     /// To be told when the connection is up, so that other links can open channels. That the other end knows that it is
     /// up shows when it has acknowledged this channel or has sent something: with webrtc 0.21.1 it does not see a channel
     /// that comes in one burst with the last step of the handshake.
@@ -84,50 +84,57 @@ struct Session<'a> {
 
 impl Session<'_> {
     async fn run(&mut self, carrier: &mut Carrier, founder: Option<Founder>) -> LinkCloseReason {
-        let deadline = Instant::now() + self.task.connect_timeout;
-        if let Err(reason) = self.take_channel(carrier, founder, deadline).await {
-            return reason;
-        }
-        loop {
-            if let Err(reason) = self.step(carrier, deadline).await {
-                return reason;
-            }
-        }
-    }
-
-    /// Waits for the data channel.
-    async fn take_channel(
-        &mut self,
-        carrier: &mut Carrier,
-        founder: Option<Founder>,
-        deadline: Instant,
-    ) -> Result<(), LinkCloseReason> {
-        let LinkTask { link, role, mailbox, events, .. } = self.task;
+        let LinkTask { mailbox, events, connect_timeout, .. } = self.task;
+        let deadline = Instant::now() + *connect_timeout;
         let closing = async {
             while !mailbox.is_closing() {
                 mailbox.changed().await;
             }
         };
-        tokio::select! {
-            opened = carrier.channel(*link, *role, founder) => {
-                let (channel, up) = opened?;
-                (self.channel, self.up) = (Some(channel), up);
-                Ok(())
-            }
+        let opened = tokio::select! {
+            opened = self.open(carrier, founder) => opened,
             () = closing => Err(LinkCloseReason::Local),
             () = events.closed() => Err(LinkCloseReason::Local),
             () = sleep_until(deadline) => Err(LinkCloseReason::ConnectTimeout),
+        };
+        if let Err(reason) = opened {
+            return reason;
+        }
+        loop {
+            if let Err(reason) = self.step(carrier).await {
+                return reason;
+            }
         }
     }
 
+    /// Waits until the data channels are open.
+    async fn open(&mut self, carrier: &mut Carrier, founder: Option<Founder>) -> Result<(), LinkCloseReason> {
+        let LinkTask { link, role, .. } = self.task;
+        let (channels, up) = carrier.channels(*link, *role, founder).await?;
+        (self.channels, self.up) = (Some(channels.clone()), up);
+        let both = async {
+            opened(&*channels.reliable).await?;
+            if *role == Role::Offerer {
+                self.say_up();
+            }
+            opened(&*channels.lossy).await
+        };
+        tokio::select! {
+            opened = both => opened?,
+            reason = carrier.end() => return Err(reason),
+        }
+        self.open = true;
+        self.outbox.push_back(LinkEvent::Opened { link: *link });
+        Ok(())
+    }
+
     /// Waits for whatever happens next and handles it. Every branch can be dropped while it waits.
-    async fn step(&mut self, carrier: &mut Carrier, deadline: Instant) -> Result<(), LinkCloseReason> {
+    async fn step(&mut self, carrier: &mut Carrier) -> Result<(), LinkCloseReason> {
         let LinkTask { mailbox, events, .. } = self.task;
-        let Some(channel) = self.channel.clone() else { return Err(LinkCloseReason::Local) };
+        let Some(channels) = self.channels.clone() else { return Err(LinkCloseReason::Local) };
         if mailbox.is_closing() {
             return Err(LinkCloseReason::Local);
         }
-        let sends = self.open && mailbox.has_message();
         tokio::select! {
             () = mailbox.changed() => Ok(()),
             permit = events.reserve(), if !self.outbox.is_empty() => {
@@ -138,13 +145,12 @@ impl Session<'_> {
                 Ok(())
             }
             () = events.closed() => Err(LinkCloseReason::Local),
-            event = channel.poll(), if self.outbox.is_empty() => self.on_channel_events(&*channel, event),
-            room = channel.writable(), if sends => match room {
-                Ok(()) => self.send(&*channel).await,
+            event = channels.poll(), if self.outbox.is_empty() => self.on_channel_events(&channels, event),
+            room = channels.writable(mailbox.message()) => match room {
+                Ok(()) => self.send(&channels).await,
                 Err(error) => Err(send_failed(error)),
             },
             reason = carrier.end() => Err(reason),
-            () = sleep_until(deadline), if !self.open => Err(LinkCloseReason::ConnectTimeout),
         }
     }
 
@@ -152,7 +158,7 @@ impl Session<'_> {
     /// each message costs more than the message.
     fn on_channel_events(
         &mut self,
-        channel: &dyn DataChannel,
+        channels: &Channels,
         event: Option<DataChannelEvent>,
     ) -> Result<(), LinkCloseReason> {
         self.on_channel_event(event)?;
@@ -161,7 +167,7 @@ impl Session<'_> {
             if !self.outbox.is_empty() {
                 break;
             }
-            let Some(event) = channel.poll().now_or_never() else { break };
+            let Some(event) = channels.now() else { break };
             self.on_channel_event(event)?;
         }
         self.flush()
@@ -185,13 +191,6 @@ impl Session<'_> {
     fn on_channel_event(&mut self, event: Option<DataChannelEvent>) -> Result<(), LinkCloseReason> {
         let link = self.task.link;
         match event {
-            Some(DataChannelEvent::OnOpen) => {
-                self.open = true;
-                if self.task.role == Role::Offerer {
-                    self.say_up();
-                }
-                self.outbox.push_back(LinkEvent::Opened { link });
-            }
             Some(DataChannelEvent::OnMessage(RTCDataChannelMessage { data, is_string })) => {
                 if data.len() > MESSAGE_BYTES_MAX {
                     return Err(LinkCloseReason::MessageTooLarge);
@@ -216,15 +215,15 @@ impl Session<'_> {
     }
 
     /// Sends what is queued as long as SCTP takes it. Called when it has room for at least one.
-    async fn send(&mut self, channel: &dyn DataChannel) -> Result<(), LinkCloseReason> {
+    async fn send(&mut self, channels: &Channels) -> Result<(), LinkCloseReason> {
         let mailbox = &self.task.mailbox;
         let Some(first) = mailbox.message() else { return Ok(()) };
         // `try_send` would refuse a message that only just does not fit, for as long as there is
         // room for a smaller one; `send` takes it.
-        channel.send(BytesMut::from(first)).await.map_err(send_failed)?;
+        channels.send(first).await.map_err(send_failed)?;
         self.sent();
         while let Some(next) = mailbox.message() {
-            match channel.try_send(BytesMut::from(next)).await {
+            match channels.try_send(next).await {
                 Ok(()) => self.sent(),
                 Err(Error::ErrSendBufferFull) => break,
                 Err(error) => return Err(send_failed(error)),
@@ -242,19 +241,19 @@ impl Session<'_> {
 
 /// Sends what was queued before the close, so that a goodbye arrives. Closing then flushes what SCTP
 /// has, but not what it has no window for: hence the wait for acknowledgements.
-async fn linger(mailbox: &Mailbox, channel: &dyn DataChannel) {
+async fn linger(mailbox: &Mailbox, channels: &Channels) {
     let flush = async {
         while let Some(message) = mailbox.message() {
-            channel.send(BytesMut::from(message)).await?;
+            channels.send(message).await?;
             mailbox.remove_message();
         }
-        while channel.outstanding_bytes().await? > 0 {
+        while channels.reliable.outstanding_bytes().await? > 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok::<_, Error>(())
     };
     // Inbound messages go on being taken, and dropped, lest acknowledgements wait behind them.
-    let discard = async { while channel.poll().await.is_some() {} };
+    let discard = async { while channels.poll().await.is_some() {} };
     let _ = tokio::time::timeout(LINGER, async {
         tokio::select! {
             _ = flush => {}
@@ -273,6 +272,8 @@ fn send_failed(error: Error) -> LinkCloseReason {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
 
     fn message(bytes: usize) -> Option<DataChannelEvent> {
@@ -287,7 +288,7 @@ mod tests {
     }
 
     fn open_session(task: &LinkTask) -> Session<'_> {
-        Session { task, channel: None, up: None, outbox: VecDeque::new(), open: true }
+        Session { task, channels: None, up: None, outbox: VecDeque::new(), open: true }
     }
 
     #[tokio::test]

@@ -208,7 +208,7 @@ impl Client {
                     _ => {}
                 },
                 Item::Head(_) => {}
-                Item::Chunk { .. } => bail!("a chunk on a WebSocket"),
+                Item::Chunk { .. } | Item::Nack(_) => bail!("what belongs on links, on a WebSocket"),
             }
         }
     }
