@@ -115,8 +115,15 @@ export class Ahead {
   /** Where a frame waits, or would. */
   #indexOf(frame: Frame): number {
     const before = frame.positionBefore;
-    const index = this.#frames.findIndex(({ positionBefore }) => !isBefore(positionBefore, before));
-    return index < 0 ? this.#frames.length : index;
+    let low = 0;
+    let high = this.#frames.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const frame = this.#frames[middle];
+      if (frame !== undefined && isBefore(frame.positionBefore, before)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }
 
