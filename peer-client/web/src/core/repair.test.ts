@@ -137,3 +137,20 @@ test("frames that overtake the answer to `join` harm nobody, and come again", ()
   assert.deepEqual(child.bodies, ["first", "second"]);
   assert.equal(child.peer.parent("builds"), parent.id);
 });
+
+test("regression: a parent that has not answered yet is asked for nothing", () => {
+  const pair = new Pair();
+  const { world, child } = pair;
+  const next = world.join();
+  pair.lose((number) => number === 0);
+  pair.publish();
+  pair.publish();
+  world.openEnd = () => undefined;
+  const link = world.hub.assign(child.id, next.id);
+  world.run();
+  // The server does not hear at once that the parent has gone.
+  world.hub.receive = () => undefined;
+  child.handle({ type: "linkClosed", link: pair.link });
+  world.advance(0.1);
+  assert.deepEqual([world.sent.get(link), child.peer.stats().nacks], [undefined, 0]);
+});

@@ -56,7 +56,8 @@ function askForAgain(state: State, { parent, joining, standby }: Subscription, n
   const canStandby = times % 2 === 1 && shown !== undefined && comparePositions(shown, nack.to) >= 0;
   const id = canStandby ? standby : (parent ?? joining);
   const link = id === undefined ? undefined : state.links.get(id);
-  if (id === undefined || link === undefined) return;
+  // One that has not answered `join` yet could hear of this before it.
+  if (id === undefined || link?.feeder === undefined) return;
   state.stats.nacks++;
   link.repeat(encodeNack(nack));
   state.announce(id, link);
