@@ -9,6 +9,7 @@ export * from "./head.js";
 export * from "./item.js";
 export * from "./limits.js";
 export * from "./link-message.js";
+export * from "./nack.js";
 export * from "./pattern.js";
 export * from "./position.js";
 export type { IceServer, Signal } from "./signal.js";

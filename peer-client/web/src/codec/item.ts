@@ -2,13 +2,14 @@
  * What one WebSocket or data channel message holds, told apart by its first byte.
  *
  * Either one or more frames and heads, one after the other (each knows its length); or one chunk of a
- * frame that is too large for a data channel message; or one control or link message, a msgpack map.
+ * frame that is too large for a data channel message; or one control or link message, a msgpack map; or a nack.
  */
 import { DecodeError, tooLarge, truncated } from "./error.js";
 import { FRAME_KIND, Frame } from "./frame.js";
 import { HEAD_KIND, Head } from "./head.js";
 import { FORMAT_VERSION, checkVersion, checkZero } from "./header.js";
-import { CONTROL_BYTES_MAX, LINK_MESSAGE_BYTES_MAX } from "./limits.js";
+import { CONTROL_BYTES_MAX, LINK_MESSAGE_BYTES_MAX, LOSSY_MESSAGE_BYTES_MAX } from "./limits.js";
+import { NACK_BYTES, NACK_KIND, type Nack, takeNack } from "./nack.js";
 
 /** First byte of a chunk. */
 export const CHUNK_KIND = 0x03;
@@ -21,6 +22,8 @@ export type Item =
   | { readonly kind: "head"; readonly head: Head }
   /** A part of a frame; the frame is whole with the last one. */
   | { readonly kind: "chunk"; readonly isLast: boolean; readonly part: Uint8Array }
+  /** What a child has not got. */
+  | { readonly kind: "nack"; readonly nack: Nack }
   /** A control or link message, still encoded. */
   | { readonly kind: "control"; readonly bytes: Uint8Array };
 
@@ -37,6 +40,22 @@ export function readItems(bytes: Uint8Array): Item[] {
     throw new DecodeError("trailing_bytes", "bytes after the end of the message");
   }
   return items;
+}
+
+/**
+ * Whether a message goes on a link's lossy data channel: what is lost on it is noticed by what comes after it, and asked for
+ * again. That is so of heads, nacks, and frames but the first of a numbering. Everything else waits for its turn on the
+ * reliable one.
+ */
+export function mayBeLost(message: Uint8Array): boolean {
+  const [kind] = message;
+  const isMissed = kind === FRAME_KIND ? !isFirstFrame(message) : kind === HEAD_KIND || kind === NACK_KIND;
+  return isMissed && message.length <= LOSSY_MESSAGE_BYTES_MAX;
+}
+
+/** Whether nothing of its numbering comes before a frame: its `after` is -1. */
+function isFirstFrame(frame: Uint8Array): boolean {
+  return frame.subarray(16, 24).every((byte) => byte === 0xff);
 }
 
 /** Cuts a frame that is too large for one data channel message into chunks that fit. */
@@ -70,6 +89,7 @@ function takeItem(bytes: Uint8Array): [Item, number] {
     return [{ kind: "head", head }, head.bytes.length];
   }
   if (kind === CHUNK_KIND) return [takeChunk(bytes), bytes.length];
+  if (kind === NACK_KIND) return [{ kind: "nack", nack: takeNack(bytes) }, NACK_BYTES];
   // A msgpack map: fixmap, map16 or map32.
   if ((kind & 0xf0) === 0x80 || kind === 0xde || kind === 0xdf) {
     if (bytes.length > CONTROL_BYTES_MAX) throw tooLarge("message", bytes.length, CONTROL_BYTES_MAX);

@@ -16,6 +16,11 @@ export const CONTROL_BYTES_MAX = 64 << 10;
 export const CONTROL_DEPTH_MAX = 7;
 /** Most bytes in one message on a data channel; a larger frame crosses it in chunks. */
 export const LINK_MESSAGE_BYTES_MAX = 16 << 10;
+/**
+ * Largest message that is sent on a link's lossy data channel: four packets of 1,160 bytes. Of a larger one a packet is
+ * lost too often.
+ */
+export const LOSSY_MESSAGE_BYTES_MAX = 4 * 1_160;
 /** Largest SDP of an offer or answer that a hub is sure to forward, in bytes. */
 export const SIGNAL_DESCRIPTION_BYTES_MAX = 16 << 10;
 /** Largest candidate that a hub is sure to forward, in bytes, its media section included. */

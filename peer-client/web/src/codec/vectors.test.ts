@@ -12,6 +12,7 @@ import { Head } from "./head.js";
 import { chunks, readItems } from "./item.js";
 import { LinkMessage } from "./link-message.js";
 import type { MessageFamily } from "./message.js";
+import { type Nack, encodeNack } from "./nack.js";
 import { type Position, PositionError, formatPosition, parsePosition, parseSince } from "./position.js";
 import type { SignedMessage } from "./signature.js";
 
@@ -157,6 +158,15 @@ describe("heads.json", () => {
       assert.deepEqual(head.position, { epoch: vector.epoch, offset: vector.offset });
       assert.equal(head.timeUs, vector.time_us);
       assert.ok(verifies(vector, head.signed(vector.channel)));
+    });
+  }
+});
+
+describe("nacks.json", () => {
+  for (const { name, bytes, ...nack } of readVectors("nacks.json") as (Case & Nack)[]) {
+    test(name, () => {
+      assert.deepEqual(readItems(bytesOf(bytes)), [{ kind: "nack", nack }]);
+      assert.deepEqual(encodeNack(nack), bytesOf(bytes));
     });
   }
 });

@@ -8,12 +8,14 @@ export interface LogLimits {
   readonly entries: number;
 }
 
-/** How often a child that wants no frames is told how far the peer is. Times in microseconds. */
+/** When a child is told how far the peer is: one that wants no frames, and one that loses some. Times in microseconds. */
 export interface HavePace {
   /** No more often than this. */
   readonly leastUs: number;
   /** No later than this after a frame, if nothing was said for as long. */
   readonly mostUs: number;
+  /** A child that is not holding us and has lost something lately is told this long after a frame, if nothing follows. */
+  readonly tailUs: number;
   /** In between, once so many bytes have come. */
   readonly bytes: number;
 }
@@ -54,9 +56,18 @@ export interface PeerConfig {
    * above so much longer to do that first, `leadMaxUs` at most.
    */
   readonly leadTierUs: number;
+  /**
+   * What a frame before its turn may be late before it is asked for again: as long as what was sent at once needs to come
+   * together.
+   */
+  readonly nackWaitUs: number;
+  /** It is asked for once more after a round trip and a quarter of the parent's link, but not before this. */
+  readonly nackMinUs: number;
+  /** Bytes of frames that wait for others before them, in each channel. What comes beyond that is asked for again later. */
+  readonly aheadBytes: number;
   /** If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. */
   readonly hedgeUs: number;
-  /** How often a child that holds this peer is told how far it is. */
+  /** When a child is told how far this peer is. */
   readonly have: HavePace;
   /** A server that does not answer `hello` for this long is given up. */
   readonly welcomeTimeoutUs: number;
@@ -76,8 +87,11 @@ export const DEFAULT_CONFIG: PeerConfig = {
   leadMinUs: 60_000,
   leadMaxUs: 600_000,
   leadTierUs: 150_000,
+  nackWaitUs: 10_000,
+  nackMinUs: 40_000,
+  aheadBytes: 256 << 10,
   hedgeUs: 300_000,
-  have: { leastUs: 100_000, mostUs: 1_000_000, bytes: 2_400 },
+  have: { leastUs: 100_000, mostUs: 1_000_000, tailUs: 150_000, bytes: 2_400 },
   welcomeTimeoutUs: 10_000_000,
 };
 

@@ -1,25 +1,29 @@
 /** Frames and heads, from wherever they come: the delivery rule, and what is passed on to the children. */
-import { Code, type Frame, type Head } from "../codec/index.js";
+import type { Frame, Head } from "../codec/index.js";
 import { countReceived, refuse } from "./credit.js";
 import type { Target } from "./peer-types.js";
 import { onFreshHead } from "./progress.js";
-import { type Outcome, Refusal, type State } from "./state.js";
+import { onAhead } from "./repair.js";
+import type { Outcome, State } from "./state.js";
+import type { Relation, Subscription, Taken } from "./subscription.js";
 
-/** Takes a frame if it is what comes next. */
 export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boolean): Outcome {
   const outcome = take(state, frame, from, isGenuine);
   if (outcome === "done") countReceived(state, frame.header.channel, from, frame.bytes.length);
   return outcome;
 }
 
-/** Duplicates are dropped before their signature costs anything. */
+/**
+ * Takes a frame if it is what comes next, and what waited for it; keeps it if it has come before its turn. Duplicates are
+ * dropped before their signature costs anything.
+ */
 function take(state: State, frame: Frame, from: Target, isGenuine: boolean): Outcome {
   const subscription = state.subscriptions.get(frame.header.channel);
   const taken = subscription?.taken;
   if (subscription === undefined || taken === undefined) return "done";
   const bytes = frame.bytes.length;
-  const relation = taken.relation(frame);
-  if (relation === "duplicate") {
+  const relation = relationOf(subscription, taken, frame);
+  if (relation === "duplicate" || (relation === "ahead" && from !== "session" && subscription.ahead.holds(frame))) {
     state.stats.duplicates++;
     return "done";
   }
@@ -29,34 +33,45 @@ function take(state: State, frame: Frame, from: Target, isGenuine: boolean): Out
     state.askAgain(frame.header.channel);
     return "done";
   }
-  if (relation === "ahead") {
-    state.stats.notTaken++;
-    throw new Refusal(Code.unavailable);
-  }
   if (!isGenuine) return { item: { kind: "frame", frame }, signed: frame.signed(subscription.channel) };
-  // A new numbering takes a gap as well.
-  const entries = relation === "new_epoch" ? 2 : 1;
-  if (!taken.hasRoom(entries, bytes)) {
-    state.stats.notTaken++;
-    refuse(state, subscription, bytes);
+  if (from === "session") state.stats.serverBytes += bytes;
+  else state.stats.parentBytes += bytes;
+  if (relation === "ahead") {
+    onAhead(state, frame.header.channel, subscription, frame);
     return "done";
   }
-  if (relation === "new_epoch") taken.log.jump(frame.positionBefore, "epoch");
-  taken.log.push(frame);
-  subscription.hasAsked = false;
-  state.stats.frames++;
-  if (from === "session") {
-    state.stats.serverBytes += bytes;
-  } else {
-    state.stats.parentBytes += bytes;
-    const link = state.links.get(from);
-    if (link !== undefined) link.frameBytes += bytes;
-    subscription.watch.progressed(state.now);
-  }
-  const { channel } = frame.header;
-  if (subscription.watch.reached(state.now, taken.log.head)) state.timers.clear({ kind: "lead", channel });
+  let next: Frame | undefined = frame;
+  while (next !== undefined) next = keep(state, subscription, taken, next, from);
   state.announceChildren(subscription);
   return "done";
+}
+
+/** A new numbering does not begin while something of the old one is known to be missing. */
+function relationOf({ ahead }: Subscription, taken: Taken, frame: Frame): Relation {
+  const relation = taken.relation(frame);
+  return relation === "new_epoch" && ahead.lacks(taken.log.head) ? "ahead" : relation;
+}
+
+/** Keeps a frame whose turn it is, if there is room; gives the one that waited for it. */
+function keep(state: State, subscription: Subscription, taken: Taken, frame: Frame, from: Target): Frame | undefined {
+  const { ahead, watch } = subscription;
+  const { log } = taken;
+  const { channel, epoch } = frame.header;
+  const begins = epoch > log.head.epoch;
+  // A new numbering takes a gap as well.
+  if (!taken.hasRoom(begins ? 2 : 1, frame.bytes.length)) {
+    state.stats.notTaken++;
+    ahead.clear();
+    refuse(state, subscription, frame.bytes.length);
+    return undefined;
+  }
+  if (begins) log.jump(frame.positionBefore, "epoch");
+  log.push(frame);
+  subscription.hasAsked = false;
+  state.stats.frames++;
+  if (from !== "session") watch.progressed(state.now);
+  if (watch.reached(state.now, log.head)) state.timers.clear({ kind: "lead", channel });
+  return ahead.next(log.head);
 }
 
 /** Keeps a head that is newer than the one we know. */

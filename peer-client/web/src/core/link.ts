@@ -13,6 +13,9 @@ import { Inbox } from "./inbox.js";
 import { Outbox } from "./outbox.js";
 import type { Service } from "./service.js";
 
+/** Messages that wait to be sent again, or to ask for that. */
+const AGAIN_MAX = 64;
+
 /** Which end of the link this peer is, and how far it has come. */
 export type End =
   /** The parent's: not yet connected. */
@@ -41,8 +44,10 @@ export class Link {
   lastSent: number;
   /** Whether the driver was told that there is something to send. */
   isAnnounced = false;
-  /** Bytes handed to the child, or taken from the parent. */
+  /** Bytes of frames handed to the child, those that it asked for again not among them. */
   frameBytes = 0;
+  /** What was lost on the way and is sent again, or is asked for again. */
+  readonly #again: Uint8Array[] = [];
   /** The chunks so far, copied together: however small they are, they cost what they hold. */
   #parts = new Uint8Array(0);
   #partsBytes = 0;
@@ -66,9 +71,14 @@ export class Link {
     return this.end.kind === "follows" ? this.end.feeder : undefined;
   }
 
-  /** Whether a frame has begun that is not whole yet. */
-  get isAssembling(): boolean {
-    return this.#partsBytes > 0;
+  /** The next message that is no news of the channel. */
+  pop(): Uint8Array | undefined {
+    return this.outbox.pop() ?? this.#again.shift();
+  }
+
+  /** Says what may be said again if it is lost. What there is no room for is lost already. */
+  repeat(message: Uint8Array): void {
+    if (this.#again.length < AGAIN_MAX) this.#again.push(message);
   }
 
   /** Adds a chunk; gives the frame when it is whole. */

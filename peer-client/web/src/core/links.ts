@@ -12,6 +12,7 @@ import { Feeder } from "./feeder.js";
 import { onFrame, onHead } from "./frames.js";
 import type { Link } from "./link.js";
 import { follow, onHave } from "./progress.js";
+import { onNack } from "./repair.js";
 import { type Serve, Service } from "./service.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
@@ -56,8 +57,13 @@ export function onLinkItem(state: State, id: number, link: Link, item: Item, isG
     if (message !== undefined) onMessage(state, id, link, message);
     return "done";
   }
+  if (item.kind === "nack") {
+    onNack(state, id, link, item.nack);
+    return "done";
+  }
+  // The answer to `join` was overtaken.
+  if (item.kind !== "chunk" && link.end.kind === "joins") return "done";
   if (link.end.kind !== "follows") throw new Refusal(Code.unexpected);
-  if (item.kind !== "chunk" && link.isAssembling) throw new Refusal(Code.malformed, `a ${item.kind} between chunks`);
   switch (item.kind) {
     case "frame":
       return onLinkFrame(state, id, link, item.frame, isGenuine);
@@ -73,11 +79,12 @@ export function onLinkItem(state: State, id: number, link: Link, item: Item, isG
 
 function onLinkFrame(state: State, id: number, link: Link, frame: Frame, isGenuine: boolean): Outcome {
   if (link.channel !== frame.header.channel) throw new Refusal(Code.unexpected);
+  const { frames } = state.stats;
   const outcome = onFrame(state, frame, id, isGenuine);
   if (outcome === "done") {
     if (link.feeder !== undefined) {
       link.feeder.shows(frame.position);
-      link.feeder.brokenPromises = 0;
+      if (state.stats.frames > frames) link.feeder.brokenPromises = 0;
     }
     checkGoal(state, id, link);
   }
@@ -184,7 +191,7 @@ function checkGoal(state: State, id: number, link: Link): void {
 export function pollLink(state: State, id: number): Uint8Array | undefined {
   const link = state.links.get(id);
   if (link === undefined) return undefined;
-  const message = link.outbox.pop();
+  const message = link.pop();
   if (message !== undefined) {
     link.lastSent = state.now;
     return message;

@@ -15,6 +15,7 @@ import { onDoubtDue, onLeadDue, onStaleDue } from "./progress.js";
 import { CommandError } from "./command-error.js";
 import type { Input, Output, Target } from "./peer-types.js";
 import type { Delivery } from "./reader.js";
+import { onNackDue } from "./repair.js";
 import { askFor, onSessionItem, onSessionOpened, onSessionSilent } from "./session.js";
 import { type Outcome, Refusal, State } from "./state.js";
 import type { Child, PeerStats } from "./stats.js";
@@ -211,6 +212,9 @@ export class Peer {
           break;
         case "lead":
           onLeadDue(state, timer.channel);
+          break;
+        case "nack":
+          onNackDue(state, timer.channel);
           break;
         case "stale":
           onStaleDue(state, timer.channel);

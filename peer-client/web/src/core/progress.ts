@@ -7,15 +7,17 @@
  */
 import { Code, type Position, comparePositions } from "../codec/index.js";
 import type { Feeder } from "./feeder.js";
+import { onTail } from "./repair.js";
 import type { State } from "./state.js";
 import type { Subscription } from "./subscription.js";
 
 /** A parent that so many times in a row does not bring what it has shown is given up. Unvalidated. */
 const BROKEN_PROMISES = 3;
 
-/** A parent of the channel `id` that we hold says how far it is. */
+/** A parent of the channel `id` says how far it is: one that we hold, or how far it has sent. */
 export function onHave(state: State, id: number, link: number, feeder: Feeder, position: Position): void {
   feeder.shows(position);
+  if (!feeder.isHeld) onTail(state, id, position);
   const subscription = state.subscriptions.get(id);
   if (subscription?.standby !== link || subscription.parent === undefined) return;
   const { watch } = subscription;
@@ -30,7 +32,7 @@ export function onHave(state: State, id: number, link: number, feeder: Feeder, p
 }
 
 /** For how long the standby may be ahead: what was lost on the parent's link takes more than a round trip to come again. */
-function patience(state: State, subscription: Subscription): number {
+export function patience(state: State, subscription: Subscription): number {
   const { leadMinUs, leadMaxUs } = state.config;
   const parent = subscription.parent === undefined ? undefined : feederOf(state, subscription.parent);
   const again = Math.floor(((parent?.roundTripUs ?? 0) * 3) / 2);
@@ -55,7 +57,7 @@ export function onFreshHead(state: State, id: number, position: Position): void 
  * Somebody has more than we have. While we are fed by the server, or our application is too slow, that is no fault of a
  * parent's.
  */
-function leads(state: State, id: number, goal: Position, due: number): void {
+export function leads(state: State, id: number, goal: Position, due: number): void {
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined || !isFedByParent(subscription) || !isBehind(subscription, goal)) return;
   state.timers.set({ kind: "lead", channel: id }, subscription.watch.leads(state.now, goal, due));
@@ -67,29 +69,47 @@ export function onLeadDue(state: State, id: number): void {
   const lead = subscription?.watch.overdue(state.now);
   if (subscription === undefined || lead === undefined) return;
   if (!isFedByParent(subscription) || !isBehind(subscription, lead.goal)) return;
-  const standby = betterStandby(state, subscription);
-  if (standby === undefined || lead.isSecond) {
-    pull(state, subscription);
-    if (lead.isSecond) onBrokenPromise(state, subscription.parent);
-  } else {
+  const { parent } = subscription;
+  const standby = lead.isSecond ? undefined : betterStandby(state, subscription);
+  if (standby !== undefined) {
+    const shown = feederOf(state, parent)?.shown;
+    const hasShownIt = shown !== undefined && isBehind(subscription, shown);
     state.stats.swaps++;
     turnTo(state, id, standby, lead.goal);
+    if (hasShownIt) onBrokenPromise(state, parent);
+    return;
   }
+  pull(state, subscription);
+  if (lead.isSecond) onBrokenPromise(state, parent);
+  else askedFor(state, id, parent, lead.goal);
 }
 
-/** A parent has not brought what it had shown. Once, that is a lost packet; a few times in a row it never had it. */
+/** Somebody was asked for what is missing; it is to be there soon. */
+function askedFor(state: State, id: number, parent: number | undefined, goal: Position): void {
+  const due = state.now + state.config.hedgeUs + (feederOf(state, parent)?.roundTripUs ?? 0);
+  const subscription = state.subscriptions.get(id);
+  if (subscription === undefined) return;
+  subscription.watch.askedFor(state.now, goal, due);
+  state.timers.set({ kind: "lead", channel: id }, due);
+}
+
+/**
+ * A parent has not brought what it had shown. Once, that is a lost packet; a few times in a row it never had it. Where there
+ * is no server to bring it in its place, that says nothing.
+ */
 function onBrokenPromise(state: State, parent: number | undefined): void {
   const feeder = feederOf(state, parent);
-  if (parent === undefined || feeder === undefined) return;
+  if (parent === undefined || feeder === undefined || state.session !== "open") return;
   feeder.brokenPromises++;
   if (feeder.brokenPromises >= BROKEN_PROMISES) state.closeLink(parent, Code.stale);
 }
 
 /** Asks the server for what is missing; nothing else changes. */
-function pull(state: State, { channel, position }: Subscription): void {
+function pull(state: State, { channel, position, ahead }: Subscription): void {
   if (position === undefined) return;
+  const { first } = ahead;
   state.stats.pulls++;
-  state.tellHub({ type: "pull", channel, position });
+  state.tellHub({ type: "pull", channel, position, ...(first === undefined ? {} : { to: first }) });
 }
 
 /** The standby, if it has more than we have. */
@@ -111,11 +131,7 @@ export function turnTo(state: State, id: number, standby: number, goal: Position
   promote(state, id, standby);
   const earlier = state.subscriptions.get(id)?.standby;
   if (earlier !== undefined) doubt(state, earlier);
-  const due = state.now + state.config.hedgeUs + (feederOf(state, standby)?.roundTripUs ?? 0);
-  const subscription = state.subscriptions.get(id);
-  if (subscription === undefined) return;
-  subscription.watch.askedFor(state.now, goal, due);
-  state.timers.set({ kind: "lead", channel: id }, due);
+  askedFor(state, id, standby, goal);
 }
 
 /** Lets the standby feed us from now on; who did stands by. */
@@ -202,6 +218,6 @@ function isBehind({ position }: Subscription, goal: Position): boolean {
   return position !== undefined && comparePositions(position, goal) < 0;
 }
 
-function feederOf(state: State, link: number | undefined): Feeder | undefined {
+export function feederOf(state: State, link: number | undefined): Feeder | undefined {
   return link === undefined ? undefined : state.links.get(link)?.feeder;
 }

@@ -1,14 +1,26 @@
 /** How a child is served: what there is for its cursor, packed into the messages of a link. */
-import { type Frame, type Head, LINK_MESSAGE_BYTES_MAX, type Position, chunks, comparePositions } from "../codec/index.js";
+import {
+  type Frame,
+  type Head,
+  LINK_MESSAGE_BYTES_MAX,
+  type Nack,
+  type Position,
+  chunks,
+  comparePositions,
+  mayBeLost,
+} from "../codec/index.js";
 import type { HavePace } from "./config.js";
 import { Cursor } from "./cursor.js";
 import type { FrameLog } from "./log.js";
+
+/** A child that has lost something is taken to lose more for this long. */
+const LOSES_FOR_US = 60_000_000;
 
 /** What there is to send to a child. */
 export type Serve =
   | { readonly kind: "send"; readonly bytes: Uint8Array; readonly frames: number; readonly frameBytes: number }
   | { readonly kind: "nothing" }
-  /** The child wants no frames: it is told how far we are. */
+  /** The child is told how far we are, or how far it was sent. */
   | { readonly kind: "say"; readonly position: Position }
   /** Nothing before then. */
   | { readonly kind: "later"; readonly due: number }
@@ -30,6 +42,10 @@ export class Service {
   #held: Held | undefined;
   /** The rest of a frame that is larger than a message, the next chunk last. */
   #chunks: Uint8Array[] = [];
+  /** When the child last said that it had not got something. */
+  #nacked: number | undefined;
+  /** When the child is to be told how far it was sent, lest the last frame is lost and nothing shows that. */
+  #tail: number | undefined;
 
   /** A child that has everything up to `position`. */
   constructor(position: Position, windowBytes: number) {
@@ -51,6 +67,7 @@ export class Service {
   release(position: Position): void {
     this.#cursor = new Cursor(position, this.#windowBytes);
     this.#held = undefined;
+    this.#tail = undefined;
   }
 
   /** The child has everything up to `position`. */
@@ -62,7 +79,7 @@ export class Service {
   next(now: number, log: FrameLog, head: Head | undefined, pace: HavePace): Serve {
     const chunk = this.#chunks.pop();
     if (chunk !== undefined) return { kind: "send", bytes: chunk, frames: 0, frameBytes: 0 };
-    return this.#held === undefined ? this.#nextFrames(log, head) : this.#nextHave(now, log, this.#held, pace);
+    return this.#held === undefined ? this.#nextFrames(now, log, head, pace) : this.#nextHave(now, log, this.#held, pace);
   }
 
   /** How far we are, unless that was said a moment ago. */
@@ -76,20 +93,20 @@ export class Service {
   }
 
   /** Frames from the log, as many as fit, or a head when there are none. */
-  #nextFrames(log: FrameLog, head: Head | undefined): Serve {
+  #nextFrames(now: number, log: FrameLog, head: Head | undefined, pace: HavePace): Serve {
     const batch: Frame[] = [];
     let batchBytes = 0;
     for (;;) {
       const read = this.#cursor.read(log);
       if (read.kind === "up_to_date") break;
       if (read.kind === "gap") {
-        if (read.reason === "epoch" && read.recorded) {
-          // The first frame of the new numbering tells the child by its signature.
-          this.#cursor.skip(read.to);
-          continue;
-        }
-        if (batch.length === 0) return { kind: "unavailable" };
-        break;
+        if (batch.length > 0) break;
+        if (read.reason !== "epoch" || !read.recorded) return { kind: "unavailable" };
+        // The first frame of the new numbering tells the child by its signature. What it may have lost of the old one it
+        // learns before.
+        const { position } = this.#cursor;
+        this.#cursor.skip(read.to);
+        return { kind: "say", position };
       }
       const bytes = read.frame.bytes.length;
       if (batch.length > 0 && batchBytes + bytes > LINK_MESSAGE_BYTES_MAX) break;
@@ -99,9 +116,41 @@ export class Service {
     }
     if (batch.length === 0) {
       const news = this.#cursor.nextHead(head);
-      return news === undefined ? NOTHING : { kind: "send", bytes: news.bytes, frames: 0, frameBytes: 0 };
+      return news === undefined ? this.#nextTail(now) : { kind: "send", bytes: news.bytes, frames: 0, frameBytes: 0 };
     }
+    const loses = this.#nacked !== undefined && now - this.#nacked < LOSES_FOR_US;
+    this.#tail = loses ? now + pace.tailUs : undefined;
     return { kind: "send", bytes: this.#pack(batch, batchBytes), frames: batch.length, frameBytes: batchBytes };
+  }
+
+  /** Says how far the child was sent, once nothing has followed for a while. */
+  #nextTail(now: number): Serve {
+    const due = this.#tail;
+    if (due === undefined) return NOTHING;
+    if (now < due) return { kind: "later", due };
+    this.#tail = undefined;
+    return { kind: "say", position: this.#cursor.position };
+  }
+
+  /**
+   * Frames that the child has not got, as many as fit into a message. What is under way on the reliable channel is not sent
+   * again.
+   */
+  again(now: number, log: FrameLog, { after, to }: Nack): Uint8Array[] {
+    this.#nacked = now;
+    const frames: Uint8Array[] = [];
+    let bytes = 0;
+    let position = after;
+    while (comparePositions(position, to) < 0) {
+      const read = log.read(position);
+      if (read.kind !== "frame") break;
+      const { frame } = read;
+      position = frame.position;
+      bytes += frame.bytes.length;
+      if (bytes > LINK_MESSAGE_BYTES_MAX) break;
+      if (this.isHeld || mayBeLost(frame.bytes)) frames.push(frame.bytes);
+    }
+    return frames;
   }
 
   #pack(batch: readonly Frame[], batchBytes: number): Uint8Array {

@@ -40,6 +40,7 @@ export function onSessionItem(state: State, item: Item, isGenuine: boolean): Out
     case "head":
       return onHead(state, item.head, "session", isGenuine);
     case "chunk":
+    case "nack":
       throw new Refusal(Code.unexpected);
     case "control": {
       const message = decode(item.bytes);
@@ -172,7 +173,7 @@ function onAway(state: State, { link: id }: Message<"away">): void {
 
 /** Whether a link's other end was asked a while ago whether it is there, and may not be. */
 function isAsked({ timers }: State, link: number): boolean {
-  return timers.isSet({ kind: "link_answer", link }) || timers.isSet({ kind: "link_doubt", link });
+  return (["link_answer", "link_doubt"] as const).some((kind) => timers.due({ kind, link }) !== undefined);
 }
 
 /** Asks one that feeds us or stands by whether it is there. The link ends if nothing comes. */
@@ -272,6 +273,7 @@ function onGap(state: State, { channel, from, to, reason }: Message<"gap">): voi
     return;
   }
   taken.log.jump(to, reason);
+  subscription.ahead.clear();
   subscription.hasAsked = false;
   if (goesBack) {
     // They have what is here no more, and find out from the server what that means for them.

@@ -39,7 +39,7 @@ export type Tell = "nothing" | "why" | "other_ended";
 /** Deadlines that end with their link. */
 const LINK_TIMERS = ["link_setup", "link_heartbeat", "link_answer", "link_doubt", "have"] as const;
 /** Deadlines that end with their subscription. */
-const CHANNEL_TIMERS = ["subscribe", "lead", "stale"] as const;
+const CHANNEL_TIMERS = ["subscribe", "lead", "nack", "stale"] as const;
 
 const HEARSAY: readonly Code[] = [Codes.malformed, Codes.bad_signature, Codes.lagging];
 

@@ -36,6 +36,10 @@ export interface PeerStats {
   feeds: number;
   /** Times that the server was asked for what neither parent nor standby had brought. */
   pulls: number;
+  /** Times that a parent or standby was asked again for what had not come. */
+  nacks: number;
+  /** Frames that children asked for again. */
+  repeatedFrames: number;
   /** Times that the standby took the parent's place because it is the faster one. */
   exchanges: number;
   /** Times that the standby took the parent's place because it was ahead. */
@@ -59,6 +63,8 @@ export function noStats(): PeerStats {
     malformed: 0,
     feeds: 0,
     pulls: 0,
+    nacks: 0,
+    repeatedFrames: 0,
     exchanges: 0,
     swaps: 0,
     stalls: 0,

@@ -8,6 +8,7 @@ import {
   type Since,
   comparePositions,
 } from "../codec/index.js";
+import { Ahead } from "./ahead.js";
 import type { LogLimits } from "./config.js";
 import { FrameLog, covers } from "./log.js";
 import { type Delivery, Reader } from "./reader.js";
@@ -54,6 +55,8 @@ export class Subscription {
   hasAsked = false;
   /** Whether who feeds us does so. */
   readonly watch: Watch;
+  /** What came before its turn. */
+  readonly ahead = new Ahead();
   /** Children are served from here on only: what is older was signed with keys that they do not know. */
   servesFrom: Position | undefined;
   /** Bytes of frames that came from the server since it was last told how far we are. */

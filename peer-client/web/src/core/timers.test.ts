@@ -11,6 +11,7 @@ test("deadlines fall due in order and can be moved and cleared", () => {
   timers.set(setup(3), 20);
   timers.set(setup(1), 5);
   timers.clear(setup(3));
+  assert.deepEqual([timers.due(setup(1)), timers.due(setup(3))], [5, undefined]);
   assert.equal(timers.next(), 5);
   assert.equal(timers.expired(4), undefined);
   assert.deepEqual(timers.expired(50), setup(1));

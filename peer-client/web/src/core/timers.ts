@@ -11,6 +11,7 @@
  * | `link_doubt` | `linkDoubtUs` after a parent was asked whether it is there | closes the link if nothing came |
  * | `have` | at the pace of `have` | tells a child that holds us how far we are |
  * | `lead` | when what somebody else has should have come | turns to the standby, or pulls |
+ * | `nack` | `nackWaitUs` after a frame came before its turn, then after a round trip and a quarter | asks for what is missing |
  * | `stale` | when a parent that brings something would have done so | asks the server, closes links that stay behind |
  */
 
@@ -24,6 +25,7 @@ export type Timer =
   | { readonly kind: "link_doubt"; readonly link: number }
   | { readonly kind: "have"; readonly link: number }
   | { readonly kind: "lead"; readonly channel: number }
+  | { readonly kind: "nack"; readonly channel: number }
   | { readonly kind: "stale"; readonly channel: number };
 
 const KINDS = [
@@ -35,6 +37,7 @@ const KINDS = [
   "link_doubt",
   "have",
   "lead",
+  "nack",
   "stale",
 ] as const;
 
@@ -57,9 +60,9 @@ export class Timers {
     this.#entries.delete(keyOf(timer));
   }
 
-  /** Whether there is such a deadline. */
-  isSet(timer: Timer): boolean {
-    return this.#entries.has(keyOf(timer));
+  /** When a timer falls due, if it is set. */
+  due(timer: Timer): number | undefined {
+    return this.#entries.get(keyOf(timer))?.at;
   }
 
   /** The next deadline. */

@@ -25,9 +25,13 @@ interface Trace {
     lead_min_ms: number;
     lead_max_ms: number;
     lead_tier_ms: number;
+    nack_wait_ms: number;
+    nack_min_ms: number;
+    ahead_bytes: number;
     hedge_ms: number;
     have_min_ms: number;
     have_max_ms: number;
+    have_tail_ms: number;
     have_bytes: number;
   };
   steps: Step[];
@@ -66,8 +70,16 @@ function configOf(json: Trace["config"]): PeerConfig {
     leadMinUs: json.lead_min_ms * 1000,
     leadMaxUs: json.lead_max_ms * 1000,
     leadTierUs: json.lead_tier_ms * 1000,
+    nackWaitUs: json.nack_wait_ms * 1000,
+    nackMinUs: json.nack_min_ms * 1000,
+    aheadBytes: json.ahead_bytes,
     hedgeUs: json.hedge_ms * 1000,
-    have: { leastUs: json.have_min_ms * 1000, mostUs: json.have_max_ms * 1000, bytes: json.have_bytes },
+    have: {
+      leastUs: json.have_min_ms * 1000,
+      mostUs: json.have_max_ms * 1000,
+      tailUs: json.have_tail_ms * 1000,
+      bytes: json.have_bytes,
+    },
   };
 }
 

@@ -3,12 +3,9 @@
  * when the last of its links has left.
  */
 import type { Signal } from "../codec/index.js";
+import { type Channels, linkOf, openChannels } from "./channels.js";
+import { EarlyChannels } from "./early-channels.js";
 import { Negotiation } from "./negotiation.js";
-
-/** Data channels that came before the server's word about their links; the oldest of more is closed. */
-const EARLY_MAX = 16;
-/** How long they are kept: as long as a link may take to come up. */
-const EARLY_MS = 10_000;
 
 export interface RtcConnectionEvents {
   /** To be brought to the other end. */
@@ -20,9 +17,9 @@ export interface RtcConnectionEvents {
 /** A link on a connection. */
 export interface Rider {
   readonly link: number;
-  /** Whether this end opens the data channel. */
+  /** Whether this end opens the data channels. */
   readonly offers: boolean;
-  take(channel: RTCDataChannel): void;
+  take(channels: Channels): void;
   /** The connection is gone. */
   lost(): void;
 }
@@ -31,10 +28,9 @@ export class RtcConnection {
   readonly #connection: RTCPeerConnection;
   readonly #events: RtcConnectionEvents;
   readonly #riders = new Map<number, Rider>();
-  /** Those of them that have no data channel yet. */
+  /** Those of them that have no data channels yet. */
   readonly #waiting = new Map<number, Rider>();
-  /** The oldest comes first. */
-  readonly #early = new Map<number, { readonly channel: RTCDataChannel; readonly timer: ReturnType<typeof setTimeout> }>();
+  readonly #early = new EarlyChannels();
   readonly #founder: number;
   readonly #negotiation: Negotiation;
   #isUp = false;
@@ -69,14 +65,11 @@ export class RtcConnection {
   join(rider: Rider): boolean {
     if (this.#isDone) return false;
     this.#riders.set(rider.link, rider);
-    const early = this.#early.get(rider.link);
-    if (early !== undefined && !rider.offers) {
-      this.#forgetEarly(rider.link);
-      rider.take(early.channel);
-    } else if (rider.offers && (this.#isUp || rider.link === this.#founder)) {
+    if (rider.offers && (this.#isUp || rider.link === this.#founder)) {
       this.#open(rider);
     } else {
       this.#waiting.set(rider.link, rider);
+      this.#give(rider.link);
     }
     return true;
   }
@@ -101,7 +94,7 @@ export class RtcConnection {
 
   #open(rider: Rider): void {
     try {
-      rider.take(this.#connection.createDataChannel(String(rider.link)));
+      rider.take(openChannels(this.#connection, rider.link));
     } catch {
       // Too many channels, or a connection that is closing: the link does not come up.
       queueMicrotask(() => {
@@ -111,33 +104,29 @@ export class RtcConnection {
   }
 
   #onChannel(channel: RTCDataChannel): void {
-    const link = /^[0-9]+$/.test(channel.label) ? Number(channel.label) : NaN;
-    if (Number.isNaN(link) || !channel.ordered || this.#early.has(link)) {
+    const found = linkOf(channel);
+    if (found === undefined || !this.#mayCome(found.link)) {
       channel.close();
       return;
     }
+    this.#early.put(found.link, found.kind, channel);
+    this.#give(found.link);
+  }
+
+  /** Whether the other end is to open channels for a link: for one that is not here yet, it may be. */
+  #mayCome(link: number): boolean {
+    const rider = this.#riders.get(link);
+    return rider === undefined || (!rider.offers && this.#waiting.has(link));
+  }
+
+  /** Gives a link the channels that the other end has opened for it, if it waits for them and both are there. */
+  #give(link: number): void {
     const rider = this.#waiting.get(link);
-    if (rider !== undefined && !rider.offers) {
-      this.#waiting.delete(link);
-      rider.take(channel);
-      return;
-    }
-    const timer = setTimeout(() => {
-      this.#refuse(link);
-    }, EARLY_MS);
-    this.#early.set(link, { channel, timer });
-    const [oldest] = this.#early.keys();
-    if (this.#early.size > EARLY_MAX && oldest !== undefined) this.#refuse(oldest);
-  }
-
-  #refuse(link: number): void {
-    this.#early.get(link)?.channel.close();
-    this.#forgetEarly(link);
-  }
-
-  #forgetEarly(link: number): void {
-    clearTimeout(this.#early.get(link)?.timer);
-    this.#early.delete(link);
+    if (rider === undefined || rider.offers) return;
+    const channels = this.#early.take(link);
+    if (channels === undefined) return;
+    this.#waiting.delete(link);
+    rider.take(channels);
   }
 
   #fail(): void {
@@ -146,7 +135,7 @@ export class RtcConnection {
     this.#negotiation.end();
     // A connection that nobody refers to can be collected.
     this.#connection.onconnectionstatechange = this.#connection.ondatachannel = null;
-    for (const link of [...this.#early.keys()]) this.#forgetEarly(link);
+    this.#early.clear();
     const riders = [...this.#riders.values()];
     this.#riders.clear();
     this.#waiting.clear();

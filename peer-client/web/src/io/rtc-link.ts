@@ -1,13 +1,16 @@
 /**
- * A link's transport: one ordered, reliable data channel of a connection, which it may share with other links.
+ * A link's transport: two data channels of a connection, which it may share with other links. What may be lost goes on the
+ * lossy one, all else on the reliable one; the end of either is that of the link.
  *
  * It leaves its connection on every path, and says nothing after `closed`.
  */
+import { mayBeLost } from "../codec/index.js";
+import type { Channels } from "./channels.js";
 import type { Rider, RtcConnection } from "./rtc-connection.js";
 
 /** Largest message taken; the native peers' limit too. What peers send is a quarter of it. */
 const MESSAGE_BYTES_MAX = 64 << 10;
-/** While more than this waits in the browser, nothing is added: the core's log is the queue. */
+/** While more than this waits in the browser on either channel, nothing is added: the core's log is the queue. */
 const BUFFERED_BYTES_HIGH = 256 << 10;
 /** When it has come down to this, more is added. */
 const BUFFERED_BYTES_LOW = 64 << 10;
@@ -28,7 +31,7 @@ export class RtcLink implements Rider {
   readonly offers: boolean;
   readonly connection: RtcConnection;
   readonly #events: RtcLinkEvents;
-  #channel: RTCDataChannel | undefined;
+  #channels: Channels | undefined;
   #isOpen = false;
   #isDone = false;
 
@@ -46,14 +49,16 @@ export class RtcLink implements Rider {
 
   /** Whether `trySend` takes something; if it is open and does not, `writable` follows. */
   get isWritable(): boolean {
-    return this.#channel?.readyState === "open" && this.#channel.bufferedAmount < BUFFERED_BYTES_HIGH;
+    if (this.#channels === undefined) return false;
+    const { reliable, lossy } = this.#channels;
+    return reliable.readyState === "open" && hasRoom(reliable) && hasRoom(lossy);
   }
 
   /** False: not open, or no room. */
   trySend(bytes: Uint8Array): boolean {
-    if (!this.isWritable) return false;
+    if (this.#channels === undefined || !this.isWritable) return false;
     try {
-      this.#channel?.send(bytes as Uint8Array<ArrayBuffer>);
+      channelOf(this.#channels, bytes).send(bytes as Uint8Array<ArrayBuffer>);
       return true;
     } catch {
       // Closing; its event is under way.
@@ -65,13 +70,14 @@ export class RtcLink implements Rider {
   close(bye: Uint8Array | undefined): void {
     if (this.#isDone) return;
     const saysBye = bye !== undefined && this.trySend(bye);
-    const channel = this.#channel;
+    const channel = this.#channels?.reliable;
     this.#end();
     if (!saysBye || channel === undefined) {
       this.#leave();
       return;
     }
-    // A channel closes when what it holds has been sent; a connection drops it.
+    // A channel closes when what it holds has been sent; a connection drops it. The lossy one closes after it, lest the other
+    // end takes that for the end of the link.
     const leave = (): void => {
       clearTimeout(timer);
       channel.onclose = null;
@@ -90,14 +96,25 @@ export class RtcLink implements Rider {
     this.#leave();
   }
 
-  /** The connection gives it its data channel. */
-  take(channel: RTCDataChannel): void {
-    this.#channel = channel;
+  /** The connection gives it its data channels. */
+  take(channels: Channels): void {
+    this.#channels = channels;
+    const { reliable, lossy } = channels;
+    this.#listen(reliable);
+    this.#listen(lossy);
+    reliable.onopen = () => {
+      this.#onOpen(channels);
+    };
+    // Channels that the other end opened can be open already, or closed again, and need not say so.
+    queueMicrotask(() => {
+      if (isClosed(reliable) || isClosed(lossy)) this.lost();
+      else if (reliable.readyState === "open") this.#onOpen(channels);
+    });
+  }
+
+  #listen(channel: RTCDataChannel): void {
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = BUFFERED_BYTES_LOW;
-    channel.onopen = () => {
-      this.#onOpen();
-    };
     channel.onbufferedamountlow = () => {
       this.#events.writable();
     };
@@ -107,22 +124,18 @@ export class RtcLink implements Rider {
     channel.onclose = () => {
       this.lost();
     };
-    // A channel that the other end opened can be open already, and need not say so.
-    if (channel.readyState === "open") {
-      queueMicrotask(() => {
-        this.#onOpen();
-      });
-    }
   }
 
-  #onOpen(): void {
+  #onOpen({ received }: Channels): void {
     if (this.#isDone || this.#isOpen) return;
     this.#isOpen = true;
     if (this.offers) this.connection.heard();
     this.#events.opened();
+    for (const data of received) this.#onMessage(data);
   }
 
   #onMessage(data: unknown): void {
+    if (this.#isDone) return;
     this.connection.heard();
     if (!(data instanceof ArrayBuffer)) {
       // Text; an empty message is as malformed, and closes the link with a word to the hub.
@@ -143,15 +156,31 @@ export class RtcLink implements Rider {
   }
 
   #leave(): void {
-    this.#channel?.close();
+    this.#channels?.reliable.close();
+    this.#channels?.lossy.close();
     this.connection.leave(this);
   }
 
   /** Takes off all handlers. */
   #end(): void {
     this.#isDone = true;
-    const channel = this.#channel;
-    if (channel === undefined) return;
-    channel.onopen = channel.onmessage = channel.onclose = channel.onbufferedamountlow = null;
+    if (this.#channels === undefined) return;
+    const { reliable, lossy } = this.#channels;
+    for (const channel of [reliable, lossy]) {
+      channel.onopen = channel.onmessage = channel.onclose = channel.onbufferedamountlow = null;
+    }
   }
+}
+
+/** The channel on which a message goes. */
+function channelOf({ reliable, lossy }: Channels, message: Uint8Array): RTCDataChannel {
+  return lossy.readyState === "open" && mayBeLost(message) ? lossy : reliable;
+}
+
+function hasRoom({ bufferedAmount }: RTCDataChannel): boolean {
+  return bufferedAmount < BUFFERED_BYTES_HIGH;
+}
+
+function isClosed({ readyState }: RTCDataChannel): boolean {
+  return readyState === "closing" || readyState === "closed";
 }

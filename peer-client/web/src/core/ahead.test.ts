@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Frame, Nack, Position } from "../codec/index.js";
+import { Sealer } from "../testing/seal.js";
+import { Ahead } from "./ahead.js";
+
+const PAUSE_US = 100_000;
+
+const sealer = new Sealer("test", 1);
+const at = (offset: number, epoch = 7): Position => ({ epoch, offset });
+const hole = (after: number, to: number): Nack => ({ after: at(after), to: at(to) });
+
+/** A frame with the event of this offset. */
+function frame(offset: number, epoch = 7): Frame {
+  return sealer.seal(at(offset - 1, epoch), offset, 0, [{ offset }]);
+}
+
+function ahead(...offsets: number[]): Ahead {
+  const ahead = new Ahead();
+  for (const offset of offsets) ahead.put(frame(offset), Infinity);
+  return ahead;
+}
+
+test("frames wait for their turn and no longer", () => {
+  const waiting = ahead(9, 3, 5, 4);
+  assert.equal(waiting.next(at(1)), undefined);
+  for (const offset of [3, 4, 5]) assert.deepEqual(waiting.next(at(offset - 1)), frame(offset));
+  assert.equal(waiting.next(at(9)), undefined, "it came meanwhile");
+  assert.equal(waiting.bytes, 0);
+});
+
+test("there is room for so many bytes, and a frame waits once", () => {
+  const waiting = new Ahead();
+  const { length } = frame(3).bytes;
+  for (const offset of [3, 3, 4, 5]) waiting.put(frame(offset), 2 * length);
+  assert.deepEqual([3, 4, 5].map((offset) => waiting.holds(frame(offset))), [true, true, false]);
+  assert.equal(waiting.bytes, 2 * length);
+});
+
+test("a new numbering begins when nothing of the old one is missing", () => {
+  const waiting = new Ahead();
+  waiting.put(frame(0, 8), Infinity);
+  waiting.endsAt(at(3));
+  waiting.endsAt(at(2));
+  assert.deepEqual([waiting.lacks(at(2)), waiting.next(at(2))], [true, undefined]);
+  assert.deepEqual([waiting.lacks(at(3)), waiting.next(at(3))], [false, frame(0, 8)]);
+});
+
+test("holes are asked for at once and again after a while, but not for ever", () => {
+  const waiting = ahead(3, 7);
+  waiting.endsAt(at(9));
+  const all = [hole(1, 2), hole(3, 6), hole(7, 9)];
+  assert.deepEqual(waiting.ask(0, at(1), PAUSE_US), all.map((hole) => [hole, 0]));
+  assert.deepEqual(waiting.ask(99_999, at(1), PAUSE_US), []);
+  assert.equal(waiting.askAt(PAUSE_US), 100_000);
+  assert.deepEqual(waiting.next(at(2)), frame(3));
+  assert.deepEqual(waiting.ask(100_000, at(3), PAUSE_US), all.slice(1).map((hole) => [hole, 1]));
+  for (let time = 2; time < 10; time++) waiting.ask(time * 100_000, at(3), PAUSE_US);
+  assert.deepEqual([waiting.ask(9_000_000, at(3), PAUSE_US), waiting.askAt(PAUSE_US)], [[], undefined]);
+});

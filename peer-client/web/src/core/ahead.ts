@@ -1,0 +1,136 @@
+/** What came before its turn: frames behind one that is lost or late, and the holes before them. */
+import { BEFORE_FIRST, type Frame, type Nack, type Position, comparePositions, formatPosition } from "../codec/index.js";
+import { covers } from "./log.js";
+
+/** Holes that are asked for at a time. */
+const HOLES_MAX = 8;
+
+/** How often a hole is asked for. After that it is up to the server. */
+const TIMES_MAX = 6;
+
+interface Asked {
+  readonly at: number;
+  readonly times: number;
+}
+
+/** Frames that wait for others. */
+export class Ahead {
+  /** In the order of what comes before them. */
+  #frames: Frame[] = [];
+  #bytes = 0;
+  /** How far whoever feeds us says that it has sent. */
+  #end: Position | undefined;
+  /** What was asked for, by where it begins. */
+  #asked = new Map<string, Asked>();
+
+  /** How many bytes of frames wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Keeps a frame until its turn, if there is room. */
+  put(frame: Frame, bytesMax: number): void {
+    const bytes = this.#bytes + frame.bytes.length;
+    if (bytes > bytesMax || this.holds(frame)) return;
+    this.#bytes = bytes;
+    this.#frames.splice(this.#indexOf(frame), 0, frame);
+  }
+
+  /** Whether a frame waits already. */
+  holds(frame: Frame): boolean {
+    const found = this.#frames[this.#indexOf(frame)];
+    return found !== undefined && comparePositions(found.positionBefore, frame.positionBefore) === 0;
+  }
+
+  /** What comes before the first frame that waits. */
+  get first(): Position | undefined {
+    return this.#frames[0]?.positionBefore;
+  }
+
+  /** Whoever feeds us has sent everything up to `position`. */
+  endsAt(position: Position): void {
+    if (this.#end === undefined || isBefore(this.#end, position)) this.#end = position;
+  }
+
+  /** Whether something of the numbering of `ours` is known to be missing. */
+  lacks(ours: Position): boolean {
+    return this.#end?.epoch === ours.epoch && isBefore(ours, this.#end);
+  }
+
+  /** The frame whose turn it is, where we have everything up to `ours`. */
+  next(ours: Position): Frame | undefined {
+    const lacks = this.lacks(ours);
+    for (let frame = this.#frames[0]; frame !== undefined; frame = this.#frames[0]) {
+      const before = frame.positionBefore;
+      const begins = before.epoch > ours.epoch && before.offset === BEFORE_FIRST && !lacks;
+      if (isBefore(ours, before) && !begins) return undefined;
+      this.#frames.shift();
+      this.#bytes -= frame.bytes.length;
+      if (begins || covers(frame, ours)) return frame;
+    }
+    return undefined;
+  }
+
+  /** Nothing that came is of use any more. */
+  clear(): void {
+    this.#frames = [];
+    this.#bytes = 0;
+    this.#end = undefined;
+    this.#asked.clear();
+  }
+
+  /** The holes to ask for now, each with how often that was done before; a hole is asked for again after `pauseUs`. */
+  ask(now: number, ours: Position, pauseUs: number): [hole: Nack, times: number][] {
+    const holes = this.#holes(ours);
+    const asked = this.#asked;
+    this.#asked = new Map();
+    return holes.flatMap((hole) => {
+      const key = formatPosition(hole.after);
+      const before = asked.get(key);
+      const isDue = before === undefined || (before.times < TIMES_MAX && now >= dueAt(before, pauseUs));
+      const times = before?.times ?? 0;
+      this.#asked.set(key, isDue ? { at: now, times: times + 1 } : before);
+      return isDue ? [[hole, times]] : [];
+    });
+  }
+
+  /** When there is a hole to ask for again. */
+  askAt(pauseUs: number): number | undefined {
+    const open = [...this.#asked.values()].filter(({ times }) => times < TIMES_MAX);
+    return open.length === 0 ? undefined : Math.min(...open.map((asked) => dueAt(asked, pauseUs)));
+  }
+
+  /** What lies between what we have and what we know to be there. */
+  #holes(ours: Position): Nack[] {
+    const holes: Nack[] = [];
+    let after = ours;
+    for (const frame of this.#frames) {
+      if (isBefore(after, frame.positionBefore)) holes.push({ after, to: frame.positionBefore });
+      if (isBefore(after, frame.position)) after = frame.position;
+    }
+    if (this.#end !== undefined && isBefore(after, this.#end)) holes.push({ after, to: this.#end });
+    return holes.slice(0, HOLES_MAX);
+  }
+
+  /** Where a frame waits, or would. */
+  #indexOf(frame: Frame): number {
+    const before = frame.positionBefore;
+    let low = 0;
+    let high = this.#frames.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const frame = this.#frames[middle];
+      if (frame !== undefined && isBefore(frame.positionBefore, before)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function dueAt({ at }: Asked, pauseUs: number): number {
+  return Math.floor(at + pauseUs);
+}
+
+function isBefore(a: Position, b: Position): boolean {
+  return comparePositions(a, b) < 0;
+}

@@ -1,0 +1,82 @@
+/**
+ * Repair of losses: on a link what carries frames may lose them, and what comes after them shows that. Then they are asked
+ * for again at once, of the parent and of the standby in turn; the transport's own timers take a second.
+ */
+import { Code, type Frame, type Nack, type Position, comparePositions, encodeNack } from "../codec/index.js";
+import type { Link } from "./link.js";
+import { feederOf, leads, patience } from "./progress.js";
+import { Refusal, type State } from "./state.js";
+import type { Subscription } from "./subscription.js";
+
+/** A frame of the channel `id` has come before its turn. */
+export function onAhead(state: State, id: number, subscription: Subscription, frame: Frame): void {
+  subscription.ahead.put(frame, state.config.aheadBytes);
+  subscription.watch.progressed(state.now);
+  lookForHoles(state, id, state.config.nackWaitUs);
+  isMissing(state, id, subscription, frame.positionBefore);
+}
+
+/** Whoever feeds the channel `id` says how far it has sent. */
+export function onTail(state: State, id: number, position: Position): void {
+  const subscription = state.subscriptions.get(id);
+  const ours = subscription?.position;
+  if (subscription === undefined || ours === undefined || comparePositions(ours, position) >= 0) return;
+  subscription.ahead.endsAt(position);
+  lookForHoles(state, id, 0);
+  isMissing(state, id, subscription, position);
+}
+
+/** If asking twice does not help, others do. */
+function isMissing(state: State, id: number, subscription: Subscription, goal: Position): void {
+  const twiceUs = state.config.nackWaitUs + 2 * nackPause(state, subscription);
+  leads(state, id, goal, Math.floor(state.now + Math.max(patience(state, subscription), twiceUs)));
+}
+
+/** Asks for what is missing after a while, if nothing was about to be asked for sooner. */
+function lookForHoles(state: State, channel: number, waitUs: number): void {
+  const due = state.now + waitUs;
+  const planned = state.timers.due({ kind: "nack", channel });
+  if (planned === undefined || due < planned) state.timers.set({ kind: "nack", channel }, due);
+}
+
+export function onNackDue(state: State, channel: number): void {
+  const subscription = state.subscriptions.get(channel);
+  const ours = subscription?.position;
+  if (subscription === undefined || ours === undefined) return;
+  const pauseUs = nackPause(state, subscription);
+  const { ahead } = subscription;
+  for (const [nack, times] of ahead.ask(state.now, ours, pauseUs)) askForAgain(state, subscription, nack, times);
+  const again = ahead.askAt(pauseUs);
+  if (again !== undefined) state.timers.set({ kind: "nack", channel }, again);
+}
+
+/** Asks one of those who feed us, or could. */
+function askForAgain(state: State, { parent, joining, standby }: Subscription, nack: Nack, times: number): void {
+  const shown = feederOf(state, standby)?.shown;
+  const canStandby = times % 2 === 1 && shown !== undefined && comparePositions(shown, nack.to) >= 0;
+  const id = canStandby ? standby : (parent ?? joining);
+  const link = id === undefined ? undefined : state.links.get(id);
+  // One that has not answered `join` yet could hear of this before it.
+  if (id === undefined || link?.feeder === undefined) return;
+  state.stats.nacks++;
+  link.repeat(encodeNack(nack));
+  state.announce(id, link);
+}
+
+/** How long an answer to a nack takes, and a little more; in microseconds, not always whole. */
+function nackPause(state: State, { parent }: Subscription): number {
+  const roundTripUs = feederOf(state, parent)?.roundTripUs ?? 0;
+  return Math.max(state.config.nackMinUs, (roundTripUs * 5) / 4);
+}
+
+/** A child has not got what was sent to it. */
+export function onNack(state: State, id: number, link: Link, nack: Nack): void {
+  if (link.end.kind !== "serves") throw new Refusal(Code.unexpected);
+  const log = state.subscriptions.get(link.channel)?.taken?.log;
+  if (log === undefined) return;
+  for (const frame of link.end.service.again(state.now, log, nack)) {
+    state.stats.repeatedFrames++;
+    link.repeat(frame);
+  }
+  state.announce(id, link);
+}
