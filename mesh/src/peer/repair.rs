@@ -63,7 +63,8 @@ impl Peer {
         let standby = subscription.standby.filter(|standby| {
             times % 2 == 1 && self.feeder(*standby).is_some_and(|feeder| feeder.shown >= nack.to)
         });
-        let Some(link) = standby.or(parent) else { return };
+        // One that has not answered yet is asked for nothing.
+        let Some(link) = standby.or(parent).filter(|link| self.feeder(*link).is_some()) else { return };
         let Some(state) = self.links.get_mut(&link) else { return };
         self.stats.nacks += 1;
         state.repeat(nack.encode());
