@@ -24,6 +24,7 @@ mod session;
 mod stats;
 mod tickets;
 mod tree;
+mod whereabouts;
 
 pub use api::{CommandError, Input, Output};
 use budget::Budget;
@@ -32,13 +33,15 @@ pub use channel::SourceState;
 use channel::{Channel, Press};
 pub use config::{HubConfig, Tier1};
 pub use reputation::Network;
-use reputation::{Origin, Reputation};
+use reputation::Reputation;
 use requests::Refusal;
 use session::Session;
 pub use stats::{ChannelStats, HubStats};
 use tickets::{Ends, Tickets};
 use tree::{Action, Context};
 pub use tree::{Place, TreeNode};
+use whereabouts::Nearness;
+pub use whereabouts::{Location, Whereabouts};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -122,7 +125,7 @@ impl Hub {
 
     fn take(&mut self, now: Time, input: Input<'_>) -> Result<(), CommandError> {
         match input {
-            Input::SessionOpened(session, network) => self.on_opened(now, session, network),
+            Input::SessionOpened(session, from) => self.on_opened(now, session, from),
             Input::SessionData(session, bytes) => {
                 if !self.sessions.contains_key(&session) {
                     // Closed by the hub while the driver had more to say.
@@ -228,12 +231,7 @@ impl Hub {
         self.channels.get(&name.id()).filter(|channel| channel.name == *name)
     }
 
-    fn on_opened(
-        &mut self,
-        now: Time,
-        session: SessionId,
-        network: Option<Network>,
-    ) -> Result<(), CommandError> {
+    fn on_opened(&mut self, now: Time, session: SessionId, from: Whereabouts) -> Result<(), CommandError> {
         if self.sessions.contains_key(&session) {
             return Err(CommandError::Session(session));
         }
@@ -243,7 +241,7 @@ impl Hub {
             self.say_close(session, Code::FULL, reason);
             return Ok(());
         }
-        self.sessions.insert(session, Session::new(now, network, &self.config));
+        self.sessions.insert(session, Session::new(now, from, &self.config));
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
         Ok(())
     }
@@ -366,7 +364,7 @@ impl Hub {
         match action {
             Action::Link { link, parent, child, standby } => {
                 self.links.insert(link, id);
-                self.count(id, |stats| stats.links += 1);
+                self.count_link(id, parent, child);
                 let token = self.tickets.of_link(name, Ends { link, parent, child });
                 // The child wants the link, so it makes the offer.
                 let expect = Expect { channel: channel.clone(), link, child, token, offers: false };
@@ -390,6 +388,21 @@ impl Hub {
             Action::Forgotten(link) => drop(self.links.remove(&link)),
             Action::Accused => self.count(id, |stats| stats.accusations += 1),
             Action::Suspended => self.count(id, |stats| stats.suspensions += 1),
+        }
+    }
+
+    /// Counts a link, and how near its ends are to each other.
+    fn count_link(&mut self, id: ChannelId, parent: PeerId, child: PeerId) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let stats = &mut channel.stats;
+        stats.links += 1;
+        match channel.tree.nearness(parent, child) {
+            Nearness::SameNetwork => stats.links_in_one_network += 1,
+            Nearness::Apart(km) => {
+                stats.links_located += 1;
+                stats.links_km += u64::from(km);
+            }
+            Nearness::Unknown => {}
         }
     }
 

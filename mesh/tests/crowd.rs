@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tiercast_codec::{Code, Fed, LinkId, Report, ToHub, ToPeer};
-use tiercast_mesh::hub::{HubConfig, Place};
+use tiercast_mesh::hub::{HubConfig, Location, Place};
 use tiercast_sim::{channel, roots, sessions::Sessions};
 
 const FEW: u64 = 4_000;
@@ -46,6 +46,22 @@ fn regression_a_crowd_that_joins_at_once_is_placed_in_time_that_grows_with_its_s
     compare("relays with two places each", |peers| {
         let mut sessions = Sessions::new(roots(2));
         (0..peers).for_each(|_| _ = sessions.join(2));
+        answer(&mut sessions, |link| ToHub::Fed(Fed { channel: channel(), link }));
+        assert_eq!(count(&sessions, |place| matches!(place, Place::Child(_))), peers - 2);
+        sessions.busy
+    });
+}
+
+#[test]
+fn what_it_costs_to_find_somebody_near_does_not_grow_with_those_who_are_there() {
+    compare("relays from everywhere", |peers| {
+        let mut sessions = Sessions::new(roots(2));
+        for number in 0..peers {
+            // Golden steps: no two are at one place, and those who come one after the other are far apart.
+            let [north, east] = [0.618_034, 0.754_877].map(|step| (number as f64 * step).fract());
+            sessions.from.location = Location::new(north * 180.0 - 90.0, east * 360.0 - 180.0);
+            sessions.join(2);
+        }
         answer(&mut sessions, |link| ToHub::Fed(Fed { channel: channel(), link }));
         assert_eq!(count(&sessions, |place| matches!(place, Place::Child(_))), peers - 2);
         sessions.busy

@@ -291,7 +291,7 @@ fn a_session_that_does_not_read_its_control_messages_is_closed_and_the_others_no
     let say = |net: &mut Net, message: ToHub| {
         net.hub.handle(net.now, hub::Input::SessionData(deaf, message.encode())).unwrap();
     };
-    net.hub.handle(net.now, hub::Input::SessionOpened(deaf, None)).unwrap();
+    net.hub.handle(net.now, hub::Input::SessionOpened(deaf, hub::Whereabouts::default())).unwrap();
     say(
         &mut net,
         ToHub::Hello(tiercast_codec::Hello { id: 1, protocol: 1, client: "deaf".into(), resume: None }),
@@ -332,7 +332,7 @@ fn accused_from(networks: &[Option<u128>]) -> ChannelStats {
     net.join(PARENT, relay(networks.len() as u16), Since::Earliest);
     net.run_until("a root", |net| net.is_settled(PARENT));
     for (child, network) in (10..).zip(networks) {
-        net.networks.extend(network.map(|network| (child, hub::Network(network))));
+        net.whereabouts.extend(network.map(|network| (child, hub::Network(network).into())));
         net.join(child, relay(0), Since::Earliest);
         net.run_until("a child", |net| net.parent(child) == Some(PARENT));
     }
@@ -364,7 +364,7 @@ fn two_who_come_from_different_networks_or_whose_addresses_tell_nothing_are_two(
 fn one_who_was_suspended_is_so_as_well_when_it_comes_again_as_somebody_else() {
     let mut net = Net::new(4, HubConfig { accusers_min: 1, ..roots(1) }, CALM);
     for (node, network) in [(PARENT, 7), (CHILD, 1), (200, 7), (201, 8)] {
-        net.networks.insert(node, hub::Network(network));
+        net.whereabouts.insert(node, hub::Network(network).into());
     }
     net.join(PARENT, relay(4), Since::Earliest);
     net.run_until("a root", |net| net.is_settled(PARENT));
@@ -408,7 +408,7 @@ fn accuse_parent_of(net: &mut Net, child: u64) {
 fn regression_who_was_accused_once_is_not_forgotten_when_it_comes_again() {
     let mut net = Net::new(4, roots(1), CALM);
     for (node, network) in [(PARENT, 7), (CHILD, 1), (200, 7), (THIRD, 2)] {
-        net.networks.insert(node, hub::Network(network));
+        net.whereabouts.insert(node, hub::Network(network).into());
     }
     for (liar, child) in [(PARENT, CHILD), (200, THIRD)] {
         net.join(liar, relay(1), Since::Earliest);
@@ -426,7 +426,7 @@ fn regression_who_was_accused_once_is_not_forgotten_when_it_comes_again() {
 #[test]
 fn regression_newcomers_from_a_suspended_network_protect_no_other_liar() {
     let mut net = Net::new(4, HubConfig { accusers_min: 1, ..roots(2) }, CALM);
-    net.networks.insert(1, hub::Network(7));
+    net.whereabouts.insert(1, hub::Network(7).into());
     (1..=2).for_each(|root| net.join(root, relay(4), Since::Earliest));
     net.run_until("roots", |net| (1..=2).all(|root| net.is_settled(root)));
     (3..=10).for_each(|node| net.join(node, relay(1), Since::Earliest));
@@ -436,7 +436,7 @@ fn regression_newcomers_from_a_suspended_network_protect_no_other_liar() {
     accuse_parent_of(&mut net, first);
     assert_eq!(stats(&net).suspensions, 1);
     // Many come from where it does.
-    (50..=70).for_each(|node| _ = net.networks.insert(node, hub::Network(7)));
+    (50..=70).for_each(|node| _ = net.whereabouts.insert(node, hub::Network(7).into()));
     (50..=70).for_each(|node| net.join(node, relay(1), Since::Earliest));
     net.run_for(Duration::from_secs(5));
     let second = children(&net, 2);

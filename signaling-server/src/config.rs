@@ -42,6 +42,9 @@ pub struct Config {
     /// Whether a proxy is in front of the server that names its clients in `X-Forwarded-For`. Default false: then anybody
     /// could write there what they like.
     pub behind_proxy: bool,
+    /// A MaxMind database of cities, by which peers are given parents that are near them. Default none: only those who share
+    /// a network are known to be near each other.
+    pub geo_database_file: Option<PathBuf>,
     /// Where the key comes from that signs frames and heads. Default a random one at each start.
     pub signing_key: KeySource,
     /// The folder that keeps what has to outlive a start: the last epoch of each embedded channel, and what the server had
@@ -112,6 +115,7 @@ impl Default for Config {
             api_keys: Vec::new(),
             open_topology: false,
             behind_proxy: false,
+            geo_database_file: None,
             signing_key: KeySource::Random,
             state_dir: None,
             embedded_channels: vec!["events".parse().expect("a valid name")],

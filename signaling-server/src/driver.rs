@@ -124,12 +124,12 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Opened(session, network, outlet) => {
+            Command::Opened(session, from, outlet) => {
                 if self.stopping != Stopping::No {
                     return outlet.close(shutting_down());
                 }
                 self.outlets.add(session, outlet);
-                self.input(Input::SessionOpened(session, network));
+                self.input(Input::SessionOpened(session, from));
             }
             Command::Data(session, bytes) => self.input(Input::SessionData(session, bytes)),
             Command::Closed(session) => {

@@ -27,6 +27,7 @@ pub mod config;
 mod counters;
 mod driver;
 pub mod epoch;
+mod geo_database;
 mod http;
 mod listener;
 mod metrics;
@@ -43,6 +44,7 @@ pub use config::{
     SourceKind,
 };
 pub use driver::{ChannelSnapshot, Handle, PublishError, Snapshot, Stopped};
+pub use geo_database::{GeoDatabase, GeoDatabaseError};
 pub use server::{Server, StartError, Task};
 pub use source::embedded::EmbeddedPublisher;
 pub use state::StateError;
@@ -52,5 +54,5 @@ pub use tiercast_codec::{
 };
 pub use tiercast_mesh::{
     BatchLimits, LogLimits, SourceUpdate, Time,
-    hub::{ChannelStats, CommandError, HubConfig, HubStats, Place, SourceState, Tier1, TreeNode},
+    hub::{ChannelStats, CommandError, HubConfig, HubStats, Location, Place, SourceState, Tier1, TreeNode},
 };

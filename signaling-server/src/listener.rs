@@ -10,6 +10,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use tiercast_mesh::hub::Whereabouts;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
@@ -21,6 +22,7 @@ use tracing::{debug, error, warn};
 use crate::{
     config::Limits,
     driver::Handle,
+    geo_database::GeoDatabase,
     http::{Upgrade, Upgrades},
     network::network_of,
     session,
@@ -38,6 +40,7 @@ pub(crate) struct Connections {
     pub(crate) router: Router,
     pub(crate) handle: Handle,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) geo_database: Option<Arc<GeoDatabase>>,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -83,7 +86,7 @@ impl Connections {
         self.serve_http(stream, upgrades).await;
         // The connection's task goes on as the session's, if it was upgraded.
         if let Ok(upgrade) = upgrade.try_recv() {
-            serve_session(upgrade, address, &self.handle, &self.limits).await;
+            self.serve_session(upgrade, address).await;
         }
     }
 
@@ -112,26 +115,31 @@ impl Connections {
             debug!(%error, "connection broke");
         }
     }
+
+    async fn serve_session(&self, upgrade: Upgrade, address: IpAddr) {
+        let from = self.whereabouts(upgrade.client.unwrap_or(address));
+        let upgraded = match upgrade.connection.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => return debug!(%error, "upgrade failed"),
+        };
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => {
+                let (io, leftover) = (parts.io.into_inner(), parts.read_buf);
+                session::run(io, leftover, from, self.handle.clone(), &self.limits).await;
+            }
+            Err(_) => error!("an upgraded connection is not the one that was accepted"),
+        }
+    }
+
+    fn whereabouts(&self, address: IpAddr) -> Whereabouts {
+        let location = self.geo_database.as_ref().and_then(|places| places.locate(address));
+        Whereabouts { location, network: network_of(address) }
+    }
 }
 
 /// Waits until the server stops; that it is gone is the same.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-async fn serve_session(upgrade: Upgrade, address: IpAddr, handle: &Handle, limits: &Limits) {
-    let network = network_of(upgrade.client.unwrap_or(address));
-    let upgraded = match upgrade.connection.await {
-        Ok(upgraded) => upgraded,
-        Err(error) => return debug!(%error, "upgrade failed"),
-    };
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => {
-            let (io, leftover) = (parts.io.into_inner(), parts.read_buf);
-            session::run(io, leftover, network, handle.clone(), limits).await;
-        }
-        Err(_) => error!("an upgraded connection is not the one that was accepted"),
-    }
 }
 
 fn note(ended: Result<(), JoinError>) {

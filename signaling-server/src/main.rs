@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tiercast_platform::{print_line, say, start_log, told_to_stop};
-use tiercast_signaling_server::Server;
+use tiercast_signaling_server::{GeoDatabase, Server};
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Configuration};
@@ -34,6 +34,7 @@ fn start() -> anyhow::Result<ExitCode> {
         }
     };
     if cli.check_config {
+        configuration.config.geo_database_file.as_deref().map(GeoDatabase::open).transpose()?;
         print_line(format_args!("ok: {}", configuration.config.summary()))?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -102,7 +102,7 @@ impl Scrape {
 
 fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Result {
     type Count = fn(&ChannelSnapshot) -> u64;
-    let counters: [(&str, &str, Option<Unit>, Count); 16] = [
+    let counters: [(&str, &str, Option<Unit>, Count); 19] = [
         ("events", "Events taken from the source", None, |channel| channel.stats.events),
         ("frames", "Frames sealed", None, |channel| channel.stats.frames),
         ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),
@@ -123,6 +123,18 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         }),
         ("gaps", "Gaps that subscribers were told of", None, |channel| channel.stats.gaps),
         ("links", "Links between peers that were asked for", None, |channel| channel.stats.links),
+        ("links_in_one_network", "Links among them whose ends come from the same network", None, |channel| {
+            channel.stats.links_in_one_network
+        }),
+        (
+            "links_located",
+            "Links among the others of whose ends it is known where they are",
+            None,
+            |channel| channel.stats.links_located,
+        ),
+        ("links_km", "How long these are together, in kilometres along the earth", None, |channel| {
+            channel.stats.links_km
+        }),
         ("moves", "Times that a peer was given a better place", None, |channel| channel.stats.moves),
         ("links_lost", "Links that were given up or broke", None, |channel| channel.stats.links_lost),
         (

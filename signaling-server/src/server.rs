@@ -21,6 +21,7 @@ use crate::{
     EmbeddedPublisher, PublishError,
     config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
     driver::{Command, Driver, Handle},
+    geo_database::{GeoDatabase, GeoDatabaseError},
     http::{self, App, Pages},
     listener::Connections,
     source::{Source, amqp::AmqpSource, embedded},
@@ -64,6 +65,9 @@ pub enum StartError {
     /// There is no signing key.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
+    /// The database of locations cannot be used.
+    #[error(transparent)]
+    GeoDatabase(#[from] GeoDatabaseError),
     /// The state cannot be kept.
     #[error(transparent)]
     State(#[from] StateError),
@@ -93,6 +97,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         config.validate()?;
         let kinds = config.channels()?;
+        let geo_database = config.geo_database_file.as_deref().map(GeoDatabase::open).transpose()?;
         let signing_key = config.signing_key.load()?;
         let (public_key, secret) = (signing_key.public_key(), hub_secret(&signing_key));
         let clock = Clock::start();
@@ -128,8 +133,13 @@ impl Server {
             config: Arc::new(config),
         });
         let router = http::router(app, routes(&handle));
-        let connections =
-            Connections { router, handle: handle.clone(), limits: limits.clone(), stopping: stops.clone() };
+        let connections = Connections {
+            router,
+            handle: handle.clone(),
+            limits: limits.clone(),
+            geo_database: geo_database.map(Arc::new),
+            stopping: stops.clone(),
+        };
 
         // Before any part of it says something.
         info!(%addr, summary, "started");

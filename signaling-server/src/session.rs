@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::SplitStream};
 use tiercast_codec::{Code, SessionId, limits::CONTROL_BYTES_MAX};
-use tiercast_mesh::hub::Network;
+use tiercast_mesh::hub::Whereabouts;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::oneshot,
@@ -62,7 +62,7 @@ enum End {
 }
 
 /// Runs a session on a connection that has been upgraded. `leftover` came behind the upgrade request.
-pub(crate) async fn run<T>(io: T, leftover: Bytes, network: Option<Network>, handle: Handle, limits: &Limits)
+pub(crate) async fn run<T>(io: T, leftover: Bytes, from: Whereabouts, handle: Handle, limits: &Limits)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -71,7 +71,7 @@ where
     let socket = WebSocketStream::from_partially_read(io, leftover.to_vec(), Role::Server, config).await;
     let session = handle.next_session();
     let (outlet, inlet) = Outlet::new(limits.writer_queue_messages);
-    if handle.send(Command::Opened(session, network, outlet)).await.is_err() {
+    if handle.send(Command::Opened(session, from, outlet)).await.is_err() {
         return;
     }
     debug!(%session, "session opened");

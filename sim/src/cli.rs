@@ -3,9 +3,10 @@
 use std::{fs, io::IsTerminal, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::{
+    earth::Known,
     page,
     regression::{Regression, Regressions},
     scenario::{NAMED, Scenario},
@@ -27,6 +28,9 @@ pub struct Args {
     /// Names the course of events: the same seed, the same output.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What the hub knows of where peers are; default as the scenario says, if it says where they are.
+    #[arg(long)]
+    known: Option<Known>,
     /// Plays all of these seeds, such as 1-1000, or 1- until it is stopped, and says only which of them go wrong.
     #[arg(long, value_name = "FIRST-[LAST]", conflicts_with_all = ["seed", "json"])]
     seeds: Option<Seeds>,
@@ -62,6 +66,9 @@ pub fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let mut scenario = Scenario::load(&args.scenario)?;
     scenario.peers = args.peers.unwrap_or(scenario.peers);
+    if let (Some(earth), Some(known)) = (&mut scenario.network.earth, args.known) {
+        earth.known = known;
+    }
     let is_right = match &args.seeds {
         Some(seeds) => seeds.play(&scenario, &mut |outcome| tell(&args, &scenario, outcome))?,
         None => play_one(&args, &scenario)?,
@@ -116,7 +123,9 @@ fn tell(args: &Args, scenario: &Scenario, outcome: &Outcome) -> Result<()> {
 /// The command that plays a seed again.
 fn replay(args: &Args, scenario: &Scenario, seed: u64) -> String {
     let (name, peers) = (&args.scenario, scenario.peers);
-    format!("{COMMAND} --scenario {name} --peers {peers} --seed {seed}")
+    let known =
+        args.known.and_then(|known| Some(format!(" --known {}", known.to_possible_value()?.get_name())));
+    format!("{COMMAND} --scenario {name} --peers {peers} --seed {seed}{}", known.unwrap_or_default())
 }
 
 /// What a run took, for people: it is another each time, so it is no figure.

@@ -9,11 +9,12 @@ use std::time::Duration;
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use tiercast_mesh::Time;
+use tiercast_mesh::{Time, hub::Whereabouts};
 
 use crate::{
     chance::{exponential, hash, normal, uniform},
     cut::{Cut, Cuts},
+    earth::Earth,
     wires::{Carried, Way, Wires},
 };
 
@@ -60,6 +61,9 @@ pub struct InternetConfig {
     pub uplink_bps: [f64; 2],
     /// The rate at which the server can send, in bits a second.
     pub server_bps: f64,
+    /// Where everybody is, if that matters: latencies follow from it, and those above are what lines add.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earth: Option<Earth>,
 }
 
 impl Default for InternetConfig {
@@ -74,6 +78,7 @@ impl Default for InternetConfig {
             set_up_round_trips: 3.0,
             uplink_bps: [2e6, 50e6],
             server_bps: 10e9,
+            earth: None,
         }
     }
 }
@@ -111,8 +116,14 @@ impl Internet {
     /// The one-way latency between two ends.
     pub fn latency(&self, one: u64, other: u64) -> Duration {
         let deviation = normal(hash(&[self.seed, 1, one.min(other), one.max(other)]));
-        let ms = self.config.latency_ms * (self.config.latency_sigma * deviation).exp();
+        let lines = self.config.latency_ms * (self.config.latency_sigma * deviation).exp();
+        let ms = self.config.earth.as_ref().map_or(lines, |earth| earth.way_ms(self.seed, one, other, lines));
         Duration::from_secs_f64(ms.min(self.config.latency_ms_max) / 1_000.0)
+    }
+
+    /// What the hub is told of where a node is.
+    pub fn told(&self, node: u64) -> Whereabouts {
+        self.config.earth.as_ref().map_or(Whereabouts::default(), |earth| earth.told(self.seed, node))
     }
 
     fn loss(&self, one: u64, other: u64) -> f64 {

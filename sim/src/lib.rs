@@ -8,6 +8,7 @@ mod chance;
 pub mod check;
 pub mod cli;
 pub mod cut;
+pub mod earth;
 pub mod fault;
 pub mod internet;
 pub mod liar;

@@ -36,6 +36,8 @@ pub struct Measures {
     /// Time from joining until a peer was told where it starts, and everything came from then on. A second stands for a
     /// round trip between the peer and the server.
     pub starts: Sample,
+    /// The round trips of the links by which peers are fed in the end.
+    pub links: Sample,
     joining: FxHashMap<u64, (Time, Duration)>,
     paces: FxHashMap<u64, Pace>,
     affected: BTreeSet<u64>,

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use tiercast_codec::{ChannelName, Code, Event, LinkId, PeerId, Position, SessionId, Signal, Signer};
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate, Time,
-    hub::{self, HubConfig, Network},
+    hub::{self, HubConfig, Whereabouts},
     peer::{self, Delivery, Status, Target},
 };
 
@@ -135,7 +135,7 @@ pub struct Net {
     /// Nodes that the server's messages do not reach.
     pub deaf: BTreeSet<u64>,
     /// Where nodes come from, of those of whom that is known.
-    pub networks: BTreeMap<u64, Network>,
+    pub whereabouts: BTreeMap<u64, Whereabouts>,
     /// Bytes that crossed links, by receiver.
     pub link_bytes: FxHashMap<u64, usize>,
     /// What messages on links take beyond what the wires say.
@@ -205,7 +205,7 @@ impl Net {
             hold_back: None,
             blocked: BTreeSet::new(),
             deaf: BTreeSet::new(),
-            networks: BTreeMap::new(),
+            whereabouts: BTreeMap::new(),
             link_bytes: FxHashMap::default(),
             link_delay: Duration::ZERO,
             recorder: None,
@@ -276,8 +276,8 @@ impl Net {
             }
             Happening::HubSees(session, true) => {
                 let node = self.session_node.get(&session);
-                let network = node.and_then(|node| self.networks.get(node)).copied();
-                self.hub_input(hub::Input::SessionOpened(SessionId(session), network));
+                let from = node.and_then(|node| self.whereabouts.get(node)).copied().unwrap_or_default();
+                self.hub_input(hub::Input::SessionOpened(SessionId(session), from));
             }
             Happening::HubSees(session, false) => {
                 self.hub_input(hub::Input::SessionClosed(SessionId(session)));

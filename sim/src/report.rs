@@ -45,6 +45,11 @@ pub struct Figures {
     pub fed_by_server_in_the_end: u64,
     pub fed_by_server_2_s_after_faults: f64,
     pub server_bytes_per_s_max_after_faults: u64,
+    /// Only where peers are somewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_round_trip_ms_mean: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_round_trip_ms_p50: Option<f64>,
 }
 
 impl Figures {
@@ -65,6 +70,7 @@ impl Figures {
         let all = traffic.down + traffic.up + traffic.links;
         let data = sums.data_bytes + sums.relayed_bytes.max(sums.parent_bytes);
         let control = all.saturating_sub(data);
+        let is_somewhere = scenario.network.earth.is_some();
         Self {
             about: scenario.about.clone(),
             seed,
@@ -98,6 +104,8 @@ impl Figures {
                 .map_or(0, |second: &Second| second.fed_by_server),
             fed_by_server_2_s_after_faults: measures.fed_by_server_2_s_after(),
             server_bytes_per_s_max_after_faults: measures.busiest_after_faults(),
+            link_round_trip_ms_mean: is_somewhere.then(|| measures.links.mean().as_secs_f64() * 1_000.0),
+            link_round_trip_ms_p50: is_somewhere.then(|| ms(&measures.links, 0.5)),
         }
     }
 }
@@ -166,6 +174,12 @@ impl fmt::Display for Figures {
             self.fed_by_server_in_the_end,
             100.0 * self.fed_by_server_2_s_after_faults,
             self.server_bytes_per_s_max_after_faults
-        )
+        )?;
+        match (self.link_round_trip_ms_mean, self.link_round_trip_ms_p50) {
+            (Some(mean), Some(p50)) => {
+                write!(f, "\nlinks                 round trip {mean:.0} ms in the mean, p50 {p50:.0} ms")
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -124,6 +124,7 @@ pub const NAMED: &[(&str, &str)] = &[
     ("flap", include_str!("../scenarios/flap.toml")),
     ("idle", include_str!("../scenarios/idle.toml")),
     ("mixed", include_str!("../scenarios/mixed.toml")),
+    ("near", include_str!("../scenarios/near.toml")),
 ];
 
 impl Scenario {
@@ -151,6 +152,8 @@ impl Scenario {
         ensure!(self.liars.as_ref().is_none_or(|liars| !liars.lies.is_empty()), "liars.lies: at least one");
         let shares = [population.leaves, network.connectable, network.loss[0], network.loss[1]];
         ensure!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "shares go from 0 to 1");
+        let earth = network.earth.as_ref();
+        ensure!(earth.is_none_or(|earth| earth.networks > 0), "network.earth.networks: at least one");
         ensure!(network.loss[1] < 1.0, "network.loss: less than all");
         Ok(())
     }

@@ -12,7 +12,7 @@ use tiercast_codec::{
 };
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
-    hub::{HubConfig, Input, Network, Output, Place},
+    hub::{HubConfig, Input, Output, Place, Whereabouts},
 };
 
 use crate::{
@@ -31,7 +31,7 @@ pub struct Sessions {
     /// Those that the hub closed, and why.
     pub closed: BTreeMap<SessionId, Code>,
     /// Where those come from who join next.
-    pub network: Option<Network>,
+    pub from: Whereabouts,
     /// Time that the hub took for what they said.
     pub busy: Duration,
     count: u64,
@@ -46,7 +46,7 @@ impl Sessions {
         let position = Position::new(FIRST_EPOCH, -1);
         hub.handle(now, Input::Source(&channel(), SourceUpdate::Opened(position))).unwrap();
         let (awake, closed, busy) = (Vec::new(), BTreeMap::new(), Duration::ZERO);
-        Self { hub, now, awake, closed, network: None, busy, count: 0 }
+        Self { hub, now, awake, closed, from: Whereabouts::default(), busy, count: 0 }
     }
 
     /// A session subscribes, and takes so many children.
@@ -55,7 +55,7 @@ impl Sessions {
         let session = SessionId(self.count);
         let relay = Some(Relay { node: NodeKind::Native, children_max });
         let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into(), resume: None };
-        self.hub.handle(self.now, Input::SessionOpened(session, self.network)).unwrap();
+        self.hub.handle(self.now, Input::SessionOpened(session, self.from)).unwrap();
         self.say(session, ToHub::Hello(hello));
         let window_bytes = NonZeroU32::MAX;
         let (since, links) = (Since::Now, Vec::new());

@@ -238,10 +238,20 @@ impl<'a> Simulation<'a> {
         verdict
     }
 
+    fn measure_links(&mut self) {
+        for entry in self.net.hub.topology(&channel()).into_iter().flatten() {
+            let ends = [Some(entry.peer), entry.parent].map(|peer| self.net.node_of(peer?));
+            if let [Some(child), Some(parent)] = ends {
+                self.measures.links.add(2 * self.map.latency(child, parent));
+            }
+        }
+    }
+
     fn outcome(mut self, seed: u64, wrong: Option<String>) -> Outcome {
         for node in self.net.nodes.values() {
             self.sums.add_peer(node.peer.stats());
         }
+        self.measure_links();
         let stats = self.net.hub.channel_stats(&channel()).unwrap_or_default();
         self.sums.add_hub(stats, &self.net.hub.spending());
         self.measures.seconds.pop();

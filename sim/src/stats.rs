@@ -35,6 +35,11 @@ impl Sample {
         Duration::from_micros(self.0.value_at_quantile(share))
     }
 
+    /// The mean; zero if there is none.
+    pub fn mean(&self) -> Duration {
+        Duration::from_secs_f64(self.0.mean() / 1e6)
+    }
+
     /// The longest.
     pub fn max(&self) -> Duration {
         Duration::from_micros(self.0.max())
@@ -73,6 +78,7 @@ mod tests {
             );
         }
         assert!(is_about(sample.max(), 1_000).abs() < 0.001);
+        assert!(is_about(sample.mean(), 500).abs() < 0.002, "{:?}", sample.mean());
         assert!((sample.share_within(Duration::from_millis(250)) - 0.25).abs() < 0.002);
         assert_eq!(sample.len(), 1_000);
     }

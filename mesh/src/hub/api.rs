@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use tiercast_codec::{ChannelName, Code, Position, SessionId};
 
-use super::Network;
+use super::Whereabouts;
 use crate::SourceUpdate;
 
 /// What happens to the hub.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A connection is open. The number counts up and is never used again. The network is where it comes from, if that
-    /// tells its peer from others.
-    SessionOpened(SessionId, Option<Network>),
+    /// A connection is open. The number counts up and is never used again. It comes from there, as far as that is
+    /// known.
+    SessionOpened(SessionId, Whereabouts),
     /// A connection brought a message.
     SessionData(SessionId, Bytes),
     /// A connection is gone without a goodbye: its peer may come back. For every connection that is gone the driver says

@@ -141,7 +141,7 @@ impl Hub {
             return self.fail(session, request, Code::NOT_READY, reason);
         }
         let Some(state) = self.sessions.get_mut(&session) else { return };
-        let origin = state.origin(peer);
+        let from = state.from;
         if state.channels.contains(&id) {
             let reason = format!("already subscribed to `{}`: unsubscribe first", subscribe.channel);
             return self.fail(session, request, Code::BAD_REQUEST, reason);
@@ -170,7 +170,7 @@ impl Hub {
         self.send_on(id, session, ToPeer::Subscribed(answer));
         let Subscribe { relay, links, window_bytes, .. } = subscribe;
         let mut has_parent = false;
-        self.with_tree(id, |tree, context| has_parent = tree.join(now, peer, origin, relay, &links, context));
+        self.with_tree(id, |tree, context| has_parent = tree.join(now, peer, from, relay, &links, context));
         if let Some(channel) = self.channels.get_mut(&id).filter(|_| !has_parent) {
             channel.feed(peer, start, window_bytes, relay.is_some());
         }

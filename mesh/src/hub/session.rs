@@ -2,7 +2,7 @@
 
 use tiercast_codec::{ChannelId, Head, PeerId, SignalMessage, ToPeer, WireMessage};
 
-use super::{HubConfig, Network, Origin};
+use super::{HubConfig, Whereabouts};
 use crate::{
     Time,
     outbox::{Full, Outbox},
@@ -13,8 +13,8 @@ use crate::{
 pub(super) struct Session {
     /// Whose it is; known once `hello` was answered.
     pub(super) peer: Option<PeerId>,
-    /// Where it comes from, if that can be told.
-    pub(super) network: Option<Network>,
+    /// Where it comes from.
+    pub(super) from: Whereabouts,
     /// What it is subscribed to; the first one is served next.
     pub(super) channels: Vec<ChannelId>,
     pub(super) last_received: Time,
@@ -27,10 +27,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(now: Time, network: Option<Network>, config: &HubConfig) -> Self {
+    pub(super) fn new(now: Time, from: Whereabouts, config: &HubConfig) -> Self {
         Self {
             peer: None,
-            network,
+            from,
             channels: Vec::new(),
             last_received: now,
             last_sent: now,
@@ -38,11 +38,6 @@ impl Session {
             is_announced: false,
             outbox: Outbox::new(config.outbox_bytes).with_signals(config.outbox_signal_bytes),
         }
-    }
-
-    /// Whom its peer counts as.
-    pub(super) fn origin(&self, peer: PeerId) -> Origin {
-        self.network.map_or(Origin::Peer(peer), Origin::Network)
     }
 
     /// Queues a message; says how large it is.

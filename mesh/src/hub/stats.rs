@@ -25,6 +25,12 @@ pub struct ChannelStats {
     pub gaps: u64,
     /// Links that were asked for.
     pub links: u64,
+    /// Those of them whose ends come from the same network.
+    pub links_in_one_network: u64,
+    /// Those of the others of whose ends it is known where they are.
+    pub links_located: u64,
+    /// How long these are together, along the surface of the earth.
+    pub links_km: u64,
     /// Times that a peer that had a place was given a better one.
     pub moves: u64,
     /// Links that were given up or broke.

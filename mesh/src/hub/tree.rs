@@ -4,18 +4,14 @@
 //! nobody waits for the tree. A parent's tier is always one less than its child's; a peer that moves takes
 //! its subtree along and never goes below a member of it, so that no cycle can arise.
 //!
-//! `filling` gives places to those who have none, `improving` finds better ones, `moving` takes a peer there while its
-//! present parent still feeds it.
+//! `filling` gives places to those who have none, `improving` finds better ones, `near` among those that are as good as each other
+//! the nearest; `moving` takes a peer there while its present parent still feeds it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tiercast_codec::{ChannelName, Code, LinkId, LivingLink, PeerId, Relay};
 
-use super::{
-    HubConfig,
-    reputation::{Origin, Reputation},
-    tickets::Tickets,
-};
+use super::{HubConfig, reputation::Reputation, tickets::Tickets, whereabouts::Whereabouts};
 use crate::{Time, timers::Timers};
 
 mod adoption;
@@ -25,6 +21,7 @@ mod index;
 mod judgment;
 mod links;
 mod moving;
+mod near;
 mod places;
 mod record;
 mod signaling;
@@ -50,6 +47,8 @@ pub(crate) struct Tree {
     index: Index,
     relays: usize,
     given: Given,
+    /// Up to whom it was looked whether they could have a nearer parent.
+    looked_at: PeerId,
     /// Those that get no children for a while.
     suspended: BTreeSet<PeerId>,
     /// The number of the next peer that is parked.
@@ -113,6 +112,7 @@ impl Tree {
             index: Index::default(),
             relays: 0,
             given: Given::default(),
+            looked_at: PeerId(0),
             suspended: BTreeSet::new(),
             next_parked: 0,
             timers: Timers::default(),
@@ -126,7 +126,7 @@ impl Tree {
         &mut self,
         now: Time,
         peer: PeerId,
-        origin: Origin,
+        from: Whereabouts,
         relay: Option<Relay>,
         links: &[LivingLink],
         context: &mut Context<'_>,
@@ -136,7 +136,7 @@ impl Tree {
         if known.is_some_and(|was_relay| was_relay != relay.is_some()) {
             self.leave(now, peer, context);
         }
-        self.admit(now, peer, origin, relay, context);
+        self.admit(now, peer, from, relay, context);
         if known.is_none() {
             self.suspend_if_known(now, peer, context);
         }

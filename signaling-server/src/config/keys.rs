@@ -149,6 +149,7 @@ pub static KEYS: &[Key] = &[
     texts("api_keys"),
     flag("open_topology"),
     flag("behind_proxy"),
+    text("geo_database_file"),
     text("signing_key_file"),
     flag("signing_key_create"),
     text("state_dir"),

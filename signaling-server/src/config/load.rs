@@ -269,6 +269,7 @@ fn general(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
     }
     config.open_topology = flag("open_topology").unwrap_or(config.open_topology);
     config.behind_proxy = flag("behind_proxy").unwrap_or(config.behind_proxy);
+    config.geo_database_file = text("geo_database_file").map(PathBuf::from);
     let create = flag("signing_key_create").unwrap_or(false);
     if let Some(path) = text("signing_key_file") {
         config.signing_key = KeySource::File { path: path.into(), create };

@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use tiercast_codec::{ChannelName, Code, Message, Position, SessionId};
-use tiercast_mesh::hub::{Network, TreeNode};
+use tiercast_mesh::hub::{TreeNode, Whereabouts};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{PublishError, Snapshot};
@@ -15,7 +15,7 @@ use super::{PublishError, Snapshot};
 /// An input of the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Opened(SessionId, Option<Network>, Outlet),
+    Opened(SessionId, Whereabouts, Outlet),
     Data(SessionId, Bytes),
     /// A connection is gone without a goodbye.
     Closed(SessionId),

@@ -5,8 +5,8 @@ use std::{collections::VecDeque, net::SocketAddr, num::NonZeroU32, time::Duratio
 use anyhow::{Context, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use tiercast_codec::{
-    ChannelName, Code, Ed25519, ErrorMessage, Event, Gap, Hello, Item, PROTOCOL_VERSION, Position, Since,
-    Subscribe, Subscribed, ToHub, ToPeer, Welcome, WireMessage,
+    ChannelName, Code, Ed25519, ErrorMessage, Event, Gap, Hello, Item, PROTOCOL_VERSION, Position, Relay,
+    Since, Subscribe, Subscribed, ToHub, ToPeer, Welcome, WireMessage,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -15,7 +15,11 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{self, Message as WsMessage, client::IntoClientRequest, http::HeaderValue},
+    tungstenite::{
+        self, Message as WsMessage,
+        client::IntoClientRequest,
+        http::{HeaderName, HeaderValue},
+    },
 };
 
 /// Longer than anything here takes on a busy machine.
@@ -47,18 +51,20 @@ pub async fn open(
     addr: SocketAddr,
     subprotocols: &str,
 ) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
-    open_on(TcpStream::connect(addr).await?, addr, subprotocols).await
+    open_on(TcpStream::connect(addr).await?, addr, subprotocols, None).await
 }
 
 async fn open_on<T: AsyncRead + AsyncWrite + Unpin>(
     io: T,
     addr: SocketAddr,
     subprotocols: &str,
+    forwarded_for: Option<HeaderValue>,
 ) -> Result<WebSocketStream<T>, tungstenite::Error> {
     let mut request = format!("ws://{addr}/v1/ws").into_client_request()?;
     if let Ok(offered) = HeaderValue::from_str(subprotocols) {
         request.headers_mut().insert("sec-websocket-protocol", offered);
     }
+    request.headers_mut().extend(forwarded_for.map(|by| (HeaderName::from_static("x-forwarded-for"), by)));
     Ok(client_async(request, io).await?.0)
 }
 
@@ -68,11 +74,17 @@ impl Client {
         Self::greet(open(addr, "tiercast.v1").await?).await
     }
 
+    /// Connects by way of a proxy, which says where it comes from, and says hello.
+    pub async fn connect_from(addr: SocketAddr, address: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(addr).await?;
+        Self::greet(open_on(stream, addr, "tiercast.v1", Some(address.parse()?)).await?).await
+    }
+
     /// Connects with a small receive buffer, so that one who does not read soon takes nothing more.
     pub async fn connect_narrow(addr: SocketAddr) -> anyhow::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(16 << 10)?;
-        Self::greet(open_on(socket.connect(addr).await?, addr, "tiercast.v1").await?).await
+        Self::greet(open_on(socket.connect(addr).await?, addr, "tiercast.v1", None).await?).await
     }
 
     async fn greet(mut socket: WebSocketStream<TcpStream>) -> anyhow::Result<Self> {
@@ -104,17 +116,21 @@ impl Client {
         channel: &str,
         since: Since,
     ) -> anyhow::Result<Result<Subscribed, ErrorMessage>> {
+        self.subscribe_as(channel, since, None).await
+    }
+
+    /// The same for one who may take part in the mesh.
+    pub async fn subscribe_as(
+        &mut self,
+        channel: &str,
+        since: Since,
+        relay: Option<Relay>,
+    ) -> anyhow::Result<Result<Subscribed, ErrorMessage>> {
         let channel: ChannelName = channel.parse()?;
         // It never says how far it is.
         let window_bytes = NonZeroU32::MAX;
-        let subscribe = Subscribe {
-            id: 2,
-            channel: channel.clone(),
-            since,
-            window_bytes,
-            relay: None,
-            links: Vec::new(),
-        };
+        let subscribe =
+            Subscribe { id: 2, channel: channel.clone(), since, window_bytes, relay, links: Vec::new() };
         self.send(ToHub::Subscribe(subscribe)).await?;
         loop {
             match self.control().await? {

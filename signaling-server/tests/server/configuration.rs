@@ -33,6 +33,7 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
         signing_key_file = "/tmp/key"
         signing_key_create = true
         state_dir = "/var/lib/tiercast"
+        geo_database_file = "/var/lib/cities.mmdb"
         [hub]
         heartbeat_ms = 5_000
         tier1_max = 64
@@ -59,6 +60,7 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
     let config = load(text).map_err(anyhow::Error::msg)?;
     ensure!(config.listen.port() == 80 && config.api_keys.len() == 2);
     ensure!(config.state_dir.as_deref() == Some(Path::new("/var/lib/tiercast")));
+    ensure!(config.geo_database_file.as_deref() == Some(Path::new("/var/lib/cities.mmdb")));
     ensure!(config.hub.heartbeat == Duration::from_secs(5) && config.hub.tier1.max == 64);
     ensure!(config.limits.writer_queue_messages == 4 && config.hub.ice_servers.len() == 1);
     let amqp = config.amqp.clone().context("a broker")?;

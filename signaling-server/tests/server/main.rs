@@ -10,6 +10,8 @@ mod http_api;
 mod http_client;
 mod lagging;
 mod many;
+mod mmdb;
+mod near;
 mod program;
 mod publishing;
 mod sessions;

@@ -191,6 +191,15 @@ async fn a_missing_key_file_is_said_once_with_the_remedy() -> anyhow::Result<()>
 }
 
 #[tokio::test]
+async fn a_missing_database_of_locations_is_said_at_the_start_and_when_the_configuration_is_checked()
+-> anyhow::Result<()> {
+    let args = ["--listen", "127.0.0.1:0", "--set", "geo_database_file=/nowhere/cities.mmdb"];
+    let remedy = "leave geo_database_file out";
+    fails_to_start(&args, "No such file", remedy).await?;
+    fails_to_start(&[&args[..], &["--check-config"]].concat(), "No such file", remedy).await
+}
+
+#[tokio::test]
 async fn a_damaged_state_is_said_once_with_the_remedy() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("events.epoch"), "soon")?;

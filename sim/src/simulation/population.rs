@@ -41,6 +41,7 @@ impl Simulation<'_> {
         let mut config = PeerConfig { relay, ..PeerConfig::default() };
         config.log.entries = population.log_frames;
         self.measures.joined(node, self.net.now, self.map.latency(SERVER, node));
+        self.net.whereabouts.insert(node, self.map.told(node));
         self.net.join(node, config, Since::Now);
         if let Some(lie) = lie {
             self.lie(node, lie);
@@ -81,7 +82,7 @@ impl Simulation<'_> {
     fn lie(&mut self, node: u64, lie: Lie) {
         self.gang.join(node, lie);
         if self.scenario.liars.as_ref().is_some_and(|liars| liars.one_network) {
-            self.net.networks.insert(node, Network(0));
+            self.net.whereabouts.insert(node, Network(0).into());
         }
         if lie == Lie::Promise {
             self.net.narrow(node, NARROW);

@@ -13,7 +13,7 @@ use tiercast_codec::{Code, LinkId, LinkRole, LivingLink, NodeKind, PeerId, Relay
 use super::{Action, Age, Context, Link, Node, Place, Timer, Tree, links::Role};
 use crate::{
     Time,
-    hub::{reputation::Origin, tickets::Ends},
+    hub::{tickets::Ends, whereabouts::Whereabouts},
 };
 
 impl Tree {
@@ -64,7 +64,7 @@ impl Tree {
         &mut self,
         now: Time,
         peer: PeerId,
-        origin: Origin,
+        from: Whereabouts,
         relay: Option<Relay>,
         context: &Context<'_>,
     ) {
@@ -75,8 +75,9 @@ impl Tree {
         if !self.nodes.contains_key(&peer) {
             self.relays += usize::from(relay.is_some());
         }
-        let node = self.nodes.entry(peer).or_insert_with(|| Node::new(now, origin, relay));
-        node.origin = origin;
+        let node = self.nodes.entry(peer).or_insert_with(|| Node::new(now, from.origin(peer), relay));
+        node.origin = from.origin(peer);
+        node.from = from;
         node.relay = relay;
         node.is_away = false;
         node.is_lagging = false;
@@ -171,7 +172,7 @@ impl Tree {
             return;
         }
         let relay = Relay { node: NodeKind::Native, children_max: context.config.children_max };
-        self.admit(now, peer, Origin::Peer(peer), Some(relay), context);
+        self.admit(now, peer, Whereabouts::default(), Some(relay), context);
         self.put(peer, Place::Orphan);
         self.wait_for(now, peer, context);
     }

@@ -104,10 +104,12 @@ impl Tree {
         }
     }
 
-    /// The best parent for a peer.
+    /// The best parent for a peer: of those in the highest tier that there is the nearest, else the one with the fewest
+    /// children, else the oldest.
     pub(super) fn parent_for(&self, now: Time, peer: PeerId) -> Option<PeerId> {
         let mut open = self.index.open.iter().map(|(_, _, candidate)| *candidate).take(SCANNED_MAX);
-        open.find(|candidate| self.will_do(now, *candidate, peer))
+        let parent = open.find(|candidate| self.will_do(now, *candidate, peer))?;
+        Some(self.nearest_like(now, parent, peer))
     }
 
     /// Whether a parent has not failed a peer lately, is not below it, and all below it would still be above the last

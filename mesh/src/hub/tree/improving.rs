@@ -5,7 +5,7 @@
 //! how many peers. Only those move who have stood where they are for a while, and only if it saves them two tiers:
 //! otherwise two alike would change places for ever.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use tiercast_codec::PeerId;
 
@@ -40,6 +40,7 @@ impl Tree {
     fn improve(&mut self, now: Time, context: &mut Context<'_>) -> bool {
         self.seat(now, context)
             || self.promote(now, context)
+            || self.draw_near(now, context)
             || self.raise(now, context)
             || self.exchange(now, context)
     }
@@ -78,11 +79,12 @@ impl Tree {
         true
     }
 
-    /// One who stands far down is given a free place farther up.
+    /// One who stands far down is given a free place farther up: of those with as many places the nearest.
     fn raise(&mut self, now: Time, context: &mut Context<'_>) -> bool {
-        let Some((top, ..)) = self.index.open.first().copied() else { return false };
+        let Some((top, _, open)) = self.index.open.first().copied() else { return false };
         let low = self.index.widths().rev().filter(|(_, _, lowest)| *lowest >= top + 1 + TIERS_SAVED_MIN);
-        let low: Vec<_> = low.flat_map(|(width, ..)| self.lowest(width)).collect();
+        let mut low: Vec<_> = low.flat_map(|(width, ..)| self.lowest(width)).collect();
+        low.sort_by_key(|peer| (Reverse(self.nodes[peer].places()), self.nearness(*peer, open).roughly()));
         low.into_iter().any(|peer| {
             let saves =
                 |parent: &PeerId| self.nodes[parent].tier + 1 + TIERS_SAVED_MIN <= self.nodes[&peer].tier;

@@ -8,6 +8,8 @@ use std::{
 
 use tiercast_codec::PeerId;
 
+use crate::hub::whereabouts::Whereabouts;
+
 /// Tiers beyond this are counted together, so that a tree that is a chain does not make the count long. Unvalidated:
 /// a million peers with four places each have eleven tiers.
 pub(super) const TIERS_MAX: u32 = 64;
@@ -20,6 +22,8 @@ pub(super) type Rank = (Reverse<(bool, usize)>, PeerId);
 pub(super) struct Index {
     /// Peers that can take a child, best first: smallest tier, then fewest children, then oldest.
     pub(super) open: BTreeSet<(u32, usize, PeerId)>,
+    /// Those of them of whom it is known where they are, by tier; neighbours mostly follow each other.
+    pub(super) near: BTreeSet<(u32, Whereabouts, usize, PeerId)>,
     /// Peers that have children for whom they stand by, by tier.
     pub(super) holding: BTreeSet<(u32, PeerId)>,
     /// Those who could not and can: the parked have not been offered their places yet.
@@ -47,6 +51,7 @@ pub(super) struct Index {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) open: Option<(u32, usize, PeerId)>,
+    pub(super) near: Option<(u32, Whereabouts, usize, PeerId)>,
     pub(super) holding: Option<(u32, PeerId)>,
     pub(super) queued: Option<Rank>,
     pub(super) parked: Option<u64>,
@@ -65,6 +70,7 @@ impl Index {
             self.opened.push(peer);
         }
         replace(&mut self.open, old.open, new.open);
+        replace(&mut self.near, old.near, new.near);
         replace(&mut self.holding, old.holding, new.holding);
         replace(&mut self.queue, old.queued, new.queued);
         replace(&mut self.standing_in, old.standing_in, new.standing_in);

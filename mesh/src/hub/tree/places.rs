@@ -18,6 +18,7 @@ use crate::{
         HubConfig,
         budget::{Class, Priority},
         reputation::Origin,
+        whereabouts::Whereabouts,
     },
 };
 
@@ -71,6 +72,7 @@ pub struct TreeNode {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) origin: Origin,
+    pub(super) from: Whereabouts,
     pub(super) relay: Option<Relay>,
     pub(super) joined: Time,
     pub(super) place: Place,
@@ -234,6 +236,7 @@ impl Node {
     pub(super) fn new(now: Time, origin: Origin, relay: Option<Relay>) -> Self {
         Self {
             origin,
+            from: Whereabouts::default(),
             relay,
             joined: now,
             place: if relay.is_some() { Place::Waiting } else { Place::Direct },
@@ -320,6 +323,7 @@ impl Node {
         let is_open = has_room && self.is_placed() && self.tier < tiers_max;
         Entry {
             open: is_open.then_some((self.tier, self.load(), peer)),
+            near: (is_open && !self.from.is_nowhere()).then_some((self.tier, self.from, self.load(), peer)),
             // Without one of them it has room.
             holding: (!self.stands_by.is_empty() && self.is_placed() && self.load() <= places)
                 .then_some((self.tier, peer)),

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tiercast_codec::{Code, LinkId, PeerId};
 
 use super::{Context, Place, Timer, Tree, links::Role};
-use crate::Time;
+use crate::{Time, hub::whereabouts::Whereabouts};
 
 /// So many open parents are looked at for a standby. Unvalidated.
 const LOOKED_AT: usize = 16;
@@ -69,16 +69,25 @@ impl Tree {
     }
 
     /// The best standby: one whose path to the server shares nobody with the peer's, if there is one. It stands no higher
-    /// than the parent where that can be had: the places farther up are for those who bring places.
+    /// than the parent where that can be had: the places farther up are for those who bring places. What cuts off a whole
+    /// network is not to take both parents, so those of other networks come first, and of these the nearest.
     fn standby_for(&self, now: Time, peer: PeerId) -> Option<PeerId> {
         let path: BTreeSet<_> = self.path(peer).collect();
-        let level = (self.nodes[&peer].tier.saturating_sub(1), 0, PeerId(0));
+        let tier = self.nodes[&peer].tier.saturating_sub(1);
+        let level = (tier, 0, PeerId(0));
         let beside = self.index.open.range(level..).take(LOOKED_AT);
         let above = self.index.open.range(..level).rev().take(LOOKED_AT);
         let candidates = beside.chain(above).map(|(_, _, candidate)| *candidate);
-        let will_do: Vec<_> = candidates
+        let mut will_do: Vec<_> = (self.near(peer, tier).into_iter().chain(candidates))
             .filter(|candidate| !path.contains(candidate) && self.will_do(now, *candidate, peer))
             .collect();
+        let parent =
+            self.parents(peer).next().map_or(Whereabouts::default(), |parent| self.nodes[&parent].from);
+        will_do.sort_by_key(|candidate| {
+            let node = &self.nodes[candidate];
+            let nearness = self.nearness(peer, *candidate).roughly();
+            (node.tier < tier, node.from.shares_network(parent), nearness)
+        });
         let is_apart = |candidate: &&PeerId| self.path(**candidate).all(|above| !path.contains(&above));
         will_do.iter().find(is_apart).or(will_do.first()).copied()
     }

@@ -13,8 +13,9 @@ use crate::{
     Time,
     hub::{
         HubConfig, Tier1,
-        reputation::{Origin, Reputation},
+        reputation::Reputation,
         tickets::{Ends, Tickets},
+        whereabouts::{Location, Whereabouts},
     },
 };
 
@@ -62,6 +63,9 @@ impl Storm {
     fn come(&mut self, peer: PeerId) {
         let relay = Relay { node: NodeKind::Native, children_max: [0, 0, 1, 2][self.below(4)] };
         let relay = (self.below(10) > 0).then_some(relay);
+        let longitude = self.below(360) as f64 - 180.0;
+        let location = Location::new(0.0, longitude).filter(|_| self.below(2) > 0);
+        let from = Whereabouts { location, network: None };
         let channel = "storm".parse().unwrap();
         let mut living = Vec::new();
         for (link, parent, child) in self.links.clone().into_iter().rev().take(30) {
@@ -76,7 +80,7 @@ impl Storm {
                 living.push(LivingLink { link, peer: other, role, token });
             }
         }
-        self.act(|tree, now, context| _ = tree.join(now, peer, Origin::Peer(peer), relay, &living, context));
+        self.act(|tree, now, context| _ = tree.join(now, peer, from, relay, &living, context));
     }
 
     /// Something happens.
