@@ -317,10 +317,13 @@ pub struct Assign {
     pub parent: PeerId,
     /// What the child shows the parent, once.
     pub token: Token,
-    /// Whether this end makes the WebRTC offer.
+    /// Whether this end makes the WebRTC offer, or opens the data channel on the connection that is there.
     pub offers: bool,
     /// Whether this parent stands by while another one feeds the peer.
     pub standby: bool,
+    /// Another link between the two, whose connection this one is to share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<LinkId>,
 }
 
 /// Announces a child to a parent.
@@ -334,8 +337,11 @@ pub struct Expect {
     pub child: PeerId,
     /// What the child will show.
     pub token: Token,
-    /// Whether this end makes the WebRTC offer.
+    /// As in [`Assign`].
     pub offers: bool,
+    /// As in [`Assign`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<LinkId>,
 }
 
 /// Tells a peer its place in the tree.

@@ -21,6 +21,7 @@ mod pull;
 mod reputation;
 mod requests;
 mod session;
+mod sharing;
 mod stats;
 mod tickets;
 mod tree;
@@ -36,6 +37,7 @@ pub use reputation::Network;
 use reputation::Reputation;
 use requests::Refusal;
 use session::Session;
+use sharing::Sharing;
 pub use stats::{ChannelStats, HubStats};
 use tickets::{Ends, Tickets};
 use tree::{Action, Context};
@@ -66,6 +68,7 @@ pub struct Hub {
     channels: BTreeMap<ChannelId, Channel>,
     links: BTreeMap<LinkId, ChannelId>,
     last_link: u64,
+    sharing: Sharing,
     budget: Budget,
     reputation: Reputation,
     timers: Timers<Timer>,
@@ -94,6 +97,7 @@ impl Hub {
             channels: BTreeMap::new(),
             links: BTreeMap::new(),
             last_link: 0,
+            sharing: Sharing::default(),
             timers: Timers::default(),
             outputs: VecDeque::new(),
             stats: HubStats::default(),
@@ -365,26 +369,33 @@ impl Hub {
             Action::Link { link, parent, child, standby } => {
                 self.links.insert(link, id);
                 self.count_link(id, parent, child);
-                let token = self.tickets.of_link(name, Ends { link, parent, child });
+                let ends = Ends { link, parent, child };
+                let (token, via) = (self.tickets.of_link(name, ends), self.share(id, ends));
                 // The child wants the link, so it makes the offer.
-                let expect = Expect { channel: channel.clone(), link, child, token, offers: false };
+                let expect = Expect { channel: channel.clone(), link, child, token, offers: false, via };
                 self.tell(id, parent, ToPeer::Expect(expect));
-                let assign = Assign { channel, link, parent, token, offers: true, standby };
+                let assign = Assign { channel, link, parent, token, offers: true, standby, via };
                 self.tell(id, child, ToPeer::Assign(assign));
             }
             Action::Lost { peer, link, code } => {
                 self.tell(id, peer, ToPeer::Lost(Lost { link, code }));
             }
             Action::Away { peer, link } => self.tell(id, peer, ToPeer::Away(Away { link })),
-            Action::Adopted(link) => {
-                self.links.insert(link, id);
+            Action::Adopted(ends) => {
+                self.links.insert(ends.link, id);
+                self.sharing.add(ends, self.now);
                 self.count(id, |stats| stats.adopted += 1);
             }
+            Action::Up(ends) => self.sharing.add(ends, self.now),
+            Action::NotShared(ends) => self.sharing.distrust(ends),
             Action::Placed { peer, tier } => {
                 self.tell(id, peer, ToPeer::Place(PlaceMessage { channel, tier }));
             }
             Action::Moved => self.count(id, |stats| stats.moves += 1),
-            Action::Ended => self.count(id, |stats| stats.links_lost += 1),
+            Action::Ended(ends) => {
+                self.sharing.remove(ends);
+                self.count(id, |stats| stats.links_lost += 1);
+            }
             Action::Forgotten(link) => drop(self.links.remove(&link)),
             Action::Accused => self.count(id, |stats| stats.accusations += 1),
             Action::Suspended => self.count(id, |stats| stats.suspensions += 1),
@@ -404,6 +415,19 @@ impl Hub {
             }
             Nearness::Unknown => {}
         }
+    }
+
+    /// A link begins. Gives another one between the two, whose connection it shares, if there is one: up, or being set up,
+    /// and then what becomes of that becomes of both.
+    fn share(&mut self, id: ChannelId, ends: Ends) -> Option<LinkId> {
+        let other = self.sharing.between(ends);
+        self.sharing.add(ends, self.now + self.config.link_setup);
+        let (via, up) = other?;
+        self.count(id, |stats| stats.links_shared += 1);
+        if let Some(channel) = self.channels.get_mut(&id).filter(|_| up <= self.now) {
+            channel.tree.relies_on_another(ends.link);
+        }
+        Some(via)
     }
 
     fn count(&mut self, id: ChannelId, count: impl FnOnce(&mut ChannelStats)) {

@@ -164,6 +164,12 @@ fn scenarios() -> Vec<Scenario> {
             orphaned,
         ),
         scenario(
+            "sharing",
+            "a parent in two channels, one connection, which breaks and is made again",
+            relay(2),
+            sharing,
+        ),
+        scenario(
             "starved",
             "a parent that passes on nothing and no standby: pulled from the server, then left",
             relay(2),
@@ -692,6 +698,20 @@ fn assert_kept(net: &Net, feeds: u64) {
     assert!(!net.nodes[&SUBJECT].statuses.iter().any(is_lost));
 }
 
+fn sharing(net: &mut Net, config: PeerConfig) {
+    let more = net.add_channel("more");
+    join_other(net, PARENT, relay(4));
+    net.subscribe_to(PARENT, &more);
+    join_subject(net, config);
+    net.subscribe_to(SUBJECT, &more);
+    publish(net, bodies(3, 100));
+    assert_eq!((net.links_of(SUBJECT).len(), net.connections()), (2, 1));
+    net.break_links(SUBJECT);
+    publish(net, bodies(3, 100));
+    net.run_for(Duration::from_secs(90));
+    assert_eq!((net.links_of(SUBJECT).len(), net.connections()), (2, 1));
+}
+
 fn blink(net: &mut Net, config: PeerConfig) {
     stand_between(net, config);
     net.disconnect(SUBJECT);
@@ -821,10 +841,18 @@ fn as_neighbour(net: &mut Net, subject: End, said: &[&Bytes]) -> Option<Code> {
     let link = LinkId(1_000 + heard as u64);
     let (channel, token, stranger) = (channel(), Token::new([3; 16]), PeerId(77));
     let introduction = match subject {
-        End::Parent => ToPeer::Expect(Expect { channel, link, child: stranger, token, offers: false }),
-        End::Child => {
-            ToPeer::Assign(Assign { channel, link, parent: stranger, token, offers: false, standby: false })
+        End::Parent => {
+            ToPeer::Expect(Expect { channel, link, child: stranger, token, offers: false, via: None })
         }
+        End::Child => ToPeer::Assign(Assign {
+            channel,
+            link,
+            parent: stranger,
+            token,
+            offers: false,
+            standby: false,
+            via: None,
+        }),
     };
     net.peer(SUBJECT, Input::SessionData(introduction.encode()));
     net.peer(SUBJECT, Input::LinkOpened(link));

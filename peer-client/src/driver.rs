@@ -62,9 +62,6 @@ pub(crate) struct Driver {
     links: Links,
     link_events: mpsc::Receiver<LinkEvent>,
     handles: BTreeMap<LinkId, LinkHandle>,
-    /// How many links were opened: the number that the latest goes by below us. The hub's numbers begin anew with each
-    /// server, and a link that was closed speaks once more, later.
-    opened: u64,
     session: Option<mpsc::Sender<Outgoing>>,
     /// Targets that have something to send and are not known to be blocked.
     ready: BTreeSet<Target>,
@@ -95,7 +92,6 @@ impl Driver {
             links: Links::new(options.links, link_sender),
             link_events,
             handles: BTreeMap::new(),
-            opened: 0,
             session: None,
             ready: BTreeSet::new(),
             refused: BTreeMap::new(),
@@ -238,8 +234,11 @@ impl Driver {
     }
 
     fn on_link(&mut self, event: LinkEvent) {
-        // Of a link that we have closed nothing is heard any more.
-        let Some(link) = self.link_of(event.link()) else { return };
+        let link = LinkId(event.link());
+        if !self.handles.contains_key(&link) {
+            // Of a link that we have closed nothing is heard any more.
+            return;
+        }
         match event {
             LinkEvent::Signal { signal, .. } => self.input(Input::LocalSignal(link, signal)),
             LinkEvent::Opened { .. } => self.input(Input::LinkOpened(link)),
@@ -255,11 +254,6 @@ impl Driver {
         }
     }
 
-    /// The hub's number of an open link.
-    fn link_of(&self, opened: u64) -> Option<LinkId> {
-        self.handles.iter().find(|(_, handle)| handle.id() == opened).map(|(link, _)| *link)
-    }
-
     fn do_output(&mut self, output: Output) {
         match output {
             Output::Transmit(target) => {
@@ -272,10 +266,13 @@ impl Driver {
                 }
                 self.ready.remove(&Target::Session);
             }
-            Output::OpenLink { link, offers } => {
+            Output::OpenLink { link, offers, via } => {
                 let role = if offers { Role::Offerer } else { Role::Answerer };
-                self.opened += 1;
-                self.handles.insert(link, self.links.open(self.opened, role));
+                let handle = match via {
+                    Some(via) => self.links.open_via(link.0, role, self.handles.get(&via)),
+                    None => self.links.open(link.0, role),
+                };
+                self.handles.insert(link, handle);
             }
             Output::RemoteSignal(link, signal) => {
                 if let Some(handle) = self.handles.get(&link) {
@@ -447,8 +444,12 @@ impl Driver {
     }
 
     fn publish_standing(&self) {
-        let stats = self.peer.stats();
-        self.standing.send_if_modified(|standing| std::mem::replace(&mut standing.stats, stats) != stats);
+        let now = (self.peer.stats(), self.handles.len(), self.links.connections());
+        self.standing.send_if_modified(|standing| {
+            let before = (standing.stats, standing.links, standing.connections);
+            (standing.stats, standing.links, standing.connections) = now;
+            before != now
+        });
     }
 
     /// Says goodbye: to each neighbour on its link, to the server by closing the connection.
@@ -462,9 +463,7 @@ impl Driver {
         let all_closed = async {
             while !self.handles.is_empty() {
                 match self.link_events.recv().await {
-                    Some(LinkEvent::Closed { link, .. }) => {
-                        self.handles.retain(|_, handle| handle.id() != link)
-                    }
+                    Some(LinkEvent::Closed { link, .. }) => drop(self.handles.remove(&LinkId(link))),
                     Some(_) => {}
                     None => return,
                 }

@@ -1,7 +1,8 @@
 //! Links: the WebRTC transport between two peers, a thin driver below the sans-IO core.
 //!
 //! One [`Links`] belongs to one peer. It opens a link for each neighbour that the hub assigns; every
-//! link is one task that owns its PeerConnection. The peer's task talks to it through a
+//! link is one task that owns a data channel, and every PeerConnection another one, which ends with the last of its links.
+//! The peer's task talks to it through a
 //! [`LinkHandle`], whose methods never wait, and hears from all of its links on one bounded channel
 //! of [`LinkEvent`]s:
 //!
@@ -25,9 +26,9 @@
 //! # }
 //! ```
 //!
-//! What the other end must do, whatever it is written in: the offerer creates one data channel,
-//! labelled "tiercast", ordered and reliable (the defaults) and not `negotiated`; the answerer takes it
-//! from its `datachannel` event. Messages are binary, at most [`MESSAGE_BYTES_MAX`].
+//! What the other end must do, whatever it is written in: the offerer creates one data channel for each link,
+//! labelled with the link's number, ordered and reliable (the defaults) and not `negotiated`; the answerer takes it
+//! from its `datachannel` event. Both ends know a link by the same number. Messages are binary, at most [`MESSAGE_BYTES_MAX`].
 //!
 //! **Back-pressure.** Outward, [`LinkHandle::try_send`] refuses when its small queue is full and
 //! [`LinkEvent::Writable`] follows once. Inward, a full event channel makes the link stop reading; SCTP
@@ -36,22 +37,26 @@
 //! closes at once when told to.
 
 mod addresses;
+mod carrier;
 mod connection;
 mod mailbox;
 mod negotiation;
 mod runtime;
+mod signals;
 mod task;
 #[cfg(feature = "faults")]
 mod weather;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tiercast_codec::{IceServer, Signal};
 use tokio::sync::mpsc;
 
+use carrier::{CarrierRef, CarrierTask};
 use mailbox::Mailbox;
 use runtime::LinkRuntime;
 use task::LinkTask;
@@ -60,7 +65,7 @@ use weather::Sky;
 #[cfg(feature = "faults")]
 pub use weather::Weather;
 
-/// What its peer calls a link; never used twice, as a link that was closed speaks once more.
+/// What the hub calls a link; never used twice, as a link that was closed speaks once more.
 pub type LinkId = u64;
 
 /// Largest message a link carries, in bytes; RFC 8841's default for `max-message-size`. The core
@@ -193,6 +198,9 @@ pub enum LinkCloseReason {
     /// The other end sent more than [`MESSAGE_BYTES_MAX`] at once. Its fault.
     #[error("message too large")]
     MessageTooLarge,
+    /// The connection that it was to share is gone.
+    #[error("the connection that it was to share is gone")]
+    NotShared,
     /// Anything else below us: no address to bind, no socket left, a protocol error of DTLS or SCTP.
     #[error("transport: {0}")]
     Transport(String),
@@ -218,6 +226,7 @@ pub enum TrySendError {
 pub struct Links {
     settings: Arc<LinkSettings>,
     events: mpsc::Sender<LinkEvent>,
+    connections: Arc<AtomicUsize>,
     #[cfg(feature = "faults")]
     sky: Sky,
 }
@@ -230,6 +239,7 @@ impl Links {
             sky: Sky::of(settings.weather),
             settings: Arc::new(settings),
             events,
+            connections: Arc::default(),
         }
     }
 
@@ -238,21 +248,44 @@ impl Links {
         Arc::make_mut(&mut self.settings).ice_servers = ice_servers;
     }
 
-    /// Starts a link. It closes when the handle is dropped.
+    /// Starts a link with a connection of its own. It closes when the handle is dropped.
     ///
-    /// Must be called within a tokio runtime; the link's task lives on it.
+    /// Must be called within a tokio runtime; the tasks live on it.
     pub fn open(&self, link: LinkId, role: Role) -> LinkHandle {
-        let mailbox = Arc::new(Mailbox::default());
-        let task = LinkTask {
+        let task = CarrierTask {
             link,
             role,
             settings: self.settings.clone(),
             runtime: Arc::new(self.runtime()),
-            mailbox: mailbox.clone(),
             events: self.events.clone(),
+            count: self.connections.clone(),
         };
-        tokio::spawn(task.run());
-        LinkHandle { link, mailbox }
+        let (held, carrier, founder) = task.start();
+        let task = self.task(link, role);
+        let mailbox = task.mailbox.clone();
+        tokio::spawn(task.run(Some(held), Some(founder)));
+        LinkHandle { link, mailbox, carrier: Some(carrier) }
+    }
+
+    /// Starts a link that shares the connection of another: one that is up, or is being set up. If that is gone, so is
+    /// the link.
+    pub fn open_via(&self, link: LinkId, role: Role, via: Option<&LinkHandle>) -> LinkHandle {
+        let carrier = via.and_then(|via| via.carrier.clone());
+        let held = carrier.as_ref().and_then(CarrierRef::hold);
+        let task = self.task(link, role);
+        let mailbox = task.mailbox.clone();
+        tokio::spawn(task.run(held, None));
+        LinkHandle { link, mailbox, carrier }
+    }
+
+    /// How many connections there are; one that is being closed counts.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    fn task(&self, link: LinkId, role: Role) -> LinkTask {
+        let connect_timeout = self.settings.connect_timeout;
+        LinkTask { link, role, connect_timeout, mailbox: Arc::default(), events: self.events.clone() }
     }
 
     /// Changes the weather, also of links that are open.
@@ -277,6 +310,7 @@ impl Links {
 pub struct LinkHandle {
     link: LinkId,
     mailbox: Arc<Mailbox>,
+    carrier: Option<CarrierRef>,
 }
 
 impl LinkHandle {
@@ -286,9 +320,11 @@ impl LinkHandle {
     }
 
     /// Hands over what the other end signaled, in any order: candidates that precede their
-    /// description wait for it.
+    /// description wait for it. They are about its connection.
     pub fn signal(&self, signal: Signal) {
-        self.mailbox.push_signal(signal);
+        if let Some(carrier) = &self.carrier {
+            carrier.signals.push(signal);
+        }
     }
 
     /// Queues one message, to be sent in order, exactly once, as long as the link lives. Messages may

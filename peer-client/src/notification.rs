@@ -105,6 +105,10 @@ pub struct Standing {
     pub parent: Option<PeerId>,
     /// How many peers it relays to.
     pub children: usize,
+    /// Links to other peers, of all channels, that are up or being set up.
+    pub links: usize,
+    /// Connections that these share; one that is being closed counts.
+    pub connections: usize,
     /// Its counters.
     pub stats: PeerStats,
 }

@@ -102,7 +102,7 @@ impl Scrape {
 
 fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Result {
     type Count = fn(&ChannelSnapshot) -> u64;
-    let counters: [(&str, &str, Option<Unit>, Count); 19] = [
+    let counters: [(&str, &str, Option<Unit>, Count); 20] = [
         ("events", "Events taken from the source", None, |channel| channel.stats.events),
         ("frames", "Frames sealed", None, |channel| channel.stats.frames),
         ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),
@@ -137,6 +137,9 @@ fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Re
         }),
         ("moves", "Times that a peer was given a better place", None, |channel| channel.stats.moves),
         ("links_lost", "Links that were given up or broke", None, |channel| channel.stats.links_lost),
+        ("links_shared", "Links among them that share the connection of another", None, |channel| {
+            channel.stats.links_shared
+        }),
         (
             "links_adopted",
             "Links that outlived the session of an end, or the server before this one, and were taken over",

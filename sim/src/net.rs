@@ -19,6 +19,7 @@ use tiercast_mesh::{
     peer::{self, Delivery, Status, Target},
 };
 
+mod channels;
 mod deeds;
 mod links;
 mod sending;
@@ -30,8 +31,9 @@ use crate::{
     trace::Recorder,
     wires::{Way, Wires},
 };
+use links::Connection;
 
-/// The one channel.
+/// The first channel, and in most networks the only one.
 pub fn channel() -> ChannelName {
     static CHANNEL: LazyLock<ChannelName> = LazyLock::new(|| "test".parse().expect("a name"));
     CHANNEL.clone()
@@ -52,6 +54,8 @@ enum Happening {
     /// What a node held back goes out.
     Release(u64, LinkId, Bytes),
     LinkUp(u64, LinkId),
+    /// A channel that was opened on a connection that is up.
+    ChannelOpens(u64, LinkId),
     LinkDown(u64, LinkId),
     HubSees(u64, bool),
     PeerSees(u64, bool),
@@ -69,6 +73,8 @@ pub struct Node {
     pub session: Option<u64>,
     /// What its application was given, if the network keeps that.
     pub deliveries: Vec<Delivery>,
+    /// The same of other channels than the first.
+    pub more_deliveries: BTreeMap<ChannelName, Vec<Delivery>>,
     /// What it said of itself, if the network keeps that.
     pub statuses: Vec<Status>,
     /// Why its last session was closed by either side.
@@ -161,12 +167,17 @@ pub struct Net {
     /// What was sent.
     pub traffic: Traffic,
     channel: ChannelName,
+    more_channels: Vec<ChannelName>,
     wires: Box<dyn Wires>,
     queue: Queue<Happening>,
     /// When the last message on a way arrives, so that none overtakes another.
     last_arrival: FxHashMap<Way, Time>,
     /// The two ends of a link, by node; both have opened it when there are two.
     ends: BTreeMap<LinkId, Vec<u64>>,
+    /// By the link that each was made for.
+    connections: BTreeMap<LinkId, Connection>,
+    /// The link that the connection of each link was made for.
+    carriers: BTreeMap<LinkId, LinkId>,
     /// Sessions name connections; nodes reconnect.
     session_node: FxHashMap<u64, u64>,
     /// What the hub calls nodes, or called them in earlier sessions.
@@ -220,10 +231,13 @@ impl Net {
             frozen: BTreeMap::new(),
             traffic: Traffic::default(),
             channel: channel(),
+            more_channels: Vec::new(),
             wires: Box::new(wires),
             queue: Queue::new(),
             last_arrival: FxHashMap::default(),
             ends: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            carriers: BTreeMap::new(),
             session_node: FxHashMap::default(),
             names: BTreeMap::new(),
             next_session: 0,
@@ -304,7 +318,8 @@ impl Net {
                 self.peer(node, peer::Input::LinkData(link, bytes));
             }
             Happening::Release(node, link, bytes) => self.send_on_link(node, link, bytes),
-            Happening::LinkUp(node, link) => self.peer(node, peer::Input::LinkOpened(link)),
+            Happening::LinkUp(node, link) => self.on_link_up(node, link),
+            Happening::ChannelOpens(node, link) => self.on_channel(node, link),
             Happening::LinkDown(node, link) => self.peer(node, peer::Input::LinkClosed(link)),
             Happening::PumpHub(session) => self.pump_hub(session),
             Happening::PumpPeer(node, target) => self.pump_peer(node, target),
@@ -325,6 +340,7 @@ impl Net {
             Happening::OnLink(node, ..)
             | Happening::Release(node, ..)
             | Happening::LinkUp(node, _)
+            | Happening::ChannelOpens(node, _)
             | Happening::LinkDown(node, _)
             | Happening::PumpPeer(node, _)
             | Happening::WakePeer(node) => Some(*node),
@@ -441,6 +457,11 @@ impl Net {
                 None => node.deliveries.push(delivery),
             }
         }
+        for name in &self.more_channels {
+            while let Some(delivery) = node.reads.then(|| node.peer.poll_delivery(name)).flatten() {
+                node.more_deliveries.entry(name.clone()).or_default().push(delivery);
+            }
+        }
         let outputs: Vec<_> = std::iter::from_fn(|| node.peer.poll_output()).collect();
         if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
             outputs.iter().for_each(|output| recorder.output(output));
@@ -458,9 +479,11 @@ impl Net {
                 self.nodes.get_mut(&id).expect("it has just spoken").closed_with = Some(code);
                 self.disconnect(id);
             }
-            peer::Output::OpenLink { link, offers } => {
-                self.ends.entry(link).or_default().push(id);
-                self.nodes.get_mut(&id).expect("it has just spoken").links.insert(link);
+            peer::Output::OpenLink { link, offers, via: Some(via) } => {
+                self.open_end_via(link, via, id, offers);
+            }
+            peer::Output::OpenLink { link, offers, via: None } => {
+                self.open_end(link, id);
                 if offers {
                     let offer = Signal::Offer { sdp: "offer".into() };
                     self.peer(id, peer::Input::LocalSignal(link, offer));

@@ -178,7 +178,9 @@ fn output_json(output: &Output) -> Value {
         Output::Transmit(target) => json!({ "type": "transmit", "target": target_json(*target) }),
         // The reason is a text for people and may differ.
         Output::CloseSession { code, .. } => json!({ "type": "close_session", "code": code }),
-        Output::OpenLink { link, offers } => json!({ "type": "open_link", "link": link, "offers": offers }),
+        Output::OpenLink { link, offers, via } => {
+            json!({ "type": "open_link", "link": link, "offers": offers, "via": via })
+        }
         Output::RemoteSignal(link, signal) => {
             json!({ "type": "remote_signal", "link": link, "signal": signal })
         }

@@ -189,7 +189,7 @@ fn to_peer() -> Vec<Value> {
         let (channel, channel_id) = (channel(), channel().id());
         ToPeer::Subscribed(Subscribed { id: 2, channel, channel_id, position, head, recovered })
     };
-    let assign = |offers, standby| {
+    let assign = |offers, standby, via| {
         ToPeer::Assign(Assign {
             channel: channel(),
             link: LinkId(7),
@@ -197,15 +197,17 @@ fn to_peer() -> Vec<Value> {
             token: token(),
             offers,
             standby,
+            via,
         })
     };
-    let expect = |offers| {
+    let expect = |offers, via| {
         ToPeer::Expect(Expect {
             channel: channel(),
             link: LinkId(7),
             child: PeerId(34),
             token: token(),
             offers,
+            via,
         })
     };
     let signal = |signal| ToPeer::Signal(SignalMessage { link: LinkId(7), signal });
@@ -228,11 +230,13 @@ fn to_peer() -> Vec<Value> {
         ("subscribed", subscribed(position(), 52, true)),
         ("subscribed_empty_channel", subscribed(Position::new(1, BEFORE_FIRST), BEFORE_FIRST, false)),
         ("unsubscribed", ToPeer::Unsubscribed(Unsubscribed { id: 3, channel: channel() })),
-        ("assign_offering", assign(true, false)),
-        ("assign_answering", assign(false, false)),
-        ("assign_standby", assign(true, true)),
-        ("expect_offering", expect(true)),
-        ("expect_answering", expect(false)),
+        ("assign_offering", assign(true, false, None)),
+        ("assign_answering", assign(false, false, None)),
+        ("assign_standby", assign(true, true, None)),
+        ("assign_via_another_link", assign(true, false, Some(LinkId(3)))),
+        ("expect_offering", expect(true, None)),
+        ("expect_answering", expect(false, None)),
+        ("expect_via_another_link", expect(false, Some(LinkId(3)))),
         ("place_fed_by_the_server_only", place(0)),
         ("place_first_tier", place(1)),
         ("place_deep", place(300)),

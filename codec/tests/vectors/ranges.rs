@@ -24,6 +24,7 @@ const MAX_32: u64 = u32::MAX as u64;
 const HOUR_MS: u64 = 3_600_000;
 const ID: (&str, i8, u64) = ("id", 0, NUMBER_MAX);
 const LINK: (&str, i8, u64) = ("link", 0, NUMBER_MAX);
+const VIA: (&str, i8, u64) = ("via", 0, NUMBER_MAX);
 const CODE: (&str, i8, u64) = ("code", 0, MAX_16);
 const TIME: (&str, i8, u64) = ("time_us", 0, NUMBER_MAX);
 const WINDOW: (&str, i8, u64) = ("window_bytes", 1, MAX_32);
@@ -62,10 +63,10 @@ const SHAPES: [Shape; 26] = [
     shape(
         "to_peer",
         "assign",
-        &[LINK, ("parent", 0, NUMBER_MAX)],
+        &[LINK, ("parent", 0, NUMBER_MAX), VIA],
         &["channel", "token", "offers", "standby"],
     ),
-    shape("to_peer", "expect", &[LINK, ("child", 0, NUMBER_MAX)], &["channel", "token", "offers"]),
+    shape("to_peer", "expect", &[LINK, ("child", 0, NUMBER_MAX), VIA], &["channel", "token", "offers"]),
     shape("to_peer", "place", &[("tier", 0, MAX_32)], &["channel"]),
     shape("to_peer", "signal", &[LINK], &["signal"]),
     shape("to_peer", "lost", &[LINK, CODE], &[]),

@@ -31,6 +31,8 @@ pub struct ChannelStats {
     pub links_located: u64,
     /// How long these are together, along the surface of the earth.
     pub links_km: u64,
+    /// Links among them that share the connection of another.
+    pub links_shared: u64,
     /// Times that a peer that had a place was given a better one.
     pub moves: u64,
     /// Links that were given up or broke.

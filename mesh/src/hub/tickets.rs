@@ -13,7 +13,7 @@ pub(crate) struct Tickets {
 }
 
 /// A link, and who is at its ends.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ends {
     pub(crate) link: LinkId,
     pub(crate) parent: PeerId,

@@ -11,7 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tiercast_codec::{ChannelName, Code, LinkId, LivingLink, PeerId, Relay};
 
-use super::{HubConfig, reputation::Reputation, tickets::Tickets, whereabouts::Whereabouts};
+use super::{
+    HubConfig,
+    reputation::Reputation,
+    tickets::{Ends, Tickets},
+    whereabouts::Whereabouts,
+};
 use crate::{Time, timers::Timers};
 
 mod adoption;
@@ -63,7 +68,11 @@ pub(crate) enum Action {
     /// `child` shall set up `link` to `parent`.
     Link { link: LinkId, parent: PeerId, child: PeerId, standby: bool },
     /// A link that was set up earlier goes on.
-    Adopted(LinkId),
+    Adopted(Ends),
+    /// A link has come up.
+    Up(Ends),
+    /// A link could not share a connection that was up.
+    NotShared(Ends),
     /// The session of the other end of a link has ended, and `peer` is fed by it or has it as a standby.
     Away { peer: PeerId, link: LinkId },
     /// `link` is no more.
@@ -73,7 +82,7 @@ pub(crate) enum Action {
     /// A peer is given a better place.
     Moved,
     /// A link has ended.
-    Ended,
+    Ended(Ends),
     /// Nothing more can be said about a link.
     Forgotten(LinkId),
     /// A child has accused its parent.

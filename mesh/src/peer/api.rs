@@ -64,8 +64,10 @@ pub enum Output {
     OpenLink {
         /// Its number.
         link: LinkId,
-        /// Whether this end makes the offer.
+        /// Whether this end makes the offer, or opens the data channel on the connection that is there.
         offers: bool,
+        /// The link whose connection it shares, if it shares one: it may still be being set up, or be gone already.
+        via: Option<LinkId>,
     },
     /// Something for a link's transport from the transport at the other end.
     RemoteSignal(LinkId, Signal),

@@ -27,10 +27,10 @@ pub(super) enum Tell {
 }
 
 impl Peer {
-    pub(super) fn open_link(&mut self, link: LinkId, state: Link, offers: bool) {
+    pub(super) fn open_link(&mut self, link: LinkId, state: Link, offers: bool, via: Option<LinkId>) {
         self.links.insert(link, state);
         self.timers.set(Timer::LinkSetup(link), self.now + self.config.link_setup);
-        self.outputs.push_back(Output::OpenLink { link, offers });
+        self.outputs.push_back(Output::OpenLink { link, offers, via });
     }
 
     pub(super) fn on_link_opened(&mut self, link: LinkId) {

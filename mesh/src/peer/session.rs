@@ -309,7 +309,7 @@ impl Peer {
         }
         let link =
             Link::new(self.now, id, assign.parent, assign.token, End::AwaitsParent, self.config.outbox_bytes);
-        self.open_link(assign.link, link, assign.offers);
+        self.open_link(assign.link, link, assign.offers, assign.via);
     }
 
     pub(super) fn on_expect(&mut self, expect: Expect) {
@@ -321,7 +321,7 @@ impl Peer {
         subscription.children.insert(expect.link);
         let link =
             Link::new(self.now, id, expect.child, expect.token, End::AwaitsChild, self.config.outbox_bytes);
-        self.open_link(expect.link, link, expect.offers);
+        self.open_link(expect.link, link, expect.offers, expect.via);
     }
 
     /// Asks the server to feed a subscription from where we are.

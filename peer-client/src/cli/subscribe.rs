@@ -26,6 +26,9 @@ pub(super) struct Subscribe {
     /// Print only events whose routing key matches this AMQP topic pattern; may be given more than once.
     #[arg(long = "match", value_name = "PATTERN")]
     patterns: Vec<Pattern>,
+    /// Take part in this channel as well, for others: its events are not printed; may be given more than once.
+    #[arg(long, value_name = "CHANNEL")]
+    also: Vec<String>,
     /// End after this many events.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
@@ -40,6 +43,10 @@ impl Subscribe {
         let mut news = client.news();
         let options = SubscribeOptions { since: self.taking.since, patterns: self.patterns };
         let mut subscription = client.subscribe(&self.taking.channel, options).await?;
+        for channel in &self.also {
+            let mut other = client.subscribe(channel, SubscribeOptions::default()).await?;
+            tokio::spawn(async move { while other.next().await.is_some() {} });
+        }
         let (mut printed, mut status) = (0, Status::default());
         let (mut unread, mut stop) = (pin!(stdout_unread()), pin!(told_to_stop()));
         while self.count.is_none_or(|count| printed < count) {

@@ -1,5 +1,4 @@
-//! One PeerConnection with its data channel: the settings that were measured to work, and the
-//! certainty that it is closed.
+//! One PeerConnection: the settings that were measured to work, and the certainty that it is closed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,21 +19,14 @@ use webrtc::peer_connection::{
 
 use super::addresses::default_addresses;
 use super::runtime::LinkRuntime;
-use super::{CandidatePolicy, LinkSettings, Role};
-
-/// The label of the data channel, which the offerer announces in-band.
-///
-/// Not `negotiated`, which would save a round trip: with webrtc 0.21.1 the end whose SCTP opens last
-/// loses, without a word, what it receives in one burst with the last step of the handshake, because
-/// the channel is attached only after the burst. Every second link lost its first messages so.
-const LABEL: &str = "tiercast";
+use super::{CandidatePolicy, LinkId, LinkSettings};
 
 /// Bytes handed to SCTP and not yet acknowledged, before a send waits. The setting that matters
 /// most: unbounded, a native sender reaches 7 MB/s instead of 129, and 256 KiB starve Chromium.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Channels of the other end on their way to the task, which accepts one; more are dropped.
-const CHANNELS_MAX: usize = 2;
+/// Channels of the other end on their way to the task; more are dropped.
+const CHANNELS_MAX: usize = 64;
 
 /// Own candidates on their way to the task; more are dropped. One per address and server.
 const CANDIDATES_MAX: usize = 64;
@@ -56,8 +48,6 @@ const ICE_CHECKS: (Duration, u16) = (Duration::from_millis(20), 50);
 /// only forgotten keeps its driver, two tasks and its sockets.
 pub(super) struct Connection {
     pub(super) pc: Arc<dyn PeerConnection>,
-    /// The answerer's comes with the first packets.
-    pub(super) channel: Option<Arc<dyn DataChannel>>,
     /// Channels that the other end opened.
     pub(super) channels: mpsc::Receiver<Arc<dyn DataChannel>>,
     pub(super) candidates: mpsc::Receiver<String>,
@@ -74,7 +64,7 @@ pub(super) struct Status {
 }
 
 impl Connection {
-    pub(super) async fn new(settings: &LinkSettings, role: Role, runtime: Arc<LinkRuntime>) -> Result<Self> {
+    pub(super) async fn new(settings: &LinkSettings, runtime: Arc<LinkRuntime>) -> Result<Self> {
         let (channels_tx, channels) = mpsc::channel(CHANNELS_MAX);
         let (candidates_tx, candidates) = mpsc::channel(CANDIDATES_MAX);
         let (status_tx, status) = watch::channel(Status::default());
@@ -91,21 +81,16 @@ impl Connection {
             .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
             .build()
             .await?;
-        let mut connection =
-            Self { pc: Arc::new(pc), channel: None, channels, candidates, status, closed: false };
-        if role == Role::Offerer {
-            connection.channel = Some(connection.pc.create_data_channel(LABEL, None).await?);
-        }
-        Ok(connection)
+        Ok(Self { pc: Arc::new(pc), channels, candidates, status, closed: false })
     }
 
-    /// Takes a channel that the other end opened. False if it should not have.
-    pub(super) async fn accept(&mut self, channel: Arc<dyn DataChannel>) -> bool {
-        let expected = self.channel.is_none()
-            && channel.label().await.is_ok_and(|label| label == LABEL)
-            && channel.ordered().await.is_ok_and(|ordered| ordered);
-        self.channel = Some(channel);
-        expected
+    /// Opens the data channel of a link: its label is the link, its other settings are the defaults, ordered and reliable.
+    ///
+    /// Not `negotiated`, which would save a round trip: with webrtc 0.21.1 the end whose SCTP opens last
+    /// loses, without a word, what it receives in one burst with the last step of the handshake, because
+    /// the channel is attached only after the burst. Every second link lost its first messages so.
+    pub(super) async fn open_channel(&self, link: LinkId) -> Result<Arc<dyn DataChannel>> {
+        self.pc.create_data_channel(&link.to_string(), None).await
     }
 
     pub(super) async fn close(mut self) {
@@ -124,6 +109,13 @@ impl Drop for Connection {
             runtime.spawn(async move { close(&*pc).await });
         }
     }
+}
+
+/// The link whose data channel this is, if it is that of a link.
+pub(super) async fn link_of(channel: &dyn DataChannel) -> Option<LinkId> {
+    let is_ordered = channel.ordered().await.is_ok_and(|is_ordered| is_ordered);
+    let label = channel.label().await.ok().filter(|_| is_ordered)?;
+    label.parse().ok()
 }
 
 async fn close(pc: &dyn PeerConnection) {

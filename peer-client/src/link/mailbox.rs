@@ -1,4 +1,4 @@
-//! What a link's handle leaves for the link's task: signals, messages to send, the wish to close.
+//! What a link's handle leaves for the link's task: messages to send, the wish to close.
 //!
 //! The lock is held for a few instructions at a time and has two users, so it never matters.
 
@@ -6,18 +6,9 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tiercast_codec::Signal;
 use tokio::sync::Notify;
 
 use super::{MESSAGE_BYTES_MAX, TrySendError};
-
-/// Candidates waiting for the task; more are dropped and counted. The task takes them at once, and an
-/// honest other end sends a few dozen at most.
-const CANDIDATES_MAX: usize = 128;
-
-/// Signals waiting for the task, so that candidates never crowd out a description; more are dropped
-/// and counted. An honest other end sends one.
-const SIGNALS_MAX: usize = CANDIDATES_MAX + 4;
 
 /// Messages waiting for the task; then `Full`. The send buffer of SCTP below holds 64 KiB more.
 /// Large enough that small messages do not cost a task switch each.
@@ -34,8 +25,6 @@ pub(super) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct State {
-    signals: VecDeque<Signal>,
-    signals_dropped: u32,
     messages: VecDeque<Bytes>,
     message_bytes: usize,
     /// `Full` was returned, and the `Writable` for it is still owed.
@@ -45,18 +34,6 @@ struct State {
 
 /// The handle's side.
 impl Mailbox {
-    pub(super) fn push_signal(&self, signal: Signal) {
-        let max = if matches!(signal, Signal::Candidate { .. }) { CANDIDATES_MAX } else { SIGNALS_MAX };
-        let mut state = self.lock();
-        if state.signals.len() < max {
-            state.signals.push_back(signal);
-        } else {
-            state.signals_dropped = state.signals_dropped.saturating_add(1);
-        }
-        drop(state);
-        self.changed.notify_one();
-    }
-
     pub(super) fn try_send(&self, bytes: Bytes) -> Result<(), TrySendError> {
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(TrySendError::TooLarge);
@@ -94,12 +71,6 @@ impl Mailbox {
 
     pub(super) fn is_closing(&self) -> bool {
         self.lock().closing
-    }
-
-    /// The waiting signals, and how many had to be dropped since the last call.
-    pub(super) fn take_signals(&self) -> (VecDeque<Signal>, u32) {
-        let mut state = self.lock();
-        (std::mem::take(&mut state.signals), std::mem::take(&mut state.signals_dropped))
     }
 
     pub(super) fn has_message(&self) -> bool {
@@ -172,17 +143,5 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.close();
         assert_eq!(mailbox.try_send(Bytes::from_static(b"x")), Err(TrySendError::Closed));
-    }
-
-    #[test]
-    fn a_flood_of_candidates_is_dropped_and_counted_and_a_description_passes() {
-        let mailbox = Mailbox::default();
-        for _ in 0..CANDIDATES_MAX + 3 {
-            mailbox.push_signal(Signal::Candidate { candidate: String::new(), mid: "0".into() });
-        }
-        mailbox.push_signal(Signal::Offer { sdp: String::new() });
-        let (signals, dropped) = mailbox.take_signals();
-        assert_eq!((signals.len(), dropped), (CANDIDATES_MAX + 1, 3));
-        assert_eq!(mailbox.take_signals().1, 0);
     }
 }

@@ -1,5 +1,5 @@
-//! The task behind a link: it owns the PeerConnection, keeps polling its data channel, and is the
-//! only one to speak for the link, so that its events have an order and an end.
+//! The task behind a link: it owns the link's data channel, keeps polling it, and is the only one to speak for the link,
+//! so that its events have an order and an end.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -8,19 +8,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use tiercast_codec::Signal;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use webrtc::data_channel::{DataChannelEvent, RTCDataChannelMessage};
+use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 use webrtc::error::Error;
-use webrtc::peer_connection::RTCPeerConnectionState;
 
-use super::connection::Connection;
+use super::carrier::{Carrier, Founder};
 use super::mailbox::Mailbox;
-use super::negotiation::Negotiation;
-use super::runtime::LinkRuntime;
-use super::{LinkCloseReason, LinkEvent, LinkId, LinkSettings, MESSAGE_BYTES_MAX, Role};
+use super::{LinkCloseReason, LinkEvent, LinkId, MESSAGE_BYTES_MAX, Role};
 
 /// How long a close waits for what was queued to be sent and acknowledged. A native receiver may
 /// delay its acknowledgement longer, but by then it has the data.
@@ -32,89 +28,108 @@ const BATCH_MAX: usize = 256;
 pub(super) struct LinkTask {
     pub(super) link: LinkId,
     pub(super) role: Role,
-    pub(super) settings: Arc<LinkSettings>,
-    pub(super) runtime: Arc<LinkRuntime>,
+    pub(super) connect_timeout: Duration,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) events: mpsc::Sender<LinkEvent>,
 }
 
 impl LinkTask {
-    /// Lives as long as the link does, and reports its end whatever happens.
-    pub(super) async fn run(self) {
-        // The SDP parser below us is fed by strangers. Should it panic, that is one link's end.
-        let reason = AssertUnwindSafe(self.live())
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| LinkCloseReason::Transport("panicked".into()));
+    /// Lives as long as the link does, and reports its end whatever happens. `carrier` is nothing if the link was to
+    /// share a connection that is gone; `founder` is something if the connection is made for it.
+    pub(super) async fn run(self, carrier: Option<Carrier>, founder: Option<Founder>) {
+        let reason = match carrier {
+            Some(carrier) => self.live(carrier, founder).await,
+            None => LinkCloseReason::NotShared,
+        };
         self.mailbox.close();
         tracing::debug!(link = self.link, %reason, "link closed");
         // Fails if the consumer is gone, who then does not care.
         let _ = self.events.send(LinkEvent::Closed { link: self.link, reason }).await;
     }
 
-    async fn live(&self) -> LinkCloseReason {
-        let connection = Connection::new(&self.settings, self.role, self.runtime.clone()).await;
-        let mut connection = match connection {
-            Ok(connection) => connection,
-            Err(error) => return LinkCloseReason::Transport(error.to_string()),
-        };
-        let mut session = Session {
-            task: self,
-            negotiation: Negotiation::new(self.role),
-            outbox: VecDeque::new(),
-            open: false,
-        };
-        let reason = session.run(&mut connection).await;
-        if reason == LinkCloseReason::Local && session.open {
-            linger(&self.mailbox, &connection).await;
+    async fn live(&self, mut carrier: Carrier, founder: Option<Founder>) -> LinkCloseReason {
+        let mut session =
+            Session { task: self, channel: None, up: None, outbox: VecDeque::new(), open: false };
+        // What is below us is fed by strangers. Should it panic, that is one link's end.
+        let reason = AssertUnwindSafe(session.run(&mut carrier, founder))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| LinkCloseReason::Transport("panicked".into()));
+        // The end of a connection is seen at its channels as well.
+        let reason = carrier.ended().filter(|_| reason != LinkCloseReason::Local).unwrap_or(reason);
+        if let Some(channel) = session.channel {
+            if reason == LinkCloseReason::Local && session.open {
+                linger(&self.mailbox, &*channel).await;
+            }
+            // One that has closed meanwhile needs no closing.
+            let _ = channel.close().await;
         }
-        connection.close().await;
+        carrier.leave().await;
         reason
     }
 }
 
 struct Session<'a> {
     task: &'a LinkTask,
-    negotiation: Negotiation,
+    channel: Option<Arc<dyn DataChannel>>,
+    /// To be told when the connection is up, so that other links can open channels. That the other end knows that it is
+    /// up shows when it has acknowledged this channel or has sent something: with webrtc 0.21.1 it does not see a channel
+    /// that comes in one burst with the last step of the handshake.
+    up: Option<oneshot::Sender<()>>,
     /// Events the consumer has no room for yet. While there are any, nothing is read from the data
-    /// channel, so this holds at most the signals of a negotiation, one message, and two more.
+    /// channel, so this holds at most one message and two more.
     outbox: VecDeque<LinkEvent>,
     open: bool,
 }
 
 impl Session<'_> {
-    async fn run(&mut self, connection: &mut Connection) -> LinkCloseReason {
-        let deadline = Instant::now() + self.task.settings.connect_timeout;
-        match self.negotiation.begin(connection).await {
-            Ok(signals) => self.say(signals),
-            Err(reason) => return reason,
+    async fn run(&mut self, carrier: &mut Carrier, founder: Option<Founder>) -> LinkCloseReason {
+        let deadline = Instant::now() + self.task.connect_timeout;
+        if let Err(reason) = self.take_channel(carrier, founder, deadline).await {
+            return reason;
         }
         loop {
-            if let Err(reason) = self.step(connection, deadline).await {
+            if let Err(reason) = self.step(carrier, deadline).await {
                 return reason;
             }
         }
     }
 
-    /// Waits for whatever happens next and handles it. Every branch can be dropped while it waits.
-    async fn step(&mut self, connection: &mut Connection, deadline: Instant) -> Result<(), LinkCloseReason> {
-        let LinkTask { mailbox, events, .. } = self.task;
-        let sends = self.open && mailbox.has_message();
-        let channel = connection.channel.clone();
-        let event = async {
-            match &channel {
-                Some(channel) => channel.poll().await,
-                None => std::future::pending().await,
-            }
-        };
-        let room = async {
-            match &channel {
-                Some(channel) => channel.writable().await,
-                None => std::future::pending().await,
+    /// Waits for the data channel.
+    async fn take_channel(
+        &mut self,
+        carrier: &mut Carrier,
+        founder: Option<Founder>,
+        deadline: Instant,
+    ) -> Result<(), LinkCloseReason> {
+        let LinkTask { link, role, mailbox, events, .. } = self.task;
+        let closing = async {
+            while !mailbox.is_closing() {
+                mailbox.changed().await;
             }
         };
         tokio::select! {
-            () = mailbox.changed() => self.on_mail(connection).await,
+            opened = carrier.channel(*link, *role, founder) => {
+                let (channel, up) = opened?;
+                (self.channel, self.up) = (Some(channel), up);
+                Ok(())
+            }
+            () = closing => Err(LinkCloseReason::Local),
+            () = events.closed() => Err(LinkCloseReason::Local),
+            () = sleep_until(deadline) => Err(LinkCloseReason::ConnectTimeout),
+        }
+    }
+
+    /// Waits for whatever happens next and handles it. Every branch can be dropped while it waits.
+    async fn step(&mut self, carrier: &mut Carrier, deadline: Instant) -> Result<(), LinkCloseReason> {
+        let LinkTask { mailbox, events, .. } = self.task;
+        let Some(channel) = self.channel.clone() else { return Err(LinkCloseReason::Local) };
+        if mailbox.is_closing() {
+            return Err(LinkCloseReason::Local);
+        }
+        let sends = self.open && mailbox.has_message();
+        tokio::select! {
+            () = mailbox.changed() => Ok(()),
             permit = events.reserve(), if !self.outbox.is_empty() => {
                 let Ok(permit) = permit else { return Err(LinkCloseReason::Local) };
                 if let Some(event) = self.outbox.pop_front() {
@@ -123,50 +138,29 @@ impl Session<'_> {
                 Ok(())
             }
             () = events.closed() => Err(LinkCloseReason::Local),
-            event = event, if self.outbox.is_empty() => self.on_channel_events(connection, event),
-            room = room, if sends => match room {
-                Ok(()) => self.send(connection).await,
+            event = channel.poll(), if self.outbox.is_empty() => self.on_channel_events(&*channel, event),
+            room = channel.writable(), if sends => match room {
+                Ok(()) => self.send(&*channel).await,
                 Err(error) => Err(send_failed(error)),
             },
-            Some(channel) = connection.channels.recv() => match connection.accept(channel).await {
-                true => Ok(()),
-                false => Err(LinkCloseReason::Transport("not the data channel of a link".into())),
-            },
-            Some(candidate) = connection.candidates.recv() => {
-                let signal = self.negotiation.own_candidate(candidate);
-                self.say(signal.into_iter().collect());
-                Ok(())
-            }
-            Ok(()) = connection.status.changed() => self.on_status(connection),
+            reason = carrier.end() => Err(reason),
             () = sleep_until(deadline), if !self.open => Err(LinkCloseReason::ConnectTimeout),
         }
-    }
-
-    async fn on_mail(&mut self, connection: &mut Connection) -> Result<(), LinkCloseReason> {
-        let mailbox = &self.task.mailbox;
-        if mailbox.is_closing() {
-            return Err(LinkCloseReason::Local);
-        }
-        let (signals, dropped) = mailbox.take_signals();
-        self.negotiation.ignore(dropped, "too many at once");
-        for signal in signals {
-            let replies = self.negotiation.on_signal(connection, signal).await?;
-            self.say(replies);
-        }
-        Ok(())
     }
 
     /// Handles `event` and, as far as the consumer has room, those that are there already: a step for
     /// each message costs more than the message.
     fn on_channel_events(
         &mut self,
-        connection: &Connection,
+        channel: &dyn DataChannel,
         event: Option<DataChannelEvent>,
     ) -> Result<(), LinkCloseReason> {
         self.on_channel_event(event)?;
         for _ in 1..BATCH_MAX {
             self.flush()?;
-            let Some(channel) = connection.channel.as_ref().filter(|_| self.outbox.is_empty()) else { break };
+            if !self.outbox.is_empty() {
+                break;
+            }
             let Some(event) = channel.poll().now_or_never() else { break };
             self.on_channel_event(event)?;
         }
@@ -193,12 +187,16 @@ impl Session<'_> {
         match event {
             Some(DataChannelEvent::OnOpen) => {
                 self.open = true;
+                if self.task.role == Role::Offerer {
+                    self.say_up();
+                }
                 self.outbox.push_back(LinkEvent::Opened { link });
             }
             Some(DataChannelEvent::OnMessage(RTCDataChannelMessage { data, is_string })) => {
                 if data.len() > MESSAGE_BYTES_MAX {
                     return Err(LinkCloseReason::MessageTooLarge);
                 }
+                self.say_up();
                 // Text; an empty message is as malformed, and closes the link with a word to the hub.
                 let bytes = if is_string { Bytes::new() } else { data.freeze() };
                 self.outbox.push_back(LinkEvent::Data { link, bytes });
@@ -212,18 +210,15 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn on_status(&mut self, connection: &mut Connection) -> Result<(), LinkCloseReason> {
-        let status = *connection.status.borrow_and_update();
-        match status.state {
-            RTCPeerConnectionState::Failed => Err(LinkCloseReason::IceFailed),
-            _ => Ok(()),
-        }
+    fn say_up(&mut self) {
+        // Nobody hears it if the connection has ended meanwhile.
+        let _ = self.up.take().map(|up| up.send(()));
     }
 
     /// Sends what is queued as long as SCTP takes it. Called when it has room for at least one.
-    async fn send(&mut self, connection: &Connection) -> Result<(), LinkCloseReason> {
+    async fn send(&mut self, channel: &dyn DataChannel) -> Result<(), LinkCloseReason> {
         let mailbox = &self.task.mailbox;
-        let (Some(channel), Some(first)) = (&connection.channel, mailbox.message()) else { return Ok(()) };
+        let Some(first) = mailbox.message() else { return Ok(()) };
         // `try_send` would refuse a message that only just does not fit, for as long as there is
         // room for a smaller one; `send` takes it.
         channel.send(BytesMut::from(first)).await.map_err(send_failed)?;
@@ -243,17 +238,11 @@ impl Session<'_> {
             self.outbox.push_back(LinkEvent::Writable { link: self.task.link });
         }
     }
-
-    fn say(&mut self, signals: Vec<Signal>) {
-        let link = self.task.link;
-        self.outbox.extend(signals.into_iter().map(|signal| LinkEvent::Signal { link, signal }));
-    }
 }
 
 /// Sends what was queued before the close, so that a goodbye arrives. Closing then flushes what SCTP
 /// has, but not what it has no window for: hence the wait for acknowledgements.
-async fn linger(mailbox: &Mailbox, connection: &Connection) {
-    let Some(channel) = &connection.channel else { return };
+async fn linger(mailbox: &Mailbox, channel: &dyn DataChannel) {
     let flush = async {
         while let Some(message) = mailbox.message() {
             channel.send(BytesMut::from(message)).await?;
@@ -293,13 +282,12 @@ mod tests {
 
     fn task() -> LinkTask {
         let (events, _) = mpsc::channel(1);
-        let (settings, mailbox) = (Arc::default(), Arc::default());
-        LinkTask { link: 1, role: Role::Answerer, settings, runtime: Default::default(), mailbox, events }
+        let connect_timeout = Duration::from_secs(10);
+        LinkTask { link: 1, role: Role::Answerer, connect_timeout, mailbox: Arc::default(), events }
     }
 
     fn open_session(task: &LinkTask) -> Session<'_> {
-        let negotiation = Negotiation::new(task.role);
-        Session { task, negotiation, outbox: VecDeque::new(), open: true }
+        Session { task, channel: None, up: None, outbox: VecDeque::new(), open: true }
     }
 
     #[tokio::test]

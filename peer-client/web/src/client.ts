@@ -101,6 +101,7 @@ export class Client {
       clockOffsetUs,
       resting: this.#manners?.resting,
       childrenMax: this.#childrenMax,
+      links: links.size,
       connections: links.connections,
       connectionsOpened: links.connectionsOpened,
       channels,

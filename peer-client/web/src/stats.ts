@@ -15,7 +15,9 @@ export interface ClientStats extends Readonly<PeerStats> {
   readonly childrenMax: number;
   /** Why the page feeds nobody now; undefined: it does, as far as it may. */
   readonly resting: Resting | undefined;
-  /** Connections to other peers that there are now; one that is being closed counts. */
+  /** Links to other peers, of all channels, that there are now or that wait for a connection. */
+  readonly links: number;
+  /** Connections to other peers, which links share, that there are now; one that is being closed counts. */
   readonly connections: number;
   /** Connections to other peers that there have been. */
   readonly connectionsOpened: number;

@@ -1,6 +1,9 @@
 //! What is done to a network: peers come, go and stand still, events are published, the server restarts.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tiercast_codec::{Event, Message, Pattern, Position, Signer, Since};
 use tiercast_mesh::{
@@ -30,6 +33,7 @@ impl Net {
             peer,
             session: None,
             deliveries: Vec::new(),
+            more_deliveries: BTreeMap::new(),
             statuses: Vec::new(),
             closed_with: None,
             links: BTreeSet::new(),

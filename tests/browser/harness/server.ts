@@ -14,6 +14,8 @@ export interface AmqpSource {
 
 export interface ServerOptions {
   readonly tier1?: number;
+  /** Further channels of the server's own. */
+  readonly more?: readonly string[];
   /** Without it the channel is the server's own, to be published to over HTTP. */
   readonly amqp?: AmqpSource;
   /** Further settings, as `--set` takes them. */
@@ -57,13 +59,13 @@ export class Server {
     this.#args = args;
   }
 
-  static async start({ tier1 = 1, amqp, set = {} }: ServerOptions): Promise<Server> {
+  static async start({ tier1 = 1, more = [], amqp, set = {} }: ServerOptions): Promise<Server> {
     const channel = amqp?.channel ?? "builds";
     // The tree is always the present one: what is waited for must not have been so before.
     const fresh = { "limits.topology_ms": 0 };
     const settings = { "hub.tier1_min": tier1, "hub.tier1_max": tier1, ...fresh, ...(amqp && settingsOf(amqp)), ...set };
     const args = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
-    if (amqp === undefined) args.push("--channel", channel);
+    if (amqp === undefined) args.push(...[channel, ...more].flatMap((name) => ["--channel", name]));
     const program = launch("127.0.0.1:0", args);
     const server = new Server(program, await addressOf(program), args, channel);
     await server.#ready();
@@ -98,14 +100,14 @@ export class Server {
   }
 
   /** Publishes one event; resolves with its position once the server has taken it. */
-  async publish(message: Message): Promise<Published> {
+  async publish(message: Message, channel = this.channel): Promise<Published> {
     const { routingKey = "build.linux.passed", body, contentType, messageId, timestamp, headers = {} } = message;
     const sent = new Headers({ authorization: `Bearer ${API_KEY}` });
     if (contentType !== undefined) sent.set("content-type", contentType);
     if (messageId !== undefined) sent.set("tiercast-message-id", bytesOf(messageId));
     if (timestamp !== undefined) sent.set("tiercast-timestamp", String(timestamp));
     for (const [name, value] of Object.entries(headers)) sent.set(`tiercast-header-${name}`, bytesOf(value));
-    const url = `${this.http}/v1/publish/${this.channel}?routing_key=${encodeURIComponent(routingKey)}`;
+    const url = `${this.http}/v1/publish/${channel}?routing_key=${encodeURIComponent(routingKey)}`;
     const response = await fetch(url, { method: "POST", headers: sent, body: new Uint8Array(body) });
     const text = await response.text();
     if (!response.ok) throw new Error(`the server refused to publish: ${response.status} ${text}`);

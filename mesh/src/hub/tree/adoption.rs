@@ -145,7 +145,7 @@ impl Tree {
         let age = if role == Role::Parent { Age::Proven } else { Age::New };
         self.links.insert(link, Link { age, ..Link::new(parent, child) });
         self.take_on(parent, link, role);
-        self.actions.push(Action::Adopted(link));
+        self.actions.push(Action::Adopted(Ends { link, parent, child }));
         match role {
             Role::Standby => self.node(child).standby = Some(link),
             Role::Parent => {

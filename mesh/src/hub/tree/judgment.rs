@@ -3,7 +3,10 @@
 use tiercast_codec::{Code, LinkId, PeerId};
 
 use super::{Action, Age, Context, Link, Node, Place, Timer, Tree};
-use crate::{Time, hub::HubConfig};
+use crate::{
+    Time,
+    hub::{HubConfig, tickets::Ends},
+};
 
 impl Tree {
     /// One end of a link says what became of it, and with that something about the other end. It is heard once, even
@@ -39,7 +42,11 @@ impl Tree {
         if std::mem::replace(&mut state.is_noted, true) {
             return;
         }
-        let Link { parent, child, age, is_move, .. } = *state;
+        let Link { parent, child, age, is_move, relies_on_another, .. } = *state;
+        if relies_on_another && age == Age::New && code == Code::LINK_FAILED {
+            // That says nothing about whether the two can reach each other.
+            return self.actions.push(Action::NotShared(Ends { link, parent, child }));
+        }
         let is_nobodys_fault = match code {
             Code::REPLACED => true,
             // The other end died, or wanted no more.

@@ -5,7 +5,10 @@ use tiercast_codec::{Code, LinkId, PeerId};
 use super::{Action, Context, Place, Timer, Tree, signaling::Signaled};
 use crate::{
     Time,
-    hub::{HubConfig, tickets::next_number},
+    hub::{
+        HubConfig,
+        tickets::{Ends, next_number},
+    },
 };
 
 /// So many links that ended are remembered for what is still to be said about them.
@@ -19,6 +22,8 @@ pub(super) struct Link {
     pub(super) age: Age,
     /// Whether the child has a parent that feeds it meanwhile.
     pub(super) is_move: bool,
+    /// Whether it shares a connection that was up when it began.
+    pub(super) relies_on_another: bool,
     /// Who is to have the child's present place, if the child moves by this link.
     pub(super) heir: Option<PeerId>,
     /// Whether its end was noted for the child.
@@ -50,6 +55,11 @@ impl Tree {
     /// Whether a link is under way or up.
     pub(crate) fn has_link(&self, link: LinkId) -> bool {
         self.links.contains_key(&link)
+    }
+
+    /// A link shares a connection that is up.
+    pub(crate) fn relies_on_another(&mut self, link: LinkId) {
+        self.links.entry(link).and_modify(|state| state.relies_on_another = true);
     }
 
     /// Gives a peer that waits a parent.
@@ -110,6 +120,7 @@ impl Tree {
         if state.age == Age::New {
             state.age = Age::Fed;
             self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
+            self.actions.push(Action::Up(Ends { link, parent, child }));
             self.node(parent).record.reached();
         }
         self.settle(child, self.nodes[&parent].tier + 1);
@@ -176,12 +187,12 @@ impl Tree {
         self.timers.clear(Timer::LinkSetup(link));
         self.timers.clear(Timer::LinkProven(link));
         let Some(state) = self.links.remove(&link) else { return };
-        let parent = state.parent;
-        self.take_off(parent, link, state.child);
+        let (parent, child) = (state.parent, state.child);
+        self.take_off(parent, link, child);
         // Whoever stood above the child may be below it from now on.
         self.unpark_above(parent);
-        self.forget_if_idle([state.parent, state.child]);
-        self.actions.push(Action::Ended);
+        self.forget_if_idle([parent, child]);
+        self.actions.push(Action::Ended(Ends { link, parent, child }));
         self.ended.insert(link, state);
         if self.ended.len() > ENDED_MAX
             && let Some((oldest, _)) = self.ended.pop_first()
@@ -198,6 +209,7 @@ impl Link {
             child,
             age: Age::New,
             is_move: false,
+            relies_on_another: false,
             heir: None,
             is_noted: false,
             heard: [false; 2],

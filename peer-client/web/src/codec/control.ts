@@ -99,10 +99,21 @@ const toPeerVariants = {
   },
   /** Answers `unsubscribe`. */
   unsubscribed: { id: u53, channel: channelName },
-  /** Gives a peer its parent, or one that stands by while another one feeds the peer. */
-  assign: { channel: channelName, link: u53, parent: u53, token, offers: boolean, standby: boolean },
+  /**
+   * Gives a peer its parent, or one that stands by while another one feeds the peer. `via`: another link between the two,
+   * whose connection this one is to share.
+   */
+  assign: {
+    channel: channelName,
+    link: u53,
+    parent: u53,
+    token,
+    offers: boolean,
+    standby: boolean,
+    via: optional(u53),
+  },
   /** Announces a child to a parent. */
-  expect: { channel: channelName, link: u53, child: u53, token, offers: boolean },
+  expect: { channel: channelName, link: u53, child: u53, token, offers: boolean, via: optional(u53) },
   /** A peer's place: 1 fed by the server, n by a peer of tier n - 1, 0 fed by the server and relaying nothing. */
   place: { channel: channelName, tier: u32 },
   /** A step of the negotiation of a link, from the other end. */

@@ -17,10 +17,10 @@ import { type Outcome, Refusal, type State } from "./state.js";
 
 type Message<T extends LinkMessage["type"]> = Extract<LinkMessage, { type: T }>;
 
-export function openLink(state: State, id: number, link: Link, offers: boolean): void {
+export function openLink(state: State, id: number, link: Link, offers: boolean, via: number | undefined): void {
   state.links.set(id, link);
   state.timers.set({ kind: "link_setup", link: id }, state.now + state.config.linkSetupUs);
-  state.outputs.push({ type: "openLink", link: id, offers });
+  state.outputs.push({ type: "openLink", link: id, offers, via });
 }
 
 export function onLinkOpened(state: State, id: number): void {

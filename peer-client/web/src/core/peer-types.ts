@@ -52,8 +52,11 @@ export type Output =
     }
   /** Close the connection to the server; and reconnect after a while, whatever the code. */
   | { readonly type: "closeSession"; readonly code: Code; readonly reason: string }
-  /** Set up a link. `offers`: this end makes the offer. */
-  | { readonly type: "openLink"; readonly link: number; readonly offers: boolean }
+  /**
+   * Set up a link. `offers`: this end makes the offer, or opens the data channel on the connection that is there. `via`:
+   * the link whose connection it shares, if it shares one: it may still be being set up, or be gone already.
+   */
+  | { readonly type: "openLink"; readonly link: number; readonly offers: boolean; readonly via: number | undefined }
   /** Something for a link's transport from the transport at the other end. */
   | { readonly type: "remoteSignal"; readonly link: number; readonly signal: Signal }
   /** Close a link, sending `bye` first if it is open. The peer has forgotten it already. */

@@ -295,7 +295,7 @@ function onError(state: State, { id, code, reason, retry_after_ms: retryAfterMs 
   state.say({ kind: "refused", channel: subscription.channel, code, reason, retryAfterMs: undefined });
 }
 
-function onAssign(state: State, { channel, link, parent, token, offers, standby }: Message<"assign">): void {
+function onAssign(state: State, { channel, link, parent, token, offers, standby, via }: Message<"assign">): void {
   const id = channelId(channel);
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
@@ -308,10 +308,10 @@ function onAssign(state: State, { channel, link, parent, token, offers, standby 
   subscription[role] = link;
   if (earlier !== undefined) state.closeLink(earlier, Code.replaced);
   const end = { kind: "awaits_parent" } as const;
-  openLink(state, link, new Link(state.now, id, parent, token, end, state.config.outboxBytes), offers);
+  openLink(state, link, new Link(state.now, id, parent, token, end, state.config.outboxBytes), offers, via);
 }
 
-function onExpect(state: State, { channel, link, child, token, offers }: Message<"expect">): void {
+function onExpect(state: State, { channel, link, child, token, offers, via }: Message<"expect">): void {
   const id = channelId(channel);
   const subscription = state.subscriptions.get(id);
   if (subscription === undefined) return;
@@ -321,7 +321,7 @@ function onExpect(state: State, { channel, link, child, token, offers }: Message
   }
   subscription.children.add(link);
   const end = { kind: "awaits_child" } as const;
-  openLink(state, link, new Link(state.now, id, child, token, end, state.config.outboxBytes), offers);
+  openLink(state, link, new Link(state.now, id, child, token, end, state.config.outboxBytes), offers, via);
 }
 
 export function onSessionSilent(state: State): void {

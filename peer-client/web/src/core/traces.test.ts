@@ -107,7 +107,7 @@ function outputJson(output: Exclude<Output, { type: "verify" }>): unknown {
     case "closeSession":
       return { type: "close_session", code: output.code };
     case "openLink":
-      return { ...output, type: "open_link" };
+      return { ...output, type: "open_link", via: output.via ?? null };
     case "remoteSignal":
       return { ...output, type: "remote_signal" };
     case "closeLink":

@@ -154,7 +154,7 @@ export class Driver {
         this.#session.close(output.code, output.reason);
         break;
       case "openLink":
-        this.links.open(output.link, output.offers);
+        this.links.open(output.link, output.offers, output.via);
         break;
       case "remoteSignal":
         this.links.signal(output.link, output.signal);

@@ -36,8 +36,8 @@ async function settle(): Promise<void> {
 
 test("a link beyond the last connection waits for one, and loses nothing that was signaled meanwhile", async () => {
   const { links, connections, log } = new Neighbourhood(1);
-  links.open(1, true);
-  links.open(2, false);
+  links.open(1, true, undefined);
+  links.open(2, false, undefined);
   links.signal(2, { kind: "offer", sdp: SDP });
   links.signal(2, { kind: "candidate", candidate: "early", mid: "0" });
   await settle();
@@ -50,7 +50,7 @@ test("a link beyond the last connection waits for one, and loses nothing that wa
 
 test("a link that is closed while it waits takes no connection", () => {
   const { links, connections } = new Neighbourhood(1);
-  for (const link of [1, 2, 3]) links.open(link, true);
+  for (const link of [1, 2, 3]) links.open(link, true, undefined);
   links.close(2, BYE);
   links.close(1, undefined);
   assert.equal(connections.length, 2);
@@ -62,11 +62,11 @@ test("a connection counts until it is closed, not only until its link is", async
   mock.timers.enable({ apis: ["setTimeout"] });
   try {
     const { links, connections } = new Neighbourhood(1);
-    links.open(1, true);
+    links.open(1, true, undefined);
     await settle();
     connections[0]?.channel?.open();
     links.close(1, BYE);
-    links.open(2, true);
+    links.open(2, true, undefined);
     assert.deepEqual([links.connections, connections.length], [1, 1]);
     mock.timers.tick(100);
     assert.deepEqual([links.connections, connections.length], [1, 2]);
@@ -93,7 +93,7 @@ test("after many links that end in every way no connection is left, and there we
     },
   ];
   for (let link = 0; link < 1_000; link++) {
-    links.open(link, link % 3 > 0);
+    links.open(link, link % 3 > 0, undefined);
     await settle();
     assert.ok(place.open <= 8);
     assert.equal(links.connections, place.open);
@@ -109,7 +109,7 @@ test("after many links that end in every way no connection is left, and there we
 test("when a page is left everything is closed before it goes, and nothing is opened for those who wait", () => {
   const place = new Neighbourhood(2);
   const { links, connections } = place;
-  for (const link of [1, 2, 3]) links.open(link, true);
+  for (const link of [1, 2, 3]) links.open(link, true, undefined);
   connections[0]?.channel?.open();
   assert.deepEqual(links.closeAll(BYE, true), [1, 2, 3]);
   assert.deepEqual([place.open, connections.length], [0, 2]);
@@ -120,8 +120,38 @@ test("a browser that gives no connection closes the link", async () => {
   const { links, log } = new Neighbourhood(2, () => {
     throw new Error("not today");
   });
-  links.open(1, true);
+  links.open(1, true, undefined);
   await settle();
   assert.deepEqual(log, ["1 closed"]);
   assert.equal(links.connections, 0);
+});
+
+test("links share a connection, which counts once, and wait for it together", async () => {
+  const { links, connections, log } = new Neighbourhood(1);
+  links.open(1, true, undefined);
+  links.open(2, true, 1);
+  links.open(3, true, undefined);
+  links.open(4, true, 3);
+  links.open(5, true, 4);
+  connections[0]?.channels[0]?.open();
+  assert.deepEqual([links.connections, links.size], [1, 5]);
+  links.close(1, undefined);
+  assert.deepEqual([connections.length, connections[0]?.isClosed], [1, false]);
+  links.close(2, undefined);
+  connections[1]?.channels[0]?.open();
+  assert.deepEqual(connections.map(({ channels }) => channels.map(({ label }) => label)), [["1", "2"], ["3", "4", "5"]]);
+  await settle();
+  assert.deepEqual(log, ["1 opened", "3 opened", "3 says offer"]);
+});
+
+test("a link that is to share what is gone, or waits and is given up, ends", async () => {
+  const { links, log } = new Neighbourhood(1);
+  links.open(1, true, undefined);
+  links.open(2, true, 9);
+  links.open(3, true, undefined);
+  links.open(4, true, 3);
+  links.close(3, undefined);
+  await settle();
+  assert.deepEqual(log.filter((line) => line.endsWith("closed")), ["2 closed", "4 closed"]);
+  assert.equal(links.size, 1);
 });

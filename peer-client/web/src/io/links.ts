@@ -1,8 +1,9 @@
 /**
- * The links of a page. Each has a connection of its own, and there are never more of them than so many: a link that
- * finds none free waits for one.
+ * The links of a page. Links between the same two peers share a connection where the server says so, and there are never
+ * more connections than so many: a link that finds none free waits for one.
  */
 import type { Signal } from "../codec/index.js";
+import { RtcConnection } from "./rtc-connection.js";
 import { RtcLink } from "./rtc-link.js";
 
 export interface LinksEvents {
@@ -16,9 +17,11 @@ export interface LinksEvents {
   closed(link: number): void;
 }
 
-/** A link that waits for a connection, and what the other end has signaled meanwhile: the hub bounds how much. */
+/** A link that waits for a connection, and what the other end has signaled meanwhile: the server bounds how much. */
 interface Waiting {
   readonly offers: boolean;
+  /** The link that waits likewise and whose connection it is to share. */
+  readonly via: number | undefined;
   readonly signals: Signal[];
 }
 
@@ -53,22 +56,38 @@ export class Links {
     return this.#links.get(link);
   }
 
-  open(link: number, offers: boolean): void {
-    if (this.#connections < this.#connectionsMax) this.#connect(link, offers);
-    else this.#waiting.set(link, { offers, signals: [] });
+  /** How many links there are, and wait. */
+  get size(): number {
+    return this.#links.size + this.#waiting.size;
+  }
+
+  /** Sets up a link; `via`: with the connection of that link. */
+  open(link: number, offers: boolean, via: number | undefined): void {
+    const other = via === undefined ? undefined : this.#links.get(via);
+    const waits = via === undefined ? undefined : this.#waiting.get(via);
+    if (other !== undefined) this.#join(other.connection, link, offers);
+    else if (waits !== undefined) this.#waiting.set(link, { offers, via: waits.via ?? via, signals: [] });
+    else if (via !== undefined) this.#fail(link);
+    else if (this.#connections < this.#connectionsMax) this.#connect(link, offers);
+    else this.#waiting.set(link, { offers, via, signals: [] });
   }
 
   /** Takes what the other end signaled, in any order. */
   signal(link: number, signal: Signal): void {
     this.#waiting.get(link)?.signals.push(signal);
-    this.#links.get(link)?.signal(signal);
+    this.#links.get(link)?.connection.signal(signal);
   }
 
   /** Closes a link, with a last message if it is open. */
   close(link: number, bye: Uint8Array | undefined): void {
     const transport = this.#links.get(link);
-    this.#forget(link);
+    this.#links.delete(link);
+    this.#waiting.delete(link);
     transport?.close(bye);
+    for (const sharer of this.#waitingFor(link)) {
+      this.#waiting.delete(sharer);
+      this.#fail(sharer);
+    }
   }
 
   /** Closes every link, and gives those that there were. `isLeaving`: nothing runs after it, so nothing can wait. */
@@ -83,29 +102,31 @@ export class Links {
     return links;
   }
 
-  #connect(link: number, offers: boolean): RtcLink | undefined {
-    let connection: RTCPeerConnection;
+  #connect(link: number, offers: boolean): void {
+    let transport: RTCPeerConnection;
     try {
-      connection = this.#openConnection();
+      transport = this.#openConnection();
     } catch {
       // No WebRTC, too many connections, or servers that this browser refuses.
-      queueMicrotask(() => {
-        this.#events.closed(link);
-      });
-      return undefined;
+      this.#fail(link);
+      return;
     }
     this.#connections++;
     this.#connectionsOpened++;
-    const transport = this.#transport(link, connection, offers);
-    this.#links.set(link, transport);
-    return transport;
-  }
-
-  #transport(link: number, connection: RTCPeerConnection, offers: boolean): RtcLink {
-    return new RtcLink(connection, offers, {
+    const connection = new RtcConnection(transport, link, offers, {
       signal: (signal) => {
         this.#events.signal(link, signal);
       },
+      released: () => {
+        this.#connections--;
+        this.#connectNext();
+      },
+    });
+    this.#join(connection, link, offers);
+  }
+
+  #join(connection: RtcConnection, link: number, offers: boolean): void {
+    const transport = new RtcLink(connection, link, offers, {
       opened: () => {
         this.#events.opened(link);
       },
@@ -116,27 +137,33 @@ export class Links {
         this.#events.writable(link);
       },
       closed: () => {
-        this.#forget(link);
+        this.#links.delete(link);
         this.#events.closed(link);
       },
-      released: () => {
-        this.#connections--;
-        this.#connectNext();
-      },
     });
+    this.#links.set(link, transport);
   }
 
+  /** The first of those that wait gets a connection, and so do those that are to share it. */
   #connectNext(): void {
-    const [next] = this.#waiting;
+    const next = [...this.#waiting].find(([, { via }]) => via === undefined);
     if (next === undefined) return;
     const [link, { offers, signals }] = next;
-    this.#waiting.delete(link);
-    const transport = this.#connect(link, offers);
-    for (const signal of signals) transport?.signal(signal);
+    const sharers = this.#waitingFor(link).map((sharer) => [sharer, this.#waiting.get(sharer)?.offers ?? false] as const);
+    for (const waiting of [link, ...sharers.map(([sharer]) => sharer)]) this.#waiting.delete(waiting);
+    this.#connect(link, offers);
+    for (const signal of signals) this.signal(link, signal);
+    for (const [sharer, sharerOffers] of sharers) this.open(sharer, sharerOffers, link);
   }
 
-  #forget(link: number): void {
-    this.#links.delete(link);
-    this.#waiting.delete(link);
+  #waitingFor(link: number): number[] {
+    return [...this.#waiting].filter(([, { via }]) => via === link).map(([sharer]) => sharer);
+  }
+
+  /** There is nothing that could carry a link. */
+  #fail(link: number): void {
+    queueMicrotask(() => {
+      this.#events.closed(link);
+    });
   }
 }

@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import type { Signal } from "../codec/index.js";
 import { FakeChannel, FakeConnection, SDP } from "../testing/fake-connection.js";
+import { RtcConnection } from "./rtc-connection.js";
 import { RtcLink } from "./rtc-link.js";
 
 interface Made {
   readonly link: RtcLink;
+  readonly shared: RtcConnection;
   readonly connection: FakeConnection;
   readonly log: string[];
   readonly signals: Signal[];
@@ -15,15 +17,17 @@ function make(offers: boolean): Made {
   const connection = new FakeConnection();
   const log: string[] = [];
   const signals: Signal[] = [];
-  const link = new RtcLink(connection.asRtc(), offers, {
+  const shared = new RtcConnection(connection.asRtc(), 1, offers, {
     signal: (signal) => signals.push(signal),
+    released: () => log.push("released"),
+  });
+  const link = new RtcLink(shared, 1, offers, {
     opened: () => log.push("opened"),
     data: (bytes) => log.push(`data ${bytes.length}`),
     writable: () => log.push("writable"),
     closed: () => log.push("closed"),
-    released: () => log.push("released"),
   });
-  return { link, connection, log, signals };
+  return { link, shared, connection, log, signals };
 }
 
 async function settle(): Promise<void> {
@@ -34,19 +38,19 @@ test("the offerer opens the channel and offers", async () => {
   const { connection, signals, log } = make(true);
   await settle();
   assert.deepEqual(signals, [{ kind: "offer", sdp: SDP }]);
-  assert.equal(connection.channel?.label, "tiercast");
+  assert.equal(connection.channel?.label, "1");
   assert.equal(connection.channel.binaryType, "arraybuffer");
   connection.channel.open();
   assert.deepEqual(log, ["opened"]);
 });
 
 test("candidates that come before the description wait for it", async () => {
-  const { link, connection, signals } = make(false);
-  link.signal({ kind: "candidate", candidate: "first", mid: "0" });
-  link.signal({ kind: "candidate", candidate: "", mid: "0" });
-  link.signal({ kind: "candidate", candidate: "odd", mid: "0" });
-  link.signal({ kind: "offer", sdp: SDP });
-  link.signal({ kind: "candidate", candidate: "later", mid: "0" });
+  const { shared, connection, signals } = make(false);
+  shared.signal({ kind: "candidate", candidate: "first", mid: "0" });
+  shared.signal({ kind: "candidate", candidate: "", mid: "0" });
+  shared.signal({ kind: "candidate", candidate: "odd", mid: "0" });
+  shared.signal({ kind: "offer", sdp: SDP });
+  shared.signal({ kind: "candidate", candidate: "later", mid: "0" });
   await settle();
   assert.deepEqual(connection.steps, ["offer", "local", "first", "odd", "later"]);
   assert.deepEqual(signals, [{ kind: "answer", sdp: SDP }]);
@@ -72,13 +76,7 @@ test("the answerer takes the one channel that it expects, open or not yet", asyn
     await settle();
     channel.open();
     assert.deepEqual(log, ["opened"], "once");
-    connection.ondatachannel?.({ channel: new FakeChannel() });
-    assert.deepEqual(log, ["opened", "released", "closed"]);
   }
-  const { connection, log } = make(false);
-  connection.ondatachannel?.({ channel: new FakeChannel("something else") });
-  assert.deepEqual(log, ["released", "closed"]);
-  assert.ok(connection.isClosed);
 });
 
 test("signaling that makes no sense closes the link", async () => {
@@ -92,8 +90,8 @@ test("signaling that makes no sense closes the link", async () => {
     [false, [{ kind: "offer", sdp: SDP }, { kind: "offer", sdp: SDP }]],
   ];
   for (const [offers, signals] of bad) {
-    const { link, connection, log } = make(offers);
-    for (const signal of signals) link.signal(signal);
+    const { shared, connection, log } = make(offers);
+    for (const signal of signals) shared.signal(signal);
     await settle();
     assert.deepEqual(log, ["released", "closed"]);
     assert.ok(connection.isClosed);
@@ -101,10 +99,10 @@ test("signaling that makes no sense closes the link", async () => {
 });
 
 test("more candidates than are useful are ignored", async () => {
-  const { link, connection } = make(false);
-  link.signal({ kind: "offer", sdp: SDP });
-  for (let index = 0; index < 100; index++) link.signal({ kind: "candidate", candidate: `${index}`, mid: "0" });
-  link.signal({ kind: "candidate", candidate: "long".repeat(200), mid: "0" });
+  const { shared, connection } = make(false);
+  shared.signal({ kind: "offer", sdp: SDP });
+  for (let index = 0; index < 100; index++) shared.signal({ kind: "candidate", candidate: `${index}`, mid: "0" });
+  shared.signal({ kind: "candidate", candidate: "long".repeat(200), mid: "0" });
   await settle();
   assert.equal(connection.steps.length, 2 + 64);
 });

@@ -1,66 +1,47 @@
 /**
- * A link's transport: one RTCPeerConnection with one ordered, reliable data channel, which the offerer opens.
+ * A link's transport: one ordered, reliable data channel of a connection, which it may share with other links.
  *
- * It closes its connection on every path, and says nothing after `closed`.
+ * It leaves its connection on every path, and says nothing after `closed`.
  */
-import type { Signal } from "../codec/index.js";
-import { Negotiation } from "./negotiation.js";
+import type { Rider, RtcConnection } from "./rtc-connection.js";
 
-const LABEL = "tiercast";
 /** Largest message taken; the native peers' limit too. What peers send is a quarter of it. */
 const MESSAGE_BYTES_MAX = 64 << 10;
 /** While more than this waits in the browser, nothing is added: the core's log is the queue. */
 const BUFFERED_BYTES_HIGH = 256 << 10;
 /** When it has come down to this, more is added. */
 const BUFFERED_BYTES_LOW = 64 << 10;
-/** How long a goodbye may take to leave before the connection is closed, which would drop it. */
+/** How long a goodbye may take to leave before the channel is given up, which may drop it. */
 const LINGER_MS = 100;
 
 export interface RtcLinkEvents {
-  /** To be brought to the other end. */
-  signal(signal: Signal): void;
   opened(): void;
   data(bytes: Uint8Array): void;
   /** There is room again, after `trySend` refused. */
   writable(): void;
   /** Gone, or could not be set up; not said after `close`. */
   closed(): void;
-  /** Its connection is closed: said once, whatever else is said. */
-  released(): void;
 }
 
-export class RtcLink {
-  readonly #connection: RTCPeerConnection;
-  readonly #negotiation: Negotiation;
+export class RtcLink implements Rider {
+  readonly link: number;
+  readonly offers: boolean;
+  readonly connection: RtcConnection;
   readonly #events: RtcLinkEvents;
   #channel: RTCDataChannel | undefined;
   #isOpen = false;
   #isDone = false;
 
-  constructor(connection: RTCPeerConnection, offers: boolean, events: RtcLinkEvents) {
-    this.#connection = connection;
+  constructor(connection: RtcConnection, link: number, offers: boolean, events: RtcLinkEvents) {
+    this.connection = connection;
+    this.link = link;
+    this.offers = offers;
     this.#events = events;
-    connection.onconnectionstatechange = () => {
-      const { connectionState } = connection;
-      if (connectionState === "failed" || connectionState === "closed") this.#fail();
-    };
-    connection.ondatachannel = ({ channel }) => {
-      const isExpected = !offers && this.#channel === undefined && channel.label === LABEL && channel.ordered;
-      if (isExpected) this.#use(channel);
-      else this.#fail();
-    };
-    if (offers) this.#use(connection.createDataChannel(LABEL));
-    const signal = (step: Signal): void => {
-      if (!this.#isDone) events.signal(step);
-    };
-    this.#negotiation = new Negotiation(connection, offers, signal, () => {
-      this.#fail();
-    });
-  }
-
-  /** Takes what the other end signaled, in any order. */
-  signal(signal: Signal): void {
-    if (!this.#isDone) this.#negotiation.onSignal(signal);
+    if (!connection.join(this)) {
+      queueMicrotask(() => {
+        this.lost();
+      });
+    }
   }
 
   /** Whether `trySend` takes something; if it is open and does not, `writable` follows. */
@@ -87,17 +68,17 @@ export class RtcLink {
     const channel = this.#channel;
     this.#end();
     if (!saysBye || channel === undefined) {
-      this.#release();
+      this.#leave();
       return;
     }
     // A channel closes when what it holds has been sent; a connection drops it.
-    const release = (): void => {
+    const leave = (): void => {
       clearTimeout(timer);
       channel.onclose = null;
-      this.#release();
+      this.#leave();
     };
-    const timer = setTimeout(release, LINGER_MS);
-    channel.onclose = release;
+    const timer = setTimeout(leave, LINGER_MS);
+    channel.onclose = leave;
     channel.close();
   }
 
@@ -106,10 +87,11 @@ export class RtcLink {
     if (this.#isDone) return;
     this.trySend(bye);
     this.#end();
-    this.#release();
+    this.#leave();
   }
 
-  #use(channel: RTCDataChannel): void {
+  /** The connection gives it its data channel. */
+  take(channel: RTCDataChannel): void {
     this.#channel = channel;
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = BUFFERED_BYTES_LOW;
@@ -123,7 +105,7 @@ export class RtcLink {
       this.#onMessage(message.data);
     };
     channel.onclose = () => {
-      this.#fail();
+      this.lost();
     };
     // A channel that the other end opened can be open already, and need not say so.
     if (channel.readyState === "open") {
@@ -136,37 +118,38 @@ export class RtcLink {
   #onOpen(): void {
     if (this.#isDone || this.#isOpen) return;
     this.#isOpen = true;
+    if (this.offers) this.connection.heard();
     this.#events.opened();
   }
 
   #onMessage(data: unknown): void {
+    this.connection.heard();
     if (!(data instanceof ArrayBuffer)) {
       // Text; an empty message is as malformed, and closes the link with a word to the hub.
       this.#events.data(new Uint8Array(0));
     } else if (data.byteLength > MESSAGE_BYTES_MAX) {
-      this.#fail();
+      this.lost();
     } else {
       this.#events.data(new Uint8Array(data));
     }
   }
 
-  #fail(): void {
+  /** It is gone, or could not be set up. */
+  lost(): void {
     if (this.#isDone) return;
     this.#end();
-    this.#release();
+    this.#leave();
     this.#events.closed();
   }
 
-  #release(): void {
-    this.#connection.close();
-    this.#events.released();
+  #leave(): void {
+    this.#channel?.close();
+    this.connection.leave(this);
   }
 
-  /** Takes off all handlers: a connection that nobody refers to can be collected. */
+  /** Takes off all handlers. */
   #end(): void {
     this.#isDone = true;
-    this.#negotiation.end();
-    this.#connection.onconnectionstatechange = this.#connection.ondatachannel = null;
     const channel = this.#channel;
     if (channel === undefined) return;
     channel.onopen = channel.onmessage = channel.onclose = channel.onbufferedamountlow = null;

@@ -16,7 +16,7 @@ export class FakeChannel {
   onbufferedamountlow: (() => void) | null = null;
   isClosed = false;
 
-  constructor(label = "tiercast") {
+  constructor(label = "1") {
     this.label = label;
   }
 
@@ -39,13 +39,17 @@ export class FakeConnection {
   localDescription: { sdp: string } | null = null;
   isClosed = false;
   readonly steps: string[] = [];
+  /** The one that was opened last. */
   channel: FakeChannel | undefined;
+  readonly channels: FakeChannel[] = [];
   onconnectionstatechange: (() => void) | null = null;
   ondatachannel: ((event: { channel: FakeChannel }) => void) | null = null;
   onicecandidate: ((event: { candidate: { candidate: string } | null }) => void) | null = null;
 
   createDataChannel(label: string): FakeChannel {
-    return (this.channel = new FakeChannel(label));
+    this.channel = new FakeChannel(label);
+    this.channels.push(this.channel);
+    return this.channel;
   }
 
   async setLocalDescription(): Promise<void> {

@@ -1,0 +1,157 @@
+/**
+ * A connection to another peer, and the data channels of the links that share it: one RTCPeerConnection, which is closed
+ * when the last of its links has left.
+ */
+import type { Signal } from "../codec/index.js";
+import { Negotiation } from "./negotiation.js";
+
+/** Data channels that came before the server's word about their links; the oldest of more is closed. */
+const EARLY_MAX = 16;
+/** How long they are kept: as long as a link may take to come up. */
+const EARLY_MS = 10_000;
+
+export interface RtcConnectionEvents {
+  /** To be brought to the other end. */
+  signal(signal: Signal): void;
+  /** It is closed: said once. */
+  released(): void;
+}
+
+/** A link on a connection. */
+export interface Rider {
+  readonly link: number;
+  /** Whether this end opens the data channel. */
+  readonly offers: boolean;
+  take(channel: RTCDataChannel): void;
+  /** The connection is gone. */
+  lost(): void;
+}
+
+export class RtcConnection {
+  readonly #connection: RTCPeerConnection;
+  readonly #events: RtcConnectionEvents;
+  readonly #riders = new Map<number, Rider>();
+  /** Those of them that have no data channel yet. */
+  readonly #waiting = new Map<number, Rider>();
+  /** The oldest comes first. */
+  readonly #early = new Map<number, { readonly channel: RTCDataChannel; readonly timer: ReturnType<typeof setTimeout> }>();
+  readonly #founder: number;
+  readonly #negotiation: Negotiation;
+  #isUp = false;
+  #isDone = false;
+
+  /** `founder`: the link that it is made for, by which the other end knows what is signaled. It is to join at once. */
+  constructor(connection: RTCPeerConnection, founder: number, offers: boolean, events: RtcConnectionEvents) {
+    this.#connection = connection;
+    this.#founder = founder;
+    this.#events = events;
+    connection.onconnectionstatechange = () => {
+      const { connectionState } = connection;
+      if (connectionState === "failed" || connectionState === "closed") this.#fail();
+    };
+    connection.ondatachannel = ({ channel }) => {
+      this.#onChannel(channel);
+    };
+    const signal = (step: Signal): void => {
+      if (!this.#isDone) events.signal(step);
+    };
+    this.#negotiation = new Negotiation(connection, offers, signal, () => {
+      this.#fail();
+    });
+  }
+
+  /** Takes what the other end signaled, in any order. */
+  signal(signal: Signal): void {
+    if (!this.#isDone) this.#negotiation.onSignal(signal);
+  }
+
+  /** A link comes. False: the connection is gone. */
+  join(rider: Rider): boolean {
+    if (this.#isDone) return false;
+    this.#riders.set(rider.link, rider);
+    const early = this.#early.get(rider.link);
+    if (early !== undefined && !rider.offers) {
+      this.#forgetEarly(rider.link);
+      rider.take(early.channel);
+    } else if (rider.offers && (this.#isUp || rider.link === this.#founder)) {
+      this.#open(rider);
+    } else {
+      this.#waiting.set(rider.link, rider);
+    }
+    return true;
+  }
+
+  /** The other end has been heard of, so it knows that the connection is up: channels that this end opens are seen. */
+  heard(): void {
+    if (this.#isUp) return;
+    this.#isUp = true;
+    for (const rider of [...this.#waiting.values()]) {
+      if (!rider.offers) continue;
+      this.#waiting.delete(rider.link);
+      this.#open(rider);
+    }
+  }
+
+  /** A link needs it no more. Without the one that it is made for nobody hears what is signaled. */
+  leave(rider: Rider): void {
+    this.#riders.delete(rider.link);
+    this.#waiting.delete(rider.link);
+    if (this.#riders.size === 0 || (rider.link === this.#founder && !this.#isUp)) this.#fail();
+  }
+
+  #open(rider: Rider): void {
+    try {
+      rider.take(this.#connection.createDataChannel(String(rider.link)));
+    } catch {
+      // Too many channels, or a connection that is closing: the link does not come up.
+      queueMicrotask(() => {
+        rider.lost();
+      });
+    }
+  }
+
+  #onChannel(channel: RTCDataChannel): void {
+    const link = /^[0-9]+$/.test(channel.label) ? Number(channel.label) : NaN;
+    if (Number.isNaN(link) || !channel.ordered || this.#early.has(link)) {
+      channel.close();
+      return;
+    }
+    const rider = this.#waiting.get(link);
+    if (rider !== undefined && !rider.offers) {
+      this.#waiting.delete(link);
+      rider.take(channel);
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#refuse(link);
+    }, EARLY_MS);
+    this.#early.set(link, { channel, timer });
+    const [oldest] = this.#early.keys();
+    if (this.#early.size > EARLY_MAX && oldest !== undefined) this.#refuse(oldest);
+  }
+
+  #refuse(link: number): void {
+    this.#early.get(link)?.channel.close();
+    this.#forgetEarly(link);
+  }
+
+  #forgetEarly(link: number): void {
+    clearTimeout(this.#early.get(link)?.timer);
+    this.#early.delete(link);
+  }
+
+  #fail(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#negotiation.end();
+    // A connection that nobody refers to can be collected.
+    this.#connection.onconnectionstatechange = this.#connection.ondatachannel = null;
+    for (const link of [...this.#early.keys()]) this.#forgetEarly(link);
+    const riders = [...this.#riders.values()];
+    this.#riders.clear();
+    this.#waiting.clear();
+    this.#connection.close();
+    this.#events.released();
+    for (const rider of riders) rider.lost();
+  }
+}
