@@ -24,7 +24,7 @@ class Made {
   join(link: number, offers: boolean): RtcLink {
     const made = new RtcLink(this.shared, link, offers, {
       opened: () => this.log.push(`${link} opened`),
-      data: () => this.log.push(`${link} data`),
+      data: (bytes) => this.log.push(`${link} data ${bytes.length}`),
       writable: () => undefined,
       closed: () => this.log.push(`${link} closed`),
     });
@@ -127,4 +127,36 @@ test("a channel that is not that of a link is closed, and harms nobody", () => {
   made.transport.channels[0]?.open();
   assert.ok(["tiercast", "", "-1", "1e3", " 2"].every((label) => made.comes(label).isClosed));
   assert.equal(made.transport.isClosed, false);
+});
+
+test("regression: what comes on a channel before the word of its link is not lost", async () => {
+  const made = new Made(true);
+  made.transport.channels[0]?.open();
+  const early = made.comes("2");
+  early.onmessage?.({ data: new ArrayBuffer(120) });
+  made.join(2, false);
+  await settle();
+  early.onmessage?.({ data: new ArrayBuffer(7) });
+  assert.deepEqual(made.log.filter((line) => line.startsWith("2")), ["2 opened", "2 data 120", "2 data 7"]);
+});
+
+test("who says more than it takes to join before its link is there loses its channel", () => {
+  const made = new Made(false);
+  const babbler = made.comes("2");
+  for (let index = 0; index < 64; index++) babbler.onmessage?.({ data: new ArrayBuffer(0) });
+  assert.equal(babbler.isClosed, false);
+  babbler.onmessage?.({ data: new ArrayBuffer(0) });
+  assert.ok(babbler.isClosed);
+  const writer = made.comes("3");
+  writer.onmessage?.({ data: "text" });
+  assert.ok(writer.isClosed);
+});
+
+test("a channel that is closed again before its link takes it ends that", async () => {
+  const made = new Made(true);
+  made.transport.channels[0]?.open();
+  made.comes("2").close();
+  made.join(2, false);
+  await settle();
+  assert.ok(made.log.includes("2 closed"));
 });

@@ -3,12 +3,8 @@
  * when the last of its links has left.
  */
 import type { Signal } from "../codec/index.js";
+import { EarlyChannels, type Opened } from "./early-channels.js";
 import { Negotiation } from "./negotiation.js";
-
-/** Data channels that came before the server's word about their links; the oldest of more is closed. */
-const EARLY_MAX = 16;
-/** How long they are kept: as long as a link may take to come up. */
-const EARLY_MS = 10_000;
 
 export interface RtcConnectionEvents {
   /** To be brought to the other end. */
@@ -22,7 +18,7 @@ export interface Rider {
   readonly link: number;
   /** Whether this end opens the data channel. */
   readonly offers: boolean;
-  take(channel: RTCDataChannel): void;
+  take(opened: Opened): void;
   /** The connection is gone. */
   lost(): void;
 }
@@ -33,8 +29,7 @@ export class RtcConnection {
   readonly #riders = new Map<number, Rider>();
   /** Those of them that have no data channel yet. */
   readonly #waiting = new Map<number, Rider>();
-  /** The oldest comes first. */
-  readonly #early = new Map<number, { readonly channel: RTCDataChannel; readonly timer: ReturnType<typeof setTimeout> }>();
+  readonly #early = new EarlyChannels();
   readonly #founder: number;
   readonly #negotiation: Negotiation;
   #isUp = false;
@@ -69,10 +64,9 @@ export class RtcConnection {
   join(rider: Rider): boolean {
     if (this.#isDone) return false;
     this.#riders.set(rider.link, rider);
-    const early = this.#early.get(rider.link);
-    if (early !== undefined && !rider.offers) {
-      this.#forgetEarly(rider.link);
-      rider.take(early.channel);
+    const early = rider.offers ? undefined : this.#early.take(rider.link);
+    if (early !== undefined) {
+      rider.take(early);
     } else if (rider.offers && (this.#isUp || rider.link === this.#founder)) {
       this.#open(rider);
     } else {
@@ -101,7 +95,7 @@ export class RtcConnection {
 
   #open(rider: Rider): void {
     try {
-      rider.take(this.#connection.createDataChannel(String(rider.link)));
+      rider.take({ channel: this.#connection.createDataChannel(String(rider.link)), received: [] });
     } catch {
       // Too many channels, or a connection that is closing: the link does not come up.
       queueMicrotask(() => {
@@ -112,32 +106,17 @@ export class RtcConnection {
 
   #onChannel(channel: RTCDataChannel): void {
     const link = /^[0-9]+$/.test(channel.label) ? Number(channel.label) : NaN;
-    if (Number.isNaN(link) || !channel.ordered || this.#early.has(link)) {
+    if (Number.isNaN(link) || !channel.ordered) {
       channel.close();
       return;
     }
     const rider = this.#waiting.get(link);
     if (rider !== undefined && !rider.offers) {
       this.#waiting.delete(link);
-      rider.take(channel);
-      return;
+      rider.take({ channel, received: [] });
+    } else {
+      this.#early.put(link, channel);
     }
-    const timer = setTimeout(() => {
-      this.#refuse(link);
-    }, EARLY_MS);
-    this.#early.set(link, { channel, timer });
-    const [oldest] = this.#early.keys();
-    if (this.#early.size > EARLY_MAX && oldest !== undefined) this.#refuse(oldest);
-  }
-
-  #refuse(link: number): void {
-    this.#early.get(link)?.channel.close();
-    this.#forgetEarly(link);
-  }
-
-  #forgetEarly(link: number): void {
-    clearTimeout(this.#early.get(link)?.timer);
-    this.#early.delete(link);
   }
 
   #fail(): void {
@@ -146,7 +125,7 @@ export class RtcConnection {
     this.#negotiation.end();
     // A connection that nobody refers to can be collected.
     this.#connection.onconnectionstatechange = this.#connection.ondatachannel = null;
-    for (const link of [...this.#early.keys()]) this.#forgetEarly(link);
+    this.#early.clear();
     const riders = [...this.#riders.values()];
     this.#riders.clear();
     this.#waiting.clear();

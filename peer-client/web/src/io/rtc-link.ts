@@ -3,6 +3,7 @@
  *
  * It leaves its connection on every path, and says nothing after `closed`.
  */
+import type { Opened } from "./early-channels.js";
 import type { Rider, RtcConnection } from "./rtc-connection.js";
 
 /** Largest message taken; the native peers' limit too. What peers send is a quarter of it. */
@@ -91,12 +92,12 @@ export class RtcLink implements Rider {
   }
 
   /** The connection gives it its data channel. */
-  take(channel: RTCDataChannel): void {
+  take({ channel, received }: Opened): void {
     this.#channel = channel;
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = BUFFERED_BYTES_LOW;
     channel.onopen = () => {
-      this.#onOpen();
+      this.#onOpen(received);
     };
     channel.onbufferedamountlow = () => {
       this.#events.writable();
@@ -107,22 +108,23 @@ export class RtcLink implements Rider {
     channel.onclose = () => {
       this.lost();
     };
-    // A channel that the other end opened can be open already, and need not say so.
-    if (channel.readyState === "open") {
-      queueMicrotask(() => {
-        this.#onOpen();
-      });
-    }
+    // A channel that the other end opened can be open already, or closed again, and need not say so.
+    queueMicrotask(() => {
+      if (channel.readyState === "open") this.#onOpen(received);
+      else if (channel.readyState !== "connecting") this.lost();
+    });
   }
 
-  #onOpen(): void {
+  #onOpen(received: Opened["received"]): void {
     if (this.#isDone || this.#isOpen) return;
     this.#isOpen = true;
     if (this.offers) this.connection.heard();
     this.#events.opened();
+    for (const data of received) this.#onMessage(data);
   }
 
   #onMessage(data: unknown): void {
+    if (this.#isDone) return;
     this.connection.heard();
     if (!(data instanceof ArrayBuffer)) {
       // Text; an empty message is as malformed, and closes the link with a word to the hub.

@@ -26,6 +26,7 @@ export class FakeChannel {
 
   close(): void {
     this.isClosed = true;
+    this.readyState = "closing";
   }
 
   open(): void {
