@@ -251,6 +251,31 @@ async fn a_link_whose_connection_is_gone_or_does_not_come_up_ends() {
     assert_eq!(pair.connections(), [1, 1]);
 }
 
+/// More threads than there are cores, so that one is often stopped half way: the other end's answer was then there before
+/// the channel was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn regression_a_channel_opens_however_fast_the_other_end_answers() {
+    let _alone = alone().await;
+    let crowd = (0..8).map(|_| {
+        tokio::spawn(async {
+            for _ in 0..30 {
+                let mut pair = Pair::new();
+                pair.open(1);
+                pair.opened(1).await;
+                for links in [2..=16, 17..=32, 33..=48] {
+                    for link in links.clone() {
+                        pair.open_via(link, 1, 0);
+                    }
+                    pair.opened(links.count()).await;
+                }
+            }
+        })
+    });
+    for pairs in crowd.collect::<Vec<_>>() {
+        pairs.await.unwrap();
+    }
+}
+
 /// Sets up pairs of peers with five links each; says what one pair cost.
 async fn five_links(is_shared: bool) -> (usize, usize) {
     const PAIRS: usize = 20;
