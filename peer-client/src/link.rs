@@ -38,8 +38,8 @@
 
 mod addresses;
 mod carrier;
-mod channels;
 mod connection;
+mod lossy;
 mod mailbox;
 mod negotiation;
 mod runtime;

@@ -9,6 +9,7 @@ use tiercast_peer_client::link::{
     CandidatePolicy, LinkCloseReason, LinkEvent, LinkHandle, LinkSettings, Links, MESSAGE_BYTES_MAX, Role,
     TrySendError,
 };
+use tiercast_platform::cpu_seconds;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 
 /// Only a broken link takes as long.
@@ -134,15 +135,6 @@ fn number(message: &[u8]) -> u32 {
     u32::from_be_bytes(message[..4].try_into().unwrap())
 }
 
-/// CPU time of this process, in steps of 10 ms (Linux's clock tick for user space).
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    // The fields after the name: state is the third of proc(5), user and system time are 14 and 15.
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let ticks = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>();
-    Duration::from_millis(10 * ticks)
-}
-
 /// UDP sockets of this process. Only links have any, whatever the runtimes of other tests open.
 fn udp_sockets() -> usize {
     let inodes: HashSet<String> = ["/proc/self/net/udp", "/proc/self/net/udp6"]
@@ -246,7 +238,7 @@ async fn a_pair_is_set_up_within_milliseconds_by_two_signals() {
     let _alone = alone().await;
     const PAIRS: usize = 20;
     let (mut times, mut signals) = (Vec::new(), 0);
-    let (mut open, before) = (Vec::new(), cpu());
+    let (mut open, before) = (Vec::new(), cpu_seconds().unwrap());
     for _ in 0..PAIRS {
         let start = Instant::now();
         let mut a = End::open(loopback(), Role::Offerer, 64);
@@ -255,7 +247,7 @@ async fn a_pair_is_set_up_within_milliseconds_by_two_signals() {
         times.push(start.elapsed());
         open.push((a, b));
     }
-    let cpu_ms = (cpu() - before).as_secs_f64() * 1e3 / PAIRS as f64;
+    let cpu_ms = (cpu_seconds().unwrap() - before) * 1e3 / PAIRS as f64;
     times.sort();
     println!(
         "set-up: p50 {:.1?}, max {:.1?}, {cpu_ms:.1} ms CPU and {:.1} signals per pair",
@@ -272,7 +264,7 @@ async fn throughput_with_backpressure_honoured() {
     let _alone = alone().await;
     for (bytes, count) in [(300, 100_000), (1_100, 60_000), (16 * 1024, 8_000)] {
         let (mut a, mut b) = pair().await;
-        let (start, before) = (Instant::now(), cpu());
+        let (start, before) = (Instant::now(), cpu_seconds().unwrap());
         let sender = tokio::spawn(async move {
             for i in 0..count {
                 a.send(numbered(i, bytes)).await;
@@ -283,7 +275,7 @@ async fn throughput_with_backpressure_honoured() {
             let message = b.data().await;
             assert_eq!((number(&message), message.len()), (i, bytes));
         }
-        let (took, cpu) = (start.elapsed().as_secs_f64(), (cpu() - before).as_secs_f64());
+        let (took, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds().unwrap() - before);
         println!(
             "{bytes} B: {:.0} messages/s, {:.0} MB/s, {:.1} us CPU per message",
             f64::from(count) / took,

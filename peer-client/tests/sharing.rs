@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tiercast_peer_client::link::{LinkCloseReason, LinkEvent, LinkHandle, LinkSettings, Links, Role};
+use tiercast_platform::{cpu_seconds, resident_bytes};
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 
 /// Tests run one at a time: they measure.
@@ -250,25 +251,35 @@ async fn a_link_whose_connection_is_gone_or_does_not_come_up_ends() {
     assert_eq!(pair.connections(), [1, 1]);
 }
 
-/// CPU time of this process, in steps of 10 ms (Linux's clock tick for user space).
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let ticks = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>();
-    Duration::from_millis(10 * ticks)
-}
-
-/// Resident memory of this process, in KiB.
-fn memory() -> i64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+/// More threads than there are cores, so that one is often stopped half way: the other end's answer was then there before
+/// the channel was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn regression_a_channel_opens_however_fast_the_other_end_answers() {
+    let _alone = alone().await;
+    let crowd = (0..8).map(|_| {
+        tokio::spawn(async {
+            for _ in 0..30 {
+                let mut pair = Pair::new();
+                pair.open(1);
+                pair.opened(1).await;
+                for links in [2..=16, 17..=32, 33..=48] {
+                    for link in links.clone() {
+                        pair.open_via(link, 1, 0);
+                    }
+                    pair.opened(links.count()).await;
+                }
+            }
+        })
+    });
+    for pairs in crowd.collect::<Vec<_>>() {
+        pairs.await.unwrap();
+    }
 }
 
 /// Sets up pairs of peers with five links each; says what one pair cost.
 async fn five_links(is_shared: bool) -> (usize, usize) {
     const PAIRS: usize = 20;
-    let (before, rss) = (cpu(), memory());
+    let (before, rss) = (cpu_seconds().unwrap(), resident_bytes().unwrap());
     let (mut pairs, mut times) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         let mut pair = Pair::new();
@@ -289,8 +300,8 @@ async fn five_links(is_shared: bool) -> (usize, usize) {
         "{}: {connections} connections, {signals} signals, four more links in {:.1?} (p50), {:.1} ms CPU, {} KiB for both ends",
         if is_shared { "shared" } else { "each its own" },
         times[PAIRS / 2],
-        (cpu() - before).as_secs_f64() * 1e3 / PAIRS as f64,
-        (memory() - rss) / PAIRS as i64,
+        (cpu_seconds().unwrap() - before) * 1e3 / PAIRS as f64,
+        (resident_bytes().unwrap() as i64 - rss as i64) / (1_024 * PAIRS as i64),
     );
     (connections, signals)
 }

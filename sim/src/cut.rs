@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 use tiercast_mesh::Time;
 
-use crate::internet::SERVER;
+use crate::node::SERVER;
 
 /// From whom some peers are cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use tiercast_mesh::hub::{Location, Network, Whereabouts};
 
 use crate::{
     chance::{hash, normal, uniform},
-    internet::SERVER,
+    node::SERVER,
 };
 
 /// How far a message comes in a millisecond: light in glass makes 200 km of cable, and cables make detours.

@@ -15,11 +15,9 @@ use crate::{
     chance::{exponential, hash, normal, uniform},
     cut::{Cut, Cuts},
     earth::Earth,
+    node::SERVER,
     wires::{Carried, Parcel, Way, Wires},
 };
-
-/// The server, among nodes.
-pub(crate) const SERVER: u64 = 0;
 
 /// Payload bytes of a packet (SCTP over DTLS over UDP).
 const PACKET_BYTES: usize = 1_160;

@@ -14,6 +14,7 @@ pub mod internet;
 pub mod liar;
 pub mod measure;
 pub mod net;
+mod node;
 pub mod page;
 pub mod pair;
 mod queue;

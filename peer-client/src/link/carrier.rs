@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use tiercast_codec::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,8 +14,8 @@ use tokio::time::{Instant, sleep_until};
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::RTCPeerConnectionState;
 
-use super::channels::{Channels, Half, close, link_of};
-use super::connection::Connection;
+use super::connection::{Connection, link_of};
+use super::lossy::{LaneEntry, LossyLane};
 use super::negotiation::Negotiation;
 use super::runtime::LinkRuntime;
 use super::signals::Signals;
@@ -43,7 +44,7 @@ pub(super) struct CarrierRef {
 
 /// What the link that a connection is made for has in hand.
 pub(super) struct Founder {
-    /// Its data channels, which come first: an offer offers them.
+    /// Its channels, of which its own comes first: an offer offers it.
     opened: Opened,
     /// To be told when the connection is up, so that other links can open channels.
     up: oneshot::Sender<()>,
@@ -51,7 +52,13 @@ pub(super) struct Founder {
 
 type Opened = oneshot::Receiver<Channels>;
 
-/// A link that is to have data channels.
+/// What a link speaks and hears on: a data channel of its own, and its part of the lossy one.
+pub(super) struct Channels {
+    pub(super) own: Arc<dyn DataChannel>,
+    pub(super) lossy: LossyLane,
+}
+
+/// A link that is to have channels.
 struct Wanted {
     link: LinkId,
     role: Role,
@@ -122,6 +129,7 @@ impl CarrierTask {
             waiting: VecDeque::new(),
             awaited: BTreeMap::new(),
             early: VecDeque::new(),
+            lanes: BTreeMap::new(),
             outbox: VecDeque::new(),
             connection,
         };
@@ -144,9 +152,10 @@ struct Session<'a> {
     waiting: VecDeque<Wanted>,
     /// Links whose channels the other end opens.
     awaited: BTreeMap<LinkId, oneshot::Sender<Channels>>,
-    /// Channels that the other end has opened for links that this one has not heard of, or not yet both, and how long they
-    /// are kept.
-    early: VecDeque<(Instant, LinkId, Half)>,
+    /// Channels that the other end has opened for links that this one has not heard of, and how long they are kept.
+    early: VecDeque<(Instant, LinkId, Arc<dyn DataChannel>)>,
+    /// Where what comes on the lossy channel goes.
+    lanes: BTreeMap<LinkId, LaneEntry>,
     /// Signals the consumer has no room for yet.
     outbox: VecDeque<Signal>,
 }
@@ -188,6 +197,10 @@ impl Session<'_> {
                 self.on_channel(channel).await;
                 Ok(())
             }
+            (link, message) = self.connection.lossy.receive() => {
+                self.on_lossy(link, message);
+                Ok(())
+            }
             Some(candidate) = self.connection.candidates.recv() => {
                 self.outbox.extend(self.negotiation.own_candidate(candidate));
                 Ok(())
@@ -225,51 +238,58 @@ impl Session<'_> {
 
     async fn provide(&mut self, Wanted { link, role, channels }: Wanted) -> Result<(), LinkCloseReason> {
         if role == Role::Offerer {
-            let opened = self.connection.open_channels(link).await;
-            // A link that has ended meanwhile takes nothing: what it does not take ends by being dropped.
-            let _ = channels.send(opened.map_err(|error| LinkCloseReason::Transport(error.to_string()))?);
+            let opened = self.connection.open_channel(link).await;
+            let channel = opened.map_err(|error| LinkCloseReason::Transport(error.to_string()))?;
+            self.give(link, channels, channel).await;
+        } else if let Some(index) = self.early.iter().position(|(_, early, _)| *early == link) {
+            let (.., channel) = self.early.remove(index).expect("it was just found");
+            self.give(link, channels, channel).await;
         } else {
             self.awaited.insert(link, channels);
-            self.give(link).await;
         }
         Ok(())
     }
 
-    /// Gives a link the channels that the other end has opened for it, if it waits for them and both are there.
-    async fn give(&mut self, link: LinkId) {
-        let Some(index) = self.early.iter().position(|(_, early, _)| *early == link) else { return };
-        let Some(channels) = self.early[index].2.both() else { return };
-        let Some(awaiting) = self.awaited.remove(&link) else { return };
-        self.early.remove(index);
-        if let Err(refused) = awaiting.send(channels) {
-            refused.close().await;
+    /// Gives a link its channels. If it has ended meanwhile, its own is closed.
+    async fn give(
+        &mut self,
+        link: LinkId,
+        channels: oneshot::Sender<Channels>,
+        own: Arc<dyn DataChannel>,
+    ) {
+        let (entry, lossy) = self.connection.lossy.lane(link);
+        match channels.send(Channels { own, lossy }) {
+            Ok(()) => {
+                self.lanes.retain(|_, entry| !entry.is_closed());
+                self.lanes.insert(link, entry);
+            }
+            Err(Channels { own, .. }) => close(&*own).await,
+        }
+    }
+
+    /// What has come on the lossy channel is lost if its link does not take it.
+    fn on_lossy(&mut self, link: LinkId, message: Bytes) {
+        if let Some(entry) = self.lanes.get(&link) {
+            let _ = entry.try_send(message);
         }
     }
 
     /// The other end has opened a channel.
     async fn on_channel(&mut self, channel: Arc<dyn DataChannel>) {
-        let Some((link, kind)) = link_of(&*channel).await else { return close(&*channel).await };
-        let refused = match self.early.iter_mut().find(|(_, early, _)| *early == link) {
-            Some((.., half)) => half.add(kind, channel),
-            None => {
-                let mut half = Half::default();
-                half.add(kind, channel);
-                self.early.push_back((Instant::now() + self.task.settings.connect_timeout, link, half));
-                None
-            }
-        };
-        if let Some(channel) = refused {
-            close(&*channel).await;
+        let Some(link) = link_of(&*channel).await else { return close(&*channel).await };
+        if let Some(awaiting) = self.awaited.remove(&link) {
+            return self.give(link, awaiting, channel).await;
         }
-        self.give(link).await;
+        let until = Instant::now() + self.task.settings.connect_timeout;
+        self.early.push_back((until, link, channel));
         if self.early.len() > EARLY_MAX {
             self.drop_oldest().await;
         }
     }
 
     async fn drop_oldest(&mut self) {
-        if let Some((.., half)) = self.early.pop_front() {
-            half.close().await;
+        if let Some((.., channel)) = self.early.pop_front() {
+            close(&*channel).await;
         }
     }
 
@@ -291,7 +311,7 @@ impl Session<'_> {
 }
 
 impl Carrier {
-    /// The data channels of a link, or why there are none; and whom to tell when the connection is up.
+    /// The channels of a link, or why there are none; and whom to tell when the connection is up.
     pub(super) async fn channels(
         &mut self,
         link: LinkId,
@@ -343,6 +363,11 @@ impl CarrierRef {
         ended.borrow().is_none().then_some(())?;
         Some(Carrier { wanted, ended })
     }
+}
+
+async fn close(channel: &dyn DataChannel) {
+    // One that has closed meanwhile needs no closing.
+    let _ = channel.close().await;
 }
 
 /// Resolves when the link that a connection is made for says that it is up, or has ended.

@@ -1,4 +1,4 @@
-//! The runtime of one PeerConnection: tokio, plus a nudge after every received packet.
+//! The runtime of one PeerConnection: tokio, plus a nudge after every received packet, and silence on demand.
 //!
 //! webrtc's driver writes, handles events, delivers, then sleeps until its next timer. What events
 //! and deliveries cause to be written therefore waits for that timer: a handshake step takes an ICE
@@ -11,8 +11,8 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use webrtc::runtime::{
@@ -30,6 +30,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Debug, Default)]
 pub(super) struct LinkRuntime {
     received: Arc<AtomicBool>,
+    ears: Arc<Ears>,
     /// The first task that a PeerConnection spawns is its driver.
     driver: Arc<OnceLock<tokio::task::Id>>,
     #[cfg(feature = "faults")]
@@ -41,6 +42,12 @@ impl LinkRuntime {
     #[cfg(feature = "faults")]
     pub(super) fn under(sky: super::Sky) -> Self {
         Self { sky, ..Self::default() }
+    }
+
+    /// The connection hears nothing for as long as what is returned lives: what comes waits in the sockets.
+    pub(super) fn cover_ears(&self) -> CoveredEars<'_> {
+        self.ears.cover();
+        CoveredEars(&self.ears)
     }
 
     fn is_driver(&self) -> bool {
@@ -65,7 +72,7 @@ impl Runtime for LinkRuntime {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         #[cfg(feature = "faults")]
         let inner = self.sky.over(inner);
-        Ok(Arc::new(NudgingSocket { inner, received: self.received.clone() }))
+        Ok(Arc::new(LinkSocket { inner, received: self.received.clone(), ears: self.ears.clone() }))
     }
 
     fn spawn(&self, future: BoxFuture<'static, ()>) -> Box<dyn JoinHandle> {
@@ -103,12 +110,13 @@ impl Runtime for LinkRuntime {
 }
 
 #[derive(Debug)]
-struct NudgingSocket {
+struct LinkSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     received: Arc<AtomicBool>,
+    ears: Arc<Ears>,
 }
 
-impl AsyncUdpSocket for NudgingSocket {
+impl AsyncUdpSocket for LinkSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner.local_addr()
     }
@@ -123,6 +131,9 @@ impl AsyncUdpSocket for NudgingSocket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        if self.ears.are_covered(cx) {
+            return Poll::Pending;
+        }
         let polled = self.inner.poll_recv(cx, buffers, meta);
         if matches!(polled, Poll::Ready(Ok(_))) {
             self.received.store(true, Ordering::Relaxed);
@@ -136,5 +147,85 @@ impl AsyncUdpSocket for NudgingSocket {
 
     fn max_gro_segments(&self) -> usize {
         self.inner.max_gro_segments()
+    }
+}
+
+/// Whether the sockets of a connection may be read. Few read them, and the lock is held for a few instructions.
+#[derive(Debug, Default)]
+struct Ears(Mutex<Cover>);
+
+#[derive(Debug, Default)]
+struct Cover {
+    hands: u32,
+    readers: Vec<Waker>,
+}
+
+impl Ears {
+    fn cover(&self) {
+        self.lock().hands += 1;
+    }
+
+    fn uncover(&self) {
+        let mut cover = self.lock();
+        cover.hands -= 1;
+        if cover.hands == 0 {
+            cover.readers.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    /// Whoever asks while they are is woken when they are not.
+    fn are_covered(&self, cx: &Context<'_>) -> bool {
+        let mut cover = self.lock();
+        let are_covered = cover.hands > 0;
+        if are_covered && !cover.readers.iter().any(|reader| reader.will_wake(cx.waker())) {
+            cover.readers.push(cx.waker().clone());
+        }
+        are_covered
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cover> {
+        // Nothing that holds the lock can panic half way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`LinkRuntime::cover_ears`].
+pub(super) struct CoveredEars<'a>(&'a Ears);
+
+impl Drop for CoveredEars<'_> {
+    fn drop(&mut self) {
+        self.0.uncover();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn receive(socket: &dyn AsyncUdpSocket) -> usize {
+        let mut bytes = [0; 16];
+        std::future::poll_fn(|cx| {
+            socket.poll_recv(cx, &mut [IoSliceMut::new(&mut bytes)], &mut [RecvMeta::default()])
+        })
+        .await
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_nothing_is_heard_is_heard_afterwards() {
+        let runtime = LinkRuntime::default();
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let socket = runtime.wrap_udp_socket(socket).unwrap();
+        let first = runtime.cover_ears();
+        let second = runtime.cover_ears();
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"hello", address).unwrap();
+        let mut heard = Box::pin(receive(&*socket));
+        drop(first);
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut heard).await.is_err());
+        drop(second);
+        tokio::time::timeout(Duration::from_secs(60), heard).await.expect("it is woken");
     }
 }

@@ -1,21 +1,22 @@
-//! The task behind a link: it owns the link's data channels, keeps polling them, and is the only one to speak for the link,
-//! so that its events have an order and an end.
+//! The task behind a link: it owns the link's data channel, keeps polling it and the link's part of the lossy one, and is
+//! the only one to speak for the link, so that its events have an order and an end.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
+use tiercast_codec::may_be_lost;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use webrtc::data_channel::{DataChannelEvent, RTCDataChannelMessage};
+use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 use webrtc::error::Error;
 
-use super::carrier::{Carrier, Founder};
-use super::channels::{Channels, opened};
+use super::carrier::{Carrier, Channels, Founder};
+use super::lossy::LossyLane;
 use super::mailbox::Mailbox;
 use super::{LinkCloseReason, LinkEvent, LinkId, MESSAGE_BYTES_MAX, Role};
 
@@ -58,11 +59,12 @@ impl LinkTask {
             .unwrap_or_else(|_| LinkCloseReason::Transport("panicked".into()));
         // The end of a connection is seen at its channels as well.
         let reason = carrier.ended().filter(|_| reason != LinkCloseReason::Local).unwrap_or(reason);
-        if let Some(channels) = session.channels {
+        if let Some(Channels { own, .. }) = session.channels {
             if reason == LinkCloseReason::Local && session.open {
-                linger(&self.mailbox, &channels).await;
+                linger(&self.mailbox, &*own).await;
             }
-            channels.close().await;
+            // One that has closed meanwhile needs no closing.
+            let _ = own.close().await;
         }
         carrier.leave().await;
         reason
@@ -84,57 +86,52 @@ struct Session<'a> {
 
 impl Session<'_> {
     async fn run(&mut self, carrier: &mut Carrier, founder: Option<Founder>) -> LinkCloseReason {
-        let LinkTask { mailbox, events, connect_timeout, .. } = self.task;
-        let deadline = Instant::now() + *connect_timeout;
-        let closing = async {
-            while !mailbox.is_closing() {
-                mailbox.changed().await;
-            }
-        };
-        let opened = tokio::select! {
-            opened = self.open(carrier, founder) => opened,
-            () = closing => Err(LinkCloseReason::Local),
-            () = events.closed() => Err(LinkCloseReason::Local),
-            () = sleep_until(deadline) => Err(LinkCloseReason::ConnectTimeout),
-        };
-        if let Err(reason) = opened {
+        let deadline = Instant::now() + self.task.connect_timeout;
+        if let Err(reason) = self.take_channels(carrier, founder, deadline).await {
             return reason;
         }
         loop {
-            if let Err(reason) = self.step(carrier).await {
+            if let Err(reason) = self.step(carrier, deadline).await {
                 return reason;
             }
         }
     }
 
-    /// Waits until the data channels are open.
-    async fn open(&mut self, carrier: &mut Carrier, founder: Option<Founder>) -> Result<(), LinkCloseReason> {
-        let LinkTask { link, role, .. } = self.task;
-        let (channels, up) = carrier.channels(*link, *role, founder).await?;
-        (self.channels, self.up) = (Some(channels.clone()), up);
-        let both = async {
-            opened(&*channels.reliable).await?;
-            if *role == Role::Offerer {
-                self.say_up();
+    /// Waits for the channels.
+    async fn take_channels(
+        &mut self,
+        carrier: &mut Carrier,
+        founder: Option<Founder>,
+        deadline: Instant,
+    ) -> Result<(), LinkCloseReason> {
+        let LinkTask { link, role, mailbox, events, .. } = self.task;
+        let closing = async {
+            while !mailbox.is_closing() {
+                mailbox.changed().await;
             }
-            opened(&*channels.lossy).await
         };
         tokio::select! {
-            opened = both => opened?,
-            reason = carrier.end() => return Err(reason),
+            opened = carrier.channels(*link, *role, founder) => {
+                let (channels, up) = opened?;
+                (self.channels, self.up) = (Some(channels), up);
+                Ok(())
+            }
+            () = closing => Err(LinkCloseReason::Local),
+            () = events.closed() => Err(LinkCloseReason::Local),
+            () = sleep_until(deadline) => Err(LinkCloseReason::ConnectTimeout),
         }
-        self.open = true;
-        self.outbox.push_back(LinkEvent::Opened { link: *link });
-        Ok(())
     }
 
     /// Waits for whatever happens next and handles it. Every branch can be dropped while it waits.
-    async fn step(&mut self, carrier: &mut Carrier) -> Result<(), LinkCloseReason> {
+    async fn step(&mut self, carrier: &mut Carrier, deadline: Instant) -> Result<(), LinkCloseReason> {
         let LinkTask { mailbox, events, .. } = self.task;
-        let Some(channels) = self.channels.clone() else { return Err(LinkCloseReason::Local) };
+        let Some(Channels { own, lossy }) = &mut self.channels else { return Err(LinkCloseReason::Local) };
         if mailbox.is_closing() {
             return Err(LinkCloseReason::Local);
         }
+        let (own, has_room) = (own.clone(), self.outbox.is_empty());
+        let next = mailbox.message().filter(|_| self.open);
+        let towards = if next.as_ref().is_some_and(|next| goes_lossy(lossy, next)) { lossy.channel() } else { own.clone() };
         tokio::select! {
             () = mailbox.changed() => Ok(()),
             permit = events.reserve(), if !self.outbox.is_empty() => {
@@ -145,12 +142,14 @@ impl Session<'_> {
                 Ok(())
             }
             () = events.closed() => Err(LinkCloseReason::Local),
-            event = channels.poll(), if self.outbox.is_empty() => self.on_channel_events(&channels, event),
-            room = channels.writable(mailbox.message()) => match room {
-                Ok(()) => self.send(&channels).await,
+            event = own.poll(), if has_room => self.on_channel_events(&*own, event),
+            message = lossy.receive(), if has_room && self.open => self.on_lossy(message),
+            room = towards.writable(), if next.is_some() => match room {
+                Ok(()) => self.send().await,
                 Err(error) => Err(send_failed(error)),
             },
             reason = carrier.end() => Err(reason),
+            () = sleep_until(deadline), if !self.open => Err(LinkCloseReason::ConnectTimeout),
         }
     }
 
@@ -158,7 +157,7 @@ impl Session<'_> {
     /// each message costs more than the message.
     fn on_channel_events(
         &mut self,
-        channels: &Channels,
+        channel: &dyn DataChannel,
         event: Option<DataChannelEvent>,
     ) -> Result<(), LinkCloseReason> {
         self.on_channel_event(event)?;
@@ -167,10 +166,32 @@ impl Session<'_> {
             if !self.outbox.is_empty() {
                 break;
             }
-            let Some(event) = channels.now() else { break };
+            let Some(event) = channel.poll().now_or_never() else { break };
             self.on_channel_event(event)?;
         }
         self.flush()
+    }
+
+    /// As [`on_channel_events`](Self::on_channel_events), for what has come on the lossy channel.
+    fn on_lossy(&mut self, mut message: Bytes) -> Result<(), LinkCloseReason> {
+        for _ in 0..BATCH_MAX {
+            self.on_message(message)?;
+            self.flush()?;
+            if !self.outbox.is_empty() {
+                break;
+            }
+            let Some(next) = self.channels.as_mut().and_then(|channels| channels.lossy.now()) else { break };
+            message = next;
+        }
+        Ok(())
+    }
+
+    fn on_message(&mut self, bytes: Bytes) -> Result<(), LinkCloseReason> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(LinkCloseReason::MessageTooLarge);
+        }
+        self.outbox.push_back(LinkEvent::Data { link: self.task.link, bytes });
+        Ok(())
     }
 
     /// Hands the consumer what it has room for.
@@ -191,14 +212,17 @@ impl Session<'_> {
     fn on_channel_event(&mut self, event: Option<DataChannelEvent>) -> Result<(), LinkCloseReason> {
         let link = self.task.link;
         match event {
-            Some(DataChannelEvent::OnMessage(RTCDataChannelMessage { data, is_string })) => {
-                if data.len() > MESSAGE_BYTES_MAX {
-                    return Err(LinkCloseReason::MessageTooLarge);
+            Some(DataChannelEvent::OnOpen) => {
+                self.open = true;
+                if self.task.role == Role::Offerer {
+                    self.say_up();
                 }
+                self.outbox.push_back(LinkEvent::Opened { link });
+            }
+            Some(DataChannelEvent::OnMessage(RTCDataChannelMessage { data, is_string })) => {
                 self.say_up();
                 // Text; an empty message is as malformed, and closes the link with a word to the hub.
-                let bytes = if is_string { Bytes::new() } else { data.freeze() };
-                self.outbox.push_back(LinkEvent::Data { link, bytes });
+                self.on_message(if is_string { Bytes::new() } else { data.freeze() })?;
             }
             Some(DataChannelEvent::OnClosing | DataChannelEvent::OnClose) => {
                 return Err(LinkCloseReason::Remote);
@@ -215,19 +239,23 @@ impl Session<'_> {
     }
 
     /// Sends what is queued as long as SCTP takes it. Called when it has room for at least one.
-    async fn send(&mut self, channels: &Channels) -> Result<(), LinkCloseReason> {
-        let mailbox = &self.task.mailbox;
-        let Some(first) = mailbox.message() else { return Ok(()) };
+    async fn send(&mut self) -> Result<(), LinkCloseReason> {
         // `try_send` would refuse a message that only just does not fit, for as long as there is
         // room for a smaller one; `send` takes it.
-        channels.send(first).await.map_err(send_failed)?;
-        self.sent();
-        while let Some(next) = mailbox.message() {
-            match channels.try_send(next).await {
+        let mut waits = true;
+        while let Some(next) = self.task.mailbox.message() {
+            let Some(Channels { own, lossy }) = &self.channels else { break };
+            let (channel, bytes) = match goes_lossy(lossy, &next) {
+                true => (&lossy.channel(), lossy.wrap(&next)),
+                false => (own, BytesMut::from(next)),
+            };
+            let sent = if waits { channel.send(bytes).await } else { channel.try_send(bytes).await };
+            match sent {
                 Ok(()) => self.sent(),
                 Err(Error::ErrSendBufferFull) => break,
                 Err(error) => return Err(send_failed(error)),
             }
+            waits = false;
         }
         Ok(())
     }
@@ -239,21 +267,25 @@ impl Session<'_> {
     }
 }
 
+fn goes_lossy(lossy: &LossyLane, message: &[u8]) -> bool {
+    lossy.is_open() && may_be_lost(message)
+}
+
 /// Sends what was queued before the close, so that a goodbye arrives. Closing then flushes what SCTP
 /// has, but not what it has no window for: hence the wait for acknowledgements.
-async fn linger(mailbox: &Mailbox, channels: &Channels) {
+async fn linger(mailbox: &Mailbox, channel: &dyn DataChannel) {
     let flush = async {
         while let Some(message) = mailbox.message() {
-            channels.send(message).await?;
+            channel.send(BytesMut::from(message)).await?;
             mailbox.remove_message();
         }
-        while channels.reliable.outstanding_bytes().await? > 0 {
+        while channel.outstanding_bytes().await? > 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok::<_, Error>(())
     };
     // Inbound messages go on being taken, and dropped, lest acknowledgements wait behind them.
-    let discard = async { while channels.poll().await.is_some() {} };
+    let discard = async { while channel.poll().await.is_some() {} };
     let _ = tokio::time::timeout(LINGER, async {
         tokio::select! {
             _ = flush => {}
@@ -272,8 +304,6 @@ fn send_failed(error: Error) -> LinkCloseReason {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
-
     use super::*;
 
     fn message(bytes: usize) -> Option<DataChannelEvent> {

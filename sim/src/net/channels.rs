@@ -1,12 +1,9 @@
 //! Networks with more channels than the first. A server that restarts has none of them.
 
 use tiercast_codec::{ChannelName, Message, Position, Since};
-use tiercast_mesh::{
-    SourceUpdate, hub,
-    peer::{self, Delivery},
-};
+use tiercast_mesh::{SourceUpdate, hub, peer};
 
-use super::{FIRST_EPOCH, Net};
+use super::{FIRST_EPOCH, Net, views::offset};
 
 impl Net {
     /// Another channel, open and empty.
@@ -32,10 +29,6 @@ impl Net {
 
     /// The offsets that a node's application got in one of them.
     pub fn offsets_in(&self, node: u64, channel: &ChannelName) -> Vec<i64> {
-        let offset = |delivery: &Delivery| match delivery {
-            Delivery::Event { position, .. } => Some(position.offset),
-            Delivery::Gap { .. } => None,
-        };
         let deliveries = self.nodes[&node].more_deliveries.get(channel).into_iter().flatten();
         deliveries.filter_map(offset).collect()
     }

@@ -4,7 +4,7 @@ use tiercast_codec::LinkId;
 use tiercast_mesh::peer::Input;
 
 use super::{Happening, Net};
-use crate::{internet::SERVER, wires::Way};
+use crate::{node::SERVER, wires::Way};
 
 /// What opens a data channel on a connection that is up, and acknowledges it.
 const OPEN_BYTES: usize = 32;

@@ -11,10 +11,6 @@ use super::Net;
 impl Net {
     /// The offsets that a node's application got.
     pub fn offsets(&self, node: u64) -> Vec<i64> {
-        let offset = |delivery: &Delivery| match delivery {
-            Delivery::Event { position, .. } => Some(position.offset),
-            Delivery::Gap { .. } => None,
-        };
         self.nodes[&node].deliveries.iter().filter_map(offset).collect()
     }
 
@@ -68,5 +64,13 @@ impl Net {
     /// Whether everybody has everything.
     pub fn is_caught_up(&self) -> bool {
         self.nodes.values().all(|node| node.peer.position(&self.channel) == Some(self.position))
+    }
+}
+
+/// The offset of an event; a gap has none.
+pub(super) fn offset(delivery: &Delivery) -> Option<i64> {
+    match delivery {
+        Delivery::Event { position, .. } => Some(position.offset),
+        Delivery::Gap { .. } => None,
     }
 }

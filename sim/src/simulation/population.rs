@@ -10,8 +10,8 @@ use super::{Plan, Simulation};
 use crate::{
     chance::{exponential, uniform, weibull_half},
     fault::FaultKind,
-    internet::SERVER,
     liar::Lie,
+    node::SERVER,
 };
 
 /// The first ceiling of the delay before a peer connects again (protocol page, "Reconnecting").

@@ -75,8 +75,7 @@ impl Tree {
         if !self.nodes.contains_key(&peer) {
             self.relays += usize::from(relay.is_some());
         }
-        let node = self.nodes.entry(peer).or_insert_with(|| Node::new(now, from.origin(peer), relay));
-        node.origin = from.origin(peer);
+        let node = self.nodes.entry(peer).or_insert_with(|| Node::new(now, relay));
         node.from = from;
         node.relay = relay;
         node.is_away = false;

@@ -76,9 +76,9 @@ impl Tree {
     /// it who cannot be one and the same.
     fn accuse(&mut self, now: Time, accuser: PeerId, culprit: PeerId, context: &mut Context<'_>) {
         self.actions.push(Action::Accused);
-        let Some(by) = self.nodes.get(&accuser).map(|node| node.origin) else { return };
+        let Some(by) = self.nodes.get(&accuser).map(|node| node.from.origin(accuser)) else { return };
         let Some(culprits) =
-            self.nodes.get(&culprit).filter(|node| !node.is_suspended).map(|node| node.origin)
+            self.nodes.get(&culprit).filter(|node| !node.is_suspended).map(|node| node.from.origin(culprit))
         else {
             return;
         };
@@ -92,7 +92,7 @@ impl Tree {
     /// Whoever comes from where somebody was taken out of service lately is so from the beginning. That takes nobody out
     /// of service who was in it.
     pub(super) fn suspend_if_known(&mut self, now: Time, peer: PeerId, context: &Context<'_>) {
-        let until = context.reputation.suspended_until(now, self.nodes[&peer].origin);
+        let until = context.reputation.suspended_until(now, self.nodes[&peer].from.origin(peer));
         if let Some(until) = until.filter(|_| self.is_relay(peer)) {
             self.suspend(peer, until);
             self.suspended.remove(&peer);

@@ -59,7 +59,9 @@ impl Tree {
 
     /// A link shares a connection that is up.
     pub(crate) fn relies_on_another(&mut self, link: LinkId) {
-        self.links.entry(link).and_modify(|state| state.relies_on_another = true);
+        if let Some(state) = self.links.get_mut(&link) {
+            state.relies_on_another = true;
+        }
     }
 
     /// Gives a peer that waits a parent.

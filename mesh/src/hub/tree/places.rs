@@ -17,7 +17,6 @@ use crate::{
     hub::{
         HubConfig,
         budget::{Class, Priority},
-        reputation::Origin,
         whereabouts::Whereabouts,
     },
 };
@@ -71,7 +70,6 @@ pub struct TreeNode {
 /// A peer of the tree.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) origin: Origin,
     pub(super) from: Whereabouts,
     pub(super) relay: Option<Relay>,
     pub(super) joined: Time,
@@ -233,9 +231,8 @@ impl Tree {
 }
 
 impl Node {
-    pub(super) fn new(now: Time, origin: Origin, relay: Option<Relay>) -> Self {
+    pub(super) fn new(now: Time, relay: Option<Relay>) -> Self {
         Self {
-            origin,
             from: Whereabouts::default(),
             relay,
             joined: now,

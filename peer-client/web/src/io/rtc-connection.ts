@@ -3,8 +3,7 @@
  * when the last of its links has left.
  */
 import type { Signal } from "../codec/index.js";
-import { type Channels, linkOf, openChannels } from "./channels.js";
-import { EarlyChannels } from "./early-channels.js";
+import { EarlyChannels, type Opened } from "./early-channels.js";
 import { Negotiation } from "./negotiation.js";
 
 export interface RtcConnectionEvents {
@@ -17,9 +16,9 @@ export interface RtcConnectionEvents {
 /** A link on a connection. */
 export interface Rider {
   readonly link: number;
-  /** Whether this end opens the data channels. */
+  /** Whether this end opens the data channel. */
   readonly offers: boolean;
-  take(channels: Channels): void;
+  take(opened: Opened): void;
   /** The connection is gone. */
   lost(): void;
 }
@@ -28,7 +27,7 @@ export class RtcConnection {
   readonly #connection: RTCPeerConnection;
   readonly #events: RtcConnectionEvents;
   readonly #riders = new Map<number, Rider>();
-  /** Those of them that have no data channels yet. */
+  /** Those of them that have no data channel yet. */
   readonly #waiting = new Map<number, Rider>();
   readonly #early = new EarlyChannels();
   readonly #founder: number;
@@ -65,11 +64,13 @@ export class RtcConnection {
   join(rider: Rider): boolean {
     if (this.#isDone) return false;
     this.#riders.set(rider.link, rider);
-    if (rider.offers && (this.#isUp || rider.link === this.#founder)) {
+    const early = rider.offers ? undefined : this.#early.take(rider.link);
+    if (early !== undefined) {
+      rider.take(early);
+    } else if (rider.offers && (this.#isUp || rider.link === this.#founder)) {
       this.#open(rider);
     } else {
       this.#waiting.set(rider.link, rider);
-      this.#give(rider.link);
     }
     return true;
   }
@@ -94,7 +95,7 @@ export class RtcConnection {
 
   #open(rider: Rider): void {
     try {
-      rider.take(openChannels(this.#connection, rider.link));
+      rider.take({ channel: this.#connection.createDataChannel(String(rider.link)), received: [] });
     } catch {
       // Too many channels, or a connection that is closing: the link does not come up.
       queueMicrotask(() => {
@@ -104,29 +105,18 @@ export class RtcConnection {
   }
 
   #onChannel(channel: RTCDataChannel): void {
-    const found = linkOf(channel);
-    if (found === undefined || !this.#mayCome(found.link)) {
+    const link = /^[0-9]+$/.test(channel.label) ? Number(channel.label) : NaN;
+    if (Number.isNaN(link) || !channel.ordered) {
       channel.close();
       return;
     }
-    this.#early.put(found.link, found.kind, channel);
-    this.#give(found.link);
-  }
-
-  /** Whether the other end is to open channels for a link: for one that is not here yet, it may be. */
-  #mayCome(link: number): boolean {
-    const rider = this.#riders.get(link);
-    return rider === undefined || (!rider.offers && this.#waiting.has(link));
-  }
-
-  /** Gives a link the channels that the other end has opened for it, if it waits for them and both are there. */
-  #give(link: number): void {
     const rider = this.#waiting.get(link);
-    if (rider === undefined || rider.offers) return;
-    const channels = this.#early.take(link);
-    if (channels === undefined) return;
-    this.#waiting.delete(link);
-    rider.take(channels);
+    if (rider !== undefined && !rider.offers) {
+      this.#waiting.delete(link);
+      rider.take({ channel, received: [] });
+    } else {
+      this.#early.put(link, channel);
+    }
   }
 
   #fail(): void {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { type Signal, encodeNack } from "../codec/index.js";
-import { FakeConnection, SDP } from "../testing/fake-connection.js";
+import type { Signal } from "../codec/index.js";
+import { FakeChannel, FakeConnection, SDP } from "../testing/fake-connection.js";
 import { RtcConnection } from "./rtc-connection.js";
 import { RtcLink } from "./rtc-link.js";
 
@@ -34,16 +34,12 @@ async function settle(): Promise<void> {
   await new Promise((done) => setImmediate(done));
 }
 
-test("the offerer opens the channels and offers", async () => {
+test("the offerer opens the channel and offers", async () => {
   const { connection, signals, log } = make(true);
   await settle();
   assert.deepEqual(signals, [{ kind: "offer", sdp: SDP }]);
   assert.equal(connection.channel?.label, "1");
-  assert.equal(connection.lossy?.label, "1 lossy");
-  assert.deepEqual([connection.lossy.ordered, connection.lossy.maxRetransmits], [false, 0]);
-  assert.deepEqual([connection.channel.binaryType, connection.lossy.binaryType], ["arraybuffer", "arraybuffer"]);
-  connection.lossy.open();
-  assert.deepEqual(log, []);
+  assert.equal(connection.channel.binaryType, "arraybuffer");
   connection.channel.open();
   assert.deepEqual(log, ["opened"]);
 });
@@ -71,10 +67,12 @@ test("no more candidates are said than the hub forwards", async () => {
   assert.equal(signals.filter(({ kind }) => kind === "candidate").length, 64);
 });
 
-test("the answerer takes the channels that it expects, open or not yet", async () => {
-  for (const readyState of ["open", "connecting"]) {
+test("the answerer takes the one channel that it expects, open or not yet", async () => {
+  for (const isOpen of [true, false]) {
     const { connection, log } = make(false);
-    const channel = connection.comeBoth(1, readyState);
+    const channel = new FakeChannel();
+    if (isOpen) channel.readyState = "open";
+    connection.ondatachannel?.({ channel });
     await settle();
     channel.open();
     assert.deepEqual(log, ["opened"], "once");
@@ -124,36 +122,6 @@ test("what the browser holds is bounded", async () => {
   assert.deepEqual(log, ["opened", "writable"]);
 });
 
-test("what may be lost goes on the lossy channel once that is open", async () => {
-  const { link, connection } = make(true);
-  await settle();
-  const { channel, lossy } = connection;
-  assert.ok(channel !== undefined && lossy !== undefined);
-  const nack = encodeNack({ after: { epoch: 7, offset: 1 }, to: { epoch: 7, offset: 2 } });
-  channel.open();
-  assert.ok(link.trySend(nack));
-  lossy.open();
-  assert.ok(link.trySend(nack) && link.trySend(Uint8Array.of(0x80)));
-  assert.deepEqual([channel.sent, lossy.sent], [[nack, Uint8Array.of(0x80)], [nack]]);
-});
-
-test("there is room where both channels have some, and either says so", async () => {
-  const { link, connection, log } = make(true);
-  await settle();
-  const { channel, lossy } = connection;
-  assert.ok(channel !== undefined && lossy !== undefined);
-  for (const either of [channel, lossy]) either.open();
-  for (const either of [channel, lossy]) {
-    either.bufferedAmount = 256 << 10;
-    assert.equal(link.isWritable, false);
-    either.bufferedAmount = 64 << 10;
-    assert.equal(either.bufferedAmountLowThreshold, 64 << 10);
-    either.onbufferedamountlow?.();
-    assert.ok(link.isWritable);
-  }
-  assert.deepEqual(log, ["opened", "writable", "writable"]);
-});
-
 test("a goodbye is given time to leave", async () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   try {
@@ -166,7 +134,7 @@ test("a goodbye is given time to leave", async () => {
       link.close(Uint8Array.of(1, 2));
       assert.deepEqual(channel.sent, [Uint8Array.of(1, 2)]);
       assert.ok(channel.isClosed);
-      assert.deepEqual([connection.isClosed, connection.lossy?.isClosed], [false, false], "the other end hears the rest");
+      assert.equal(connection.isClosed, false);
       if (channelCloses) channel.onclose?.();
       else mock.timers.tick(100);
       assert.ok(connection.isClosed);
@@ -185,9 +153,7 @@ test("every way to fail closes the connection and says so once", async () => {
       connection.fail();
     },
     ({ connection }) => connection.channel?.onclose?.(),
-    ({ connection }) => connection.lossy?.onclose?.(),
     ({ connection }) => connection.channel?.onmessage?.({ data: new ArrayBuffer((64 << 10) + 1) }),
-    ({ connection }) => connection.lossy?.onmessage?.({ data: new ArrayBuffer((64 << 10) + 1) }),
   ];
   for (const fail of ways) {
     const made = make(true);

@@ -1,16 +1,14 @@
 /**
- * A link's transport: two data channels of a connection, which it may share with other links. What may be lost goes on the
- * lossy one, all else on the reliable one; the end of either is that of the link.
+ * A link's transport: one ordered, reliable data channel of a connection, which it may share with other links.
  *
  * It leaves its connection on every path, and says nothing after `closed`.
  */
-import { mayBeLost } from "../codec/index.js";
-import type { Channels } from "./channels.js";
+import type { Opened } from "./early-channels.js";
 import type { Rider, RtcConnection } from "./rtc-connection.js";
 
 /** Largest message taken; the native peers' limit too. What peers send is a quarter of it. */
 const MESSAGE_BYTES_MAX = 64 << 10;
-/** While more than this waits in the browser on either channel, nothing is added: the core's log is the queue. */
+/** While more than this waits in the browser, nothing is added: the core's log is the queue. */
 const BUFFERED_BYTES_HIGH = 256 << 10;
 /** When it has come down to this, more is added. */
 const BUFFERED_BYTES_LOW = 64 << 10;
@@ -31,7 +29,7 @@ export class RtcLink implements Rider {
   readonly offers: boolean;
   readonly connection: RtcConnection;
   readonly #events: RtcLinkEvents;
-  #channels: Channels | undefined;
+  #channel: RTCDataChannel | undefined;
   #isOpen = false;
   #isDone = false;
 
@@ -49,16 +47,14 @@ export class RtcLink implements Rider {
 
   /** Whether `trySend` takes something; if it is open and does not, `writable` follows. */
   get isWritable(): boolean {
-    if (this.#channels === undefined) return false;
-    const { reliable, lossy } = this.#channels;
-    return reliable.readyState === "open" && hasRoom(reliable) && hasRoom(lossy);
+    return this.#channel?.readyState === "open" && this.#channel.bufferedAmount < BUFFERED_BYTES_HIGH;
   }
 
   /** False: not open, or no room. */
   trySend(bytes: Uint8Array): boolean {
-    if (this.#channels === undefined || !this.isWritable) return false;
+    if (!this.isWritable) return false;
     try {
-      channelOf(this.#channels, bytes).send(bytes as Uint8Array<ArrayBuffer>);
+      this.#channel?.send(bytes as Uint8Array<ArrayBuffer>);
       return true;
     } catch {
       // Closing; its event is under way.
@@ -70,14 +66,13 @@ export class RtcLink implements Rider {
   close(bye: Uint8Array | undefined): void {
     if (this.#isDone) return;
     const saysBye = bye !== undefined && this.trySend(bye);
-    const channel = this.#channels?.reliable;
+    const channel = this.#channel;
     this.#end();
     if (!saysBye || channel === undefined) {
       this.#leave();
       return;
     }
-    // A channel closes when what it holds has been sent; a connection drops it. The lossy one closes after it, lest the other
-    // end takes that for the end of the link.
+    // A channel closes when what it holds has been sent; a connection drops it.
     const leave = (): void => {
       clearTimeout(timer);
       channel.onclose = null;
@@ -96,25 +91,14 @@ export class RtcLink implements Rider {
     this.#leave();
   }
 
-  /** The connection gives it its data channels. */
-  take(channels: Channels): void {
-    this.#channels = channels;
-    const { reliable, lossy } = channels;
-    this.#listen(reliable);
-    this.#listen(lossy);
-    reliable.onopen = () => {
-      this.#onOpen(channels);
-    };
-    // Channels that the other end opened can be open already, or closed again, and need not say so.
-    queueMicrotask(() => {
-      if (isClosed(reliable) || isClosed(lossy)) this.lost();
-      else if (reliable.readyState === "open") this.#onOpen(channels);
-    });
-  }
-
-  #listen(channel: RTCDataChannel): void {
+  /** The connection gives it its data channel. */
+  take({ channel, received }: Opened): void {
+    this.#channel = channel;
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = BUFFERED_BYTES_LOW;
+    channel.onopen = () => {
+      this.#onOpen(received);
+    };
     channel.onbufferedamountlow = () => {
       this.#events.writable();
     };
@@ -124,9 +108,14 @@ export class RtcLink implements Rider {
     channel.onclose = () => {
       this.lost();
     };
+    // A channel that the other end opened can be open already, or closed again, and need not say so.
+    queueMicrotask(() => {
+      if (channel.readyState === "open") this.#onOpen(received);
+      else if (channel.readyState !== "connecting") this.lost();
+    });
   }
 
-  #onOpen({ received }: Channels): void {
+  #onOpen(received: Opened["received"]): void {
     if (this.#isDone || this.#isOpen) return;
     this.#isOpen = true;
     if (this.offers) this.connection.heard();
@@ -156,31 +145,15 @@ export class RtcLink implements Rider {
   }
 
   #leave(): void {
-    this.#channels?.reliable.close();
-    this.#channels?.lossy.close();
+    this.#channel?.close();
     this.connection.leave(this);
   }
 
   /** Takes off all handlers. */
   #end(): void {
     this.#isDone = true;
-    if (this.#channels === undefined) return;
-    const { reliable, lossy } = this.#channels;
-    for (const channel of [reliable, lossy]) {
-      channel.onopen = channel.onmessage = channel.onclose = channel.onbufferedamountlow = null;
-    }
+    const channel = this.#channel;
+    if (channel === undefined) return;
+    channel.onopen = channel.onmessage = channel.onclose = channel.onbufferedamountlow = null;
   }
-}
-
-/** The channel on which a message goes. */
-function channelOf({ reliable, lossy }: Channels, message: Uint8Array): RTCDataChannel {
-  return lossy.readyState === "open" && mayBeLost(message) ? lossy : reliable;
-}
-
-function hasRoom({ bufferedAmount }: RTCDataChannel): boolean {
-  return bufferedAmount < BUFFERED_BYTES_HIGH;
-}
-
-function isClosed({ readyState }: RTCDataChannel): boolean {
-  return readyState === "closing" || readyState === "closed";
 }

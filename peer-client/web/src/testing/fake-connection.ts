@@ -4,9 +4,7 @@ export const SDP = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
 
 export class FakeChannel {
   readonly label: string;
-  readonly ordered: boolean;
-  readonly maxRetransmits: number | null;
-  readonly maxPacketLifeTime: number | null;
+  readonly ordered = true;
   readyState = "connecting";
   binaryType = "";
   bufferedAmount = 0;
@@ -18,11 +16,8 @@ export class FakeChannel {
   onbufferedamountlow: (() => void) | null = null;
   isClosed = false;
 
-  constructor(label = "1", { ordered = true, maxRetransmits, maxPacketLifeTime }: RTCDataChannelInit = {}) {
+  constructor(label = "1") {
     this.label = label;
-    this.ordered = ordered;
-    this.maxRetransmits = maxRetransmits ?? null;
-    this.maxPacketLifeTime = maxPacketLifeTime ?? null;
   }
 
   send(bytes: Uint8Array): void {
@@ -40,50 +35,22 @@ export class FakeChannel {
   }
 }
 
-/** What a lossy channel is opened with. */
-export const LOSSY: RTCDataChannelInit = { ordered: false, maxRetransmits: 0 };
-
 export class FakeConnection {
   connectionState = "new";
   localDescription: { sdp: string } | null = null;
   isClosed = false;
   readonly steps: string[] = [];
-  /** Those that are reliable. */
+  /** The one that was opened last. */
+  channel: FakeChannel | undefined;
   readonly channels: FakeChannel[] = [];
-  readonly lossyChannels: FakeChannel[] = [];
   onconnectionstatechange: (() => void) | null = null;
   ondatachannel: ((event: { channel: FakeChannel }) => void) | null = null;
   onicecandidate: ((event: { candidate: { candidate: string } | null }) => void) | null = null;
 
-  /** The reliable one that was opened last. */
-  get channel(): FakeChannel | undefined {
-    return this.channels.at(-1);
-  }
-
-  /** The lossy one that was opened last. */
-  get lossy(): FakeChannel | undefined {
-    return this.lossyChannels.at(-1);
-  }
-
-  createDataChannel(label: string, init?: RTCDataChannelInit): FakeChannel {
-    const channel = new FakeChannel(label, init);
-    (channel.ordered ? this.channels : this.lossyChannels).push(channel);
-    return channel;
-  }
-
-  /** The other end opens a channel. */
-  comes(label: string, init?: RTCDataChannelInit, readyState = "open"): FakeChannel {
-    const channel = new FakeChannel(label, init);
-    channel.readyState = readyState;
-    this.ondatachannel?.({ channel });
-    return channel;
-  }
-
-  /** The other end opens the channels of a link; gives the reliable one. */
-  comeBoth(link: number, readyState = "open"): FakeChannel {
-    const reliable = this.comes(`${link}`, {}, readyState);
-    this.comes(`${link} lossy`, LOSSY, readyState);
-    return reliable;
+  createDataChannel(label: string): FakeChannel {
+    this.channel = new FakeChannel(label);
+    this.channels.push(this.channel);
+    return this.channel;
   }
 
   async setLocalDescription(): Promise<void> {
