@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tiercast_codec::{Nack, Position};
 use tiercast_peer_client::link::{LinkCloseReason, LinkEvent, LinkHandle, LinkSettings, Links, Role};
 use tiercast_platform::{cpu_seconds, resident_bytes};
 use tokio::sync::{Mutex, MutexGuard, mpsc};
@@ -249,6 +250,56 @@ async fn a_link_whose_connection_is_gone_or_does_not_come_up_ends() {
     );
     pair.talk(3).await;
     assert_eq!(pair.connections(), [1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_be_lost_goes_on_the_channel_that_all_links_share_and_reaches_its_own() {
+    let _alone = alone().await;
+    let mut pair = Pair::new();
+    pair.open(1);
+    pair.opened(1).await;
+    pair.open_via(2, 1, 0);
+    pair.opened(1).await;
+    pair.talk(1).await;
+    for link in [1, 2] {
+        let to = Position::new(7, link as i64);
+        let nack = Nack { after: Position::new(7, 0), to }.encode();
+        for node in [0, 1] {
+            pair.nodes[node].handles[&link].try_send(nack.clone()).unwrap();
+            assert_eq!(pair.event(1 - node).await, LinkEvent::Data { link, bytes: nack.clone() });
+        }
+    }
+}
+
+/// Whoever offered: with webrtc 0.21.1 a channel that is not agreed on is lossy only for who opens it.
+#[cfg(feature = "faults")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_be_lost_is_lost_in_both_directions_and_what_may_not_is_not() {
+    use tiercast_peer_client::link::Weather;
+    const MESSAGES: usize = 200;
+    let _alone = alone().await;
+    let mut pair = Pair::new();
+    pair.open(1);
+    pair.opened(1).await;
+    pair.talk(1).await;
+    let nack = Nack { after: Position::new(7, 0), to: Position::new(7, 1) }.encode();
+    for node in [0, 1] {
+        pair.nodes[node].links.set_weather(Weather { lost_per_million: 200_000, ..Weather::default() });
+        for _ in 0..MESSAGES {
+            pair.nodes[node].handles[&1].try_send(nack.clone()).unwrap();
+        }
+        let (mut came, done) = (0, Bytes::from_static(b"done"));
+        pair.nodes[node].send(1, "done");
+        loop {
+            match pair.event(1 - node).await {
+                LinkEvent::Data { bytes, .. } if bytes == done => break,
+                LinkEvent::Data { .. } => came += 1,
+                event => panic!("{event:?}"),
+            }
+        }
+        assert!((1..MESSAGES).contains(&came), "{came} of {MESSAGES}");
+        pair.nodes[node].links.set_weather(Weather::default());
+    }
 }
 
 /// More threads than there are cores, so that one is often stopped half way: the other end's answer was then there before

@@ -93,7 +93,7 @@ impl Peer {
                 }
             }
             None => {
-                self.pull(id, position);
+                self.pull(id, position, lead.is_second);
                 if lead.is_second {
                     self.on_broken_promise(parent);
                 } else {
@@ -126,10 +126,10 @@ impl Peer {
         }
     }
 
-    /// Asks the server for what is missing; nothing else changes.
-    fn pull(&mut self, id: ChannelId, position: Position) {
+    /// Asks the server for what is missing; nothing else changes. If nobody else has brought it, that is all there is.
+    fn pull(&mut self, id: ChannelId, position: Position, is_all: bool) {
         let Some(subscription) = self.subscriptions.get(&id) else { return };
-        let (channel, to) = (subscription.channel.clone(), subscription.ahead.first());
+        let (channel, to) = (subscription.channel.clone(), subscription.ahead.first().filter(|_| !is_all));
         self.stats.pulls += 1;
         self.tell_hub(ToHub::Pull(PullMessage { channel, position, to }));
     }

@@ -251,12 +251,7 @@ impl Session<'_> {
     }
 
     /// Gives a link its channels. If it has ended meanwhile, its own is closed.
-    async fn give(
-        &mut self,
-        link: LinkId,
-        channels: oneshot::Sender<Channels>,
-        own: Arc<dyn DataChannel>,
-    ) {
+    async fn give(&mut self, link: LinkId, channels: oneshot::Sender<Channels>, own: Arc<dyn DataChannel>) {
         let (entry, lossy) = self.connection.lossy.lane(link);
         match channels.send(Channels { own, lossy }) {
             Ok(()) => {

@@ -131,7 +131,11 @@ impl Session<'_> {
         }
         let (own, has_room) = (own.clone(), self.outbox.is_empty());
         let next = mailbox.message().filter(|_| self.open);
-        let towards = if next.as_ref().is_some_and(|next| goes_lossy(lossy, next)) { lossy.channel() } else { own.clone() };
+        let towards = if next.as_ref().is_some_and(|next| goes_lossy(lossy, next)) {
+            lossy.channel()
+        } else {
+            own.clone()
+        };
         tokio::select! {
             () = mailbox.changed() => Ok(()),
             permit = events.reserve(), if !self.outbox.is_empty() => {

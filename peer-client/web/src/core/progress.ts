@@ -79,7 +79,7 @@ export function onLeadDue(state: State, id: number): void {
     if (hasShownIt) onBrokenPromise(state, parent);
     return;
   }
-  pull(state, subscription);
+  pull(state, subscription, lead.isSecond);
   if (lead.isSecond) onBrokenPromise(state, parent);
   else askedFor(state, id, parent, lead.goal);
 }
@@ -105,9 +105,9 @@ function onBrokenPromise(state: State, parent: number | undefined): void {
 }
 
 /** Asks the server for what is missing; nothing else changes. */
-function pull(state: State, { channel, position, ahead }: Subscription): void {
+function pull(state: State, { channel, position, ahead }: Subscription, isAll: boolean): void {
   if (position === undefined) return;
-  const { first } = ahead;
+  const first = isAll ? undefined : ahead.first;
   state.stats.pulls++;
   state.tellHub({ type: "pull", channel, position, ...(first === undefined ? {} : { to: first }) });
 }

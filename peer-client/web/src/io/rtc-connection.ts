@@ -4,6 +4,7 @@
  */
 import type { Signal } from "../codec/index.js";
 import { EarlyChannels, type Opened } from "./early-channels.js";
+import { LossyChannel } from "./lossy-channel.js";
 import { Negotiation } from "./negotiation.js";
 
 export interface RtcConnectionEvents {
@@ -13,17 +14,26 @@ export interface RtcConnectionEvents {
   released(): void;
 }
 
+/** When what waits in the browser on a channel has come down to this, there is room. */
+export const BUFFERED_BYTES_LOW = 64 << 10;
+
 /** A link on a connection. */
 export interface Rider {
   readonly link: number;
   /** Whether this end opens the data channel. */
   readonly offers: boolean;
   take(opened: Opened): void;
+  /** Something has come for it on the lossy channel. */
+  data(message: ArrayBuffer): void;
+  /** The lossy channel has room again. */
+  writable(): void;
   /** The connection is gone. */
   lost(): void;
 }
 
 export class RtcConnection {
+  /** For what may be lost. */
+  readonly lossy: LossyChannel;
   readonly #connection: RTCPeerConnection;
   readonly #events: RtcConnectionEvents;
   readonly #riders = new Map<number, Rider>();
@@ -40,6 +50,12 @@ export class RtcConnection {
     this.#connection = connection;
     this.#founder = founder;
     this.#events = events;
+    this.lossy = new LossyChannel(connection, BUFFERED_BYTES_LOW, {
+      data: (link, message) => this.#riders.get(link)?.data(message),
+      writable: () => {
+        for (const rider of [...this.#riders.values()]) rider.writable();
+      },
+    });
     connection.onconnectionstatechange = () => {
       const { connectionState } = connection;
       if (connectionState === "failed" || connectionState === "closed") this.#fail();
@@ -125,6 +141,7 @@ export class RtcConnection {
     this.#negotiation.end();
     // A connection that nobody refers to can be collected.
     this.#connection.onconnectionstatechange = this.#connection.ondatachannel = null;
+    this.lossy.end();
     this.#early.clear();
     const riders = [...this.#riders.values()];
     this.#riders.clear();

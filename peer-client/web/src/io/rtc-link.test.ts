@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import type { Signal } from "../codec/index.js";
+import { type Signal, encodeNack } from "../codec/index.js";
 import { FakeChannel, FakeConnection, SDP } from "../testing/fake-connection.js";
 import { RtcConnection } from "./rtc-connection.js";
 import { RtcLink } from "./rtc-link.js";
@@ -120,6 +120,56 @@ test("what the browser holds is bounded", async () => {
   assert.equal(channel.bufferedAmountLowThreshold, 64 << 10);
   channel.onbufferedamountlow?.();
   assert.deepEqual(log, ["opened", "writable"]);
+});
+
+/** A message as it goes on the lossy channel. */
+function onLossy(link: number, message: Uint8Array): Uint8Array {
+  return Uint8Array.of(0, 0, 0, 0, 0, 0, 0, link, ...message);
+}
+
+test("what may be lost goes on the lossy channel once that is open", async () => {
+  const { link, connection } = make(true);
+  await settle();
+  const { channel, lossy } = connection;
+  assert.ok(channel !== undefined && lossy !== undefined);
+  assert.deepEqual(connection.lossyInit, { negotiated: true, id: 0, ordered: false, maxRetransmits: 0 });
+  const nack = encodeNack({ after: { epoch: 7, offset: 1 }, to: { epoch: 7, offset: 2 } });
+  channel.open();
+  assert.ok(link.trySend(nack));
+  lossy.open();
+  assert.ok(link.trySend(nack) && link.trySend(Uint8Array.of(0x80)));
+  assert.deepEqual([channel.sent, lossy.sent], [[nack, Uint8Array.of(0x80)], [onLossy(1, nack)]]);
+});
+
+test("what comes on the lossy channel is that of its link, if that is open", async () => {
+  const { connection, log } = make(true);
+  await settle();
+  const { channel, lossy } = connection;
+  const comes = (bytes: Uint8Array): unknown => lossy?.onmessage?.({ data: bytes.slice().buffer });
+  comes(onLossy(1, Uint8Array.of(9)));
+  channel?.open();
+  comes(onLossy(1, Uint8Array.of(1, 2, 3)));
+  comes(onLossy(2, Uint8Array.of(9)));
+  comes(Uint8Array.of(1));
+  lossy?.onmessage?.({ data: "text" });
+  assert.deepEqual(log, ["opened", "data 3"]);
+});
+
+test("there is room where both channels have some, and either says so", async () => {
+  const { link, connection, log } = make(true);
+  await settle();
+  const { channel, lossy } = connection;
+  assert.ok(channel !== undefined && lossy !== undefined);
+  for (const either of [lossy, channel]) either.open();
+  for (const either of [channel, lossy]) {
+    either.bufferedAmount = 256 << 10;
+    assert.equal(link.isWritable, false);
+    either.bufferedAmount = 64 << 10;
+    assert.equal(either.bufferedAmountLowThreshold, 64 << 10);
+    either.onbufferedamountlow?.();
+    assert.ok(link.isWritable);
+  }
+  assert.deepEqual(log, ["opened", "writable", "writable"]);
 });
 
 test("a goodbye is given time to leave", async () => {

@@ -1,17 +1,17 @@
 /**
- * A link's transport: one ordered, reliable data channel of a connection, which it may share with other links.
+ * A link's transport: one ordered, reliable data channel of a connection, which it may share with other links, and for what
+ * may be lost the connection's lossy one.
  *
  * It leaves its connection on every path, and says nothing after `closed`.
  */
+import { mayBeLost } from "../codec/index.js";
 import type { Opened } from "./early-channels.js";
-import type { Rider, RtcConnection } from "./rtc-connection.js";
+import { BUFFERED_BYTES_LOW, type Rider, type RtcConnection } from "./rtc-connection.js";
 
 /** Largest message taken; the native peers' limit too. What peers send is a quarter of it. */
 const MESSAGE_BYTES_MAX = 64 << 10;
-/** While more than this waits in the browser, nothing is added: the core's log is the queue. */
+/** While more than this waits in the browser on either channel, nothing is added: the core's log is the queue. */
 const BUFFERED_BYTES_HIGH = 256 << 10;
-/** When it has come down to this, more is added. */
-const BUFFERED_BYTES_LOW = 64 << 10;
 /** How long a goodbye may take to leave before the channel is given up, which may drop it. */
 const LINGER_MS = 100;
 
@@ -47,14 +47,17 @@ export class RtcLink implements Rider {
 
   /** Whether `trySend` takes something; if it is open and does not, `writable` follows. */
   get isWritable(): boolean {
-    return this.#channel?.readyState === "open" && this.#channel.bufferedAmount < BUFFERED_BYTES_HIGH;
+    if (this.#channel?.readyState !== "open") return false;
+    return Math.max(this.#channel.bufferedAmount, this.connection.lossy.bufferedAmount) < BUFFERED_BYTES_HIGH;
   }
 
   /** False: not open, or no room. */
   trySend(bytes: Uint8Array): boolean {
     if (!this.isWritable) return false;
+    const { lossy } = this.connection;
     try {
-      this.#channel?.send(bytes as Uint8Array<ArrayBuffer>);
+      if (lossy.isOpen && mayBeLost(bytes)) lossy.send(this.link, bytes);
+      else this.#channel?.send(bytes as Uint8Array<ArrayBuffer>);
       return true;
     } catch {
       // Closing; its event is under way.
@@ -113,6 +116,14 @@ export class RtcLink implements Rider {
       if (channel.readyState === "open") this.#onOpen(received);
       else if (channel.readyState !== "connecting") this.lost();
     });
+  }
+
+  data(message: ArrayBuffer): void {
+    if (this.#isOpen) this.#onMessage(message);
+  }
+
+  writable(): void {
+    if (this.#isOpen && !this.#isDone) this.#events.writable();
   }
 
   #onOpen(received: Opened["received"]): void {

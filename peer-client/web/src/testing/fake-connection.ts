@@ -40,14 +40,22 @@ export class FakeConnection {
   localDescription: { sdp: string } | null = null;
   isClosed = false;
   readonly steps: string[] = [];
-  /** The one that was opened last. */
+  /** The reliable one that was opened last. */
   channel: FakeChannel | undefined;
   readonly channels: FakeChannel[] = [];
+  /** The one on which messages may be lost. */
+  lossy: FakeChannel | undefined;
+  lossyInit: RTCDataChannelInit | undefined;
   onconnectionstatechange: (() => void) | null = null;
   ondatachannel: ((event: { channel: FakeChannel }) => void) | null = null;
   onicecandidate: ((event: { candidate: { candidate: string } | null }) => void) | null = null;
 
-  createDataChannel(label: string): FakeChannel {
+  createDataChannel(label: string, init?: RTCDataChannelInit): FakeChannel {
+    if (init !== undefined) {
+      this.lossyInit = init;
+      this.lossy = new FakeChannel(label);
+      return this.lossy;
+    }
     this.channel = new FakeChannel(label);
     this.channels.push(this.channel);
     return this.channel;
