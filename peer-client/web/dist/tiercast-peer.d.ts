@@ -151,6 +151,10 @@ interface PeerStats {
     feeds: number;
     /** Times that the server was asked for what neither parent nor standby had brought. */
     pulls: number;
+    /** Times that a parent or standby was asked again for what had not come. */
+    nacks: number;
+    /** Frames that children asked for again. */
+    repeatedFrames: number;
     /** Times that the standby took the parent's place because it is the faster one. */
     exchanges: number;
     /** Times that the standby took the parent's place because it was ahead. */
