@@ -121,7 +121,7 @@ mod tests {
         while mailbox.try_send(Bytes::from_static(b"x")).is_ok() {}
         assert_eq!(mailbox.try_send(Bytes::from_static(b"x")), Err(TrySendError::Full));
         let mut writable = 0;
-        while mailbox.has_message() {
+        while mailbox.message().is_some() {
             writable += usize::from(mailbox.remove_message());
         }
         assert_eq!(writable, 1);
