@@ -1,6 +1,7 @@
 /**
  * A third of the native relays is killed, again and again, in a mesh of native processes and three browsers: those who
- * live miss nothing and are given nothing twice. `experiment --kill` does it with more peers, all native.
+ * live miss nothing and are given nothing twice. TIERCAST_KILLING=60x10@200 does it with 60 native peers, ten times, at 200
+ * events a second, as `scripts/test long` does.
  */
 import { type Stream, expectSame } from "../harness/stream.js";
 import { type Stage, scenario } from "../harness/scenario.js";
@@ -8,9 +9,7 @@ import type { EventItem, Subscriber } from "../harness/subscriber.js";
 import type { NativePeer } from "../harness/native-peer.js";
 import type { TreeNode } from "../harness/server.js";
 
-const NATIVES = 9;
-const ROUNDS = 2;
-const PER_S = 100;
+const [NATIVES = 9, ROUNDS = 2, PER_S = 100] = (process.env["TIERCAST_KILLING"]?.match(/\d+/g) ?? []).map(Number);
 /** Events between two rounds. */
 const ROUND = 3 * PER_S;
 const ENGINES = ["chromium", "chromium", "firefox"] as const;
