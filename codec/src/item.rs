@@ -73,9 +73,9 @@ impl Item {
     }
 }
 
-/// Whether a message goes on a link's lossy data channel: what is lost on it is noticed by what comes after it, and asked
-/// for again. That is so of heads, nacks, and frames but the first of a numbering. Everything else waits for its turn on
-/// the reliable one.
+/// Whether a message of a link goes on the lossy data channel of its connection: what is lost is noticed by what comes after
+/// it, and asked for again. That is so of heads, nacks, and frames but the first of a numbering. Everything else waits for
+/// its turn on the reliable one of the link.
 pub fn may_be_lost(message: &[u8]) -> bool {
     let is_missed = match message.first() {
         Some(&FRAME_KIND) => message.get(16..24) != Some(&BEFORE_FIRST.to_be_bytes()),

@@ -16,7 +16,7 @@ pub const HEADER_DEPTH_MAX: usize = 16;
 pub const CONTROL_BYTES_MAX: usize = 64 << 10;
 /// Most bytes in one message on a data channel; a larger frame crosses it in chunks.
 pub const LINK_MESSAGE_BYTES_MAX: usize = 16 << 10;
-/// Largest message that is sent on a link's lossy data channel: four packets of 1,160 bytes. Of a larger one a packet is
+/// Largest message that is sent on the lossy data channel: four packets of 1,160 bytes. Of a larger one a packet is
 /// lost too often.
 pub const LOSSY_MESSAGE_BYTES_MAX: usize = 4 * 1_160;
 /// Largest SDP of an offer or answer that a hub is sure to forward, in bytes. Measured: 458 to 751, with up to four

@@ -20,7 +20,7 @@
 //! | peer | `LinkHeartbeat` | every `link_heartbeat` | pings a quiet link, closes a silent one |
 //! | peer | `LinkAnswer` | `link_answer` or two round trips after `away`, where there is no standby that may be well | closes a link on which nothing came |
 //! | peer | `LinkDoubt` | `link_doubt` after its standby took a parent's place | closes the link if nothing came |
-//! | peer | `Have` | `have.least` or `have.most` after the last `have` | tells a child that holds us how far we are |
+//! | peer | `Have` | `have.least` or `have.most` after the last `have`, or `have.tail` after the last frame | tells a child that holds us how far we are, or one that loses how far we have sent |
 //! | peer | `Lead` | the usual time after somebody had more, or `hedge` beyond the round trip | turns to the standby, or pulls |
 //! | peer | `Nack` | `nack_wait` after a frame came before its turn, then after a round trip and a quarter | asks for what is missing |
 //! | peer | `Stale` | ten times the usual pause, one to two and a half head intervals | asks the server how far it is, leaves the stale |

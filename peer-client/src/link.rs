@@ -1,8 +1,8 @@
 //! Links: the WebRTC transport between two peers, a thin driver below the sans-IO core.
 //!
 //! One [`Links`] belongs to one peer. It opens a link for each neighbour that the hub assigns; every
-//! link is one task that owns a data channel, and every PeerConnection another one, which ends with the last of its links.
-//! The peer's task talks to it through a
+//! link is one task that owns a data channel, and every PeerConnection another one, which owns the lossy data channel that its
+//! links share and ends with the last of them. The peer's task talks to a link through a
 //! [`LinkHandle`], whose methods never wait, and hears from all of its links on one bounded channel
 //! of [`LinkEvent`]s:
 //!
@@ -28,7 +28,10 @@
 //!
 //! What the other end must do, whatever it is written in: the offerer creates one data channel for each link,
 //! labelled with the link's number, ordered and reliable (the defaults) and not `negotiated`; the answerer takes it
-//! from its `datachannel` event. Both ends know a link by the same number. Messages are binary, at most [`MESSAGE_BYTES_MAX`].
+//! from its `datachannel` event. Both ends create the lossy one with the connection: `negotiated` with stream 0, unordered,
+//! `maxRetransmits` 0; each message on it comes behind the number of its link, 8 bytes, big-endian. Both ends know a link by
+//! the same number. Messages are binary, at most [`MESSAGE_BYTES_MAX`]. Which of them may be lost
+//! [`may_be_lost`](tiercast_codec::may_be_lost) says; all others arrive, in order.
 //!
 //! **Back-pressure.** Outward, [`LinkHandle::try_send`] refuses when its small queue is full and
 //! [`LinkEvent::Writable`] follows once. Inward, a full event channel makes the link stop reading; SCTP
@@ -127,7 +130,7 @@ impl Default for LinkSettings {
     }
 }
 
-/// What a link tells its peer. Events of one link keep their order.
+/// What a link tells its peer. Events of one link keep their order, but for messages that may be lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkEvent {
@@ -328,8 +331,9 @@ impl LinkHandle {
         }
     }
 
-    /// Queues one message, to be sent in order, exactly once, as long as the link lives. Messages may
-    /// be queued before the link is open.
+    /// Queues one message, to be sent in order, exactly once, as long as the link lives; one that
+    /// [may be lost](tiercast_codec::may_be_lost) arrives at any time or not at all. Messages may be queued before the link is
+    /// open.
     ///
     /// # Errors
     ///

@@ -41,7 +41,7 @@ pub enum Way {
 pub struct Parcel {
     /// How large it is.
     pub bytes: usize,
-    /// Whether it may be lost and overtaken: it goes on the lossy channel of a link.
+    /// Whether it may be lost and overtaken: it goes on the lossy channel of a connection.
     pub may_be_lost: bool,
 }
 

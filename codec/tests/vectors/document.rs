@@ -90,6 +90,7 @@ fn the_table_of_limits_is_that_of_the_code() {
         limits::LIVING_LINKS_MAX.to_string(),
         format!("{} bytes", limits::CONTROL_BYTES_MAX),
         format!("{} bytes", limits::LINK_MESSAGE_BYTES_MAX),
+        format!("{} bytes", limits::LOSSY_MESSAGE_BYTES_MAX),
         NUMBER_MAX.to_string(),
     ];
     assert_eq!(documented, known);

@@ -52,7 +52,7 @@ pub struct PeerConfig {
     /// If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. Default
     /// 300 ms.
     pub hedge: Duration,
-    /// How often a child that holds this peer is told how far it is.
+    /// When a child is told how far this peer is, or has sent.
     pub have: HavePace,
     /// A server that does not answer `hello` for this long is given up. Default 10 s.
     pub welcome_timeout: Duration,

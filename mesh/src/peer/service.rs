@@ -1,4 +1,4 @@
-//! How a parent serves a child: frames from its log, or, to a child that holds it, how far that is.
+//! How a parent serves a child: frames from its log, once more what was lost, or, to a child that holds it, how far that is.
 
 use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 

@@ -43,9 +43,9 @@ export function readItems(bytes: Uint8Array): Item[] {
 }
 
 /**
- * Whether a message goes on a link's lossy data channel: what is lost on it is noticed by what comes after it, and asked for
- * again. That is so of heads, nacks, and frames but the first of a numbering. Everything else waits for its turn on the
- * reliable one.
+ * Whether a message of a link goes on the lossy data channel of its connection: what is lost is noticed by what comes after
+ * it, and asked for again. That is so of heads, nacks, and frames but the first of a numbering. Everything else waits for its
+ * turn on the reliable one of the link.
  */
 export function mayBeLost(message: Uint8Array): boolean {
   const [kind] = message;

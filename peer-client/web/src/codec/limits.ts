@@ -17,7 +17,7 @@ export const CONTROL_DEPTH_MAX = 7;
 /** Most bytes in one message on a data channel; a larger frame crosses it in chunks. */
 export const LINK_MESSAGE_BYTES_MAX = 16 << 10;
 /**
- * Largest message that is sent on a link's lossy data channel: four packets of 1,160 bytes. Of a larger one a packet is
+ * Largest message that is sent on the lossy data channel: four packets of 1,160 bytes. Of a larger one a packet is
  * lost too often.
  */
 export const LOSSY_MESSAGE_BYTES_MAX = 4 * 1_160;

@@ -9,7 +9,7 @@
  * | `link_heartbeat` | every `linkHeartbeatUs` | pings a quiet link, closes a silent one |
  * | `link_answer` | `linkAnswerUs` or two round trips after `away`, without a standby that may be well | closes a link on which nothing came |
  * | `link_doubt` | `linkDoubtUs` after a parent was asked whether it is there | closes the link if nothing came |
- * | `have` | at the pace of `have` | tells a child that holds us how far we are |
+ * | `have` | at the pace of `have` | tells a child that holds us how far we are, or one that loses how far we have sent |
  * | `lead` | when what somebody else has should have come | turns to the standby, or pulls |
  * | `nack` | `nackWaitUs` after a frame came before its turn, then after a round trip and a quarter | asks for what is missing |
  * | `stale` | when a parent that brings something would have done so | asks the server, closes links that stay behind |
