@@ -327,25 +327,6 @@ async fn regression_a_channel_opens_however_fast_the_other_end_answers() {
     }
 }
 
-/// The stream of the channel that ends is that of the channel that follows.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn regression_a_link_that_follows_another_on_a_connection_is_not_ended_by_its_end() {
-    let _alone = alone().await;
-    let mut pair = Pair::new();
-    pair.open(1);
-    pair.opened(1).await;
-    for link in 2..60 {
-        pair.open_via(link, 1, 0);
-        pair.opened(1).await;
-        pair.nodes[0].send(link, "bye");
-        pair.nodes[0].handles.remove(&link);
-        assert!(matches!(pair.event(1).await, LinkEvent::Data { .. }), "the goodbye");
-        pair.nodes[1].handles.remove(&link);
-        pair.closed(1, link).await;
-    }
-    pair.talk(1).await;
-}
-
 /// Sets up pairs of peers with five links each; says what one pair cost.
 async fn five_links(is_shared: bool) -> (usize, usize) {
     const PAIRS: usize = 20;

@@ -61,7 +61,7 @@ impl LinkTask {
         let reason = carrier.ended().filter(|_| reason != LinkCloseReason::Local).unwrap_or(reason);
         if let Some(Channels { own, .. }) = session.channels {
             if reason == LinkCloseReason::Local && session.open {
-                linger(&self.mailbox, &*own, self.role).await;
+                linger(&self.mailbox, &*own).await;
             }
             // One that has closed meanwhile needs no closing.
             let _ = own.close().await;
@@ -277,10 +277,7 @@ fn goes_lossy(lossy: &LossyLane, message: &[u8]) -> bool {
 
 /// Sends what was queued before the close, so that a goodbye arrives. Closing then flushes what SCTP
 /// has, but not what it has no window for: hence the wait for acknowledgements.
-///
-/// Who has opened the channel lets the other end close it, as it does on a goodbye: with webrtc 0.21.1 who closes gives the
-/// channel's stream to the next one at once, which then ends by the other end's answer to the close.
-async fn linger(mailbox: &Mailbox, channel: &dyn DataChannel, role: Role) {
+async fn linger(mailbox: &Mailbox, channel: &dyn DataChannel) {
     let flush = async {
         while let Some(message) = mailbox.message() {
             channel.send(BytesMut::from(message)).await?;
@@ -289,18 +286,10 @@ async fn linger(mailbox: &Mailbox, channel: &dyn DataChannel, role: Role) {
         while channel.outstanding_bytes().await? > 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        if role == Role::Offerer {
-            std::future::pending::<()>().await;
-        }
         Ok::<_, Error>(())
     };
     // Inbound messages go on being taken, and dropped, lest acknowledgements wait behind them.
-    let discard = async {
-        while !matches!(
-            channel.poll().await,
-            None | Some(DataChannelEvent::OnClosing | DataChannelEvent::OnClose)
-        ) {}
-    };
+    let discard = async { while channel.poll().await.is_some() {} };
     let _ = tokio::time::timeout(LINGER, async {
         tokio::select! {
             _ = flush => {}
