@@ -144,6 +144,9 @@ impl Tree {
 
     /// Something below a peer has changed: those above it who found no parent may find one now.
     pub(super) fn unpark_above(&mut self, peer: PeerId) {
+        if self.index.parked.is_empty() {
+            return;
+        }
         let parked: Vec<_> = self.above(peer).filter(|peer| self.nodes[peer].parked_as.is_some()).collect();
         parked.into_iter().for_each(|peer| self.unpark(peer));
     }

@@ -29,14 +29,17 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Counts one more, if there may be so many.
-    fn add(&mut self, now: Time, period: Duration, most: usize) -> bool {
+    /// Whether there may be one more.
+    fn has_room(&self, now: Time, period: Duration, most: usize) -> bool {
+        self.count < most || now.since(self.since) >= period
+    }
+
+    /// Counts one more.
+    fn add(&mut self, now: Time, period: Duration) {
         if now.since(self.since) >= period {
             *self = Self { since: now, count: 0 };
         }
-        let may = self.count < most;
-        self.count += usize::from(may);
-        may
+        self.count += 1;
     }
 }
 
@@ -57,14 +60,15 @@ impl Tree {
             return;
         }
         let most = (self.nodes.len() / ONE_IN).max(GIVEN_MIN);
-        let are_others_first = self.index.linking > most;
-        let parent = if are_others_first { None } else { self.standby_for(now, peer) };
-        match parent.filter(|_| self.given.add(now, context.config.standby, most)) {
+        let period = context.config.standby;
+        let is_its_turn = self.index.linking <= most && self.given.has_room(now, period, most);
+        match is_its_turn.then(|| self.standby_for(now, peer)).flatten() {
             Some(parent) => {
+                self.given.add(now, period);
                 let link = self.begin(now, parent, peer, Role::Standby, context);
                 self.node(peer).standby = Some(link);
             }
-            None => self.timers.set(Timer::Standby(peer), now + context.config.standby * LATER),
+            None => self.timers.set(Timer::Standby(peer), now + period * LATER),
         }
     }
 
@@ -77,19 +81,20 @@ impl Tree {
         let level = (tier, 0, PeerId(0));
         let beside = self.index.open.range(level..).take(LOOKED_AT);
         let above = self.index.open.range(..level).rev().take(LOOKED_AT);
-        let candidates = beside.chain(above).map(|(_, _, candidate)| *candidate);
-        let mut will_do: Vec<_> = (self.near(peer, tier).into_iter().chain(candidates))
-            .filter(|candidate| !path.contains(candidate) && self.will_do(now, *candidate, peer))
-            .collect();
+        let open = beside.chain(above).map(|(_, _, candidate)| *candidate);
+        let mut candidates: Vec<_> = self.near(peer, tier).into_iter().chain(open).collect();
         let parent =
             self.parents(peer).next().map_or(Whereabouts::default(), |parent| self.nodes[&parent].from);
-        will_do.sort_by_key(|candidate| {
+        candidates.sort_by_key(|candidate| {
             let node = &self.nodes[candidate];
             let nearness = self.nearness(peer, *candidate).roughly();
             (node.tier < tier, node.from.shares_network(parent), nearness)
         });
+        let will_do = |candidate: &&PeerId| !path.contains(candidate) && self.will_do(now, **candidate, peer);
         let is_apart = |candidate: &&PeerId| self.path(**candidate).all(|above| !path.contains(&above));
-        will_do.iter().find(is_apart).or(will_do.first()).copied()
+        // Whether one will do costs more to find out than whether it is apart.
+        let best = candidates.iter().filter(is_apart).find(will_do);
+        best.or_else(|| candidates.iter().find(will_do)).copied()
     }
 
     /// A peer says that its standby feeds it. Who did before, if anybody, is its standby now.
