@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tiercast_codec::{BEFORE_FIRST, Frame, Nack, Position};
+use tiercast_codec::{BEFORE_FIRST, Frame, Nack, Position, may_be_lost};
 
 use crate::{Time, covers};
 
@@ -34,10 +34,12 @@ struct Asked {
 }
 
 impl Ahead {
-    /// Keeps a frame until its turn, if there is room.
+    /// Keeps a frame until its turn, if there is room. One that was not lost is not sent again, so for that there is room
+    /// until there is too much.
     pub(super) fn put(&mut self, frame: Frame, bytes_max: usize) {
         let bytes = frame.bytes().len();
-        if self.bytes + bytes <= bytes_max && !self.holds(&frame) {
+        let more = if may_be_lost(frame.bytes()) { bytes } else { 0 };
+        if self.bytes + more <= bytes_max && !self.holds(&frame) {
             self.bytes += bytes;
             self.frames.insert(frame.position_before(), frame);
         }
@@ -53,9 +55,23 @@ impl Ahead {
         self.frames.first_key_value().map(|(before, _)| *before)
     }
 
-    /// Whoever feeds us has sent everything up to `position`.
-    pub(super) fn ends_at(&mut self, position: Position) {
-        self.end = self.end.max(Some(position));
+    /// Whoever feeds us has sent everything up to `position`. While something of our numbering is missing, how far the next
+    /// one is does not count.
+    pub(super) fn ends_at(&mut self, position: Position, ours: Position) {
+        let is_later = position.epoch > ours.epoch || Some(position) <= self.end;
+        if !(self.lacks(ours) && is_later) {
+            self.end = Some(position);
+        }
+    }
+
+    /// Whoever said how far it has sent feeds us no more.
+    pub(super) fn forget_end(&mut self) {
+        self.end = None;
+    }
+
+    /// How far we know to be missing something.
+    pub(super) fn goal(&self, ours: Position) -> Option<Position> {
+        self.first().or(self.end).filter(|goal| *goal > ours)
     }
 
     /// Whether something of the numbering of `ours` is known to be missing.
@@ -141,8 +157,23 @@ mod tests {
 
     /// A frame with the event of this offset.
     fn frame(offset: i64) -> Frame {
+        frame_of(offset, Message::default())
+    }
+
+    /// One that does not fit on the lossy channel.
+    fn large_frame(offset: i64) -> Frame {
+        let mut state = 1_u64;
+        let chance = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        });
+        let body: Vec<u8> = chance.take(10_000).collect();
+        frame_of(offset, Message { body: body.into(), ..Message::default() })
+    }
+
+    fn frame_of(offset: i64, message: Message) -> Frame {
         let channel: ChannelName = "test".parse().unwrap();
-        let event = Event { offset, message: Message::default() };
+        let event = Event { offset, message };
         let key = SigningKey::from_seed(&[1; 32]);
         Sealer::default().seal(&channel, at(offset - 1), offset, 0, &[event], &key).unwrap()
     }
@@ -178,9 +209,40 @@ mod tests {
     }
 
     #[test]
+    fn regression_a_large_frame_is_kept_where_there_is_no_room_for_a_small_one() {
+        let mut ahead = ahead(&[3]);
+        let full = ahead.bytes;
+        let large = large_frame(5);
+        ahead.put(frame(4), full);
+        ahead.put(large.clone(), full);
+        ahead.put(large_frame(6), full);
+        assert_eq!(
+            ahead.frames.len(),
+            2,
+            "a small one is lost and asked for again; there is room for one large one"
+        );
+        assert_eq!(ahead.next(at(2)), Some(frame(3)));
+        assert_eq!(ahead.next(at(4)), Some(large));
+    }
+
+    #[test]
+    fn regression_how_far_the_next_numbering_is_does_not_hide_what_is_missing_of_ours() {
+        let mut ahead = Ahead::default();
+        ahead.ends_at(at(7), at(5));
+        ahead.ends_at(Position::new(8, 3), at(5));
+        assert!(ahead.lacks(at(5)));
+        ahead.ends_at(at(6), at(5));
+        assert!(ahead.lacks(at(6)) && !ahead.lacks(at(7)), "what was said first came later");
+        ahead.ends_at(Position::new(8, 3), at(7));
+        assert!(ahead.lacks(Position::new(8, 2)));
+        ahead.forget_end();
+        assert!(!ahead.lacks(Position::new(8, 2)));
+    }
+
+    #[test]
     fn holes_are_asked_for_at_once_and_again_after_a_while_but_not_for_ever() {
         let mut ahead = ahead(&[3, 7]);
-        ahead.ends_at(at(9));
+        ahead.ends_at(at(9), at(1));
         let all = [hole(1, 2), hole(3, 6), hole(7, 9)];
         assert_eq!(ahead.ask(Time(0), at(1), PAUSE), all.map(|hole| (hole, 0)));
         assert_eq!(ahead.ask(Time(99_999), at(1), PAUSE), []);

@@ -55,6 +55,7 @@ impl Peer {
         while let Some(frame) = next {
             next = self.keep(id, frame, from);
         }
+        self.is_more_missing(id);
         self.announce_children(id);
         Ok(())
     }

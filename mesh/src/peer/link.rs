@@ -86,11 +86,14 @@ impl Link {
         self.outbox.pop().or_else(|| self.again.pop_front())
     }
 
-    /// Says what may be said again if it is lost. What there is no room for is lost already.
-    pub(super) fn repeat(&mut self, bytes: Bytes) {
-        if self.again.len() < AGAIN_MAX {
+    /// Says what may be said again if it is lost. What there is no room for is lost already, and what waits is not said
+    /// twice. True if it is said.
+    pub(super) fn repeat(&mut self, bytes: Bytes) -> bool {
+        let is_said = self.again.len() < AGAIN_MAX && !self.again.contains(&bytes);
+        if is_said {
             self.again.push_back(bytes);
         }
+        is_said
     }
 
     /// Adds a chunk; gives the frame when it is whole.

@@ -17,7 +17,7 @@ use crate::Time;
 const BROKEN_PROMISES: u32 = 3;
 
 impl Peer {
-    /// A parent that we hold says how far it is.
+    /// A parent says how far it is: one that we hold, or how far it has sent.
     pub(super) fn on_have(&mut self, link: LinkId, have: Have) -> Result<(), Code> {
         let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
         let End::Follows(feeder) = &mut state.end else { return Err(Code::UNEXPECTED) };
@@ -167,6 +167,7 @@ impl Peer {
         let Some(other) = self.links.get(&link).map(|state| state.other) else { return };
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.parent = Some(link);
+        subscription.ahead.forget_end();
         subscription.watch.swapped(self.now);
         let due = subscription.watch.silent_at(self.head_interval);
         let channel = subscription.channel.clone();

@@ -18,6 +18,15 @@ impl Peer {
         self.is_missing(id, goal);
     }
 
+    /// What came has shown that more is missing.
+    pub(super) fn is_more_missing(&mut self, id: ChannelId) {
+        let subscription = self.subscriptions.get(&id);
+        let goal = subscription.and_then(|subscription| subscription.ahead.goal(subscription.position()?));
+        if let Some(goal) = goal {
+            self.is_missing(id, goal);
+        }
+    }
+
     /// If asking twice does not help, others do.
     fn is_missing(&mut self, id: ChannelId, goal: Position) {
         let patience = self.patience(id).max(self.config.nack_wait + 2 * self.nack_pause(id));
@@ -27,8 +36,9 @@ impl Peer {
     /// Whoever feeds us says how far it has sent.
     pub(super) fn on_tail(&mut self, id: ChannelId, position: Position) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        if subscription.position().is_some_and(|ours| ours < position) {
-            subscription.ahead.ends_at(position);
+        let Some(ours) = subscription.position() else { return };
+        if ours < position {
+            subscription.ahead.ends_at(position, ours);
             self.look_for_holes(id, Duration::ZERO);
             self.is_missing(id, position);
         }
@@ -86,8 +96,7 @@ impl Peer {
             self.subscriptions.get(&state.channel).and_then(|subscription| subscription.taken.as_ref());
         let Some(taken) = taken else { return Ok(()) };
         for frame in service.again(self.now, &taken.log, nack) {
-            self.stats.repeated_frames += 1;
-            state.repeat(frame);
+            self.stats.repeated_frames += u64::from(state.repeat(frame));
         }
         announce(&mut self.outputs, link, state);
         Ok(())

@@ -4,13 +4,16 @@ use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
 use bytes::Bytes;
 use tiercast_codec::{
-    GapReason, Have, Head, Nack, Position, chunks, limits::LINK_MESSAGE_BYTES_MAX, may_be_lost,
+    BEFORE_FIRST, GapReason, Have, Head, Nack, Position, chunks, limits::LINK_MESSAGE_BYTES_MAX, may_be_lost,
 };
 
 use crate::{FrameLog, Read, Time, cursor::Cursor};
 
 /// A child that has lost something is taken to lose more for this long.
 const LOSES_FOR: Duration = Duration::from_secs(60);
+
+/// Frames that are looked at for a nack.
+const AGAIN_FRAMES_MAX: usize = 256;
 
 /// How far a child has been served.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ pub(super) enum Serve {
         frame_bytes: u64,
     },
     Nothing,
-    /// The child wants no frames: it is told how far we are.
+    /// The child is told how far we are if it wants no frames, and how far it was sent otherwise.
     Say(Have),
     /// Nothing before then.
     Later(Time),
@@ -124,7 +127,9 @@ impl Service {
                 Read::UpToDate => break,
                 // The first frame of the new numbering tells the child by its signature. What it may have lost of the old
                 // one it learns before.
-                Read::Gap { to, reason: GapReason::Epoch, recorded: true } if batch.is_empty() => {
+                Read::Gap { to, reason: GapReason::Epoch, recorded: true }
+                    if batch.is_empty() && to.offset == BEFORE_FIRST =>
+                {
                     let position = self.cursor.position();
                     self.cursor.skip(to);
                     return Serve::Say(Have { position });
@@ -172,20 +177,20 @@ impl Service {
         self.nacked = Some(now);
         let (mut position, mut bytes) = (nack.after, 0);
         let mut frames = Vec::new();
-        while position < nack.to {
-            match log.read(position) {
-                Read::Frame(frame) => {
-                    position = frame.position();
-                    bytes += frame.bytes().len();
-                    if bytes > LINK_MESSAGE_BYTES_MAX {
-                        break;
-                    }
-                    if self.is_held() || may_be_lost(frame.bytes()) {
-                        frames.push(frame.bytes().clone());
-                    }
-                }
-                Read::Gap { .. } | Read::UpToDate => break,
+        for _ in 0..AGAIN_FRAMES_MAX {
+            let Read::Frame(frame) = log.read(position) else { break };
+            if frame.position() > nack.to {
+                break;
             }
+            position = frame.position();
+            if !self.is_held() && !may_be_lost(frame.bytes()) {
+                continue;
+            }
+            bytes += frame.bytes().len();
+            if bytes > LINK_MESSAGE_BYTES_MAX {
+                break;
+            }
+            frames.push(frame.bytes().clone());
         }
         frames
     }

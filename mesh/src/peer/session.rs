@@ -196,6 +196,7 @@ impl Peer {
             for subscription in self.subscriptions.values_mut() {
                 subscription.serves_from = subscription.position();
                 subscription.head = None;
+                subscription.ahead.clear();
             }
             self.keys = keys;
         }
