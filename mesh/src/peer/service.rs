@@ -179,7 +179,7 @@ impl Service {
         let mut frames = Vec::new();
         for _ in 0..AGAIN_FRAMES_MAX {
             let Read::Frame(frame) = log.read(position) else { break };
-            if frame.position() > nack.to {
+            if position >= nack.to {
                 break;
             }
             position = frame.position();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tiercast_codec::may_be_lost;
 use tokio::sync::mpsc;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::error::Result;
@@ -57,7 +58,10 @@ impl Lossy {
                 DataChannelEvent::OnClosing => self.is_open.store(false, Ordering::Relaxed),
                 DataChannelEvent::OnMessage(message) if !message.is_string => {
                     let mut data = message.data;
-                    if let Ok(link) = data.try_get_u64() {
+                    // What may not be lost does not come this way, however large it is.
+                    if let Ok(link) = data.try_get_u64()
+                        && may_be_lost(&data)
+                    {
                         return (link, data.freeze());
                     }
                 }

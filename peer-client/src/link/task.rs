@@ -244,22 +244,25 @@ impl Session<'_> {
 
     /// Sends what is queued as long as SCTP takes it. Called when it has room for at least one.
     async fn send(&mut self) -> Result<(), LinkCloseReason> {
-        // `try_send` would refuse a message that only just does not fit, for as long as there is
-        // room for a smaller one; `send` takes it.
-        let mut waits = true;
+        let mut is_first = true;
         while let Some(next) = self.task.mailbox.message() {
             let Some(Channels { own, lossy }) = &self.channels else { break };
-            let (channel, bytes) = match goes_lossy(lossy, &next) {
-                true => (&lossy.channel(), lossy.wrap(&next)),
-                false => (own, BytesMut::from(next)),
+            let is_lossy = goes_lossy(lossy, &next);
+            let sent = match (is_lossy, is_first) {
+                (true, _) => lossy.channel().try_send(lossy.wrap(&next)).await,
+                // `try_send` would refuse a message that only just does not fit, for as long as there is
+                // room for a smaller one; `send` takes it. Nobody else sends here, so it need not wait.
+                (false, true) => own.send(BytesMut::from(next)).await,
+                (false, false) => own.try_send(BytesMut::from(next)).await,
             };
-            let sent = if waits { channel.send(bytes).await } else { channel.try_send(bytes).await };
             match sent {
                 Ok(()) => self.sent(),
+                // It did have room: other links took it, or it only just does not fit.
+                Err(Error::ErrSendBufferFull) if is_lossy && is_first => self.sent(),
                 Err(Error::ErrSendBufferFull) => break,
                 Err(error) => return Err(send_failed(error)),
             }
-            waits = false;
+            is_first = false;
         }
         Ok(())
     }

@@ -40,15 +40,28 @@ test("there is room for so many bytes, and a frame waits once", () => {
 test("a new numbering begins when nothing of the old one is missing", () => {
   const waiting = new Ahead();
   waiting.put(frame(0, 8), Infinity);
-  waiting.endsAt(at(3));
-  waiting.endsAt(at(2));
+  waiting.endsAt(at(3), at(2));
+  waiting.endsAt(at(2), at(2));
   assert.deepEqual([waiting.lacks(at(2)), waiting.next(at(2))], [true, undefined]);
   assert.deepEqual([waiting.lacks(at(3)), waiting.next(at(3))], [false, frame(0, 8)]);
 });
 
+test("regression: how far the next numbering is does not hide what is missing of ours", () => {
+  const waiting = new Ahead();
+  waiting.endsAt(at(7), at(5));
+  waiting.endsAt({ epoch: 8, offset: 3 }, at(5));
+  assert.ok(waiting.lacks(at(5)));
+  waiting.endsAt(at(6), at(5));
+  assert.deepEqual([waiting.lacks(at(6)), waiting.lacks(at(7))], [true, false], "what was said first came later");
+  waiting.endsAt({ epoch: 8, offset: 3 }, at(7));
+  assert.ok(waiting.lacks({ epoch: 8, offset: 2 }));
+  waiting.forgetEnd();
+  assert.equal(waiting.lacks({ epoch: 8, offset: 2 }), false);
+});
+
 test("holes are asked for at once and again after a while, but not for ever", () => {
   const waiting = ahead(3, 7);
-  waiting.endsAt(at(9));
+  waiting.endsAt(at(9), at(1));
   const all = [hole(1, 2), hole(3, 6), hole(7, 9)];
   assert.deepEqual(waiting.ask(0, at(1), PAUSE_US), all.map((hole) => [hole, 0]));
   assert.deepEqual(waiting.ask(99_999, at(1), PAUSE_US), []);

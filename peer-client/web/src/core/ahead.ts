@@ -1,5 +1,5 @@
 /** What came before its turn: frames behind one that is lost or late, and the holes before them. */
-import { BEFORE_FIRST, type Frame, type Nack, type Position, comparePositions, formatPosition } from "../codec/index.js";
+import { BEFORE_FIRST, type Frame, type Nack, type Position, comparePositions, formatPosition, mayBeLost } from "../codec/index.js";
 import { covers } from "./log.js";
 
 /** Holes that are asked for at a time. */
@@ -28,11 +28,14 @@ export class Ahead {
     return this.#bytes;
   }
 
-  /** Keeps a frame until its turn, if there is room. */
+  /**
+   * Keeps a frame until its turn, if there is room. One that was not lost is not sent again, so for that there is room until
+   * there is too much.
+   */
   put(frame: Frame, bytesMax: number): void {
-    const bytes = this.#bytes + frame.bytes.length;
-    if (bytes > bytesMax || this.holds(frame)) return;
-    this.#bytes = bytes;
+    const more = mayBeLost(frame.bytes) ? frame.bytes.length : 0;
+    if (this.#bytes + more > bytesMax || this.holds(frame)) return;
+    this.#bytes += frame.bytes.length;
     this.#frames.splice(this.#indexOf(frame), 0, frame);
   }
 
@@ -47,9 +50,24 @@ export class Ahead {
     return this.#frames[0]?.positionBefore;
   }
 
-  /** Whoever feeds us has sent everything up to `position`. */
-  endsAt(position: Position): void {
-    if (this.#end === undefined || isBefore(this.#end, position)) this.#end = position;
+  /**
+   * Whoever feeds us has sent everything up to `position`. While something of our numbering is missing, how far the next one
+   * is does not count.
+   */
+  endsAt(position: Position, ours: Position): void {
+    const isLater = position.epoch > ours.epoch || (this.#end !== undefined && !isBefore(this.#end, position));
+    if (!(this.lacks(ours) && isLater)) this.#end = position;
+  }
+
+  /** Whoever said how far it has sent feeds us no more. */
+  forgetEnd(): void {
+    this.#end = undefined;
+  }
+
+  /** How far we know to be missing something. */
+  goal(ours: Position): Position | undefined {
+    const goal = this.first ?? this.#end;
+    return goal !== undefined && isBefore(ours, goal) ? goal : undefined;
   }
 
   /** Whether something of the numbering of `ours` is known to be missing. */

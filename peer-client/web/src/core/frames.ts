@@ -3,7 +3,7 @@ import type { Frame, Head } from "../codec/index.js";
 import { countReceived, refuse } from "./credit.js";
 import type { Target } from "./peer-types.js";
 import { onFreshHead } from "./progress.js";
-import { onAhead } from "./repair.js";
+import { isMoreMissing, onAhead } from "./repair.js";
 import type { Outcome, State } from "./state.js";
 import type { Relation, Subscription, Taken } from "./subscription.js";
 
@@ -42,6 +42,7 @@ function take(state: State, frame: Frame, from: Target, isGenuine: boolean): Out
   }
   let next: Frame | undefined = frame;
   while (next !== undefined) next = keep(state, subscription, taken, next, from);
+  isMoreMissing(state, frame.header.channel, subscription);
   state.announceChildren(subscription);
   return "done";
 }

@@ -8,6 +8,7 @@ import {
   readItems,
   tooLarge,
 } from "../codec/index.js";
+import { isEqual } from "./bytes.js";
 import type { Feeder } from "./feeder.js";
 import { Inbox } from "./inbox.js";
 import { Outbox } from "./outbox.js";
@@ -76,9 +77,14 @@ export class Link {
     return this.outbox.pop() ?? this.#again.shift();
   }
 
-  /** Says what may be said again if it is lost. What there is no room for is lost already. */
-  repeat(message: Uint8Array): void {
-    if (this.#again.length < AGAIN_MAX) this.#again.push(message);
+  /**
+   * Says what may be said again if it is lost. What there is no room for is lost already, and what waits is not said twice.
+   * True if it is said.
+   */
+  repeat(message: Uint8Array): boolean {
+    const isSaid = this.#again.length < AGAIN_MAX && !this.#again.some((waiting) => isEqual(waiting, message));
+    if (isSaid) this.#again.push(message);
+    return isSaid;
   }
 
   /** Adds a chunk; gives the frame when it is whole. */

@@ -7,6 +7,7 @@ import {
   UnknownMessageError,
   comparePositions,
 } from "../codec/index.js";
+import { isEqual } from "./bytes.js";
 import { windowOf } from "./config.js";
 import { Feeder } from "./feeder.js";
 import { onFrame, onHead } from "./frames.js";
@@ -235,8 +236,4 @@ export function onLinkHeartbeat(state: State, id: number): void {
   }
   state.timers.set({ kind: "link_heartbeat", link: id }, state.now + linkHeartbeatUs);
   if (state.now - link.lastSent >= linkHeartbeatUs) state.tell(id, { type: "ping", time_us: state.now });
-}
-
-export function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

@@ -154,6 +154,7 @@ export function follow(state: State, id: number, link: number): void {
   if (other === undefined || subscription === undefined) return;
   const { channel, watch } = subscription;
   subscription.parent = link;
+  subscription.ahead.forgetEnd();
   watch.swapped(state.now);
   state.timers.set({ kind: "stale", channel: id }, watch.silentAt(state.headIntervalUs));
   state.tellHub({ type: "fed", channel, link });

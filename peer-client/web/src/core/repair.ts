@@ -21,9 +21,16 @@ export function onTail(state: State, id: number, position: Position): void {
   const subscription = state.subscriptions.get(id);
   const ours = subscription?.position;
   if (subscription === undefined || ours === undefined || comparePositions(ours, position) >= 0) return;
-  subscription.ahead.endsAt(position);
+  subscription.ahead.endsAt(position, ours);
   lookForHoles(state, id, 0);
   isMissing(state, id, subscription, position);
+}
+
+/** What came for the channel `id` has shown that more is missing. */
+export function isMoreMissing(state: State, id: number, subscription: Subscription): void {
+  const { position } = subscription;
+  const goal = position === undefined ? undefined : subscription.ahead.goal(position);
+  if (goal !== undefined) isMissing(state, id, subscription, goal);
 }
 
 /** If asking twice does not help, others do. */
@@ -75,8 +82,7 @@ export function onNack(state: State, id: number, link: Link, nack: Nack): void {
   const log = state.subscriptions.get(link.channel)?.taken?.log;
   if (log === undefined) return;
   for (const frame of link.end.service.again(state.now, log, nack)) {
-    state.stats.repeatedFrames++;
-    link.repeat(frame);
+    if (link.repeat(frame)) state.stats.repeatedFrames++;
   }
   state.announce(id, link);
 }

@@ -1,5 +1,6 @@
 /** How a child is served: what there is for its cursor, packed into the messages of a link. */
 import {
+  BEFORE_FIRST,
   type Frame,
   type Head,
   LINK_MESSAGE_BYTES_MAX,
@@ -15,6 +16,9 @@ import type { FrameLog } from "./log.js";
 
 /** A child that has lost something is taken to lose more for this long. */
 const LOSES_FOR_US = 60_000_000;
+
+/** Frames that are looked at for a nack. */
+const AGAIN_FRAMES_MAX = 256;
 
 /** What there is to send to a child. */
 export type Serve =
@@ -101,7 +105,7 @@ export class Service {
       if (read.kind === "up_to_date") break;
       if (read.kind === "gap") {
         if (batch.length > 0) break;
-        if (read.reason !== "epoch" || !read.recorded) return { kind: "unavailable" };
+        if (read.reason !== "epoch" || !read.recorded || read.to.offset !== BEFORE_FIRST) return { kind: "unavailable" };
         // The first frame of the new numbering tells the child by its signature. What it may have lost of the old one it
         // learns before.
         const { position } = this.#cursor;
@@ -141,14 +145,15 @@ export class Service {
     const frames: Uint8Array[] = [];
     let bytes = 0;
     let position = after;
-    while (comparePositions(position, to) < 0) {
+    for (let looked = 0; looked < AGAIN_FRAMES_MAX && comparePositions(position, to) < 0; looked++) {
       const read = log.read(position);
       if (read.kind !== "frame") break;
       const { frame } = read;
       position = frame.position;
+      if (!this.isHeld && !mayBeLost(frame.bytes)) continue;
       bytes += frame.bytes.length;
       if (bytes > LINK_MESSAGE_BYTES_MAX) break;
-      if (this.isHeld || mayBeLost(frame.bytes)) frames.push(frame.bytes);
+      frames.push(frame.bytes);
     }
     return frames;
   }

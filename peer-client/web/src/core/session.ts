@@ -14,7 +14,8 @@ import { windowOf } from "./config.js";
 import { refuse } from "./credit.js";
 import { onFrame, onHead } from "./frames.js";
 import { Link, bye } from "./link.js";
-import { isEqual, openLink } from "./links.js";
+import { isEqual } from "./bytes.js";
+import { openLink } from "./links.js";
 import { doubt, standbyOf, turnTo } from "./progress.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
@@ -199,6 +200,7 @@ function learnKeys(state: State, keys: readonly Uint8Array[]): void {
   for (const subscription of state.subscriptions.values()) {
     subscription.servesFrom = subscription.position;
     subscription.head = undefined;
+    subscription.ahead.clear();
   }
 }
 

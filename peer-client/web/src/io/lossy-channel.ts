@@ -4,6 +4,7 @@
  *
  * Both ends make it, under a stream that is agreed on. What one end sends before the other has its own is lost, as it may be.
  */
+import { mayBeLost } from "../codec/index.js";
 
 /** Its stream. The other channels take the next ones that are free. */
 const STREAM = 0;
@@ -30,7 +31,9 @@ export class LossyChannel {
     };
     this.#channel.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (!(data instanceof ArrayBuffer) || data.byteLength < LINK_BYTES) return;
-      events.data(Number(new DataView(data).getBigUint64(0)), data.slice(LINK_BYTES));
+      const message = data.slice(LINK_BYTES);
+      // What may not be lost does not come this way, however large it is.
+      if (mayBeLost(new Uint8Array(message))) events.data(Number(new DataView(data).getBigUint64(0)), message);
     };
   }
 

@@ -141,18 +141,20 @@ test("what may be lost goes on the lossy channel once that is open", async () =>
   assert.deepEqual([channel.sent, lossy.sent], [[nack, Uint8Array.of(0x80)], [onLossy(1, nack)]]);
 });
 
-test("what comes on the lossy channel is that of its link, if that is open", async () => {
+test("what comes on the lossy channel is that of its link, if that is open and it may be lost", async () => {
   const { connection, log } = make(true);
   await settle();
   const { channel, lossy } = connection;
   const comes = (bytes: Uint8Array): unknown => lossy?.onmessage?.({ data: bytes.slice().buffer });
-  comes(onLossy(1, Uint8Array.of(9)));
+  const nack = encodeNack({ after: { epoch: 7, offset: 1 }, to: { epoch: 7, offset: 2 } });
+  comes(onLossy(1, nack));
   channel?.open();
-  comes(onLossy(1, Uint8Array.of(1, 2, 3)));
-  comes(onLossy(2, Uint8Array.of(9)));
+  comes(onLossy(1, nack));
+  comes(onLossy(2, nack));
+  comes(onLossy(1, Uint8Array.of(0x80)));
   comes(Uint8Array.of(1));
   lossy?.onmessage?.({ data: "text" });
-  assert.deepEqual(log, ["opened", "data 3"]);
+  assert.deepEqual(log, ["opened", `data ${nack.length}`]);
 });
 
 test("there is room where both channels have some, and either says so", async () => {
