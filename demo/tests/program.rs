@@ -395,9 +395,13 @@ async fn a_relay_that_withholds_loses_its_children() -> Result<()> {
     nobody_follows_one_who("withhold").await
 }
 
+/// It may keep its children: what it does not bring they ask for again, as if it were lost.
 #[tokio::test]
-async fn a_relay_that_replays_passes_on_nothing_twice_and_loses_its_children() -> Result<()> {
-    nobody_follows_one_who("replay").await
+async fn a_relay_that_replays_passes_on_nothing_twice_and_nothing_is_lost() -> Result<()> {
+    let mesh = ["--peers", "20", "--tier1", "2", "--max-children", "4", "--events", "900"];
+    let replays = incident(&[&mesh[..], &["--lie", "1:tier1@2s", "--lies", "replay"]].concat()).await?;
+    ensure!(replays["victims"] == 1, "{replays}");
+    Ok(())
 }
 
 #[tokio::test]

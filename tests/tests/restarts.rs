@@ -231,12 +231,11 @@ async fn tamper(listener: TcpListener, server: SocketAddr, after: Arc<tokio::syn
                     if count == 0 {
                         return to_peer.shutdown().await;
                     }
-                    // A frame with a large body fills the read; its middle is payload.
-                    if count > 400
+                    if let Some(middle) = middle_of_a_large_message(&buffer[..count])
                         && let Ok(permit) = after.try_acquire()
                     {
                         permit.forget();
-                        buffer[count / 2] ^= 1;
+                        buffer[middle] ^= 1;
                     }
                     to_peer.write_all(&buffer[..count]).await?;
                 }
@@ -245,6 +244,13 @@ async fn tamper(listener: TcpListener, server: SocketAddr, after: Arc<tokio::syn
             let _ = tokio::join!(down, tokio::io::copy(&mut from_peer, &mut to_server));
         });
     }
+}
+
+/// Where payload is, if what was read begins with a whole binary message whose length takes two bytes (RFC 6455, 5.2).
+fn middle_of_a_large_message(read: &[u8]) -> Option<usize> {
+    let [0x82, 126, high, low, ..] = *read else { return None };
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    (length > 1_000 && read.len() >= 4 + length).then_some(4 + length / 2)
 }
 
 #[tokio::test(flavor = "multi_thread")]
