@@ -215,9 +215,7 @@ fn put_header(bytes: &mut BytesMut, header: &FrameHeader) {
 
 fn parse_header(head: &[u8; FRAME_HEADER_BYTES]) -> Result<FrameHeader, DecodeError> {
     check_version(head[1])?;
-    if head[2] & !(FLAG_DEFLATED | FLAG_FILTERED) != 0 {
-        return Err(DecodeError::UnknownFlags(head[2]));
-    }
+    check_zero(&[head[2] & !(FLAG_DEFLATED | FLAG_FILTERED)])?;
     if head[3] != 0 {
         return Err(DecodeError::UnknownDictionary(head[3]));
     }
@@ -244,6 +242,11 @@ fn parse_header(head: &[u8; FRAME_HEADER_BYTES]) -> Result<FrameHeader, DecodeEr
 
 pub(crate) fn check_version(version: u8) -> Result<(), DecodeError> {
     if version == FORMAT_VERSION { Ok(()) } else { Err(DecodeError::UnknownVersion(version)) }
+}
+
+/// What later versions may give a meaning must be 0 in this one.
+pub(crate) fn check_zero(reserved: &[u8]) -> Result<(), DecodeError> {
+    reserved.iter().find(|byte| **byte != 0).map_or(Ok(()), |byte| Err(DecodeError::UnknownFlags(*byte)))
 }
 
 pub(crate) fn read_u32(bytes: &[u8], at: usize) -> u32 {

@@ -17,7 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
     ChannelId, ChannelName, DecodeError, Position, PublicKey, SIGNATURE_BYTES, Signer, Verifier,
-    frame::{FORMAT_VERSION, check_version, number, offset, read_u32, read_u64, split_signature},
+    frame::{FORMAT_VERSION, check_version, check_zero, number, offset, read_u32, read_u64, split_signature},
     signature::signed_message,
 };
 
@@ -62,9 +62,7 @@ impl Head {
             return Err(DecodeError::Truncated { what: "head", needed: HEAD_BYTES, have: bytes.len() });
         }
         check_version(bytes[1])?;
-        if let Some(reserved) = bytes[2..4].iter().find(|byte| **byte != 0) {
-            return Err(DecodeError::UnknownFlags(*reserved));
-        }
+        check_zero(&bytes[2..4])?;
         let epoch = number("epoch", read_u64(bytes, 8))?;
         let offset = offset("offset", read_u64(bytes, 16) as i64)?;
         Ok(Self {

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
     BEFORE_FIRST, DecodeError, Frame, Head, Nack,
-    frame::{FORMAT_VERSION, FRAME_KIND, check_version},
+    frame::{FORMAT_VERSION, FRAME_KIND, check_version, check_zero},
     head::HEAD_KIND,
     limits::{CONTROL_BYTES_MAX, LINK_MESSAGE_BYTES_MAX, LOSSY_MESSAGE_BYTES_MAX},
     message::is_map,
@@ -103,9 +103,7 @@ fn take_chunk(bytes: &mut Bytes) -> Result<Item, DecodeError> {
         return Err(DecodeError::Truncated { what: "chunk", needed, have });
     }
     check_version(bytes[1])?;
-    if let Some(flags) = [bytes[2] & !1, bytes[3]].into_iter().find(|byte| *byte != 0) {
-        return Err(DecodeError::UnknownFlags(flags));
-    }
+    check_zero(&[bytes[2] & !1, bytes[3]])?;
     let is_last = bytes[2] == 1;
     let mut part = bytes.split_to(bytes.len());
     bytes::Buf::advance(&mut part, CHUNK_HEADER_BYTES);

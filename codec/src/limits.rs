@@ -1,11 +1,15 @@
 //! The format's limits. Every decoder checks them before it reserves memory.
 
+use crate::{FRAME_HEADER_BYTES, SIGNATURE_BYTES};
+
 /// Longest channel name, in bytes.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 128;
 /// Most events in one frame.
 pub const FRAME_EVENTS_MAX: usize = 4_096;
 /// Largest payload of a frame as it travels, in bytes.
 pub const FRAME_PAYLOAD_BYTES_MAX: usize = 4 << 20;
+/// Largest frame: its header, the largest payload and the signature, in bytes.
+pub const FRAME_BYTES_MAX: usize = FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX + SIGNATURE_BYTES;
 /// Largest payload of a frame after inflating, in bytes.
 pub const FRAME_INFLATED_BYTES_MAX: usize = 4 << 20;
 /// Largest event: routing key, exchange, properties, headers and body together, in bytes. A frame holds at least one.

@@ -16,7 +16,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
     DecodeError, Position,
-    frame::{FORMAT_VERSION, check_version, number, offset, read_u64},
+    frame::{FORMAT_VERSION, check_version, check_zero, number, offset, read_u64},
 };
 
 /// First byte of a nack.
@@ -51,9 +51,7 @@ impl Nack {
             return Err(DecodeError::Truncated { what: "nack", needed: NACK_BYTES, have: bytes.len() });
         }
         check_version(bytes[1])?;
-        if let Some(reserved) = bytes[2..4].iter().find(|byte| **byte != 0) {
-            return Err(DecodeError::UnknownFlags(*reserved));
-        }
+        check_zero(&bytes[2..4])?;
         let (after, to) = (position(bytes, 4)?, position(bytes, 20)?);
         bytes::Buf::advance(bytes, NACK_BYTES);
         Ok(Self { after, to })

@@ -2,6 +2,7 @@
 //! it runs, figures at the end.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,6 +13,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tiercast_platform::{print_line, say, told_to_stop};
+use tiercast_sim::report_file::ReportFile;
 
 mod broker;
 pub(crate) mod crowd;
@@ -47,11 +49,13 @@ Output:
 Exit code:
   0            every peer got every event, once and in order
   1            something was missing, repeated or out of order; the figures are printed all the same
-  2            it could not be run
+  2            it could not be run, or does not show what was asked for: a fault struck nobody, or nobody was left
 
 Figures:
   source, peers, events       what was asked for
-  tier1, peers_by_tier        peers that the server fed at the end; and how many peers stood in each tier
+  tier1, peers_by_tier        peers in tier 1 at the end; and how many peers stood in each tier, those without a
+                              place in tier 0
+  living                      peers that were not killed
   frames                      frames that the server made: events are packed together, compressed and signed
   delivered                   events that applications got, over all peers: peers * events if all is well and nobody
                               was killed
@@ -66,7 +70,9 @@ Figures:
   stalls                      after incidents: how much later than the median latency the latest event came. hit,
                               hit_ms: to those who were fed by way of the victims, how many they are and the same
                               four; all, all_ms: to all who lived through it. An incident ends where the next begins.
-  incidents                   each with what, at_s, victims, victims_by_tier, stalls, the share of peers that the server
+                              Who is struck by several incidents counts in each. The victims' own pause (that of a
+                              frozen peer) counts in latency_ms and not here.
+  incidents                   each with what, at_s, victims, struck_nobody (why, if it did), victims_by_tier, stalls, the share of peers that the server
                               fed fed_by_server_before and fed_by_server_2s_later, for those who misbehave
                               victims_without_children_after_s, the events lost to those who live, recovered_after_s
                               (when nobody had waited half a second for 2 s), server_away_s at a restart, and
@@ -78,6 +84,8 @@ Figures:
   offload_after_joins         the same from when everybody had found a place
   server_bytes_per_s          from then on: median second and busiest
   links, links_lost           links between peers that were asked for, and those that were given up or broke
+  accusations, suspensions    how often a peer said that its parent had sent what cannot be right, and how many relays were
+                              taken out of service for that
   elapsed_s                   from the start of the peers to the end, a second and a half of silence included
   cpu_s                       CPU time of the server's and of the peers' processes, where the system tells it
 
@@ -95,7 +103,7 @@ Examples:
   cargo run --release -- experiment --peers 20 --slow-uplink 1@5s=200KB/s --cut 1@12s
       A relay whose uplink is too narrow for its children, and one whose links are cut without a close.
   cargo run --release -- experiment --peers 20 --rate 100 --loss 2% --delay 25ms
-      Links as they are between homes.
+      Links as they are between homes; with --no-repair as they would be without our repair of losses.
   cargo run --release -- experiment --peers 200 --tier1 16 --events 1500 --rate 50 --json | jq .offload
       One figure of a larger audience.
   cargo run --release -- experiment --no-relay
@@ -152,6 +160,7 @@ impl Task {
 /// Runs the experiment.
 pub(crate) async fn run(options: ExperimentOptions) -> anyhow::Result<ExitCode> {
     options.check()?;
+    let report_file = options.report.clone().map(ReportFile::open).transpose()?;
     let outcomes = tokio::select! {
         outcomes = measure(&options) => outcomes?,
         // Processes that are stopped would wait for ever: they are killed as this ends.
@@ -159,17 +168,21 @@ pub(crate) async fn run(options: ExperimentOptions) -> anyhow::Result<ExitCode> 
     };
     let columns: Vec<_> = outcomes.iter().map(|(title, outcome)| (*title, &outcome.figures)).collect();
     print_line(text(&options, &columns)?)?;
-    if let Some(path) = &options.report {
-        let page = report::html(&options, &outcomes)?;
-        std::fs::write(path, page).with_context(|| format!("--report {}", path.display()))?;
-        say(format_args!("plots: {}", path.display()));
+    if let Some(file) = report_file {
+        let name = file.to_string();
+        file.write(&report::html(&options, &outcomes)?)?;
+        say(format_args!("plots: {name}"));
     }
     let faults: u64 = columns.iter().map(|(_, figures)| figures.faults()).sum();
     if faults > 0 {
         say(format_args!("failed: {faults} events are missing, repeated, out of order or wrong"));
         return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    let shortfalls: BTreeSet<_> = columns.iter().flat_map(|(_, figures)| figures.shortfalls()).collect();
+    for shortfall in &shortfalls {
+        say(format_args!("this does not show what was asked for: {shortfall}"));
+    }
+    Ok(if shortfalls.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 /// With the mesh, or without, or both, one after the other.
@@ -190,7 +203,7 @@ async fn once(options: ExperimentOptions) -> anyhow::Result<Outcome> {
         Some(broker) => (broker.channel.as_str(), broker.exchange.as_str()),
         None => ("experiment", ""),
     };
-    let state = tempfile::tempdir().context("no folder for the server's state")?;
+    let state = state_folder()?;
     let task = Task::new(options, channel, exchange, state.path());
     let outcome = run::run(task, broker.as_mut()).await;
     // Whatever came of it, the broker is left as it was.
@@ -198,6 +211,11 @@ async fn once(options: ExperimentOptions) -> anyhow::Result<Outcome> {
         broker.clean_up().await;
     }
     outcome
+}
+
+/// A folder for the server's state, which is deleted in the end.
+pub(crate) fn state_folder() -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("tiercast-").tempdir().context("no folder for the server's state")
 }
 
 /// What is printed.

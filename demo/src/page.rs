@@ -2,12 +2,11 @@
 
 use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 
-use anyhow::Context;
 use clap::Args;
 use tiercast_platform::{print_line, told_to_stop};
 use tokio::net::TcpListener;
 
-use crate::experiment::{ExperimentOptions, Task, stage::Stage};
+use crate::experiment::{ExperimentOptions, Task, stage::Stage, state_folder};
 
 mod cards;
 mod director;
@@ -38,7 +37,7 @@ const FREEZE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PageOptions {
     /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:8780", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:8780", value_name = "ADDRESS", value_parser = address)]
     listen: SocketAddr,
     /// Native peers to start with, at most 200.
     #[arg(long, default_value_t = 24, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=PEERS_MAX as u64))]
@@ -55,7 +54,7 @@ pub(crate) struct PageOptions {
 pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
     let listener = listen(options.listen).await?;
     let addr = listener.local_addr()?;
-    let state = tempfile::tempdir().context("no folder for the server's state")?;
+    let state = state_folder()?;
     let task = Task::new(experiment(&options), CHANNEL, "", state.path());
     let (director, desk) = Director::new(Stage::start(task).await?);
     let router = routes::router(desk);
@@ -66,6 +65,10 @@ pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
         served = front::serve(listener, router) => served.map(|()| ExitCode::SUCCESS).map_err(Into::into),
         ended = director.run() => ended.map(|()| ExitCode::SUCCESS),
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8780 or [::]:8780")
 }
 
 async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -9,7 +9,7 @@ use tiercast_codec::{
     Position, Sealer, SessionId, SignalMessage, Signer, ToPeer,
 };
 
-use crate::{SourceUpdate, Time, timers::Timers};
+use crate::{FrameLog, Held, SourceUpdate, Time, timers::Timers};
 
 mod api;
 mod budget;
@@ -229,6 +229,12 @@ impl Hub {
     /// A channel's tree. It is a copy: asking takes time in proportion to the audience, so ask seldom.
     pub fn topology(&self, name: &ChannelName) -> Option<Vec<TreeNode>> {
         Some(self.channel(name)?.tree.nodes().collect())
+    }
+
+    /// What the hub keeps in memory, beside its bounds.
+    pub fn held(&self) -> impl Iterator<Item = Held> + '_ {
+        let logs = self.channels.values().filter_map(|channel| channel.log.as_ref()).map(FrameLog::held);
+        logs.chain(self.sessions.values().flat_map(Session::held))
     }
 
     fn channel(&self, name: &ChannelName) -> Option<&Channel> {

@@ -54,6 +54,7 @@
 
 mod batch;
 mod cursor;
+mod held;
 pub mod hub;
 mod log;
 mod outbox;
@@ -63,6 +64,7 @@ mod time;
 mod timers;
 
 pub use batch::BatchLimits;
+pub use held::Held;
 pub use hub::Hub;
 pub use log::{FrameLog, LogLimits, Read, covers};
 pub use peer::Peer;

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 
 use tiercast_codec::{Frame, GapReason, Position};
 
+use crate::Held;
+
 /// How much a log keeps. The oldest entries go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogLimits {
@@ -94,6 +96,11 @@ impl FrameLog {
     /// Bytes of frames kept.
     pub fn bytes(&self) -> usize {
         self.added_since(0)
+    }
+
+    /// What the log holds, beside its bound. The newest frame stays, however large it is.
+    pub(crate) fn held(&self) -> Held {
+        Held { what: "log", bytes: self.bytes(), bytes_max: self.limits.bytes }
     }
 
     /// Adds a frame that covers the head: one that begins at or before it and ends after it.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::Held;
+
 /// What a waiting message weighs beside its bytes.
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
 
@@ -65,6 +67,15 @@ impl Outbox {
             Kind::Signal => self.signals.remove(&message),
         }
         Some(message)
+    }
+
+    /// What waits: control messages, and signals.
+    pub(crate) fn held(&self) -> [Held; 2] {
+        [("outbox", &self.control), ("signals", &self.signals)].map(|(what, share)| Held {
+            what,
+            bytes: share.bytes,
+            bytes_max: share.bytes_max,
+        })
     }
 
     pub(crate) fn clear(&mut self) {

@@ -9,7 +9,7 @@ use tiercast_codec::{
     SignalMessage, Since, ToHub, Unsubscribe, Verifier,
 };
 
-use crate::{Time, outbox::Outbox, timers::Timers};
+use crate::{Held, Time, outbox::Outbox, timers::Timers};
 
 mod ahead;
 mod api;
@@ -207,11 +207,14 @@ impl Peer {
         self.subscriptions.get(&channel.id())?.position()
     }
 
-    /// Bytes of the channel's log, and how many it may have.
-    pub fn log_bytes(&self, channel: &ChannelName) -> (usize, usize) {
-        let taken =
-            self.subscriptions.get(&channel.id()).and_then(|subscription| subscription.taken.as_ref());
-        (taken.map_or(0, |taken| taken.log.bytes()), self.config.log.bytes)
+    /// What the peer keeps in memory, beside its bounds.
+    pub fn held(&self) -> impl Iterator<Item = Held> + '_ {
+        let window_bytes = self.config.window().get() as usize;
+        let subscriptions = self.subscriptions.values().flat_map(move |subscription| {
+            let log = subscription.taken.as_ref().map(|taken| taken.log.held());
+            [Some(subscription.ahead.held(window_bytes)), log].into_iter().flatten()
+        });
+        subscriptions.chain(self.outbox.held()).chain(self.links.values().flat_map(Link::held))
     }
 
     /// The peer that feeds a channel; `None` is the server.

@@ -9,11 +9,12 @@ use tiercast_codec::{
 };
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate,
-    hub::Place,
+    hub::{HubConfig, Place},
     peer::{Delivery, Input, PeerConfig, Status},
 };
 use tiercast_sim::{
-    CALM, CHILD, FakeVerifier, Net, PARENT, bodies, channel, noise, pair, pair_with, relay, roots, sequence,
+    CALM, CHILD, FakeSigner, FakeVerifier, Net, PARENT, bodies, channel, noise, pair, pair_with, relay,
+    roots, sequence,
 };
 
 #[test]
@@ -586,4 +587,25 @@ fn a_peer_of_tier_1_that_can_do_nothing_more_for_others_makes_room_for_one_that_
     net.peer(PARENT, Input::Offer(0));
     net.run_until("they have changed places", |net| net.parent(PARENT) == Some(CHILD));
     assert_eq!(net.place(CHILD).unwrap().place, Place::Root);
+}
+
+#[test]
+fn where_nobody_is_waited_for_a_link_ends_with_a_session_and_nothing_is_lost() {
+    let config = HubConfig { resume: Duration::ZERO, ..roots(1) };
+    let mut net = pair_with(config.clone(), relay(4), relay(4));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    net.disconnect(PARENT);
+    let lost = Status::LinkLost { other: net.name(PARENT), code: Code::LOST };
+    net.run_until("the child is told", |net| net.nodes[&CHILD].statuses.contains(&lost));
+    net.publish(bodies(10));
+    net.connect(PARENT);
+    net.run_until("a place", |net| net.parent(PARENT) == Some(CHILD) || net.parent(CHILD) == Some(PARENT));
+    net.restart(config, Box::new(FakeSigner(9)), true);
+    net.run_until("a place", |net| net.is_settled(PARENT) && net.is_settled(CHILD));
+    net.publish(bodies(10));
+    net.run_until("caught up", Net::is_caught_up);
+    for node in [PARENT, CHILD] {
+        assert_eq!(net.offsets(node), sequence(30));
+    }
 }

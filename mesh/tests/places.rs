@@ -1,10 +1,10 @@
 //! Who stands where: places are given by those who have them to give, and the tree becomes better than it grew.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-use tiercast_codec::{Fed, ToHub, ToPeer};
+use tiercast_codec::{Fed, Feed, Lost, NodeKind, Position, Relay, ToHub, ToPeer};
 use tiercast_mesh::hub::{HubConfig, Place, TreeNode};
-use tiercast_sim::{channel, roots, sessions::Sessions};
+use tiercast_sim::{FIRST_EPOCH, channel, roots, sessions::Sessions};
 
 /// Sessions that nobody closes for their silence.
 fn patient(config: HubConfig) -> Sessions {
@@ -17,17 +17,28 @@ fn tree(sessions: &Sessions) -> Vec<TreeNode> {
     sessions.hub.topology(&channel()).unwrap()
 }
 
-/// All links come up at once. Nobody ever has more children than it takes.
+/// All links come up at once, and whose parent is lost asks the server. Nobody ever has more children than it takes.
 fn answer(sessions: &mut Sessions) {
     while let Some(session) = sessions.awake.pop() {
         for message in sessions.read(session) {
-            if let ToPeer::Assign(assign) = message {
-                sessions.say(session, ToHub::Fed(Fed { channel: channel(), link: assign.link }));
+            match message {
+                ToPeer::Assign(assign) => {
+                    sessions.say(session, ToHub::Fed(Fed { channel: channel(), link: assign.link }));
+                }
+                ToPeer::Lost(lost) if sessions.place(session) == Place::Orphan => {
+                    sessions.say(session, ToHub::Feed(asks_the_server(lost)));
+                }
+                _ => {}
             }
         }
     }
     let takes = |node: &TreeNode| node.relay.map_or(0, |relay| relay.children_max.into());
     assert!(tree(sessions).iter().all(|node| node.children <= takes(node)));
+}
+
+fn asks_the_server(lost: Lost) -> Feed {
+    let (position, window_bytes) = (Position::new(FIRST_EPOCH, -1), NonZeroU32::MAX);
+    Feed { channel: channel(), position, window_bytes, link: Some(lost.link), code: lost.code }
 }
 
 fn join(sessions: &mut Sessions, peers: usize, children_max: u16) {
@@ -115,4 +126,30 @@ fn one_that_has_been_there_for_a_while_takes_the_place_of_a_narrow_root() {
     pass(&mut sessions, 10);
     assert_eq!(root(&sessions), Some(8));
     assert_eq!(children(&sessions), 1, "the other one is below it");
+}
+
+#[test]
+fn regression_one_that_gives_its_children_back_again_and_again_gets_one_at_a_time() {
+    let mut sessions = patient(roots(1));
+    let relay = sessions.join(4);
+    join(&mut sessions, 4, 0);
+    assert_eq!(children(&sessions), 4);
+    let says = |sessions: &mut Sessions, children_max| {
+        sessions.say(relay, ToHub::Relay(Relay { node: NodeKind::Native, children_max }));
+        answer(sessions);
+    };
+    says(&mut sessions, 1);
+    says(&mut sessions, 4);
+    assert_eq!(children(&sessions), 1);
+    let mut hit = 0;
+    for _ in 0..100 {
+        says(&mut sessions, 0);
+        let before = children(&sessions);
+        says(&mut sessions, 4);
+        hit += children(&sessions) - before;
+    }
+    assert_eq!(hit, 100);
+    // It is believed again as it keeps those whom it has.
+    pass(&mut sessions, 60);
+    assert_eq!(children(&sessions), 4);
 }

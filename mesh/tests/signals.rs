@@ -103,7 +103,7 @@ fn each_end_of_a_link_has_limits_of_its_own() {
 
 #[test]
 fn regression_many_links_to_one_who_does_not_read_end_before_its_session_does() {
-    let mut sessions = Sessions::new(roots(1));
+    let mut sessions = Sessions::new(HubConfig { children_unproven: 64, ..roots(1) });
     let victim = sessions.join(64);
     sessions.read(victim);
     let attackers: Vec<_> = (0..64).map(|_| sessions.join(0)).collect();

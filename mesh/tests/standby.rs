@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use tiercast_codec::{Code, Fed, Item, LinkMessage, PeerId, Since, ToHub, ToPeer, WireMessage};
-use tiercast_mesh::{hub::HubConfig, peer::Status};
+use tiercast_codec::{Code, Fed, Head, Item, LinkMessage, PeerId, Since, ToHub, ToPeer, WireMessage};
+use tiercast_mesh::{
+    hub::HubConfig,
+    peer::{Input, Status},
+};
 use tiercast_sim::{
-    CALM, CHILD, Net, PARENT, Tamper, bodies, channel, pair, relay, roots, sequence, sessions::Sessions,
+    CALM, CHILD, FakeSigner, Net, PARENT, bodies, channel,
+    liar::{Lie, lies_of},
+    pair, pair_with, relay, roots, sequence,
+    sessions::Sessions,
 };
 
 const OTHER: u64 = 3;
@@ -21,13 +26,6 @@ fn triangle() -> Net {
     net.run_until("it has a standby", |net| net.place(CHILD).is_some_and(|place| place.standby.is_some()));
     net.run_for(Duration::from_millis(100));
     net
-}
-
-/// What crosses links from a node and is neither a control message nor wanted.
-fn withhold(from: u64) -> Option<Tamper> {
-    let is_control =
-        |bytes: &Bytes| Item::all(bytes.clone()).is_ok_and(|items| matches!(items[..], [Item::Control(_)]));
-    Some(Box::new(move |sender, _, bytes| (sender != from || is_control(&bytes)).then_some(bytes)))
 }
 
 /// Publishes an event every 50 ms. The longest time that a node lacked one, to 10 ms.
@@ -74,7 +72,7 @@ fn what_is_missing_is_pulled_once_by_the_one_nearest_to_the_hole_and_not_by_all_
         net.run_until("it has a place", |net| net.is_settled(node));
     }
     longest_lack(&mut net, 4, 20);
-    net.tamper = withhold(1);
+    net.tamper = Some(lies_of(1, Lie::Withhold));
     longest_lack(&mut net, 4, 40);
     let pulls = [2, 3, 4].map(|node| net.nodes[&node].peer.stats().pulls);
     assert!(pulls[0] > 0 && pulls[1..] == [0, 0], "{pulls:?}");
@@ -99,7 +97,7 @@ fn one_that_is_called_silent_and_answers_stays() {
     let mut net = pair();
     net.publish(bodies(3));
     net.run_until("caught up", Net::is_caught_up);
-    net.tamper = withhold(PARENT);
+    net.tamper = Some(lies_of(PARENT, Lie::Withhold));
     net.publish(bodies(3));
     net.run_until("the parent is left", |net| net.parent(CHILD).is_none());
     net.run_for(Duration::from_secs(5));
@@ -107,11 +105,34 @@ fn one_that_is_called_silent_and_answers_stays() {
     assert_eq!((net.hub.stats().looks, net.hub.stats().found_dead), (1, 0));
 }
 
+/// A parent sends an earlier message in the place of one in three from now on. Its child soon has each event all the same.
+fn follow_one_who_replays(net: &mut Net) {
+    net.tamper = Some(lies_of(net.parent(CHILD).expect("a parent"), Lie::Replay));
+    let lack = longest_lack(net, CHILD, 200);
+    assert!(lack < Duration::from_millis(500), "it lacked events for {lack:?}");
+    assert_eq!(net.offsets(CHILD), sequence(200));
+}
+
+#[test]
+fn a_parent_that_replaces_one_message_in_three_by_an_earlier_one_is_left_and_nothing_is_lost() {
+    let mut net = pair();
+    follow_one_who_replays(&mut net);
+    assert!(closed(&net, CHILD, name(&net, PARENT), Code::STALE));
+}
+
+#[test]
+fn one_that_replaces_messages_feeds_nobody_who_has_a_standby() {
+    let mut net = triangle();
+    let parent = net.parent(CHILD).expect("a parent");
+    follow_one_who_replays(&mut net);
+    assert_ne!(net.parent(CHILD), Some(parent));
+}
+
 #[test]
 fn regression_a_parent_that_answers_pings_and_passes_on_nothing_is_noticed() {
     let mut net = pair();
     longest_lack(&mut net, CHILD, 20);
-    net.tamper = withhold(PARENT);
+    net.tamper = Some(lies_of(PARENT, Lie::Withhold));
     let lack = longest_lack(&mut net, CHILD, 200);
     assert!(lack < Duration::from_secs(2), "it lacked events for {lack:?}");
     assert!(closed(&net, CHILD, name(&net, PARENT), Code::STALE));
@@ -152,6 +173,24 @@ fn regression_a_last_frame_that_is_replaced_by_an_earlier_one_is_missed_by_the_n
     }
     net.run_for(Duration::from_secs(5));
     assert_eq!(net.offsets(CHILD), sequence(2));
+}
+
+#[test]
+fn regression_a_head_that_is_known_already_still_shows_what_is_missing() {
+    let mut net = pair();
+    longest_lack(&mut net, CHILD, 5);
+    net.tamper = Some(lies_of(PARENT, Lie::Withhold));
+    net.publish(bodies(1));
+    net.run_for(Duration::from_millis(10));
+    // It knows of what is missing, and what the server sends it then does not reach it.
+    let latest = net.now + Duration::from_secs(3_600);
+    let head = Head::sign(&channel(), net.position, latest.0, &FakeSigner(9));
+    net.peer(CHILD, Input::SessionData(head.bytes().clone()));
+    net.deaf.insert(CHILD);
+    net.run_until("it has pulled twice", |net| net.nodes[&CHILD].peer.stats().pulls == 2);
+    net.deaf.clear();
+    net.run_for(Duration::from_secs(3));
+    assert_eq!(net.offsets(CHILD), sequence(6));
 }
 
 /// It says that it is far ahead whenever it says how far it is, and sends nothing.
@@ -247,4 +286,41 @@ fn standbys_are_given_a_few_at_a_time_and_not_while_many_have_no_parent_yet() {
     assert!((40..=160).contains(&given), "{given} in 8 s, 40 at most in 2 s");
     let given = standbys(400, 0, 100);
     assert!(given > 380, "in the end there is one for everybody: {given}");
+}
+
+/// A parent passes on heads and no frames. Whether its child leaves it.
+fn leaves_one_who_keeps_frames_back(has_session: bool) -> bool {
+    let config = HubConfig { resume: Duration::from_secs(60), ..roots(1) };
+    let mut net = pair_with(config, relay(4), relay(0));
+    longest_lack(&mut net, CHILD, 20);
+    let parent = name(&net, PARENT);
+    if !has_session {
+        net.disconnect(CHILD);
+    }
+    net.tamper = Some(Box::new(|from, _, bytes| {
+        let is_frame = Item::all(bytes.clone()).is_ok_and(|items| matches!(items[..], [Item::Frame(_)]));
+        (from != PARENT || !is_frame).then_some(bytes)
+    }));
+    longest_lack(&mut net, CHILD, 200);
+    closed(&net, CHILD, parent, Code::STALE)
+}
+
+#[test]
+fn one_who_keeps_frames_back_is_better_than_nobody_while_there_is_no_server() {
+    assert!(leaves_one_who_keeps_frames_back(true));
+    assert!(!leaves_one_who_keeps_frames_back(false));
+}
+
+#[test]
+fn so_is_one_who_replays() {
+    let mut net = pair();
+    longest_lack(&mut net, CHILD, 20);
+    let parent = name(&net, PARENT);
+    net.disconnect(CHILD);
+    net.tamper = Some(lies_of(PARENT, Lie::Replay));
+    for _ in 0..200 {
+        net.publish(bodies(1));
+        net.run_for(Duration::from_millis(20));
+    }
+    assert!(!closed(&net, CHILD, parent, Code::STALE));
 }

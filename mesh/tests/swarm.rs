@@ -1,7 +1,7 @@
-//! One hub and thirty peers on a rough network, with joins and deaths, slow applications, a relay that changes what it
-//! passes on, servers that restart and sources that begin a new numbering: whatever the seed, every survivor gets
-//! every event once and in order, and is told of what is gone. A failure names the seed; `TIERCAST_SEED=7` replays
-//! just that one, `TIERCAST_SEED=1-5000` plays so many.
+//! One hub and thirty peers on a rough network that loses messages, with joins and deaths, slow applications, a relay
+//! that changes what it passes on, servers that restart and sources that begin a new numbering: whatever the seed, every
+//! survivor gets every event once and in order, and is told of what is gone. A failure names the seed;
+//! `TIERCAST_SEED=7` replays just that one, `TIERCAST_SEED=1-5000` plays so many.
 
 use std::{
     collections::BTreeMap,
@@ -58,12 +58,13 @@ fn every_survivor_gets_every_event_once_and_in_order_whatever_happens() {
         sum.deaths += run.deaths;
         sum.stalls += run.stalls;
         sum.suspensions += run.suspensions;
+        sum.repeated += run.repeated;
     }
     println!("{sum:?}");
     // All that this test is about did happen, or it would show nothing. Sums over the seeds; single runs vary.
     if seeds() == (1..=SEEDS) {
         assert!(sum.server_bytes * 4 < sum.direct_bytes * 3, "the peers carried a good part: {sum:?}");
-        let happened = [sum.deaths, sum.stalls, sum.suspensions];
+        let happened = [sum.deaths, sum.stalls, sum.suspensions, sum.repeated];
         assert!(happened.iter().all(|count| count * 2 >= SEEDS), "{sum:?}");
     }
 }
@@ -75,6 +76,8 @@ struct Run {
     deaths: u64,
     stalls: u64,
     suspensions: u64,
+    /// Frames that were lost and sent again.
+    repeated: u64,
 }
 
 fn config_of(net: &mut Net) -> PeerConfig {
@@ -121,7 +124,7 @@ fn run(seed: u64) -> Run {
             3 if net.nodes.len() > 5 && net.below(4) == 0 => {
                 sum.deaths += 1;
                 let victim = random_node(&mut net);
-                sum.stalls += net.nodes[&victim].peer.stats().stalls;
+                count_peer(&net.nodes[&victim], &mut sum);
                 if net.below(2) == 0 { net.kill(victim) } else { net.crash(victim) }
             }
             4 if !net.nodes.is_empty() && net.below(4) == 0 => {
@@ -160,7 +163,7 @@ fn run(seed: u64) -> Run {
     net.run_for(Duration::from_secs(60));
     net.check_tree();
     for (id, node) in &net.nodes {
-        sum.stalls += node.peer.stats().stalls;
+        count_peer(node, &mut sum);
         check(*id, node, turn, turned.expect("it turned over"), had.get(id).copied());
     }
     count_hub(&net, &mut sum);
@@ -197,6 +200,13 @@ fn turn_over(net: &mut Net, turn: Turn, hub: &HubConfig) {
             net.restart(hub.clone(), Box::new(FakeSigner(key)), false);
         }
     }
+}
+
+/// Adds what a peer that ends has counted.
+fn count_peer(node: &Node, sum: &mut Run) {
+    let stats = node.peer.stats();
+    sum.stalls += stats.stalls;
+    sum.repeated += stats.repeated_frames;
 }
 
 /// Adds what the hub counted; it counts from zero after a restart.

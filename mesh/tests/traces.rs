@@ -15,7 +15,9 @@ use tiercast_mesh::{
     peer::{Input, PeerConfig, Status, Target},
 };
 use tiercast_sim::{
-    CALM, Net, channel, noise, relay, roots,
+    CALM, Net, channel,
+    liar::{Lie, lies_of},
+    noise, relay, roots,
     trace::{Recorder, config_from, config_json, input_from, target_from},
 };
 
@@ -182,6 +184,12 @@ fn scenarios() -> Vec<Scenario> {
             starved,
         ),
         scenario("deep", "a hole far above: who is nearest to it asks for what is missing", relay(2), deep),
+        scenario(
+            "replayed",
+            "a parent sends an earlier message in the place of one in three: what is missing is asked for again, until it is too much",
+            relay(0),
+            replayed,
+        ),
         scenario("boaster", "a standby that says it has what it has not, again and again", relay(2), boaster),
         scenario(
             "held",
@@ -382,6 +390,17 @@ fn boaster(net: &mut Net, config: PeerConfig) {
     let stats = net.nodes[&SUBJECT].peer.stats();
     assert!(stats.swaps >= 3, "it was believed");
     assert!(net.place(SUBJECT).is_some_and(|place| place.standby.is_none()), "and is no more");
+}
+
+fn replayed(net: &mut Net, config: PeerConfig) {
+    join_other(net, PARENT, relay(4));
+    join_subject(net, config);
+    net.run_until("linked", |net| net.parent(SUBJECT) == Some(PARENT));
+    net.tamper = Some(lies_of(PARENT, Lie::Replay));
+    drip(net, 150, ms(50));
+    let lost = |status: &Status| matches!(status, Status::LinkLost { code: Code::STALE, .. });
+    assert!(net.nodes[&SUBJECT].statuses.iter().any(lost), "one that replaces so much is left");
+    assert!(net.is_caught_up());
 }
 
 fn starved(net: &mut Net, config: PeerConfig) {

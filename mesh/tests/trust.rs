@@ -5,10 +5,14 @@ use std::{num::NonZeroU32, time::Duration};
 
 use tiercast_codec::{Code, Feed, LinkId, Ping, Report, SessionId, Signal, Since, ToHub, WireMessage};
 use tiercast_mesh::{
-    hub::{self, ChannelStats, HubConfig, Place},
+    hub::{self, ChannelStats, HubConfig, Network, Place},
     peer::{self, Status},
 };
-use tiercast_sim::{CALM, CHILD, Net, PARENT, bodies, channel, pair, pair_with, relay, roots, sequence};
+use tiercast_sim::{
+    CALM, CHILD, Net, PARENT, bodies, channel,
+    liar::{Lie, lies_of},
+    pair, pair_with, relay, roots, sequence,
+};
 
 const THIRD: u64 = 3;
 
@@ -182,24 +186,18 @@ fn regression_what_a_child_says_when_it_closes_a_link_is_not_held_against_the_pa
     }
 }
 
-/// What a peer says to the hub, at once.
-fn say(net: &mut Net, node: u64, message: &ToHub) {
-    let session = SessionId(net.nodes[&node].session.unwrap());
-    net.hub.handle(net.now, hub::Input::SessionData(session, message.encode())).unwrap();
-}
-
 #[test]
 fn regression_a_relay_does_not_escape_by_reporting_the_link_first() {
     let mut net = pair_with(HubConfig { accusers_min: 1, ..roots(1) }, relay(4), relay(0));
     let link = net.link(CHILD).expect("the child has a parent");
     let position = net.nodes[&CHILD].peer.position(&channel()).unwrap();
-    say(&mut net, PARENT, &ToHub::Report(Report { link, code: Code::DEPARTED }));
+    net.say(PARENT, &ToHub::Report(Report { link, code: Code::DEPARTED }));
     let (link, code) = (Some(link), Code::BAD_SIGNATURE);
     let feed = Feed { channel: channel(), position, window_bytes: NonZeroU32::MAX, link, code };
-    say(&mut net, CHILD, &ToHub::Feed(feed.clone()));
+    net.say(CHILD, &ToHub::Feed(feed.clone()));
     assert_eq!(stats(&net).suspensions, 1);
     assert_ne!(place(&net, PARENT), Place::Root);
-    say(&mut net, CHILD, &ToHub::Feed(feed));
+    net.say(CHILD, &ToHub::Feed(feed));
     assert_eq!(stats(&net).suspensions, 1, "it is heard once");
 }
 
@@ -214,16 +212,16 @@ fn regression_only_a_child_accuses_and_only_its_own_parent() {
     let [foreign, without_link] = [feed(Some(link), Code::MALFORMED), feed(None, Code::BAD_SIGNATURE)];
     let own = feed(Some(link), Code::BAD_SIGNATURE);
     for code in [Code::MALFORMED, Code::BAD_SIGNATURE] {
-        say(&mut net, THIRD, &ToHub::Report(Report { link, code }));
-        say(&mut net, THIRD, &ToHub::Report(Report { link: LinkId(link.0 + 1_000), code }));
+        net.say(THIRD, &ToHub::Report(Report { link, code }));
+        net.say(THIRD, &ToHub::Report(Report { link: LinkId(link.0 + 1_000), code }));
     }
-    say(&mut net, THIRD, &ToHub::Feed(foreign));
-    say(&mut net, THIRD, &ToHub::Feed(without_link));
+    net.say(THIRD, &ToHub::Feed(foreign));
+    net.say(THIRD, &ToHub::Feed(without_link));
     assert_eq!(stats(&net).accusations, 0, "of strangers");
-    say(&mut net, PARENT, &ToHub::Report(Report { link, code: Code::MALFORMED }));
+    net.say(PARENT, &ToHub::Report(Report { link, code: Code::MALFORMED }));
     assert_eq!((stats(&net).accusations, stats(&net).suspensions), (0, 0), "of the parent");
     for _ in 0..3 {
-        say(&mut net, CHILD, &ToHub::Feed(own.clone()));
+        net.say(CHILD, &ToHub::Feed(own.clone()));
     }
     assert_eq!((stats(&net).accusations, stats(&net).suspensions), (1, 1), "of the child");
 }
@@ -246,6 +244,33 @@ fn a_parent_that_nobody_can_reach_leaves_tier_1_to_others_for_a_while() {
     net.run_until("caught up", Net::is_caught_up);
     assert!((1..=8).all(|node| net.offsets(node) == sequence(10)));
     assert_eq!(stats(&net).suspensions, 0, "nobody is accused of anything");
+}
+
+/// Whether a root stays one that replaces messages by earlier ones, and so loses its three children, who come from these
+/// networks.
+fn stays_when_left_from(networks: [u128; 3]) -> bool {
+    let mut net = Net::new(1, roots(1), CALM);
+    net.join(PARENT, relay(3), Since::Earliest);
+    net.run_until("a root", |net| net.is_settled(PARENT));
+    for (child, network) in (10..).zip(networks) {
+        net.whereabouts.insert(child, Network(network).into());
+        net.join(child, relay(3), Since::Earliest);
+        net.run_until("a child", |net| net.parent(child) == Some(PARENT));
+    }
+    net.tamper = Some(lies_of(PARENT, Lie::Replay));
+    for body in bodies(500) {
+        net.publish([body]);
+        net.run_for(Duration::from_millis(20));
+    }
+    assert!((10..13).all(|child| net.parent(child) != Some(PARENT) && net.offsets(child) == sequence(500)));
+    place(&net, PARENT) == Place::Root
+}
+
+#[test]
+fn a_parent_that_three_children_have_left_because_it_brings_too_little_is_spared_if_they_cannot_be_one_and_the_same()
+ {
+    assert!(!stays_when_left_from([1, 2, 3]));
+    assert!(stays_when_left_from([1, 2, 2]));
 }
 
 #[test]
@@ -280,7 +305,7 @@ fn regression_asking_for_frames_does_not_end_the_link_that_is_being_set_up() {
     let before = place(&net, CHILD);
     let (position, code) = (net.position, Code::UNAVAILABLE);
     let feed = Feed { channel: channel(), position, window_bytes: NonZeroU32::MAX, link: None, code };
-    say(&mut net, CHILD, &ToHub::Feed(feed));
+    net.say(CHILD, &ToHub::Feed(feed));
     assert_eq!(place(&net, CHILD), before);
 }
 
@@ -339,7 +364,7 @@ fn accused_from(networks: &[Option<u128>]) -> ChannelStats {
     net.run_for(Duration::from_secs(1));
     for child in (10..).take(networks.len()) {
         if let Some(link) = net.link(child) {
-            say(&mut net, child, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
+            net.say(child, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
         }
     }
     stats(&net)
@@ -371,7 +396,7 @@ fn one_who_was_suspended_is_so_as_well_when_it_comes_again_as_somebody_else() {
     net.join(CHILD, relay(0), Since::Earliest);
     net.run_until("a child", |net| net.parent(CHILD) == Some(PARENT));
     let link = net.link(CHILD).unwrap();
-    say(&mut net, CHILD, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
+    net.say(CHILD, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
     net.kill(PARENT);
     net.run_for(Duration::from_secs(1));
     net.join(200, relay(4), Since::Earliest);
@@ -391,7 +416,7 @@ fn however_many_are_accused_three_in_four_relays_stay_in_service() {
     net.run_until("all are placed", |net| (1..=20).all(|node| net.is_settled(node)));
     for node in 1..=20 {
         if let Some(link) = net.link(node) {
-            say(&mut net, node, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
+            net.say(node, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
         }
     }
     let ChannelStats { accusations, suspensions, .. } = stats(&net);
@@ -401,7 +426,7 @@ fn however_many_are_accused_three_in_four_relays_stay_in_service() {
 /// A child accuses its parent of what cannot be right.
 fn accuse_parent_of(net: &mut Net, child: u64) {
     let link = net.link(child).expect("it has a parent");
-    say(net, child, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
+    net.say(child, &ToHub::Report(Report { link, code: Code::BAD_SIGNATURE }));
 }
 
 #[test]

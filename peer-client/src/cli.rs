@@ -66,6 +66,18 @@ struct Taking {
     /// Connect to other peers through TURN relays only, so that they never learn this host's address.
     #[arg(long)]
     turn_only: bool,
+    /// For experiments: of a million packets to other peers, how many are lost.
+    #[cfg(feature = "faults")]
+    #[arg(long, hide = true, default_value_t = 0, value_name = "N")]
+    lost_per_million: u32,
+    /// For experiments: of a million packets from other peers, how many are lost.
+    #[cfg(feature = "faults")]
+    #[arg(long, hide = true, default_value_t = 0, value_name = "N")]
+    lost_arriving_per_million: u32,
+    /// For experiments: how much later packets to other peers arrive.
+    #[cfg(feature = "faults")]
+    #[arg(long, hide = true, default_value_t = 0, value_name = "MS")]
+    delay_ms: u32,
 }
 
 /// A log that is smaller than a few frames helps nobody.
@@ -95,8 +107,23 @@ impl Taking {
             relay: !self.no_relay,
             log_bytes: self.log_bytes as usize,
             window_bytes: self.window_bytes,
-            links: LinkSettings { candidates, ..LinkSettings::default() },
+            links: LinkSettings {
+                candidates,
+                #[cfg(feature = "faults")]
+                weather: self.weather(),
+                ..LinkSettings::default()
+            },
             ..ClientOptions::default()
+        }
+    }
+
+    #[cfg(feature = "faults")]
+    fn weather(&self) -> tiercast_peer_client::link::Weather {
+        tiercast_peer_client::link::Weather {
+            lost_per_million: self.lost_per_million,
+            lost_arriving_per_million: self.lost_arriving_per_million,
+            delay: std::time::Duration::from_millis(self.delay_ms.into()),
+            ..Default::default()
         }
     }
 }

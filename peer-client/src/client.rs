@@ -29,7 +29,7 @@ const STATUSES_MAX: usize = 256;
 /// A native peer. It lives until this is dropped.
 #[derive(Debug)]
 pub struct Client {
-    pub(crate) commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Command>,
     standing: watch::Receiver<Standing>,
     news: broadcast::Sender<News>,
     drained: Arc<Notify>,
@@ -120,6 +120,21 @@ impl Client {
     /// server see it sooner than the death of a whole machine.
     pub fn kill(self) {
         self.task.abort();
+    }
+}
+
+#[cfg(feature = "faults")]
+impl Client {
+    /// Lets the peer do from now on what the villain wants.
+    pub async fn misbehave(&self, villain: Box<dyn crate::faults::Villain>) {
+        // A peer that has ended does no harm.
+        let _ = self.commands.send(Command::Misbehave(villain)).await;
+    }
+
+    /// Gives the peer's links another weather, also those that are open.
+    pub async fn set_weather(&self, weather: crate::link::Weather) {
+        // A peer that has ended has no links.
+        let _ = self.commands.send(Command::Weather(weather)).await;
     }
 }
 

@@ -112,6 +112,9 @@ pub struct LinkSettings {
     pub connect_timeout: Duration,
     /// Which addresses may be used. Default: all.
     pub candidates: CandidatePolicy,
+    /// Whether frames may be lost on their way, and are asked for again; if not, SCTP repeats what is lost, and what follows
+    /// waits for it, for a second and more. Default true.
+    pub lossy: bool,
     /// What happens to packets. Default: nothing.
     #[cfg(feature = "faults")]
     pub weather: Weather,
@@ -124,6 +127,7 @@ impl Default for LinkSettings {
             bind: None,
             connect_timeout: Duration::from_secs(10),
             candidates: CandidatePolicy::default(),
+            lossy: true,
             #[cfg(feature = "faults")]
             weather: Weather::default(),
         }

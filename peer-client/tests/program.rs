@@ -181,17 +181,13 @@ async fn a_log_that_goes_into_a_pipe_has_no_colours() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_swarm_says_why_nobody_is_connected() -> Result<()> {
+async fn a_swarm_says_why_nobody_is_connected_and_fails_if_nobody_ever_was() -> Result<()> {
     let (_socket, address) = closed_port()?;
     let address = address.to_string();
-    let mut swarm = command(&["swarm", &address, "builds", "--peers", "3"]);
-    let mut child = swarm.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    let mut stderr = BufReader::new(child.stderr.take().context("stderr is piped")?).lines();
-    loop {
-        let line = timeout(PATIENCE, stderr.next_line()).await??.context("it ended")?;
-        if line.contains("3 not connected: ") {
-            ensure!(line.contains(&address), "{line}");
-            return Ok(());
-        }
-    }
+    let (output, stderr) = run(&["swarm", &address, "builds", "--peers", "3", "--seconds", "2"]).await?;
+    let line = stderr.lines().find(|line| line.contains("3 not connected: ")).context("it did not say")?;
+    ensure!(line.contains(&address), "{line}");
+    ensure!(stderr.contains("failed: no peer was ever connected"), "{stderr}");
+    ensure!(output.status.code() == Some(1), "{}", output.status);
+    Ok(())
 }

@@ -22,8 +22,8 @@ pub struct Cli {
     #[arg(long, value_name = "NAME")]
     channel: Vec<String>,
     /// Sets any key, such as hub.heartbeat_ms=5000; may be given several times.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
     /// What to log: a level (error, warn, info, debug) or target=level,... [default: info,lapin=off].
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -45,6 +45,12 @@ Examples:
 
 Every key: docs/configuration.md";
 
+/// A key and its value.
+fn assignment(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as hub.heartbeat_ms=5000")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
 impl Cli {
     /// The configuration that file, environment and flags give together.
     pub fn configuration(
@@ -56,9 +62,8 @@ impl Cli {
             layers = layers.with_file(path);
         }
         layers = layers.with_env(variables);
-        for assignment in &self.set {
-            let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
-            layers = layers.with_set("--set", key.trim(), value.trim());
+        for (key, value) in &self.set {
+            layers = layers.with_set("--set", key, value);
         }
         if let Some(listen) = &self.listen {
             layers = layers.with_set("--listen", "listen", listen);
@@ -86,4 +91,18 @@ pub struct Configuration {
     pub config: Config,
     /// Shown once, on the terminal and not in the log.
     pub generated_key: Option<ApiKey>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_has_a_value() {
+        let error =
+            Cli::try_parse_from(["signaling-server", "--set", "hub"]).expect_err("no value").to_string();
+        assert!(error.contains("'hub'") && error.contains("write KEY=VALUE"), "{error}");
+        let cli = Cli::try_parse_from(["signaling-server", "--set", "amqp.url = amqp://h/?a=b"]);
+        assert_eq!(cli.expect("a value").set, [("amqp.url".to_owned(), "amqp://h/?a=b".to_owned())]);
+    }
 }

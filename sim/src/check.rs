@@ -79,7 +79,7 @@ pub fn all(budget: Budget) -> Vec<Box<dyn Check>> {
         Box::new(Tree),
         Box::new(Capacity),
         Box::new(Memory),
-        Box::new(Starvation),
+        Box::<Starvation>::default(),
         Box::new(Convergence),
         Box::new(budget),
     ]

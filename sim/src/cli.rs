@@ -1,14 +1,21 @@
 //! The command line.
 
-use std::{fs, io::IsTerminal, path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 
 use crate::{
     earth::Known,
     page,
     regression::{Regression, Regressions},
+    report_file::ReportFile,
     scenario::{NAMED, Scenario},
     seeds::Seeds,
     shrink::shrink,
@@ -22,8 +29,8 @@ pub struct Args {
     /// A scenario that comes with the program, or a file.
     #[arg(long)]
     scenario: String,
-    /// How many peers; default as the scenario says.
-    #[arg(long)]
+    /// How many peers, 1 to 1,000,000; default as the scenario says.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     peers: Option<u64>,
     /// Names the course of events: the same seed, the same output.
     #[arg(long, default_value_t = 1)]
@@ -34,8 +41,8 @@ pub struct Args {
     /// Plays all of these seeds, such as 1-1000, or 1- until it is stopped, and says only which of them go wrong.
     #[arg(long, value_name = "FIRST-[LAST]", conflicts_with_all = ["seed", "json"])]
     seeds: Option<Seeds>,
-    /// Adds the seeds that go wrong to this list.
-    #[arg(long, value_name = "FILE")]
+    /// Adds those of --seeds that go wrong to this list.
+    #[arg(long, value_name = "FILE", requires = "seeds")]
     regressions: Option<PathBuf>,
     /// Writes a page with the figures and plots over time.
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
@@ -47,10 +54,17 @@ pub struct Args {
 
 fn examples() -> String {
     let names: Vec<_> = NAMED.iter().map(|(name, _)| *name).collect();
-    format!("{EXAMPLES}Scenarios: {}", names.join(", "))
+    format!("{EXIT_CODES}\n{EXAMPLES}\nScenarios: {}", names.join(", "))
 }
 
 const COMMAND: &str = "cargo run --release -p tiercast-sim --";
+
+const EXIT_CODES: &str = "\
+Exit code:
+  0  everything that was checked held
+  1  something that must hold did not; it is said with the command that plays it again
+  2  it could not be run
+";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,21 +76,45 @@ Examples:
 ";
 
 /// Runs the program.
-pub fn main() -> Result<ExitCode> {
-    let args = Args::parse();
+pub fn main() -> ExitCode {
+    match play(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// True if nothing was wrong.
+fn play(args: &Args) -> Result<bool> {
+    let scenario = scenario(args)?;
+    match &args.seeds {
+        Some(seeds) => seeds.play(&scenario, &mut |outcome| tell(args, &scenario, outcome)),
+        None => play_one(args, &scenario),
+    }
+}
+
+/// The scenario as the flags change it.
+fn scenario(args: &Args) -> Result<Scenario> {
     let mut scenario = Scenario::load(&args.scenario)?;
     scenario.peers = args.peers.unwrap_or(scenario.peers);
-    if let (Some(earth), Some(known)) = (&mut scenario.network.earth, args.known) {
-        earth.known = known;
+    match (&mut scenario.network.earth, args.known) {
+        (Some(earth), Some(known)) => earth.known = known,
+        (None, Some(_)) => {
+            bail!(
+                "--known: scenario {} does not say where peers are: choose one with network.earth, such as near, or leave it out",
+                args.scenario
+            );
+        }
+        (_, None) => {}
     }
-    let is_right = match &args.seeds {
-        Some(seeds) => seeds.play(&scenario, &mut |outcome| tell(&args, &scenario, outcome))?,
-        None => play_one(&args, &scenario)?,
-    };
-    Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(scenario)
 }
 
 fn play_one(args: &Args, scenario: &Scenario) -> Result<bool> {
+    let report_file = args.report.clone().map(ReportFile::open).transpose()?;
     let began = Instant::now();
     let is_watched = std::io::stderr().is_terminal();
     let outcome = simulation::run(scenario, args.seed, &mut |at_s, second| {
@@ -94,9 +132,8 @@ fn play_one(args: &Args, scenario: &Scenario) -> Result<bool> {
     } else {
         println!("{}", outcome.figures);
     }
-    if let Some(file) = &args.report {
-        let page = page::html(&outcome, &replay(args, scenario, args.seed))?;
-        fs::write(file, page).with_context(|| format!("--report {}", file.display()))?;
+    if let Some(file) = report_file {
+        file.write(&page::html(&args.scenario, &outcome, &replay(args, scenario, args.seed))?)?;
     }
     tell(args, scenario, &outcome)?;
     Ok(outcome.wrong.is_none())
@@ -113,11 +150,30 @@ fn tell(args: &Args, scenario: &Scenario, outcome: &Outcome) -> Result<()> {
         Regressions::append(file, Regression { scenario, peers, seed, found })?;
     }
     if let Some(smaller) = shrink(scenario, seed, wrong) {
-        let file = std::env::temp_dir().join(format!("tiercast-sim-{seed}.toml"));
-        fs::write(&file, toml::to_string(&smaller)?).with_context(|| file.display().to_string())?;
+        let file = keep(&smaller, &std::env::temp_dir(), &args.scenario, seed)?;
         eprintln!("smaller: {COMMAND} --scenario {} --seed {seed}", file.display());
     }
     Ok(())
+}
+
+/// Writes a scenario into a new file, named after the one that it was made from and the seed.
+fn keep(smaller: &Scenario, folder: &Path, scenario: &str, seed: u64) -> Result<PathBuf> {
+    let text = toml::to_string(smaller)?;
+    let name = Path::new(scenario).file_stem().unwrap_or_default().to_string_lossy();
+    for number in 1_u64.. {
+        let number = if number == 1 { String::new() } else { format!("-{number}") };
+        let path = folder.join(format!("tiercast-sim-{name}-{seed}{number}.toml"));
+        match fs::File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => {
+                created
+                    .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
+                    .with_context(|| path.display().to_string())?;
+                return Ok(path);
+            }
+        }
+    }
+    bail!("{}: no name is free", folder.display())
 }
 
 /// The command that plays a seed again.
@@ -140,4 +196,44 @@ fn peak_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(arguments: &[&str]) -> Result<Args, String> {
+        Args::try_parse_from(["tiercast-sim"].iter().chain(arguments)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn regression_flags_that_come_to_nothing_are_refused() {
+        for (arguments, words) in [
+            (&["--scenario", "steady", "--peers", "0"][..], "--peers"),
+            (&["--scenario", "steady", "--peers", "1000001"], "1000000"),
+            (&["--scenario", "steady", "--regressions", "x.toml"], "--seeds"),
+        ] {
+            let error = args(arguments).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        let known = |name| scenario(&args(&["--scenario", name, "--known", "nothing"]).unwrap());
+        let error = known("steady").unwrap_err().to_string();
+        assert!(error.contains("--known") && error.contains("such as near"), "{error}");
+        assert_eq!(known("near").unwrap().network.earth.unwrap().known, Known::Nothing);
+    }
+
+    #[test]
+    fn a_smaller_scenario_takes_nobodys_file() {
+        let folder = std::env::temp_dir().join(format!("tiercast-sim-keep-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let scenario = Scenario::load("steady").unwrap();
+        let keep = || keep(&scenario, &folder, "./mine.toml", 7).unwrap();
+        let kept = [keep(), keep()];
+        assert_eq!(
+            kept,
+            ["tiercast-sim-mine-7.toml", "tiercast-sim-mine-7-2.toml"].map(|name| folder.join(name))
+        );
+        assert_eq!(Scenario::load(kept[1].to_str().unwrap()).unwrap(), scenario);
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

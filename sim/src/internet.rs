@@ -14,6 +14,7 @@ use tiercast_mesh::{Time, hub::Whereabouts};
 use crate::{
     chance::{exponential, hash, normal, uniform},
     cut::{Cut, Cuts},
+    downlink::Downlink,
     earth::Earth,
     node::SERVER,
     wires::{Carried, Parcel, Way, Wires},
@@ -57,6 +58,8 @@ pub struct InternetConfig {
     pub set_up_round_trips: f64,
     /// Least and greatest rate at which a peer can send, in bits a second.
     pub uplink_bps: [f64; 2],
+    /// Least and greatest rate at which a peer can receive, in bits a second.
+    pub downlink_bps: [f64; 2],
     /// The rate at which the server can send, in bits a second.
     pub server_bps: f64,
     /// Where everybody is, if that matters: latencies follow from it, and those above are what lines add.
@@ -75,6 +78,7 @@ impl Default for InternetConfig {
             connectable: 0.8,
             set_up_round_trips: 3.0,
             uplink_bps: [2e6, 50e6],
+            downlink_bps: [10e6, 200e6],
             server_bps: 10e9,
             earth: None,
         }
@@ -88,6 +92,8 @@ pub struct Internet {
     seed: u64,
     /// When each sender's line is free again.
     free: FxHashMap<u64, Time>,
+    /// The lines on which nodes receive.
+    downlinks: FxHashMap<u64, Downlink>,
     /// Between which ends something was sent.
     paths: FxHashMap<(u64, u64), Path>,
     /// Share of a node's uplink that is left.
@@ -107,8 +113,8 @@ struct Path {
 impl Internet {
     /// A network; the same seed makes the same one.
     pub fn new(config: InternetConfig, seed: u64) -> Self {
-        let (free, paths, narrowed, cuts) = Default::default();
-        Self { config, seed, free, paths, narrowed, cuts }
+        let (free, downlinks, paths, narrowed, cuts) = Default::default();
+        Self { config, seed, free, downlinks, paths, narrowed, cuts }
     }
 
     /// The one-way latency between two ends.
@@ -129,7 +135,7 @@ impl Internet {
         least + (greatest - least) * uniform(hash(&[self.seed, 2, one.min(other), one.max(other)]))
     }
 
-    fn bps(&self, node: u64) -> f64 {
+    fn uplink_bps(&self, node: u64) -> f64 {
         if node == SERVER {
             return self.config.server_bps;
         }
@@ -138,17 +144,29 @@ impl Internet {
         rate * self.narrowed.get(&node).unwrap_or(&1.0)
     }
 
+    fn downlink_bps(&self, node: u64) -> f64 {
+        let [least, greatest] = self.config.downlink_bps;
+        least + (greatest - least) * uniform(hash(&[self.seed, 9, node]))
+    }
+
     /// When what is sent has left the sender's line; and when there is room before it again.
     fn leave(&mut self, now: Time, from: u64, bytes: usize) -> (Time, Time) {
-        let packets = bytes.div_ceil(PACKET_BYTES).max(1);
-        let bits = 8.0 * (bytes + packets * OVERHEAD_BYTES) as f64;
-        let bps = self.bps(from);
+        let bps = self.uplink_bps(from);
         let free = self.free.entry(from).or_default();
-        *free = (*free).max(now) + Duration::from_secs_f64(bits / bps);
+        *free = (*free).max(now) + Duration::from_secs_f64(bits(bytes) / bps);
         let buffered = Duration::from_secs_f64(8.0 * BUFFER_BYTES as f64 / bps);
         let writable =
             if free.since(now) > buffered { Time(free.0 - buffered.as_micros() as u64) } else { now };
         (*free, writable)
+    }
+
+    /// When what reaches the receiver's line is through; `None`: it is dropped. The server's line is never full.
+    fn enter(&mut self, now: Time, at: Time, to: u64, parcel: Parcel) -> Option<Time> {
+        if to == SERVER {
+            return Some(at);
+        }
+        let busy = Duration::from_secs_f64(bits(parcel.bytes) / self.downlink_bps(to));
+        self.downlinks.entry(to).or_default().pass(now, at, busy, parcel.may_be_lost)
     }
 
     fn jitter(&self, rng: &mut ChaCha8Rng) -> Duration {
@@ -214,7 +232,7 @@ impl Wires for Internet {
         let passes = self.cuts.heals(now, from, to).unwrap_or(left).max(left);
         let repeated = if may_be_lost { Duration::ZERO } else { path.delay(rng, now, is_tcp, bytes) };
         let arrives = passes + path.latency + self.jitter(rng) + repeated;
-        Carried { arrives: Some(arrives), writable }
+        Carried { arrives: self.enter(now, arrives, to, parcel), writable }
     }
 
     fn set_up(&mut self, _: &mut ChaCha8Rng, now: Time, one: u64, other: u64) -> Option<Duration> {
@@ -236,6 +254,12 @@ impl Wires for Internet {
     fn narrow(&mut self, node: u64, share: f64) {
         self.narrowed.insert(node, share);
     }
+}
+
+/// What a message takes on the wire.
+fn bits(bytes: usize) -> f64 {
+    let packets = bytes.div_ceil(PACKET_BYTES).max(1);
+    8.0 * (bytes + packets * OVERHEAD_BYTES) as f64
 }
 
 fn ends(way: Way) -> (u64, u64) {
@@ -343,5 +367,21 @@ mod tests {
         // 100,000 bytes and their packets' overhead at 125,000 bytes a second.
         let left = second.arrives.expect("it arrives").since(BEGIN) - internet.latency(1, 2);
         assert!((0.87..0.89).contains(&left.as_secs_f64()), "{left:?}");
+    }
+    #[test]
+    fn what_several_send_to_one_at_once_waits_before_its_line() {
+        let lines = InternetConfig { downlink_bps: [1e6, 1e6], uplink_bps: [1e9, 1e9], ..Default::default() };
+        let config = InternetConfig { loss: [0.0, 0.0], latency_sigma: 0.0, ..lines };
+        let mut internet = Internet::new(config, 1);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut carry = |from, may_be_lost| {
+            let way = Way::Link { link: LinkId(from), from, to: 1 };
+            let arrives = internet.carry(&mut rng, BEGIN, way, Parcel { bytes: 50_000, may_be_lost }).arrives;
+            arrives.map(|at| at.since(BEGIN).as_millis())
+        };
+        // 50,000 bytes and their packets' overhead take 442 ms at 125,000 bytes a second, and 75 ms more to get there.
+        // Time is given away in slots of 10 ms: the first message has all of the one in which it arrives.
+        let arrivals = [carry(2, false), carry(3, false), carry(4, true), carry(5, false)];
+        assert_eq!(arrivals, [Some(517), Some(954), None, Some(1_396)]);
     }
 }

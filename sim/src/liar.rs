@@ -99,6 +99,13 @@ impl Gang {
     }
 }
 
+/// What a node that lies alone does to messages on links.
+pub fn lies_of(node: u64, lie: Lie) -> Tamper {
+    let gang = Gang::default();
+    gang.join(node, lie);
+    gang.tamper()
+}
+
 impl Liar {
     /// One who lies so.
     pub fn new(lie: Lie) -> Self {

@@ -1,5 +1,5 @@
 //! `tiercast-sim`: see the library.
 
-fn main() -> anyhow::Result<std::process::ExitCode> {
+fn main() -> std::process::ExitCode {
     tiercast_sim::cli::main()
 }

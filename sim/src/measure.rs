@@ -54,6 +54,8 @@ pub struct Second {
     pub peers: u64,
     /// Those of them that the server fed.
     pub fed_by_server: u64,
+    /// Those that waited for their turn to be fed.
+    pub waiting: u64,
     /// The latest event: how late it came.
     pub latest: Duration,
 }

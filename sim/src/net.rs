@@ -162,7 +162,7 @@ pub struct Net {
     pub sent: Option<Vec<Sent>>,
     /// Nodes that were told where they start, in this session, since this was last emptied, if anybody wants to know.
     pub started: Option<Vec<u64>>,
-    /// Nodes whose session has ended since this was last emptied.
+    /// Nodes whose session has ended, or that could not connect, since this was last emptied.
     pub cut_off: Vec<u64>,
     /// What was sent.
     pub traffic: Traffic,
@@ -183,6 +183,8 @@ pub struct Net {
     /// What the hub calls nodes, or called them in earlier sessions.
     names: BTreeMap<PeerId, u64>,
     next_session: u64,
+    /// Between two servers: nobody can connect.
+    pub is_server_away: bool,
     /// When the hub is woken next.
     hub_wakes: Option<Time>,
     /// What comes for nodes that stand still.
@@ -228,6 +230,7 @@ impl Net {
             sent: None,
             started: None,
             cut_off: Vec::new(),
+            is_server_away: false,
             frozen: BTreeMap::new(),
             traffic: Traffic::default(),
             channel: channel(),

@@ -17,7 +17,7 @@ const AXIS: RGBColor = RGBColor(0x88, 0x88, 0x88);
 const MARK: RGBColor = RGBColor(0xcc, 0x44, 0x44);
 
 /// The page of a simulation.
-pub(crate) fn html(outcome: &Outcome, command: &str) -> Result<String> {
+pub(crate) fn html(scenario: &str, outcome: &Outcome, command: &str) -> Result<String> {
     let verdict = match &outcome.wrong {
         Some(wrong) => format!("Wrong: {wrong}"),
         None => "Everything that must hold held.".to_owned(),
@@ -31,7 +31,7 @@ pub(crate) fn html(outcome: &Outcome, command: &str) -> Result<String> {
         ("Peers", lines(&|second| second.peers as f64)),
     ];
     let plots = plots.map(|(title, lines)| Plot { title: title.to_owned(), lines, marks: Vec::new() });
-    document("Simulation", &verdict, &outcome.figures.to_string(), &plots, command)
+    document(&format!("Simulation of {scenario}"), &verdict, &outcome.figures.to_string(), &plots, command)
 }
 
 /// Lines over the seconds of something, at most two: the first is blue, the second orange.
@@ -64,7 +64,8 @@ const STYLE: &str = "\
 :root { color-scheme: light dark }\
 body { font: 16px system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }\
 p { white-space: pre-line }\
-pre { font-size: 13px; overflow-x: auto }\
+h1 { font-size: 1.5rem; overflow-wrap: anywhere }\
+pre { font-size: 13px; overflow-wrap: anywhere; white-space: pre-wrap }\
 code { font-size: 14px; overflow-wrap: anywhere; white-space: pre-wrap }\
 figure { margin: 1.5rem 0 } svg { width: 100%; height: auto }";
 

@@ -54,9 +54,9 @@ pub struct Budget {
     /// Bytes of frames in its busiest second, as a multiple of those in its median one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_times: Option<f64>,
-    /// Bytes of frames a second for those who are not in tier 1; if it says nothing, what is usual.
+    /// Bytes of frames a second for those who are not in tier 1, times the number of peers; if it says nothing, what is usual.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub feed_bytes: Option<u64>,
+    pub feed_bytes_per_peer: Option<u64>,
 }
 
 /// Events that are published at even intervals.

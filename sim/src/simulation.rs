@@ -65,7 +65,6 @@ struct Simulation<'a> {
     victims: Vec<Vec<u64>>,
     excused: BTreeSet<u64>,
     gang: Gang,
-    is_server_away: bool,
     traffic: Traffic,
     /// When everybody is there.
     begin: Time,
@@ -83,7 +82,8 @@ pub fn run(scenario: &Scenario, seed: u64, progress: &mut dyn FnMut(f64, &Second
 fn hub_config(scenario: &Scenario) -> HubConfig {
     let [min, max] = scenario.tier1;
     let usual = HubConfig::default();
-    let feed_bytes = scenario.budget.feed_bytes.unwrap_or(usual.feed_bytes);
+    let budget = scenario.budget.feed_bytes_per_peer.map(|bytes| bytes.saturating_mul(scenario.peers));
+    let feed_bytes = budget.unwrap_or(usual.feed_bytes);
     HubConfig { tier1: Tier1 { min, max }, sessions_max: usize::MAX, feed_bytes, ..usual }
 }
 
@@ -132,7 +132,6 @@ impl<'a> Simulation<'a> {
             victims: vec![Vec::new(); scenario.faults.len()],
             excused: BTreeSet::new(),
             gang,
-            is_server_away: false,
             traffic: Traffic::default(),
             begin,
             end,
@@ -198,7 +197,6 @@ impl<'a> Simulation<'a> {
             Plan::Flap(number) => self.flap(number),
             Plan::ServerBack => {
                 self.net.start_server(hub_config(self.scenario), Box::new(FakeSigner(9)), true);
-                self.is_server_away = false;
             }
             Plan::Connect(node) => self.connect(node),
             Plan::Look => {
@@ -211,7 +209,7 @@ impl<'a> Simulation<'a> {
     }
 
     fn publish(&mut self) {
-        if self.is_server_away {
+        if self.net.is_server_away {
             return;
         }
         let body = workload::body(self.published.len() as i64, self.scenario.workload.bytes);
@@ -230,8 +228,9 @@ impl<'a> Simulation<'a> {
             (check::ask(checks, |check| check.look(view)), fed)
         });
         let peers = self.net.nodes.len() as u64;
+        let waiting = self.net.hub.spending().iter().map(|spending| spending.waiting as u64).sum();
         if let Some(second) = self.measures.seconds.last_mut() {
-            *second = Second { server_bytes, link_bytes, peers, fed_by_server, ..*second };
+            *second = Second { server_bytes, link_bytes, peers, fed_by_server, waiting, ..*second };
             progress(self.net.now.since(crate::net::BEGIN).as_secs_f64(), second);
         }
         self.measures.seconds.push(Second::default());

@@ -80,7 +80,6 @@ pub fn config_json(config: &PeerConfig) -> Value {
         "have_bytes": config.have.bytes,
         "nack_wait_ms": config.nack_wait.as_millis() as u64,
         "nack_min_ms": config.nack_min.as_millis() as u64,
-        "ahead_bytes": config.ahead_bytes,
     })
 }
 
@@ -114,7 +113,6 @@ pub fn config_from(value: &Value) -> PeerConfig {
         },
         nack_wait: ms("nack_wait_ms"),
         nack_min: ms("nack_min_ms"),
-        ahead_bytes: number("ahead_bytes") as usize,
     }
 }
 

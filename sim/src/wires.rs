@@ -72,32 +72,37 @@ pub trait Wires {
     fn narrow(&mut self, _node: u64, _share: f64) {}
 }
 
-/// A network without properties of its own: latencies between two bounds, and all that is sent arrives.
+/// A network without properties of its own: latencies between two bounds, and all arrives but some of what may be lost.
 #[derive(Debug, Clone, Copy)]
 pub struct Weather {
     /// Shortest and longest way of a message, one way.
     pub latency: (Duration, Duration),
     /// Longest time that a sender needs for one message.
     pub sending: Duration,
+    /// Of a thousand messages that may be lost, so many are.
+    pub lost_per_mille: u64,
 }
 
 /// A local network: everything takes a millisecond.
 pub const CALM: Weather = Weather {
     latency: (Duration::from_millis(1), Duration::from_millis(1)),
     sending: Duration::from_micros(1),
+    lost_per_mille: 0,
 };
 
-/// The internet: 5 to 120 ms one way, senders that need up to a millisecond for a message.
+/// The internet: 5 to 120 ms one way, senders that need up to a millisecond for a message, and 3 % that are lost.
 pub const ROUGH: Weather = Weather {
     latency: (Duration::from_millis(5), Duration::from_millis(120)),
     sending: Duration::from_millis(1),
+    lost_per_mille: 30,
 };
 
 impl Wires for Weather {
-    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, _: Way, _: Parcel) -> Carried {
+    fn carry(&mut self, rng: &mut ChaCha8Rng, now: Time, _: Way, parcel: Parcel) -> Carried {
         let (least, most) = self.latency;
         let arrives = now + least + below(rng, most - least);
-        Carried { arrives: Some(arrives), writable: now + below(rng, self.sending) }
+        let is_lost = parcel.may_be_lost && rng.next_u64() % 1_000 < self.lost_per_mille;
+        Carried { arrives: (!is_lost).then_some(arrives), writable: now + below(rng, self.sending) }
     }
 
     fn set_up(&mut self, rng: &mut ChaCha8Rng, _: Time, _: u64, _: u64) -> Option<Duration> {

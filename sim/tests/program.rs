@@ -30,7 +30,17 @@ fn many_seeds_are_played_and_counted() {
 fn an_unknown_scenario_is_told_which_there_are() {
     let output = run(&["--scenario", "nonsense"]);
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && text.contains("nonsense") && text.contains("mass-kill"), "{text}");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.starts_with("error: `nonsense`") && text.contains("mass-kill"), "{text}");
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_said_before_the_run() {
+    let output = run(&["--scenario", "steady", "--report", "/nonexistent/x.html"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.starts_with("error: --report /nonexistent/x.html: name a file"), "{text}");
+    assert!(!text.contains("played"), "{text}");
 }
 
 #[test]
@@ -52,6 +62,7 @@ fn a_seed_that_goes_wrong_is_said_with_its_command_kept_and_shrunk() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("WRONG: budget") && said.contains("--peers 10 --seed 4"), "{said}");
     assert!(std::fs::read_to_string(list).unwrap().contains("seed = 4"));
+    assert!(said.contains("tiercast-sim-too-dear-4"), "{said}");
     let smaller = said.split("--scenario ").last().and_then(|rest| rest.split(' ').next()).unwrap();
     let again = run(&["--scenario", smaller, "--seed", "4"]);
     std::fs::remove_file(smaller).unwrap();

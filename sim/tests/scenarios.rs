@@ -33,9 +33,17 @@ fn every_scenario_keeps_what_must_hold() {
 #[test]
 fn everything_goes_wrong_and_still_all_that_must_hold_does() {
     let scenario = Scenario::load("mixed").unwrap();
+    let mut waits = Vec::new();
     for seed in 1..=SEEDS {
-        assert_eq!(run(&scenario, seed, &mut |_, _| {}).wrong, None, "--scenario mixed --seed {seed}");
+        let Outcome { wrong, seconds, .. } = run(&scenario, seed, &mut |_, _| {});
+        assert_eq!(wrong, None, "--scenario mixed --seed {seed}");
+        waits.push(seconds.iter().filter(|second| second.waiting > 0).count());
     }
+    println!("seconds at whose end somebody waited: {waits:?}");
+    assert!(
+        waits.iter().any(|seconds| *seconds > 0),
+        "the budget made nobody wait, so nothing shows that it is kept"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// A peer and what it got.
 pub struct Listener {
     client: Client,
-    got: Arc<Mutex<Vec<Notification>>>,
+    got: Arc<Mutex<Vec<(Instant, Notification)>>>,
     count: watch::Receiver<usize>,
     reader: JoinHandle<()>,
 }
@@ -41,7 +41,7 @@ impl Listener {
         let reader = tokio::spawn(async move {
             while let Some(notification) = subscription.next().await {
                 let is_event = matches!(notification, Notification::Event { .. });
-                kept.lock().unwrap().push(notification);
+                kept.lock().unwrap().push((Instant::now(), notification));
                 counted.send_modify(|count| *count += usize::from(is_event));
             }
         });
@@ -82,22 +82,35 @@ impl Listener {
 
     /// The offsets and bodies that came, in order.
     pub fn events(&self) -> Vec<(i64, Vec<u8>)> {
-        let event = |notification: &Notification| match notification {
+        let event = |(_, notification): &_| match notification {
             Notification::Event { event, .. } => Some((event.offset, event.message.body.to_vec())),
             _ => None,
         };
         self.got.lock().unwrap().iter().filter_map(event).collect()
     }
 
+    /// When each event came.
+    pub fn arrivals(&self) -> Vec<Instant> {
+        let is_event = |(_, notification): &&(Instant, _)| matches!(notification, Notification::Event { .. });
+        self.got.lock().unwrap().iter().filter(is_event).map(|(at, _)| *at).collect()
+    }
+
     /// All that came, in order.
     pub fn notifications(&self) -> Vec<Notification> {
-        self.got.lock().unwrap().clone()
+        self.got.lock().unwrap().iter().map(|(_, notification)| notification.clone()).collect()
     }
 
     /// The gaps that came.
     pub fn gaps(&self) -> Vec<Notification> {
         let is_gap = |notification: &&Notification| matches!(notification, Notification::Gap { .. });
-        self.got.lock().unwrap().iter().filter(is_gap).cloned().collect()
+        self.got
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(_, notification)| notification)
+            .filter(is_gap)
+            .cloned()
+            .collect()
     }
 
     /// Ends without a word to anybody.

@@ -21,17 +21,18 @@ use tokio::{
 };
 
 const CHANNEL: &str = "builds";
-const EVENTS: usize = 10_000;
+const EVENTS: usize = 4_000;
 const EVENT_BYTES: usize = 2_000;
-/// Between two events: the channel carries 2 MB/s, for ten seconds.
-const PAUSE: Duration = Duration::from_millis(1);
-/// What the slow application takes for each: it reads 100 KB/s.
-const READING: Duration = Duration::from_millis(20);
+/// Between two events: the channel carries 200 KB/s, for forty seconds.
+const PAUSE: Duration = Duration::from_millis(10);
+/// What the slow application takes for each: it reads 10 KB/s.
+const READING: Duration = Duration::from_millis(200);
 const FAST: usize = 3;
-/// What the server and the relay retain: a second of the channel.
-const LOG_BYTES: usize = 2 << 20;
-/// How much larger the relay may become after the first tenth of the channel. What the slow child is behind is twice that.
-const GROWTH_BYTES_MAX: usize = 8 << 20;
+/// What the server and the relay retain: two and a half seconds of the channel.
+const LOG_BYTES: usize = 512 << 10;
+/// How much larger the relay may become after the first tenth of the channel. What the slow child is behind is more than twice
+/// that.
+const GROWTH_BYTES_MAX: usize = 3 << 20;
 
 /// A body that does not compress.
 fn body(number: usize) -> Vec<u8> {
@@ -134,6 +135,16 @@ impl Told {
     }
 }
 
+/// Within what time 99 % of the events came before the slow one was slow, and then.
+fn halves(latencies: Vec<Duration>) -> [Duration; 2] {
+    let (before, beside) = latencies.split_at(EVENTS / 10);
+    [before, beside].map(|latencies| {
+        let mut latencies = latencies.to_vec();
+        latencies.sort_unstable();
+        latencies[latencies.len() * 99 / 100]
+    })
+}
+
 fn url(server: &Server) -> String {
     format!("ws://{}/v1/ws", server.addr())
 }
@@ -157,12 +168,13 @@ async fn a_slow_child_costs_the_fast_ones_nothing_and_is_told_what_it_missed() -
 
     let publisher = server.publisher(CHANNEL)?;
     let publishing = tokio::spawn(async move {
-        let mut often = interval(PAUSE);
+        let (mut often, mut published) = (interval(PAUSE), Vec::new());
         for number in 0..EVENTS {
             often.tick().await;
+            published.push(Instant::now());
             publisher.publish(Message { body: body(number).into(), ..Message::default() }).await?;
         }
-        anyhow::Ok(())
+        anyhow::Ok(published)
     });
     let mut standing = slow.standing();
     let is_fed = |parent: Option<PeerId>| parent == Some(relay.peer);
@@ -186,7 +198,7 @@ async fn a_slow_child_costs_the_fast_ones_nothing_and_is_told_what_it_missed() -
     }
     let (events, took) = (told.events - EVENTS / 10, began.elapsed());
     let growth_bytes = relay.memory_bytes()?.saturating_sub(memory_bytes);
-    publishing.await??;
+    let published = publishing.await??;
     ensure!(events < EVENTS / 4, "it was not slow: {events} events in {took:?}");
     ensure!(growth_bytes < GROWTH_BYTES_MAX, "the relay took {growth_bytes} bytes more");
     for peer in &fast {
@@ -194,6 +206,10 @@ async fn a_slow_child_costs_the_fast_ones_nothing_and_is_told_what_it_missed() -
         let all = (0..EVENTS).map(|number| (number as i64, body(number)));
         ensure!(events.into_iter().eq(all) && peer.gaps().is_empty(), "not every event, once and in order");
         ensure!(stats.feeds == 0 && stats.stalls == 0, "it noticed: {stats:?}");
+        let latencies = published.iter().zip(peer.arrivals()).map(|(published, came)| came - *published);
+        let [before, beside] = halves(latencies.collect());
+        println!("99 % of the events came to a fast one within {before:?}, beside the slow one {beside:?}");
+        ensure!(beside < before * 4 + Duration::from_secs(1), "it came late: {beside:?}, {before:?} before");
     }
     told.read(&mut subscription, EVENTS).await?;
     let stats = slow.standing().borrow().stats;

@@ -50,7 +50,7 @@ fn built() -> Vec<Value> {
 }
 
 /// A frame of exactly that many bytes.
-fn frame_of(frame_bytes: usize) -> Vec<u8> {
+pub fn frame_of(frame_bytes: usize) -> Vec<u8> {
     let body = |bytes: usize| {
         let field = [vec![0xc6], (bytes as u32).to_be_bytes().to_vec(), vec![b'x'; bytes]].concat();
         RawFrame::stored(1, raw::array(&[raw::event_with(7, &field)])).bytes()

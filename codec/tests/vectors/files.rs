@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 /// Every vector file. A file that is not named here fails a test, and so does a name without a file.
-pub const ALL: [&str; 11] = [
+pub const ALL: [&str; 12] = [
     "channels.json",
     "chunks.json",
     "codes.json",
     "frames.json",
     "heads.json",
     "limits.json",
+    "lossy.json",
     "malformed.json",
     "messages.json",
     "nacks.json",

@@ -10,6 +10,7 @@ mod frames;
 mod heads;
 mod json;
 mod limits;
+mod lossy;
 mod malformed;
 mod malformed_messages;
 mod messages;

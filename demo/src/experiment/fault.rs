@@ -110,10 +110,21 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
 }
 
-/// `2%`, as parts of a million.
+/// A time of at least a second.
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
+    let patience = duration(text)?;
+    if patience >= Duration::from_secs(1) { Ok(patience) } else { Err("it must be at least 1s".to_owned()) }
+}
+
+/// `2%`, as parts of a million, and less than all of them.
 pub(super) fn per_million(text: &str) -> Result<u32, String> {
-    let percent = percent(text).ok_or("write it as 2% or 0.5%, up to 100%")?;
-    Ok((percent * 10_000.0).round() as u32)
+    let percent = percent(text).ok_or("write it as 2% or 0.5%, less than 100%")?;
+    let parts = (percent * 10_000.0).round() as u32;
+    if parts < 1_000_000 {
+        Ok(parts)
+    } else {
+        Err("it must be less than 100%: nothing would come".to_owned())
+    }
 }
 
 /// So many a second.
@@ -199,6 +210,9 @@ mod tests {
         assert!(narrow("1@5s").expect_err("no rate").contains("1@5s=100KB/s"));
         assert!(narrow("1@5s=0KB/s").expect_err("nothing").contains("no rate"));
         assert!(per_million("2").is_err() && per_second("-1").is_err() && per_second("x").is_err());
+        assert!(per_million("100%").expect_err("nothing left").contains("less than 100%"));
+        assert!(patience("0s").is_err() && patience("999ms").expect_err("too short").contains("at least 1s"));
+        assert_eq!(patience("1s"), Ok(Duration::from_secs(1)));
         assert_eq!((per_million("2%"), per_second("0.5")), (Ok(20_000), Ok(0.5)));
     }
 

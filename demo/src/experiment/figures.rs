@@ -7,7 +7,7 @@ use tiercast_peer_client::swarm::Spread;
 
 use super::{
     ExperimentOptions,
-    measure::{Incident, Measure, Second},
+    measure::{Incident, Measure, Second, Spared},
 };
 
 /// What was measured. What each means is in the help.
@@ -17,6 +17,7 @@ pub(super) struct Figures {
     pub(super) peers: u64,
     pub(super) tier1: usize,
     pub(super) peers_by_tier: BTreeMap<u32, usize>,
+    pub(super) living: usize,
     pub(super) events: u64,
     pub(super) frames: u64,
     pub(super) delivered: u64,
@@ -37,6 +38,8 @@ pub(super) struct Figures {
     pub(super) server_bytes_per_s: Egress,
     pub(super) links: u64,
     pub(super) links_lost: u64,
+    pub(super) accusations: u64,
+    pub(super) suspensions: u64,
     pub(super) elapsed_s: f64,
     pub(super) cpu_s: Cpu,
 }
@@ -56,6 +59,8 @@ pub(crate) struct IncidentFigures {
     pub(super) what: String,
     pub(super) at_s: f64,
     pub(super) victims: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) struck_nobody: Option<Spared>,
     pub(super) victims_by_tier: BTreeMap<u32, usize>,
     pub(super) stalls: Stalls,
     pub(super) fed_by_server_before: f64,
@@ -108,6 +113,7 @@ impl IncidentFigures {
             what: incident.asked.clone(),
             at_s: seconds(incident.at),
             victims: incident.victims.len(),
+            struck_nobody: incident.spared.filter(|_| incident.victims.is_empty()),
             victims_by_tier,
             stalls: Stalls::of(measure, std::slice::from_ref(incident)),
             fed_by_server_before: incident.fed_by_server_before,
@@ -118,6 +124,15 @@ impl IncidentFigures {
             server_away_s: incident.server_away.map(seconds),
             server_bytes_per_s: EgressAround { before, busiest, after },
         }
+    }
+
+    fn shortfall(&self) -> Option<String> {
+        let why = self.struck_nobody?;
+        Some(format!("{} struck nobody: {why}", self.what))
+    }
+
+    fn is_freeze(&self) -> bool {
+        self.what.starts_with("freeze") && self.victims > 0
     }
 }
 
@@ -141,14 +156,25 @@ impl Figures {
         self.missing + self.duplicates + self.out_of_order + self.wrong
     }
 
+    /// Why this shows less than was asked for, if it does.
+    pub(super) fn shortfalls(&self) -> Vec<String> {
+        let nobody_left = (self.living == 0).then(|| "nobody was left to check".to_owned());
+        nobody_left.into_iter().chain(self.incidents.iter().filter_map(IncidentFigures::shortfall)).collect()
+    }
+
     /// What it comes to, in words.
     pub(super) fn verdict(&self) -> String {
         let mut words = match self.faults() {
+            0 if self.living == 0 => String::new(),
             0 => "Every peer got every event, once and in order.".to_owned(),
             faults => format!(
                 "Failed: {faults} events are missing, repeated, out of order or not what was published."
             ),
         };
+        let shortfalls = self.shortfalls();
+        if !shortfalls.is_empty() {
+            let _ = write!(words, " This does not show what was asked for: {}.", shortfalls.join("; "));
+        }
         let carried = 100.0 * self.offload;
         if self.offload > 0.0 {
             let _ = write!(words, " The peers carried {carried:.1} % of it, the server the rest.");
@@ -157,12 +183,15 @@ impl Figures {
             let (hit, stall) = (self.stalls.hit, self.stalls.hit_ms);
             let _ = write!(
                 words,
-                " Of {hit} who were cut off by faults half waited no longer than {}, and nobody longer than {}.",
+                " {hit} times a peer was cut off by a fault: half of these times it waited no longer than {}, and never longer than {}.",
                 time(stall.p50),
                 time(stall.max)
             );
         }
-        words
+        if self.incidents.iter().any(IncidentFigures::is_freeze) {
+            words += " The pause of the frozen themselves counts in the latency and not in the stalls.";
+        }
+        words.trim_start().to_owned()
     }
 
     /// A table of one or more of these, side by side, each with a title.
@@ -175,7 +204,7 @@ impl Figures {
         row("missing / twice / out of order / wrong", &|f| {
             format!("{} / {} / {} / {}", f.missing, f.duplicates, f.out_of_order, f.wrong)
         });
-        row("gaps that peers were told of", &|f| thousands(f.gaps));
+        row("gaps that peers were told of", &Self::gaps);
         row("sent by the server", &|f| bytes(f.server_data_bytes + f.server_control_bytes));
         row("if it fed everybody", &|f| bytes(f.direct_data_bytes));
         row("offload, joins included", &|f| percent(f.offload));
@@ -183,7 +212,7 @@ impl Figures {
         row("server, median second", &|f| bytes(f.server_bytes_per_s.median));
         row("server, busiest second", &|f| {
             let Egress { median, busiest } = f.server_bytes_per_s;
-            format!("{} ({:.1} x)", bytes(busiest), busiest as f64 / median.max(1) as f64)
+            format!("{} ({})", bytes(busiest), ratio(busiest, median))
         });
         row("latency p50 / p99 / p99.9 / max", &|f| spread(&f.latency_ms));
         row("start to first event", &|f| spread(&f.join_ms));
@@ -191,7 +220,7 @@ impl Figures {
             row("stalls of those hit", &|f| stalls(f.stalls.hit, &f.stalls.hit_ms));
             row("stalls of all", &|f| stalls(f.stalls.all, &f.stalls.all_ms));
         }
-        row("peers by tier", &|f| {
+        row("peers by tier (0: not placed)", &|f| {
             f.peers_by_tier
                 .iter()
                 .map(|(tier, count)| format!("{tier}:{count}"))
@@ -199,6 +228,9 @@ impl Figures {
                 .join(" ")
         });
         row("links asked for / lost", &|f| format!("{} / {}", thousands(f.links), thousands(f.links_lost)));
+        if columns.iter().any(|(_, figures)| figures.accusations > 0) {
+            row("accusations / relays suspended", &|f| format!("{} / {}", f.accusations, f.suspensions));
+        }
         row("CPU of server / peers", &|f| {
             let cpu = |seconds: Option<f64>| seconds.map_or("?".into(), |seconds| format!("{seconds:.1} s"));
             format!("{} / {}", cpu(f.cpu_s.server), cpu(f.cpu_s.peers))
@@ -212,6 +244,12 @@ impl Figures {
             let _ = write!(text, "\n{}", figures.incidents(if columns.len() > 1 { title } else { "" }));
         }
         text
+    }
+
+    fn gaps(&self) -> String {
+        let is_renumbered = self.incidents.iter().any(|incident| incident.server_away_s.is_some());
+        let why = if is_renumbered { " (the restart began the numbering anew)" } else { "" };
+        format!("{}{why}", thousands(self.gaps))
     }
 
     fn incidents(&self, title: &str) -> String {
@@ -248,6 +286,9 @@ impl Figures {
         }
         let mut text = aligned(&rows);
         for incident in &self.incidents {
+            if let Some(shortfall) = incident.shortfall() {
+                let _ = writeln!(text, "{shortfall}");
+            }
             if let Some(after_s) = incident.victims_without_children_after_s {
                 let _ = writeln!(text, "{}: without children after {after_s:.1} s", incident.what);
             }
@@ -265,6 +306,9 @@ pub(super) fn title(options: &ExperimentOptions) -> String {
     }
     if let Some(delay) = options.delay {
         let _ = write!(title, ", {delay:?} each way");
+    }
+    if options.no_repair {
+        title += ", repaired by SCTP";
     }
     if let Some(churn) = options.churn {
         let _ = write!(title, ", {churn} peers a second come and go");
@@ -317,6 +361,14 @@ fn bytes(bytes: u64) -> String {
     }
 }
 
+/// How many times the usual.
+fn ratio(value: u64, usual: u64) -> String {
+    match usual {
+        0 => "-".to_owned(),
+        _ => format!("{:.1} x", value as f64 / usual as f64),
+    }
+}
+
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
@@ -335,7 +387,7 @@ fn thousands(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::measure::Sight, *};
 
     fn second(server_bytes: u64, is_joined: bool) -> Second {
         Second { server_bytes, is_joined, ..Second::default() }
@@ -348,6 +400,90 @@ mod tests {
         assert_eq!(Egress::of(&seconds), Egress { median: 11, busiest: 40 });
         assert_eq!(Egress::of(&[second(5, false)]), Egress { median: 5, busiest: 5 });
         assert_eq!(Egress::of(&[]), Egress::default());
+    }
+
+    fn incident(what: &str) -> IncidentFigures {
+        let measure = Measure::new();
+        let (server, living, names, frozen) = Default::default();
+        let sight = Sight {
+            at: Default::default(),
+            server: &server,
+            living: &living,
+            names: &names,
+            frozen: &frozen,
+            tier1: 0,
+        };
+        IncidentFigures::of(&measure, &Incident::new(what, &sight, Default::default(), Default::default()))
+    }
+
+    fn figures(living: usize, incidents: Vec<IncidentFigures>) -> Figures {
+        Figures {
+            source: "embedded",
+            peers: 4,
+            tier1: 0,
+            peers_by_tier: BTreeMap::new(),
+            living,
+            events: 40,
+            frames: 0,
+            delivered: 0,
+            missing: 0,
+            duplicates: 0,
+            out_of_order: 0,
+            wrong: 0,
+            gaps: 3,
+            latency_ms: Spread::default(),
+            join_ms: Spread::default(),
+            stalls: Stalls::default(),
+            incidents,
+            server_data_bytes: 0,
+            server_control_bytes: 0,
+            direct_data_bytes: 0,
+            offload: 0.0,
+            offload_after_joins: None,
+            server_bytes_per_s: Egress { median: 0, busiest: 70 },
+            links: 0,
+            links_lost: 0,
+            accusations: 0,
+            suspensions: 0,
+            elapsed_s: 0.0,
+            cpu_s: Cpu { server: None, peers: None },
+        }
+    }
+
+    #[test]
+    fn regression_where_nobody_is_left_nothing_is_said_to_have_come() {
+        let figures = figures(0, Vec::new());
+        assert_eq!(figures.verdict(), "This does not show what was asked for: nobody was left to check.");
+        let table = Figures::table(&[("mesh", &figures)]);
+        assert!(table.contains("0.1 kB (-)"), "{table}");
+    }
+
+    #[test]
+    fn regression_a_fault_that_struck_nobody_is_said() {
+        let spared = IncidentFigures { struck_nobody: Some(Spared::NotUpYet), ..incident("kill 4@0s") };
+        let figures = figures(4, vec![spared, incident("blink 2s")]);
+        assert_eq!(figures.shortfalls(), ["kill 4@0s struck nobody: no peer was up yet"]);
+        assert!(
+            figures.verdict().ends_with("kill 4@0s struck nobody: no peer was up yet."),
+            "{}",
+            figures.verdict()
+        );
+        assert!(Figures::table(&[("mesh", &figures)]).contains("struck nobody"));
+    }
+
+    #[test]
+    fn what_counts_where_is_said() {
+        let frozen = IncidentFigures { victims: 1, ..incident("freeze 1@1s+2s") };
+        let restarted = IncidentFigures { server_away_s: Some(0.1), ..incident("restart-server 2s") };
+        let stalls = Stalls { hit: 19, ..Stalls::default() };
+        let figures = Figures { stalls, ..figures(4, vec![frozen, restarted]) };
+        let verdict = figures.verdict();
+        assert!(
+            verdict.contains("19 times a peer was cut off") && verdict.contains("pause of the frozen"),
+            "{verdict}"
+        );
+        let table = Figures::table(&[("mesh", &figures)]);
+        assert!(table.contains("3 (the restart began the numbering anew)"), "{table}");
     }
 
     #[test]

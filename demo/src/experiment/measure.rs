@@ -6,6 +6,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 use tiercast_codec::PeerId;
 use tiercast_peer_client::swarm::{Look, Spread, histogram};
 
@@ -64,6 +65,8 @@ pub(crate) struct Incident {
     pub(super) asked: String,
     pub(super) at: Duration,
     pub(crate) victims: BTreeSet<Who>,
+    /// Why it struck nobody at first.
+    pub(super) spared: Option<Spared>,
     /// What the server called the victims, and in which tier they were.
     pub(crate) places: BTreeMap<PeerId, u32>,
     /// Those who were fed by way of the victims.
@@ -87,6 +90,25 @@ pub(crate) struct Incident {
     pub(super) server_away: Option<Duration>,
     /// When the victims had no children any more, for those who live on and misbehave.
     pub(super) abandoned: Option<Duration>,
+}
+
+/// Why something that went wrong struck nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Spared {
+    NotUpYet,
+    NoneLeft,
+    AllFrozen,
+}
+
+impl std::fmt::Display for Spared {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotUpYet => "no peer was up yet",
+            Self::NoneLeft => "no peer was left",
+            Self::AllFrozen => "every peer was frozen",
+        })
+    }
 }
 
 /// What is known at a look.
@@ -241,6 +263,7 @@ impl Incident {
             recovered: None,
             server_away: None,
             latest_us: survivors.map(|(who, _)| (*who, 0)).collect(),
+            spared: None,
             victims,
             hit,
             fed_by_server_before: share_fed_by_server(&sight.server.nodes),
@@ -347,6 +370,8 @@ impl Counters {
             direct_data_bytes: self.direct_data_bytes + other.direct_data_bytes,
             links: self.links + other.links,
             links_lost: self.links_lost + other.links_lost,
+            accusations: self.accusations + other.accusations,
+            suspensions: self.suspensions + other.suspensions,
         }
     }
 }

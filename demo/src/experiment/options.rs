@@ -9,7 +9,7 @@ use tiercast_peer_client::link::Weather;
 use tiercast_signaling_server::source::amqp::BrokerUrl;
 use tokio::time::Instant;
 
-use super::fault::{self, Fault};
+use super::fault::{self, Amount, Fault, Kind};
 use crate::villain::Misdeed;
 
 /// How many peers the server feeds, unless there are fewer.
@@ -33,7 +33,8 @@ pub(crate) struct ExperimentOptions {
     /// How many of them the server feeds, at most all [default: 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
     pub(crate) tier1: Option<u64>,
-    /// How many events are published [default: 2000, or as many as it takes to go on for 6 s after the last fault].
+    /// How many events are published [default: 2000, or as many as it takes to go on for 6 s after the last fault,
+    /// whichever is more].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) events: Option<u64>,
     /// How many events a second.
@@ -48,6 +49,9 @@ pub(crate) struct ExperimentOptions {
     /// Take no part in the mesh: the server feeds everybody, for comparison.
     #[arg(long, conflicts_with = "compare")]
     pub(super) no_relay: bool,
+    /// Leave the repair of losses on links to SCTP, and have no standbys, for comparison.
+    #[arg(long)]
+    pub(super) no_repair: bool,
     /// Run it twice, with the mesh and without, and show both side by side.
     #[arg(long)]
     pub(super) compare: bool,
@@ -57,8 +61,8 @@ pub(crate) struct ExperimentOptions {
     /// Decides who is struck; the same number strikes the same places.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
-    /// Give up when nothing more has been delivered for so long.
-    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = fault::duration)]
+    /// Give up when nothing more has been delivered for so long, at least 1s.
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = fault::patience)]
     pub(super) patience: Duration,
 
     /// Kill peers without a word; a process of which all peers are killed gets SIGKILL.
@@ -101,7 +105,7 @@ pub(crate) struct ExperimentOptions {
     /// So many peers a second are killed, and as many come.
     #[arg(long, value_name = "RATE", value_parser = fault::per_second, help_heading = "Faults")]
     pub(super) churn: Option<f64>,
-    /// The share of packets between peers that is lost, such as 2%.
+    /// The share of packets between peers that is lost, such as 2%, less than 100%.
     #[arg(long, value_name = "SHARE", value_parser = fault::per_million, help_heading = "Faults")]
     pub(super) loss: Option<u32>,
     /// How long packets between peers take, each way, such as 25ms.
@@ -219,6 +223,13 @@ impl ExperimentOptions {
     }
 
     pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.check_peers()?;
+        self.check_mesh()?;
+        self.check_plan()
+    }
+
+    /// Are there as many peers as are asked for otherwise?
+    fn check_peers(&self) -> anyhow::Result<()> {
         let peers = self.peers;
         if let Some(tier1) = self.tier1
             && tier1 > peers
@@ -243,8 +254,39 @@ impl ExperimentOptions {
         if !self.freeze.is_empty() && self.processes() < 2 {
             bail!("--freeze stops a process, and all peers are in one: raise --processes (and --peers)");
         }
+        Ok(())
+    }
+
+    /// Is there a mesh where something is asked of one?
+    fn check_mesh(&self) -> anyhow::Result<()> {
+        if !self.no_relay {
+            return Ok(());
+        }
+        if self.no_repair {
+            bail!(
+                "--no-repair is about links between peers, and with --no-relay there are none: leave out one of the two"
+            );
+        }
+        if let Some(deed) = self.plan().iter().find(|deed| deed.needs_relays()) {
+            let asked = &deed.asked;
+            bail!(
+                "--{asked} is done to relays, and with --no-relay there are none: leave out one of the two"
+            );
+        }
+        Ok(())
+    }
+
+    /// Can what shall go wrong do so?
+    fn check_plan(&self) -> anyhow::Result<()> {
+        let peers = self.peers;
         let last_s = self.events() as f64 / self.rate as f64;
         for deed in self.plan() {
+            if let Some(Amount::Count(count)) = deed.what.fault().map(|fault| fault.amount)
+                && count as u64 > peers
+            {
+                let asked = deed.asked;
+                bail!("--{asked} strikes {count}, and there are --peers {peers}: write at most all");
+            }
             if deed.at.as_secs_f64() >= last_s {
                 let asked = deed.asked;
                 bail!(
@@ -258,9 +300,61 @@ impl ExperimentOptions {
 
 impl Deed {
     fn lasts(&self) -> Duration {
-        match &self.what {
-            What::Freeze(fault) => fault.lasts.unwrap_or_default(),
-            _ => Duration::ZERO,
+        self.what.fault().and_then(|fault| fault.lasts).unwrap_or_default()
+    }
+
+    /// Whether it comes to nothing where nobody relays.
+    fn needs_relays(&self) -> bool {
+        let is_of_relays = self.what.fault().is_some_and(|fault| fault.of == Some(Kind::Relays));
+        is_of_relays
+            || matches!(self.what, What::Withhold(_) | What::Lie(_) | What::SlowUplink(_) | What::Cut(_))
+    }
+}
+
+impl What {
+    /// Whom it strikes, if it does not strike all.
+    fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Kill(fault)
+            | Self::Freeze(fault)
+            | Self::Withhold(fault)
+            | Self::Lie(fault)
+            | Self::SlowUplink(fault)
+            | Self::Cut(fault) => Some(fault),
+            Self::Blink | Self::RestartServer | Self::Mesh(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(arguments: &str) -> String {
+        let arguments = ["experiment"].into_iter().chain(arguments.split(' '));
+        let matches =
+            ExperimentOptions::augment_args(clap::Command::new("experiment")).get_matches_from(arguments);
+        let options = ExperimentOptions::from_arg_matches(&matches).expect("they are understood");
+        options.check().map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn more_victims_than_there_are_peers_are_refused() {
+        let error = refusal("--peers 4 --kill 50@1s");
+        assert!(error.contains("--kill 50@1s strikes 50") && error.contains("at most all"), "{error}");
+        assert_eq!(refusal("--peers 4 --kill 4@1s --cut 100%@1s"), "");
+    }
+
+    #[test]
+    fn what_needs_relays_is_refused_where_nobody_relays() {
+        for asked in
+            ["--lie 1@1s", "--withhold 1@1s", "--cut 1@1s", "--slow-uplink 1@1s=1KB/s", "--kill 1:relays@1s"]
+        {
+            let error = refusal(&format!("--no-relay {asked}"));
+            assert!(error.contains(asked) && error.contains("leave out one of the two"), "{error}");
+            assert_eq!(refusal(asked), "");
+        }
+        assert!(refusal("--no-relay --no-repair").contains("leave out one of the two"));
+        assert_eq!(refusal("--no-relay --kill 1@1s --blink 2s"), "");
     }
 }

@@ -16,7 +16,8 @@ pub(super) fn html(options: &ExperimentOptions, outcomes: &[(&str, Outcome)]) ->
         plot("Peers", outcomes, |second| second.peers as f64),
     ];
     let figures = format!("{}\n\n{}", figures::title(options), Figures::table(&columns));
-    document("Experiment", &verdicts(&columns), &figures, &plots, &command())
+    let command = command();
+    document(&command, &verdicts(&columns), &figures, &plots, &command)
 }
 
 /// A line for each run; what went wrong in the first is marked.

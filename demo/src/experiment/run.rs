@@ -1,6 +1,6 @@
 //! One run: what goes wrong by plan, until everything is delivered, and what came of it.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, pin::pin, time::Duration};
 
 use tiercast_peer_client::swarm::{Look, Spread};
 use tiercast_platform::{end_progress, say, say_progress};
@@ -53,10 +53,21 @@ pub(super) async fn run(task: Task, broker: Option<&mut Broker>) -> anyhow::Resu
             None => Ok(()),
         }
     };
-    let (published, watched) = tokio::join!(publishing, run.watch());
-    published?;
-    watched?;
+    beside(publishing, run.watch()).await?;
     run.conclude().await
+}
+
+/// Watches while it is published. Where nobody is left to get anything the watch ends before all is published.
+async fn beside(
+    publishing: impl Future<Output = anyhow::Result<()>>,
+    watching: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let mut watching = pin!(watching);
+    tokio::select! {
+        watched = &mut watching => return watched,
+        published = publishing => published?,
+    }
+    watching.await
 }
 
 impl Run {
@@ -82,6 +93,11 @@ impl Run {
             }
             while churn.pop_front_if(|at| *at <= now).is_some() {
                 self.stage.come_and_go().await?;
+            }
+            if self.stage.crowd.len() == 0 {
+                end_progress();
+                say("nobody is left: ending");
+                return Ok(());
             }
             self.show();
             let is_complete = plan.is_empty() && churn.is_empty() && self.is_complete();
@@ -176,6 +192,7 @@ impl Run {
             peers: options.peers,
             tier1: tiers.get(&1).copied().unwrap_or(0),
             peers_by_tier: tiers,
+            living: self.stage.crowd.len(),
             events,
             frames: counters.frames,
             delivered: self.delivered(),
@@ -200,6 +217,8 @@ impl Run {
             server_bytes_per_s: Egress::of(&measure.seconds),
             links: counters.links,
             links_lost: counters.links_lost,
+            accusations: counters.accusations,
+            suspensions: counters.suspensions,
             elapsed_s,
             cpu_s: Cpu {
                 server: self.stage.seen.cpu_s.map(|cpu_s| cpu_s + self.stage.cpu_before_s),

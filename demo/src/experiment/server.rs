@@ -23,6 +23,9 @@ use crate::ci_events::ci_event;
 /// A source that is not open by then never will be.
 const SOURCE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longer than any experiment.
+const NEVER: Duration = Duration::from_secs(3_600);
+
 /// Says where the server is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ready {
@@ -69,6 +72,8 @@ pub(crate) struct Counters {
     pub(crate) direct_data_bytes: u64,
     pub(crate) links: u64,
     pub(crate) links_lost: u64,
+    pub(crate) accusations: u64,
+    pub(crate) suspensions: u64,
 }
 
 pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
@@ -128,6 +133,9 @@ fn config(task: &Task) -> anyhow::Result<Config> {
     config.limits.topology = Duration::ZERO;
     let tier1 = task.options.tier1();
     config.hub.tier1 = Tier1 { min: tier1, max: tier1 };
+    if task.options.no_repair {
+        config.hub.standby = NEVER;
+    }
     config.signing_key = KeySource::File { path: task.state.join("key"), create: true };
     config.state_dir = Some(task.state.clone());
     if task.options.source == "embedded" {
@@ -191,6 +199,8 @@ async fn look(server: &Server, task: &Task, publishing: &Publishing) -> anyhow::
             direct_data_bytes: channel.stats.direct_data_bytes,
             links: channel.stats.links,
             links_lost: channel.stats.links_lost,
+            accusations: channel.stats.accusations,
+            suspensions: channel.stats.suspensions,
         },
         cpu_s: tiercast_platform::cpu_seconds(),
     })

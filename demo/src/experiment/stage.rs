@@ -12,7 +12,7 @@ use super::{
     Task,
     crowd::{Crowd, Who, below},
     fault::{Amount, Fault, Kind},
-    measure::{CHURN, Incident, Measure, Sight},
+    measure::{CHURN, Incident, Measure, Sight, Spared},
     options::{Deed, ExperimentOptions, What},
     process::Child,
     proxy::Proxy,
@@ -186,14 +186,27 @@ impl Stage {
     /// An incident begins, of these and of those below them.
     fn struck(&mut self, asked: &str, victims: &BTreeSet<Who>) {
         let hit = below(victims, &self.seen.nodes, &self.crowd.names());
-        let incident = self.with_sight(|_, sight| Incident::new(asked, sight, victims.clone(), hit));
+        let mut incident = self.with_sight(|_, sight| Incident::new(asked, sight, victims.clone(), hit));
+        incident.spared = victims.is_empty().then(|| self.why_nobody());
         self.measure.struck(incident);
+    }
+
+    /// Why nobody could be struck.
+    fn why_nobody(&self) -> Spared {
+        if self.crowd.len() == 0 {
+            Spared::NoneLeft
+        } else if self.crowd.is_frozen() {
+            Spared::AllFrozen
+        } else {
+            Spared::NotUpYet
+        }
     }
 
     /// An incident of everybody begins.
     fn struck_all(&mut self, asked: &str) {
         let all = self.crowd.living().into_keys().collect();
-        let incident = self.with_sight(|_, sight| Incident::new(asked, sight, Default::default(), all));
+        let mut incident = self.with_sight(|_, sight| Incident::new(asked, sight, Default::default(), all));
+        incident.spared = self.seen.nodes.is_empty().then(|| self.why_nobody());
         self.measure.struck(incident);
     }
 

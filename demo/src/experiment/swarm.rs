@@ -104,6 +104,7 @@ fn options(task: &Task) -> anyhow::Result<SwarmOptions> {
         ..ClientOptions::default()
     };
     client.links.weather = asked.weather();
+    client.links.lossy = !asked.no_repair;
     let mut options = SwarmOptions::new(task.url.parse()?, &task.channel);
     options.since = Since::Earliest;
     options.first = Some(0);

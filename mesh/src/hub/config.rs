@@ -32,7 +32,7 @@ pub struct HubConfig {
     /// on an idle machine.
     pub link_setup: Duration,
     /// After this many failed links a peer stays with the server for a while, and a parent that so many children in a
-    /// row could not reach is spared for a while. Default 3.
+    /// row could not reach, or have left because it brought too little, is spared for a while. Default 3.
     pub link_tries: u32,
     /// A link that breaks sooner than this counts as one that failed. Default 10 s.
     pub link_proven: Duration,
@@ -58,6 +58,9 @@ pub struct HubConfig {
     pub resume: Duration,
     /// Most children of one peer, whatever it offers. Default 64.
     pub children_max: u16,
+    /// Most children of one that has not shown yet that it can feed them: one more for each child that it has fed for
+    /// `link_proven`, half as many when too many have left it. Default 8: as many as a native peer offers unasked.
+    pub children_unproven: u16,
     /// Nobody is placed below this tier: who finds no parent above it is fed by the server, and others go below it.
     /// Default 16: enough for a million peers with two places each below 64 roots; of 1,000 with one place each the
     /// server feeds 63.
@@ -123,6 +126,7 @@ impl Default for HubConfig {
             signal_candidates_max: SIGNAL_CANDIDATES_MAX,
             resume: Duration::from_secs(5),
             children_max: 64,
+            children_unproven: 8,
             tiers_max: 16,
             improve: Duration::from_millis(250),
             tier1_after: Duration::from_secs(60),

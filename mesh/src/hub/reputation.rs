@@ -40,6 +40,10 @@ struct Standing {
     suspended_until: Time,
     /// Who accused them of sending what cannot be right, and until when that counts.
     accused_by: BTreeMap<Origin, Time>,
+    /// How often they left somebody because it brought too little.
+    complaints: u32,
+    /// How many children one of them is believed to be able to feed, since three left it.
+    believed: Option<usize>,
 }
 
 impl Reputation {
@@ -55,6 +59,24 @@ impl Reputation {
         accused.accused_by.retain(|_, until| *until > now);
         accused.accused_by.insert(by, now + config.suspension);
         accused.accused_by.len() >= config.accusers_min
+    }
+
+    /// Somebody leaves another because it brings too little. False if those from one origin do so too often for it to mean
+    /// anything.
+    pub(crate) fn heeds(&mut self, now: Time, by: Origin, config: &HubConfig) -> bool {
+        let standing = self.standing(now, by, config.suspension);
+        standing.complaints = standing.complaints.saturating_add(1);
+        standing.complaints <= config.accusations_max
+    }
+
+    /// So many children is one from there believed to be able to feed.
+    pub(crate) fn believe(&mut self, now: Time, origin: Origin, children: usize, config: &HubConfig) {
+        self.standing(now, origin, config.suspension).believed = Some(children);
+    }
+
+    /// How many children one from there is believed to be able to feed, if that is known.
+    pub(crate) fn believed(&self, origin: Origin) -> Option<usize> {
+        self.standings.get(&origin)?.believed
     }
 
     /// Somebody is taken out of service. Until when: each time it is for longer.

@@ -4,7 +4,7 @@ use tiercast_codec::{ChannelId, Head, PeerId, SignalMessage, ToPeer, WireMessage
 
 use super::{HubConfig, Whereabouts};
 use crate::{
-    Time,
+    Held, Time,
     outbox::{Full, Outbox},
 };
 
@@ -38,6 +38,11 @@ impl Session {
             is_announced: false,
             outbox: Outbox::new(config.outbox_bytes).with_signals(config.outbox_signal_bytes),
         }
+    }
+
+    /// What waits for it, beside its bounds.
+    pub(super) fn held(&self) -> [Held; 2] {
+        self.outbox.held()
     }
 
     /// Queues a message; says how large it is.

@@ -20,6 +20,7 @@ use super::{
 use crate::{Time, timers::Timers};
 
 mod adoption;
+mod ancestry;
 mod filling;
 mod improving;
 mod index;
@@ -35,7 +36,7 @@ mod standby;
 mod storm;
 
 use index::{Entry, Index};
-use links::{Age, Link};
+use links::{Age, Ended, Link};
 use places::Node;
 pub use places::{Place, TreeNode};
 use standby::Given;
@@ -47,8 +48,7 @@ pub(crate) struct Tree {
     tiers_max: u32,
     nodes: BTreeMap<PeerId, Node>,
     links: BTreeMap<LinkId, Link>,
-    /// The last links that ended: both ends have something to say about that, and not at the same time.
-    ended: BTreeMap<LinkId, Link>,
+    ended: Ended,
     index: Index,
     relays: usize,
     given: Given,
@@ -117,7 +117,7 @@ impl Tree {
             tiers_max: config.tiers_max,
             nodes: BTreeMap::new(),
             links: BTreeMap::new(),
-            ended: BTreeMap::new(),
+            ended: Ended::default(),
             index: Index::default(),
             relays: 0,
             given: Given::default(),
@@ -161,7 +161,11 @@ impl Tree {
     /// elsewhere, those who came last first.
     pub(crate) fn resize(&mut self, now: Time, peer: PeerId, relay: Relay, context: &mut Context<'_>) {
         let Some(node) = self.nodes.get_mut(&peer).filter(|node| node.relay.is_some()) else { return };
-        node.relay = Some(bounded(relay, context.config));
+        let relay = bounded(relay, context.config);
+        node.relay = Some(relay);
+        if !node.links_beyond_places().is_empty() {
+            node.record.gave_back(relay.children_max.into());
+        }
         self.end_beyond_places(now, peer, context);
         if self.node(peer).places() > 0 {
             self.refresh(peer);
@@ -287,9 +291,13 @@ impl Tree {
                 Timer::LinkProven(link) => {
                     if let Some(state) = self.links.get_mut(&link) {
                         state.age = Age::Proven;
-                        let child = state.child;
+                        let (parent, child) = (state.parent, state.child);
                         self.node(child).record.link_lasted();
+                        let parent_node = self.node(parent);
+                        parent_node.record.kept(parent_node.promised());
                         self.refresh(child);
+                        self.refresh(parent);
+                        self.fill(now, context);
                     }
                 }
                 Timer::Retry(peer) => {

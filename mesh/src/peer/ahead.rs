@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use tiercast_codec::{BEFORE_FIRST, Frame, Nack, Position, may_be_lost};
+use tiercast_codec::{BEFORE_FIRST, Frame, Nack, Position, limits::FRAME_BYTES_MAX};
 
-use crate::{Time, covers};
+use crate::{Held, Time, covers};
 
 /// Holes that are asked for at a time.
 const HOLES_MAX: usize = 8;
@@ -34,15 +34,20 @@ struct Asked {
 }
 
 impl Ahead {
-    /// Keeps a frame until its turn, if there is room. One that was not lost is not sent again, so for that there is room
-    /// until there is too much.
-    pub(super) fn put(&mut self, frame: Frame, bytes_max: usize) {
-        let bytes = frame.bytes().len();
-        let more = if may_be_lost(frame.bytes()) { bytes } else { 0 };
-        if self.bytes + more <= bytes_max && !self.holds(&frame) {
-            self.bytes += bytes;
+    /// Keeps a frame until its turn. There is room for a window and the frame with which that is exceeded: nobody who keeps
+    /// to it sends more. False if there is none.
+    pub(super) fn put(&mut self, frame: Frame, window_bytes: usize) -> bool {
+        let has_room = self.bytes < window_bytes;
+        if has_room && !self.holds(&frame) {
+            self.bytes += frame.bytes().len();
             self.frames.insert(frame.position_before(), frame);
         }
+        has_room
+    }
+
+    /// What waits, beside its bound.
+    pub(super) fn held(&self, window_bytes: usize) -> Held {
+        Held { what: "ahead", bytes: self.bytes, bytes_max: window_bytes + FRAME_BYTES_MAX }
     }
 
     /// Whether a frame waits already.
@@ -157,30 +162,15 @@ mod tests {
 
     /// A frame with the event of this offset.
     fn frame(offset: i64) -> Frame {
-        frame_of(offset, Message::default())
-    }
-
-    /// One that does not fit on the lossy channel.
-    fn large_frame(offset: i64) -> Frame {
-        let mut state = 1_u64;
-        let chance = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        });
-        let body: Vec<u8> = chance.take(10_000).collect();
-        frame_of(offset, Message { body: body.into(), ..Message::default() })
-    }
-
-    fn frame_of(offset: i64, message: Message) -> Frame {
         let channel: ChannelName = "test".parse().unwrap();
-        let event = Event { offset, message };
+        let event = Event { offset, message: Message::default() };
         let key = SigningKey::from_seed(&[1; 32]);
         Sealer::default().seal(&channel, at(offset - 1), offset, 0, &[event], &key).unwrap()
     }
 
     fn ahead(offsets: &[i64]) -> Ahead {
         let mut ahead = Ahead::default();
-        offsets.iter().for_each(|offset| ahead.put(frame(*offset), usize::MAX));
+        offsets.iter().for_each(|offset| assert!(ahead.put(frame(*offset), usize::MAX)));
         ahead
     }
 
@@ -200,29 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_so_many_bytes() {
+    fn there_is_room_for_a_window_and_a_frame() {
         let mut ahead = Ahead::default();
         let bytes = frame(3).bytes().len();
-        [3, 4, 5].into_iter().for_each(|offset| ahead.put(frame(offset), 2 * bytes));
-        assert_eq!(ahead.frames.len(), 2);
-        assert_eq!(ahead.bytes, 2 * bytes);
-    }
-
-    #[test]
-    fn regression_a_large_frame_is_kept_where_there_is_no_room_for_a_small_one() {
-        let mut ahead = ahead(&[3]);
-        let full = ahead.bytes;
-        let large = large_frame(5);
-        ahead.put(frame(4), full);
-        ahead.put(large.clone(), full);
-        ahead.put(large_frame(6), full);
-        assert_eq!(
-            ahead.frames.len(),
-            2,
-            "a small one is lost and asked for again; there is room for one large one"
-        );
-        assert_eq!(ahead.next(at(2)), Some(frame(3)));
-        assert_eq!(ahead.next(at(4)), Some(large));
+        let kept = [3, 4, 5].map(|offset| ahead.put(frame(offset), bytes + 1));
+        assert_eq!(kept, [true, true, false]);
+        assert_eq!((ahead.frames.len(), ahead.bytes), (2, 2 * bytes));
     }
 
     #[test]

@@ -46,9 +46,6 @@ pub struct PeerConfig {
     pub nack_wait: Duration,
     /// It is asked for once more after a round trip and a quarter of the parent's link, but not before this. Default 40 ms.
     pub nack_min: Duration,
-    /// Bytes of frames that wait for others before them, in each channel. What comes beyond that is asked for again later.
-    /// Default 256 KiB.
-    pub ahead_bytes: usize,
     /// If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. Default
     /// 300 ms.
     pub hedge: Duration,
@@ -75,7 +72,6 @@ impl Default for PeerConfig {
             lead_tier: Duration::from_millis(150),
             nack_wait: Duration::from_millis(10),
             nack_min: Duration::from_millis(40),
-            ahead_bytes: 256 << 10,
             hedge: Duration::from_millis(300),
             have: HavePace::default(),
             welcome_timeout: Duration::from_secs(10),

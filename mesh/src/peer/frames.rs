@@ -92,7 +92,13 @@ impl Peer {
 
     pub(super) fn on_head(&mut self, head: Head, from: Target) -> Result<(), Code> {
         let Some(subscription) = self.subscriptions.get_mut(&head.channel) else { return Ok(()) };
-        if subscription.head.as_ref().is_some_and(|known| known.time_us >= head.time_us) {
+        if let Some(known) = subscription.head.as_ref().filter(|known| known.time_us >= head.time_us) {
+            // The server answers all who ask with the same one until there is more: that we know it already does not bring
+            // what it shows to be missing.
+            let (id, position) = (known.channel, known.position);
+            if from == Target::Session {
+                self.on_fresh_head(id, position);
+            }
             return Ok(());
         }
         if !self.keys.iter().any(|key| head.verify(&subscription.channel, key, &*self.verifier)) {

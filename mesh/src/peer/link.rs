@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use tiercast_codec::{
-    ChannelId, Code, DecodeError, FRAME_HEADER_BYTES, Frame, Item, LinkMessage, PeerId, SIGNATURE_BYTES,
-    Token, WireMessage, limits::FRAME_PAYLOAD_BYTES_MAX,
+    ChannelId, Code, DecodeError, Frame, Item, LinkMessage, PeerId, Token, WireMessage,
+    limits::FRAME_BYTES_MAX,
 };
 
 use super::{feeder::Feeder, service::Service};
 use crate::{
-    Time,
+    Held, Time,
     outbox::{Full, Outbox},
 };
 
@@ -96,15 +96,24 @@ impl Link {
         is_said
     }
 
+    /// What waits at the link, beside its bounds.
+    pub(super) fn held(&self) -> impl Iterator<Item = Held> + '_ {
+        let again = self.again.iter().map(Bytes::len).sum();
+        let others = [
+            Held { what: "again", bytes: again, bytes_max: AGAIN_MAX * FRAME_BYTES_MAX },
+            Held { what: "assembly", bytes: self.assembly.len(), bytes_max: FRAME_BYTES_MAX },
+        ];
+        self.outbox.held().into_iter().chain(others)
+    }
+
     /// Adds a chunk; gives the frame when it is whole.
     pub(super) fn assemble(&mut self, part: &Bytes, is_last: bool) -> Result<Option<Frame>, DecodeError> {
-        let max = FRAME_HEADER_BYTES + FRAME_PAYLOAD_BYTES_MAX + SIGNATURE_BYTES;
         let value = self.assembly.len() + part.len();
-        if value > max {
+        if value > FRAME_BYTES_MAX {
             return Err(DecodeError::TooLarge {
                 field: "chunked frame",
                 value: value as u64,
-                max: max as u64,
+                max: FRAME_BYTES_MAX as u64,
             });
         }
         self.assembly.extend_from_slice(part);

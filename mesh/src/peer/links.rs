@@ -96,11 +96,14 @@ impl Peer {
         if self.links.get(&link).is_some_and(|state| state.channel != frame.header().channel) {
             return Err(Code::UNEXPECTED);
         }
-        let (position, taken) = (frame.position(), self.stats.frames);
+        let (position, taken, came) = (frame.position(), self.stats.frames, self.stats.parent_bytes);
         self.on_frame(frame, Target::Link(link))?;
-        let is_progress = self.stats.frames > taken;
+        let (is_progress, is_new) = (self.stats.frames > taken, self.stats.parent_bytes > came);
         if let Some(feeder) = self.feeder_mut(link) {
             feeder.shows(position);
+            if is_new {
+                feeder.brings();
+            }
             if is_progress {
                 feeder.broken_promises = 0;
             }
@@ -280,6 +283,7 @@ impl Peer {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         if subscription.parent == Some(link) {
             subscription.parent = None;
+            subscription.ahead.forget_end();
             let channel = subscription.channel.clone();
             self.outputs.push_back(Output::Status(Status::Parent { channel, parent: None }));
             match &mut subscription.stall {

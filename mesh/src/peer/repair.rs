@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tiercast_codec::{ChannelId, Code, Frame, LinkId, Nack, Position};
 
-use super::{Peer, Timer, announce, link::End};
+use super::{Peer, Session, Timer, announce, feeder::Feeder, link::End};
 
 impl Peer {
     /// A frame has come before its turn.
     pub(super) fn on_ahead(&mut self, id: ChannelId, frame: Frame) {
         let (now, goal) = (self.now, frame.position_before());
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        subscription.ahead.put(frame, self.config.ahead_bytes);
+        let is_kept = subscription.ahead.put(frame, self.config.window().get() as usize);
+        self.stats.not_taken += u64::from(!is_kept);
         subscription.watch.progressed(now);
         self.look_for_holes(id, self.config.nack_wait);
         self.is_missing(id, goal);
@@ -58,11 +59,24 @@ impl Peer {
         let Some(ours) = subscription.position() else { return };
         let due = subscription.ahead.ask(now, ours, pause);
         let again = subscription.ahead.ask_at(pause);
+        let holes = due.iter().filter(|(_, times)| *times == 0).count();
         for (nack, times) in due {
             self.ask_for_again(id, nack, times);
         }
         if let Some(again) = again {
             self.timers.set(Timer::Nack(id), again);
+        }
+        (0..holes).for_each(|_| self.on_hole(id));
+    }
+
+    /// Our parent has left a hole. Where there is no server to find us another one, the worst is better than none.
+    fn on_hole(&mut self, id: ChannelId) {
+        let Some(parent) = self.subscriptions.get(&id).and_then(|subscription| subscription.parent) else {
+            return;
+        };
+        let is_too_much = self.feeder_mut(parent).is_some_and(Feeder::leaves_hole);
+        if is_too_much && self.session == Session::Open {
+            self.close_link(parent, Code::STALE);
         }
     }
 

@@ -86,8 +86,9 @@ impl Watch {
         lead.due
     }
 
-    /// Somebody else was asked for what is missing.
+    /// Somebody else was asked for what is missing. If more is known to be, that is still so.
     pub(super) fn asked_for(&mut self, now: Time, goal: Position, due: Time) {
+        let goal = self.lead.map_or(goal, |lead| lead.goal.max(goal));
         self.lead = Some(Lead { goal, since: now, due, is_second: true });
     }
 
@@ -172,6 +173,21 @@ mod tests {
     }
 
     #[test]
+    fn parent_and_standby_are_exchanged_when_one_is_ahead_again_and_again_and_not_soon_once_more() {
+        let mut watch = Watch::new(Time(0));
+        let is_ahead_four_times = |watch: &mut Watch, now| {
+            assert!(!watch.should_exchange(now));
+            (0..4).for_each(|_| watch.learn(AHEAD));
+            watch.should_exchange(now)
+        };
+        let first = Time(0) + EXCHANGE_EVERY;
+        assert!(is_ahead_four_times(&mut watch, first));
+        watch.swapped(first);
+        assert!(!is_ahead_four_times(&mut watch, first + EXCHANGE_EVERY / 2));
+        assert!(watch.should_exchange(first + EXCHANGE_EVERY));
+    }
+
+    #[test]
     fn the_earliest_time_counts_until_it_is_reached() {
         let mut watch = Watch::new(Time(0));
         assert_eq!(watch.leads(Time(0), at(5), Time(100)), Time(100));
@@ -182,5 +198,13 @@ mod tests {
         watch.asked_for(Time(80), at(7), Time(180));
         assert!(!watch.reached(Time(90), at(6)) && watch.reached(Time(90), at(7)));
         assert_eq!(watch.overdue(Time(300)), None);
+    }
+
+    #[test]
+    fn regression_what_is_known_to_be_missing_is_not_forgotten_when_somebody_is_asked_who_has_less() {
+        let mut watch = Watch::new(Time(0));
+        watch.leads(Time(0), at(9), Time(100));
+        watch.asked_for(Time(50), at(7), Time(150));
+        assert!(!watch.reached(Time(60), at(7)) && watch.reached(Time(60), at(9)));
     }
 }

@@ -59,7 +59,8 @@ impl Subscribe {
                     Some(Notification::Subscribed { position, recovered }) => {
                         if !self.quiet {
                             let gap = if recovered { "" } else { "; not everything since then is there" };
-                            say(format_args!("subscribed to {} at {position}{gap}", self.taking.channel));
+                            let place = place(position);
+                            say(format_args!("subscribed to {} {place}{gap}", self.taking.channel));
                         }
                     }
                     Some(Notification::Event { epoch, event, .. }) => {
@@ -95,6 +96,11 @@ impl Subscribe {
     }
 }
 
+/// Where a subscription starts, in words.
+fn place(position: Position) -> String {
+    if position.offset < 0 { "from the beginning".to_owned() } else { format!("at {position}") }
+}
+
 /// False if nobody reads it any more.
 fn print(line: &Value) -> anyhow::Result<bool> {
     print_line(line).context("cannot write to stdout")
@@ -123,4 +129,15 @@ fn event_json(epoch: Epoch, event: &Event) -> Value {
     };
     line[key] = body;
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_before_the_first_event_is_the_beginning() {
+        assert_eq!(place(Position::new(7, -1)), "from the beginning");
+        assert_eq!(place(Position::new(7, 0)), "at 7-0");
+    }
 }

@@ -5,7 +5,7 @@ use std::{pin::pin, process::ExitCode, time::Duration};
 use clap::Args;
 use serde_json::json;
 use tiercast_peer_client::swarm::{Swarm, SwarmOptions, SwarmReport};
-use tiercast_platform::{end_progress, print_line, say_progress, stdout_unread, told_to_stop};
+use tiercast_platform::{end_progress, print_line, say, say_progress, stdout_unread, told_to_stop};
 
 use super::Taking;
 
@@ -37,29 +37,36 @@ impl SwarmCommand {
         let end = tokio::time::Instant::now() + self.seconds.map_or(Duration::MAX / 4, Duration::from_secs);
         let mut before = 0;
         let (mut unread, mut stop) = (pin!(stdout_unread()), pin!(told_to_stop()));
-        loop {
+        let mut was_connected = false;
+        let is_over = loop {
             tokio::select! {
                 _ = second.tick() => {
+                    was_connected |= is_connected(&swarm);
                     let report = swarm.report();
                     if !self.show(&swarm, &report, report.delivered - before)? {
-                        break;
+                        break false;
                     }
                     before = report.delivered;
                     if report.peers == 0 {
-                        break;
+                        break false;
                     }
                 }
-                () = &mut unread, if self.json => break,
-                () = tokio::time::sleep_until(end) => break,
-                _ = &mut stop => break,
+                () = &mut unread, if self.json => break false,
+                () = tokio::time::sleep_until(end) => break true,
+                _ = &mut stop => break false,
             }
-        }
+        };
+        was_connected |= is_connected(&swarm);
         let report = swarm.report();
         self.show(&swarm, &report, report.delivered - before)?;
         end_progress();
         swarm.close().await;
         if report.peers == 0 {
             anyhow::bail!("every peer was refused: check the channel's name and the address");
+        }
+        if is_over && !was_connected {
+            say("failed: no peer was ever connected: check the address, and that the server runs");
+            return Ok(ExitCode::FAILURE);
         }
         let is_clean = report.missing + report.duplicates + report.out_of_order + report.wrong == 0;
         Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -92,4 +99,9 @@ impl SwarmCommand {
         );
         Ok(say_progress(line))
     }
+}
+
+/// Whether the server has ever named one of those who are there now.
+fn is_connected(swarm: &Swarm) -> bool {
+    swarm.standings().values().any(|standing| standing.peer.is_some())
 }

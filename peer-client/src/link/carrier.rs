@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -27,18 +28,27 @@ const WANTED_MAX: usize = 16;
 /// Data channels that came before the hub's word about their links; more are closed.
 const EARLY_MAX: usize = 16;
 
+/// After a link has ended the next one waits for so long: with webrtc 0.21.1 it is given the same stream, and must not come
+/// before the other end has heard of the end, which takes a round trip at most.
+const STREAM_RESTS: Duration = Duration::from_secs(1);
+
 /// A link's hold on its connection, which is closed when nobody holds it any more.
 #[derive(Debug, Clone)]
 pub(super) struct Carrier {
     wanted: mpsc::Sender<Wanted>,
     ended: watch::Receiver<Option<LinkCloseReason>>,
+    last_end: LastEnd,
 }
+
+/// When a link last closed its data channel.
+type LastEnd = Arc<Mutex<Option<Instant>>>;
 
 /// What a link's handle knows of its connection: it does not hold it.
 #[derive(Debug, Clone)]
 pub(super) struct CarrierRef {
     wanted: mpsc::WeakSender<Wanted>,
     ended: watch::Receiver<Option<LinkCloseReason>>,
+    last_end: LastEnd,
     pub(super) signals: Arc<Signals>,
 }
 
@@ -87,11 +97,11 @@ impl CarrierTask {
         let (ended_tx, ended) = watch::channel(None);
         let (up, up_rx) = oneshot::channel();
         let signals = Arc::new(Signals::default());
-        let carrier =
-            CarrierRef { wanted: wanted.downgrade(), ended: ended.clone(), signals: signals.clone() };
+        let carrier = Carrier { wanted, ended, last_end: LastEnd::default() };
+        let known = carrier.known(signals.clone());
         self.count.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(self.run(signals, wanted_rx, up_rx, ended_tx));
-        (Carrier { wanted, ended }, carrier, Founder { opened, up })
+        (carrier, known, Founder { opened, up })
     }
 
     async fn run(
@@ -317,6 +327,9 @@ impl Carrier {
             Some(Founder { opened, up }) => (opened, Some(up)),
             None => {
                 let (channels, opened) = oneshot::channel();
+                if role == Role::Offerer {
+                    self.rest().await;
+                }
                 // If it cannot be sent, the connection has ended, and nobody opens anything.
                 let _ = self.wanted.send(Wanted { link, role, channels }).await;
                 (opened, None)
@@ -326,6 +339,25 @@ impl Carrier {
             Ok(channels) => Ok((channels, up)),
             Err(_) => Err(self.end().await),
         }
+    }
+
+    /// Waits until the other end has heard that the last link to end has done so.
+    async fn rest(&self) {
+        let last_end = *self.last_end.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last_end) = last_end {
+            sleep_until(last_end + STREAM_RESTS).await;
+        }
+    }
+
+    /// Closes a link's data channel.
+    pub(super) async fn close(&self, channel: &dyn DataChannel) {
+        close(channel).await;
+        *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn known(&self, signals: Arc<Signals>) -> CarrierRef {
+        let Self { wanted, ended, last_end } = self.clone();
+        CarrierRef { wanted: wanted.downgrade(), ended, last_end, signals }
     }
 
     /// Why the connection has ended, when it has.
@@ -341,7 +373,7 @@ impl Carrier {
 
     /// Lets go of it. Whoever is the last waits until it is closed.
     pub(super) async fn leave(self) {
-        let Self { wanted, mut ended } = self;
+        let Self { wanted, mut ended, .. } = self;
         let others = wanted.downgrade();
         drop(wanted);
         if others.strong_count() == 0 {
@@ -354,9 +386,9 @@ impl Carrier {
 impl CarrierRef {
     /// Holds the connection, if somebody still does.
     pub(super) fn hold(&self) -> Option<Carrier> {
-        let (wanted, ended) = (self.wanted.upgrade()?, self.ended.clone());
-        ended.borrow().is_none().then_some(())?;
-        Some(Carrier { wanted, ended })
+        let wanted = self.wanted.upgrade()?;
+        self.ended.borrow().is_none().then_some(())?;
+        Some(Carrier { wanted, ended: self.ended.clone(), last_end: self.last_end.clone() })
     }
 }
 

@@ -84,7 +84,7 @@ impl Connection {
             .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
             .build()
             .await?;
-        let lossy = Lossy::open(&pc).await?;
+        let lossy = Lossy::open(&pc, settings.lossy).await?;
         Ok(Self { pc: Arc::new(pc), lossy, channels, candidates, status, runtime, closed: false })
     }
 

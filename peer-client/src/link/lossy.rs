@@ -26,6 +26,8 @@ const MESSAGES_MAX: usize = 256;
 pub(super) struct Lossy {
     channel: Arc<dyn DataChannel>,
     is_open: Arc<AtomicBool>,
+    /// Whether we send on it.
+    sends: bool,
 }
 
 /// A link's part of it.
@@ -39,7 +41,7 @@ pub(super) struct LossyLane {
 pub(super) type LaneEntry = mpsc::Sender<Bytes>;
 
 impl Lossy {
-    pub(super) async fn open(pc: &dyn PeerConnection) -> Result<Self> {
+    pub(super) async fn open(pc: &dyn PeerConnection, sends: bool) -> Result<Self> {
         let init = RTCDataChannelInit {
             negotiated: Some(STREAM),
             ordered: false,
@@ -47,7 +49,7 @@ impl Lossy {
             ..Default::default()
         };
         let channel = pc.create_data_channel("lossy", Some(init)).await?;
-        Ok(Self { channel, is_open: Arc::default() })
+        Ok(Self { channel, is_open: Arc::default(), sends })
     }
 
     /// The next message that came, and its link. For ever, if there is none any more. Cancel safe.
@@ -78,13 +80,13 @@ impl Lossy {
 }
 
 impl LossyLane {
-    /// Whether it takes anything yet. It may be that the other end does not, and that is as good as a loss.
-    pub(super) fn is_open(&self) -> bool {
-        self.lossy.is_open.load(Ordering::Relaxed)
+    /// Whether it takes a message. It may be that the other end has no lossy channel yet, and that is as good as a loss.
+    pub(super) fn takes(&self, message: &[u8]) -> bool {
+        self.lossy.sends && self.lossy.is_open.load(Ordering::Relaxed) && may_be_lost(message)
     }
 
-    pub(super) fn channel(&self) -> Arc<dyn DataChannel> {
-        self.lossy.channel.clone()
+    pub(super) fn channel(&self) -> &Arc<dyn DataChannel> {
+        &self.lossy.channel
     }
 
     /// A message as it goes on the channel.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use tiercast_codec::may_be_lost;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -16,7 +15,6 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage}
 use webrtc::error::Error;
 
 use super::carrier::{Carrier, Channels, Founder};
-use super::lossy::LossyLane;
 use super::mailbox::Mailbox;
 use super::{LinkCloseReason, LinkEvent, LinkId, MESSAGE_BYTES_MAX, Role};
 
@@ -63,8 +61,7 @@ impl LinkTask {
             if reason == LinkCloseReason::Local && session.open {
                 linger(&self.mailbox, &*own).await;
             }
-            // One that has closed meanwhile needs no closing.
-            let _ = own.close().await;
+            carrier.close(&*own).await;
         }
         carrier.leave().await;
         reason
@@ -131,11 +128,8 @@ impl Session<'_> {
         }
         let (own, has_room) = (own.clone(), self.outbox.is_empty());
         let next = mailbox.message().filter(|_| self.open);
-        let towards = if next.as_ref().is_some_and(|next| goes_lossy(lossy, next)) {
-            lossy.channel()
-        } else {
-            own.clone()
-        };
+        let is_lossy = next.as_ref().is_some_and(|next| lossy.takes(next));
+        let towards = if is_lossy { lossy.channel().clone() } else { own.clone() };
         tokio::select! {
             () = mailbox.changed() => Ok(()),
             permit = events.reserve(), if !self.outbox.is_empty() => {
@@ -179,7 +173,7 @@ impl Session<'_> {
     /// As [`on_channel_events`](Self::on_channel_events), for what has come on the lossy channel.
     fn on_lossy(&mut self, mut message: Bytes) -> Result<(), LinkCloseReason> {
         for _ in 0..BATCH_MAX {
-            self.on_message(message)?;
+            self.on_message(message);
             self.flush()?;
             if !self.outbox.is_empty() {
                 break;
@@ -190,12 +184,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn on_message(&mut self, bytes: Bytes) -> Result<(), LinkCloseReason> {
-        if bytes.len() > MESSAGE_BYTES_MAX {
-            return Err(LinkCloseReason::MessageTooLarge);
-        }
+    fn on_message(&mut self, bytes: Bytes) {
         self.outbox.push_back(LinkEvent::Data { link: self.task.link, bytes });
-        Ok(())
     }
 
     /// Hands the consumer what it has room for.
@@ -225,8 +215,11 @@ impl Session<'_> {
             }
             Some(DataChannelEvent::OnMessage(RTCDataChannelMessage { data, is_string })) => {
                 self.say_up();
+                if data.len() > MESSAGE_BYTES_MAX {
+                    return Err(LinkCloseReason::MessageTooLarge);
+                }
                 // Text; an empty message is as malformed, and closes the link with a word to the hub.
-                self.on_message(if is_string { Bytes::new() } else { data.freeze() })?;
+                self.on_message(if is_string { Bytes::new() } else { data.freeze() });
             }
             Some(DataChannelEvent::OnClosing | DataChannelEvent::OnClose) => {
                 return Err(LinkCloseReason::Remote);
@@ -247,7 +240,7 @@ impl Session<'_> {
         let mut is_first = true;
         while let Some(next) = self.task.mailbox.message() {
             let Some(Channels { own, lossy }) = &self.channels else { break };
-            let is_lossy = goes_lossy(lossy, &next);
+            let is_lossy = lossy.takes(&next);
             let sent = match (is_lossy, is_first) {
                 (true, _) => lossy.channel().try_send(lossy.wrap(&next)).await,
                 // `try_send` would refuse a message that only just does not fit, for as long as there is
@@ -272,10 +265,6 @@ impl Session<'_> {
             self.outbox.push_back(LinkEvent::Writable { link: self.task.link });
         }
     }
-}
-
-fn goes_lossy(lossy: &LossyLane, message: &[u8]) -> bool {
-    lossy.is_open() && may_be_lost(message)
 }
 
 /// Sends what was queued before the close, so that a goodbye arrives. Closing then flushes what SCTP

@@ -19,12 +19,15 @@ const UNDER_WAY_MAX: usize = 4_096;
 /// What waits for a narrow uplink; more is lost. Home routers keep from a tenth of a second to a whole one.
 const QUEUE_MAX: Duration = Duration::from_millis(200);
 
-/// What happens to packets that leave a peer's links. Both ends of a link have their own weather.
+/// What happens to packets that leave a peer's links, and to those that arrive where the other end (a browser, say) has no
+/// weather of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Weather {
     /// Of a million packets, how many are lost. Default 0.
     pub lost_per_million: u32,
-    /// How much later they arrive. Default 0.
+    /// Of a million packets that arrive, how many are lost. Default 0.
+    pub lost_arriving_per_million: u32,
+    /// How much later those that leave arrive. Default 0.
     pub delay: Duration,
     /// How many bytes a second leave, over all links together. Default: as many as there are.
     pub uplink_bytes_per_s: Option<u64>,
@@ -86,7 +89,7 @@ impl Sky {
 impl Above {
     fn fate(&mut self, bytes: usize, now: Instant) -> Fate {
         let Weather { delay, uplink_bytes_per_s, is_cut, .. } = self.weather;
-        if is_cut || self.weather.loses() {
+        if is_cut || loses(self.weather.lost_per_million) {
             return Fate::Lost;
         }
         let Some(rate) = uplink_bytes_per_s else {
@@ -103,9 +106,13 @@ impl Above {
 }
 
 impl Weather {
-    fn loses(self) -> bool {
-        rand::rng().random_ratio(self.lost_per_million.min(1_000_000), 1_000_000)
+    fn lets_in(self) -> bool {
+        !self.is_cut && !loses(self.lost_arriving_per_million)
     }
+}
+
+fn loses(per_million: u32) -> bool {
+    rand::rng().random_ratio(per_million.min(1_000_000), 1_000_000)
 }
 
 /// A packet under way.
@@ -120,6 +127,24 @@ struct WeatherSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     sky: Sky,
     later: mpsc::Sender<Packet>,
+}
+
+impl WeatherSocket {
+    /// Of so many packets that came, those that the weather lets in are put first. How many they are.
+    fn let_in(&self, count: usize, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> usize {
+        let weather = self.sky.weather();
+        let mut kept = 0;
+        for next in (0..count).filter(|_| weather.lets_in()) {
+            if kept < next {
+                let (earlier, later) = buffers.split_at_mut(next);
+                let bytes = meta[next].len;
+                earlier[kept][..bytes].copy_from_slice(&later[0][..bytes]);
+                meta[kept] = meta[next];
+            }
+            kept += 1;
+        }
+        kept
+    }
 }
 
 async fn carry(socket: Arc<dyn AsyncUdpSocket>, mut packets: mpsc::Receiver<Packet>) {
@@ -161,9 +186,10 @@ impl AsyncUdpSocket for WeatherSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         loop {
-            let received = ready!(self.inner.poll_recv(cx, buffers, meta));
-            if received.is_err() || !self.sky.weather().is_cut {
-                return Poll::Ready(received);
+            let count = ready!(self.inner.poll_recv(cx, buffers, meta))?;
+            let kept = self.let_in(count, buffers, meta);
+            if kept > 0 || count == 0 {
+                return Poll::Ready(Ok(kept));
             }
         }
     }
@@ -215,6 +241,24 @@ mod tests {
         assert_eq!(arrivals(weather(1_000_000), 100).await?.0, 0);
         let (arrived, _) = arrivals(weather(500_000), 100).await?;
         assert!((10..90).contains(&arrived), "{arrived} of 100");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn as_many_packets_that_arrive_are_lost_as_was_asked_for() -> io::Result<()> {
+        let (sender, receiver, mut buffer) = (socket()?, socket()?, [0; 8]);
+        let to = receiver.local_addr()?;
+        let weather = Weather { lost_arriving_per_million: 500_000, ..Weather::default() };
+        let rough = Sky::of(weather).over(receiver);
+        for number in 0..200 {
+            sender.send_to(&[number], to).await?;
+        }
+        let mut arrived = Vec::new();
+        while arrived.last().is_none_or(|number| *number < 100) {
+            assert_eq!(rough.recv_from(&mut buffer).await?.0, 1);
+            arrived.push(buffer[0]);
+        }
+        assert!(arrived.is_sorted() && (10..90).contains(&arrived.len()), "{arrived:?}");
         Ok(())
     }
 

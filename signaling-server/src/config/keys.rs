@@ -195,6 +195,7 @@ pub static KEYS: &[Key] = &[
     count!("hub.signal_candidates_max", 64..=4_096, hub.signal_candidates_max),
     millis!("hub.resume_ms", 0..=HOUR_MS, hub.resume),
     count!("hub.children_max", 1..=65_535, hub.children_max),
+    count!("hub.children_unproven", 1..=65_535, hub.children_unproven),
     count!("hub.tiers_max", 2..=64, hub.tiers_max),
     millis!("hub.standby_ms", 10..=HOUR_MS, hub.standby),
     millis!("hub.look_ms", 10..=60_000, hub.look),

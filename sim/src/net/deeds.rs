@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tiercast_codec::{Event, Message, Pattern, Position, Signer, Since};
+use tiercast_codec::{Event, Message, Pattern, Position, SessionId, Signer, Since, ToHub, WireMessage};
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate,
     hub::{self, HubConfig},
@@ -24,6 +24,12 @@ impl Net {
     /// The same with a peer of one's own.
     pub fn join_with(&mut self, node: u64, peer: Peer, since: Since) {
         self.subscribe(node, peer, since, Vec::new());
+    }
+
+    /// A session says something to the hub, at once and whatever its peer thinks.
+    pub fn say(&mut self, node: u64, message: &ToHub) {
+        let session = SessionId(self.nodes[&node].session.expect("it has a session"));
+        self.hub_input(hub::Input::SessionData(session, message.encode()));
     }
 
     /// Adds a peer that subscribes in its own way.
@@ -45,8 +51,11 @@ impl Net {
         self.connect(node);
     }
 
-    /// (Re)connects a peer to the hub.
+    /// (Re)connects a peer to the hub, if that is there.
     pub fn connect(&mut self, node: u64) {
+        if self.is_server_away {
+            return self.cut_off.push(node);
+        }
         self.next_session += 1;
         let session = self.next_session;
         self.session_node.insert(session, node);
@@ -161,6 +170,7 @@ impl Net {
 
     /// The server goes. Links stay.
     pub fn stop_server(&mut self) {
+        self.is_server_away = true;
         for node in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.disconnect(node);
         }
@@ -168,6 +178,7 @@ impl Net {
 
     /// Another one comes in its place.
     pub fn start_server(&mut self, config: HubConfig, signer: Box<dyn Signer>, source_is_stream: bool) {
+        self.is_server_away = false;
         self.new_hub(config, signer);
         if source_is_stream {
             self.source(SourceUpdate::Opened(Position::new(self.position.epoch, -1)));

@@ -10,31 +10,42 @@ use super::{Happening, Net, Sent};
 use crate::wires::{Parcel, Way};
 
 impl Net {
+    /// The hub sends what it has for a session, for as long as there is room.
     pub(super) fn pump_hub(&mut self, session: u64) {
-        let next = self.hub.poll_transmit(SessionId(session));
+        while let Some(bytes) = self.hub.poll_transmit(SessionId(session)) {
+            self.traffic.down += bytes.len() as u64;
+            self.note_sent(None, &bytes);
+            // A node that has vanished is sent to all the same.
+            let node = self.session_node.get(&session).copied().unwrap_or(0);
+            let (way, count) = (Way::Down { session, node }, bytes.len());
+            let again = self.send(way, count, Happening::ToPeer(session, bytes));
+            if again > self.now {
+                self.queue.plan(again, Happening::PumpHub(session));
+                break;
+            }
+        }
         self.plan_hub();
-        let Some(bytes) = next else { return };
-        self.traffic.down += bytes.len() as u64;
-        self.note_sent(None, &bytes);
-        // A node that has vanished is sent to all the same.
-        let node = self.session_node.get(&session).copied().unwrap_or(0);
-        let (way, count) = (Way::Down { session, node }, bytes.len());
-        let again = self.send(way, count, Happening::ToPeer(session, bytes));
-        self.queue.plan(again, Happening::PumpHub(session));
     }
 
+    /// A node sends what it has for somebody, for as long as there is room.
     pub(super) fn pump_peer(&mut self, id: u64, target: Target) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        let bytes = node.peer.poll_transmit(target);
-        if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
-            recorder.transmit(target, bytes.as_ref());
-        }
-        if let Some(bytes) = bytes {
+        while let Some(bytes) = self.next_of(id, target) {
             let again = self.send_from(id, target, bytes);
-            self.queue.plan(again, Happening::PumpPeer(id, target));
+            if again > self.now {
+                self.queue.plan(again, Happening::PumpPeer(id, target));
+                break;
+            }
         }
         // Sending can end a link.
         self.drain_peer(id);
+    }
+
+    fn next_of(&mut self, id: u64, target: Target) -> Option<Bytes> {
+        let bytes = self.nodes.get_mut(&id)?.peer.poll_transmit(target);
+        if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.node == id) {
+            recorder.transmit(target, bytes.as_ref());
+        }
+        bytes
     }
 
     /// Sends what a node has for somebody; says when it can send more.

@@ -48,7 +48,6 @@ impl Simulation<'_> {
         self.measures.struck(self.net.nodes.keys().copied().collect());
         let stats = self.net.hub.channel_stats(&channel()).unwrap_or_default();
         self.sums.add_hub(stats, &self.net.hub.spending());
-        self.is_server_away = true;
         self.net.stop_server();
         self.agenda.plan(self.net.now + RESTART, Plan::ServerBack);
     }

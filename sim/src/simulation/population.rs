@@ -106,10 +106,7 @@ impl Simulation<'_> {
     }
 
     pub(super) fn connect(&mut self, node: u64) {
-        let is_away = self.net.nodes.get(&node).is_some_and(|state| state.session.is_none());
-        if is_away && self.is_server_away {
-            self.connect_soon(node);
-        } else if is_away {
+        if self.net.nodes.get(&node).is_some_and(|state| state.session.is_none()) {
             self.net.connect(node);
         }
     }

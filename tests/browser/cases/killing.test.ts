@@ -8,6 +8,7 @@ import { type Stage, scenario } from "../harness/scenario.js";
 import type { EventItem, Subscriber } from "../harness/subscriber.js";
 import type { NativePeer } from "../harness/native-peer.js";
 import type { TreeNode } from "../harness/server.js";
+import { quantile, sorted, spread } from "../harness/spread.js";
 
 const [NATIVES = 9, ROUNDS = 2, PER_S = 100] = (process.env["TIERCAST_KILLING"]?.match(/\d+/g) ?? []).map(Number);
 /** Events between two rounds. */
@@ -86,9 +87,10 @@ interface Incident {
 }
 
 /** How much later than usual the latest event of each incident came. */
-function report({ published, sentMs }: Stream, incidents: readonly Incident[]): void {
+function report(stream: Stream, incidents: readonly Incident[]): void {
+  const { published, sentMs } = stream;
   const sentAt = (index: number): number => sentMs.get(published[index]?.position ?? "") ?? Infinity;
-  const lateMs = ({ position, atMs }: EventItem): number => atMs - (sentMs.get(position) ?? atMs);
+  const lateMs = (event: EventItem): number => stream.lateMs(event);
   const survivors = incidents.at(-1)?.survivors ?? [];
   const all = sorted(survivors.flatMap(({ events }) => events.map(lateMs)));
   const usualMs = quantile(all, 0.5);
@@ -106,16 +108,4 @@ function report({ published, sentMs }: Stream, incidents: readonly Incident[]): 
     const ms = sorted(stalls(of).map((stall) => Math.max(0, stall - usualMs)));
     console.log(`stalls of ${ms.length} ${of}: ${spread(ms)}`);
   }
-}
-
-function sorted(ms: readonly number[]): number[] {
-  return [...ms].sort((one, other) => one - other);
-}
-
-function quantile(ms: readonly number[], share: number): number {
-  return ms[Math.min(ms.length - 1, Math.floor(share * ms.length))] ?? 0;
-}
-
-function spread(ms: readonly number[]): string {
-  return [0.5, 0.99, 1].map((share) => `${quantile(ms, share).toFixed(0)} ms`).join(" / ");
 }

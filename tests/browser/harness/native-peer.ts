@@ -93,7 +93,7 @@ const STATUSES: readonly (readonly [RegExp, (match: RegExpExecArray) => News])[]
     ([, reason = ""]) => ({ kind: "disconnected", reason, isForGood: false }),
   ],
   [
-    /^subscribed to \S+ at (\S+?)(;.*)?$/,
+    /^subscribed to \S+ (?:at (\S+?)|from the beginning)(;.*)?$/,
     ([, position = "", gap]) => ({ kind: "subscribed", position, recovered: gap === undefined }),
   ],
   [/^in tier (\d+)/, ([, tier]) => ({ kind: "placed", tier: Number(tier) })],

@@ -40,6 +40,11 @@ export class Stream {
     this.sentMs.set(published.position, sentMs);
   }
 
+  /** How long after it was sent off an event came. */
+  lateMs({ position, atMs }: EventItem): number {
+    return atMs - (this.sentMs.get(position) ?? atMs);
+  }
+
   /** Publishes `count` events one after the other, as fast as the server takes them or at `perS` a second. */
   async run(count: number, perS = Infinity): Promise<void> {
     const startMs = performance.now();

@@ -75,7 +75,12 @@ impl Tree {
         if !self.nodes.contains_key(&peer) {
             self.relays += usize::from(relay.is_some());
         }
-        let node = self.nodes.entry(peer).or_insert_with(|| Node::new(now, relay));
+        let believed = context.reputation.believed(from.origin(peer));
+        let node = self.nodes.entry(peer).or_insert_with(|| {
+            let mut node = Node::new(now, relay, context.config);
+            node.record.believed = believed.unwrap_or(node.record.believed);
+            node
+        });
         node.from = from;
         node.relay = relay;
         node.is_away = false;
@@ -135,12 +140,12 @@ impl Tree {
         let role = role_of_parent(living.role);
         if !self.is_free(child, role)
             || !self.nodes[&parent].keeps_a_place()
-            || !self.may_stand(parent, child)
+            || !self.may_stand(parent, &self.below(child))
         {
             self.forget_if_idle([other, other]);
             return false;
         }
-        self.ended.remove(&link);
+        self.ended.remove(link);
         let age = if role == Role::Parent { Age::Proven } else { Age::New };
         self.links.insert(link, Link { age, ..Link::new(parent, child) });
         self.take_on(parent, link, role);
@@ -149,6 +154,8 @@ impl Tree {
             Role::Standby => self.node(child).standby = Some(link),
             Role::Parent => {
                 self.node(child).place = Place::Child(link);
+                // What the parent has shown before it shows again.
+                self.timers.set(Timer::LinkProven(link), now + context.config.link_proven);
                 self.settle(child, self.nodes[&parent].tier + 1);
             }
         }

@@ -9,11 +9,9 @@
 //! Whoever waits with places to give *stands in*: the server feeds it anyway, so it takes children meanwhile. Thus no
 //! place is idle while somebody waits, whoever came first.
 
-use std::collections::BTreeSet;
-
 use tiercast_codec::{Code, PeerId};
 
-use super::{Action, Context, Place, Timer, Tree};
+use super::{Action, Context, Place, Timer, Tree, ancestry::Below};
 use crate::{Time, hub::HubConfig};
 
 /// So many parents are looked at for one who waits, more than any honest peer is refused by. Those whom none of them
@@ -64,7 +62,7 @@ impl Tree {
         {
             let (number, peer) = (*number, *peer);
             self.node(parent).offered_until = number + 1;
-            if self.will_do(now, parent, peer) {
+            if self.will_do(now, parent, &self.below(peer)) {
                 self.link(now, parent, peer, context);
             }
         }
@@ -107,39 +105,21 @@ impl Tree {
     /// The best parent for a peer: of those in the highest tier that there is the nearest, else the one with the fewest
     /// children, else the oldest.
     pub(super) fn parent_for(&self, now: Time, peer: PeerId) -> Option<PeerId> {
+        let below = self.below(peer);
         let mut open = self.index.open.iter().map(|(_, _, candidate)| *candidate).take(SCANNED_MAX);
-        let parent = open.find(|candidate| self.will_do(now, *candidate, peer))?;
-        Some(self.nearest_like(now, parent, peer))
+        let parent = open.find(|candidate| self.will_do(now, *candidate, &below))?;
+        Some(self.nearest_like(now, parent, &below))
     }
 
-    /// Whether a parent has not failed a peer lately, is not below it, and all below it would still be above the last
-    /// tier.
-    pub(super) fn will_do(&self, now: Time, parent: PeerId, peer: PeerId) -> bool {
-        let node = &self.nodes[&peer];
-        !node.record.refuses(now, parent) && self.may_stand(parent, peer)
+    /// Whether a parent has not failed a peer lately, and may stand above it.
+    pub(super) fn will_do(&self, now: Time, parent: PeerId, below: &Below<'_>) -> bool {
+        !self.nodes[&below.peer].record.refuses(now, parent) && self.may_stand(parent, below)
     }
 
-    /// Whether a parent is not below a peer, and all below that would still be above the last tier.
-    pub(super) fn may_stand(&self, parent: PeerId, peer: PeerId) -> bool {
-        let node = &self.nodes[&peer];
-        let is_below = || node.has_links_down() && self.is_below(parent, peer);
-        let fits = self.nodes[&parent].tier + node.height <= self.tiers_max;
-        parent != peer && fits && !is_below()
-    }
-
-    /// Whether a peer is below another, or will be when it has moved or has turned to its standby.
-    pub(super) fn is_below(&self, peer: PeerId, other: PeerId) -> bool {
-        self.above(peer).any(|above| above == other)
-    }
-
-    /// A peer and all whom it is below, or will be when some have moved or have turned to their standbys.
-    fn above(&self, peer: PeerId) -> impl Iterator<Item = PeerId> {
-        let (mut above, mut seen) = (vec![peer], BTreeSet::new());
-        std::iter::from_fn(move || {
-            let peer = std::iter::from_fn(|| above.pop()).find(|peer| seen.insert(*peer))?;
-            above.extend(self.parents(peer).chain(self.standby(peer)));
-            Some(peer)
-        })
+    /// Whether a parent is not `below` a peer, and all who are would still be above the last tier.
+    pub(super) fn may_stand(&self, parent: PeerId, below: &Below<'_>) -> bool {
+        let fits = self.nodes[&parent].tier + self.nodes[&below.peer].height <= self.tiers_max;
+        fits && !below.contains(parent)
     }
 
     /// Something below a peer has changed: those above it who found no parent may find one now.

@@ -122,7 +122,7 @@ impl Tree {
         let Some(link) = self.nodes[&other].place.link() else { return false };
         let above = self.links[&link].parent;
         let falls_deeper = self.nodes[&other].height > self.nodes[&peer].height;
-        if falls_deeper || !self.will_do(now, above, peer) {
+        if falls_deeper || !self.will_do(now, above, &self.below(peer)) {
             return false;
         }
         let find = |tree: &Self| {
@@ -139,7 +139,9 @@ impl Tree {
 
     /// Whether one who leaves a place below `above` can go there.
     fn is_refuge(&self, now: Time, above: PeerId, refuge: PeerId, other: PeerId) -> bool {
-        refuge != above && self.nodes[&refuge].entry.open.is_some() && self.will_do(now, refuge, other)
+        refuge != above
+            && self.nodes[&refuge].entry.open.is_some()
+            && self.will_do(now, refuge, &self.below(other))
     }
 
     fn highest(&self, places: usize) -> Vec<PeerId> {

@@ -43,6 +43,8 @@ pub(super) struct Index {
     pub(super) established: BTreeSet<(usize, u32, PeerId)>,
     /// How many peers have a link set up to their first parent, or to the one after the last.
     pub(super) linking: usize,
+    /// How many peers promise places.
+    pub(super) promising: usize,
     /// How many peers there are in each tier.
     pub(super) tiers: BTreeMap<u32, usize>,
 }
@@ -61,6 +63,7 @@ pub(super) struct Entry {
     pub(super) established: Option<(usize, u32, PeerId)>,
     pub(super) tier: Option<u32>,
     pub(super) is_linking: bool,
+    pub(super) promises: bool,
 }
 
 impl Index {
@@ -82,6 +85,7 @@ impl Index {
             new.parked.map(|number| self.parked.insert(number, peer));
         }
         self.linking = self.linking + usize::from(new.is_linking) - usize::from(old.is_linking);
+        self.promising = self.promising + usize::from(new.promises) - usize::from(old.promises);
         if old.tier != new.tier {
             self.update_tiers(old.tier, new.tier);
         }

@@ -25,12 +25,14 @@ impl Tree {
             return true;
         }
         let is_child = state.child == reporter;
+        let is_fed = state.age != Age::New;
         self.note_end(now, link, code, context.config);
         match code {
             // It speaks of itself.
             Code::LAGGING => self.lag(reporter),
             // Only a parent passes anything on: what a child sends it harms nobody else, and the link has ended.
             Code::MALFORMED | Code::BAD_SIGNATURE if is_child => self.accuse(now, reporter, other, context),
+            Code::STALE if is_child && is_fed => self.left(now, other, reporter, context),
             _ => {}
         }
         true
@@ -101,7 +103,7 @@ impl Tree {
 
     /// However many are accused, or cannot be reached, the others remain.
     fn may_suspend(&self, config: &HubConfig) -> bool {
-        self.suspended.len() < (self.relays * config.suspended_percent as usize / 100).max(1)
+        self.suspended.len() < (self.index.promising * config.suspended_percent as usize / 100).max(1)
     }
 
     /// A child could not reach a parent. One that so many children in a row could not reach is spared for a while; but
@@ -109,10 +111,34 @@ impl Tree {
     pub(super) fn doubt(&mut self, now: Time, parent: PeerId, child: PeerId, config: &HubConfig) {
         // The child may stay with the server from now on.
         let has_successor = self.index.candidates.iter().any(|(_, other)| *other != child);
+        if self.nodes.get_mut(&parent).is_some_and(|node| node.record.unreached(child, config)) {
+            self.spare(now, parent, has_successor, config);
+        }
+    }
+
+    /// A child has left a parent that brings too little. One that so many have left in a row who cannot be one and the same
+    /// is spared likewise, and believed to be able to feed half as many.
+    fn left(&mut self, now: Time, parent: PeerId, child: PeerId, context: &mut Context<'_>) {
+        let Some(node) = self.nodes.get(&child) else { return };
+        let by = node.from.origin(child);
+        let has_successor = node.places() > 0 || !self.index.candidates.is_empty();
+        if !self.nodes.contains_key(&parent) || !context.reputation.heeds(now, by, context.config) {
+            return;
+        }
+        let are_too_many = self.node(parent).record.left(by, context.config);
+        if are_too_many && self.may_suspend(context.config) {
+            let node = self.node(parent);
+            node.record.halve(node.promised());
+            let (origin, believed) = (node.from.origin(parent), node.record.believed);
+            context.reputation.believe(now, origin, believed, context.config);
+            self.spare(now, parent, has_successor, context.config);
+        }
+    }
+
+    fn spare(&mut self, now: Time, parent: PeerId, has_successor: bool, config: &HubConfig) {
         let may_suspend = self.may_suspend(config);
         let Some(node) = self.nodes.get_mut(&parent).filter(|node| !node.is_suspended) else { return };
-        let may_spare = may_suspend && (has_successor || node.place != Place::Root);
-        if node.record.unreached(child, config) && may_spare {
+        if may_suspend && (has_successor || node.place != Place::Root) {
             let duration = node.record.spare(config);
             self.suspend(parent, now + duration);
         }
@@ -172,6 +198,6 @@ impl Tree {
 
     /// A link that is there, or has ended lately.
     fn state_of(&mut self, link: LinkId) -> Option<&mut Link> {
-        self.links.get_mut(&link).or_else(|| self.ended.get_mut(&link))
+        self.links.get_mut(&link).or_else(|| self.ended.get_mut(link))
     }
 }

@@ -1,5 +1,7 @@
 //! The links of a tree: how they begin and end.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use tiercast_codec::{Code, LinkId, PeerId};
 
 use super::{Action, Context, Place, Timer, Tree, signaling::Signaled};
@@ -32,6 +34,35 @@ pub(super) struct Link {
     pub(super) heard: [bool; 2],
     /// What the parent and the child have signaled.
     pub(super) signaled: [Signaled; 2],
+}
+
+/// The last links that ended: both ends have something to say about that, and not at the same time.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    links: BTreeMap<LinkId, Link>,
+    in_turn: VecDeque<LinkId>,
+}
+
+impl Ended {
+    /// A link has ended. Gives the one that is forgotten for it, if one is.
+    fn insert(&mut self, link: LinkId, state: Link) -> Option<LinkId> {
+        self.links.insert(link, state);
+        self.in_turn.push_back(link);
+        let oldest = self.in_turn.pop_front_if(|_| self.links.len() > ENDED_MAX)?;
+        self.links.remove(&oldest);
+        Some(oldest)
+    }
+
+    pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(&link)
+    }
+
+    /// A link goes on after all.
+    pub(super) fn remove(&mut self, link: LinkId) {
+        if self.links.remove(&link).is_some() {
+            self.in_turn.retain(|other| *other != link);
+        }
+    }
 }
 
 /// What a parent is to its child.
@@ -166,6 +197,7 @@ impl Tree {
     /// A parent has a place less: for a child, or for one for whom it stands by.
     pub(super) fn take_on(&mut self, parent: PeerId, link: LinkId, role: Role) {
         let child = self.links[&link].child;
+        self.keep_in_order(parent, child);
         match role {
             Role::Parent => {
                 self.node(parent).children.insert(link);
@@ -195,12 +227,8 @@ impl Tree {
         self.unpark_above(parent);
         self.forget_if_idle([parent, child]);
         self.actions.push(Action::Ended(Ends { link, parent, child }));
-        self.ended.insert(link, state);
-        if self.ended.len() > ENDED_MAX
-            && let Some((oldest, _)) = self.ended.pop_first()
-        {
-            self.actions.push(Action::Forgotten(oldest));
-        }
+        let forgotten = self.ended.insert(link, state);
+        self.actions.extend(forgotten.map(Action::Forgotten));
     }
 }
 

@@ -57,6 +57,6 @@ impl Tree {
     fn could_move(&self, now: Time, parent: PeerId, peer: PeerId) -> bool {
         let Some(node) = self.nodes.get(&peer) else { return false };
         let is_free = node.awaits_parent() || matches!(node.place, Place::Child(_)) && node.moving.is_none();
-        is_free && self.nodes[&parent].entry.open.is_some() && self.will_do(now, parent, peer)
+        is_free && self.nodes[&parent].entry.open.is_some() && self.will_do(now, parent, &self.below(peer))
     }
 }

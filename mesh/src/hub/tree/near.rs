@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 use tiercast_codec::PeerId;
 
-use super::{Context, Tree};
+use super::{Context, Tree, ancestry::Below};
 use crate::{
     Time,
     hub::whereabouts::{Nearness, Whereabouts},
@@ -34,11 +34,12 @@ impl Tree {
     }
 
     /// The nearest of those who are as good for a peer as `parent`, which would do.
-    pub(super) fn nearest_like(&self, now: Time, parent: PeerId, peer: PeerId) -> PeerId {
+    pub(super) fn nearest_like(&self, now: Time, parent: PeerId, below: &Below<'_>) -> PeerId {
+        let peer = below.peer;
         let reached = self.nearness(peer, parent).roughly();
         let near = self.near(peer, self.nodes[&parent].tier).into_iter();
         let mut nearer = near.take_while(|candidate| self.nearness(peer, *candidate).roughly() < reached);
-        nearer.find(|candidate| self.will_do(now, *candidate, peer)).unwrap_or(parent)
+        nearer.find(|candidate| self.will_do(now, *candidate, below)).unwrap_or(parent)
     }
 
     /// Open parents in a tier that may be near a peer and are not its own, the nearest first; of those that are alike the one
@@ -73,7 +74,7 @@ impl Tree {
     fn much_nearer(&self, now: Time, peer: PeerId) -> Option<PeerId> {
         let node = &self.nodes[&peer];
         let present = node.entry.established.and_then(|_| self.parents(peer).next())?;
-        let nearer = self.nearest_like(now, present, peer);
+        let nearer = self.nearest_like(now, present, &self.below(peer));
         let [was, is] = [present, nearer].map(|parent| self.nearness(peer, parent).km());
         let (was, is) = (was?, is?);
         (was.saturating_sub(is) >= KM_SAVED_MIN && is <= was / SHARE_LEFT_MAX).then_some(nearer)

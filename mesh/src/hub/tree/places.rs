@@ -85,6 +85,8 @@ pub(super) struct Node {
     pub(super) standby: Option<LinkId>,
     /// How many tiers it fills with those below it.
     pub(super) height: u32,
+    /// Greater than that of everybody above it, by links of any kind.
+    pub(super) order: u64,
     /// Under what it is found now.
     pub(super) entry: Entry,
     /// Its number among the parked, if it waits and none of the open parents will do.
@@ -231,7 +233,7 @@ impl Tree {
 }
 
 impl Node {
-    pub(super) fn new(now: Time, relay: Option<Relay>) -> Self {
+    pub(super) fn new(now: Time, relay: Option<Relay>, config: &HubConfig) -> Self {
         Self {
             from: Whereabouts::default(),
             relay,
@@ -243,11 +245,12 @@ impl Node {
             stands_by: BTreeSet::new(),
             standby: None,
             height: 1,
+            order: 0,
             entry: Entry::default(),
             parked_as: None,
             stands_in: false,
             offered_until: 0,
-            record: Record::default(),
+            record: Record::new(config),
             is_suspended: false,
             is_in_doubt: false,
             is_lagging: false,
@@ -255,13 +258,14 @@ impl Node {
         }
     }
 
-    /// How many children it can have: as many as it promised, unless it cannot be used now.
+    /// How many children it can have: as many as it promised and is believed to be able to feed, unless it cannot be used now.
+    /// A doubt does not count: it is over soon, and who asks whether one lives is not to change its rank.
     pub(super) fn places(&self) -> usize {
-        let is_out = self.is_suspended || self.is_in_doubt || self.is_lagging || self.is_away;
-        if is_out { 0 } else { self.promised() }
+        let is_out = self.is_suspended || self.is_lagging || self.is_away;
+        if is_out { 0 } else { self.promised().min(self.record.believed) }
     }
 
-    fn promised(&self) -> usize {
+    pub(super) fn promised(&self) -> usize {
         self.relay.map_or(0, |relay| relay.children_max.into())
     }
 
@@ -299,21 +303,22 @@ impl Node {
         self.children.iter().chain(&self.stands_by).copied()
     }
 
-    pub(super) fn has_links_down(&self) -> bool {
-        self.load() > 0
-    }
-
     /// How many places are taken.
     fn load(&self) -> usize {
         self.children.len() + self.stands_by.len()
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.load() < self.places()
+        self.load() < self.offered()
+    }
+
+    /// How many of its places may be taken now: none while its life is in doubt.
+    fn offered(&self) -> usize {
+        if self.is_in_doubt { 0 } else { self.places() }
     }
 
     fn found_under(&self, peer: PeerId, is_established: bool, tiers_max: u32) -> Entry {
-        let (places, has_room) = (self.places(), self.has_room());
+        let (places, offered, has_room) = (self.places(), self.offered(), self.has_room());
         let rank: Rank = (Reverse((has_room, places)), peer);
         let awaits_parent = self.awaits_parent();
         let is_fed_for_now = matches!(self.place, Place::Waiting | Place::Linking(_));
@@ -322,16 +327,17 @@ impl Node {
             open: is_open.then_some((self.tier, self.load(), peer)),
             near: (is_open && !self.from.is_nowhere()).then_some((self.tier, self.from, self.load(), peer)),
             // Without one of them it has room.
-            holding: (!self.stands_by.is_empty() && self.is_placed() && self.load() <= places)
+            holding: (!self.stands_by.is_empty() && self.is_placed() && self.load() <= offered)
                 .then_some((self.tier, peer)),
             queued: (awaits_parent && self.parked_as.is_none()).then_some(rank),
             parked: self.parked_as,
             standing_in: (self.stands_in && has_room).then_some(rank),
-            candidate: (is_fed_for_now && places > 0).then_some((Reverse((awaits_parent, places)), peer)),
+            candidate: (is_fed_for_now && offered > 0).then_some((Reverse((awaits_parent, offered)), peer)),
             root: (self.place == Place::Root && !self.is_away).then_some((places, peer)),
             established: is_established.then_some((places, self.tier, peer)),
             tier: Some(self.shown_tier()),
             is_linking: matches!(self.place, Place::Linking(_)),
+            promises: self.promised() > 0,
         }
     }
 }

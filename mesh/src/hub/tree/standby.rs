@@ -90,11 +90,14 @@ impl Tree {
             let nearness = self.nearness(peer, *candidate).roughly();
             (node.tier < tier, node.from.shares_network(parent), nearness)
         });
-        let will_do = |candidate: &&PeerId| !path.contains(candidate) && self.will_do(now, **candidate, peer);
+        let below = self.below(peer);
+        let will_do =
+            |candidate: &&PeerId| !path.contains(candidate) && self.will_do(now, **candidate, &below);
         let is_apart = |candidate: &&PeerId| self.path(**candidate).all(|above| !path.contains(&above));
         // Whether one will do costs more to find out than whether it is apart.
-        let best = candidates.iter().filter(is_apart).find(will_do);
-        best.or_else(|| candidates.iter().find(will_do)).copied()
+        let apart = candidates.iter().filter(is_apart);
+        let others = candidates.iter().filter(|candidate| !is_apart(candidate));
+        apart.chain(others).find(will_do).copied()
     }
 
     /// A peer says that its standby feeds it. Who did before, if anybody, is its standby now.
@@ -135,8 +138,9 @@ impl Tree {
 
     /// Takes a place from somebody's standby for a peer that has no parent. False if there is none to be taken.
     pub(super) fn displace_standby(&mut self, now: Time, peer: PeerId, context: &Context<'_>) -> bool {
-        let holding = self.index.holding.iter().map(|(_, parent)| *parent).take(LOOKED_AT);
-        let parent = holding.into_iter().find(|parent| self.will_do(now, *parent, peer));
+        let below = self.below(peer);
+        let mut holding = self.index.holding.iter().map(|(_, parent)| *parent).take(LOOKED_AT);
+        let parent = holding.find(|parent| self.will_do(now, *parent, &below));
         let link = parent.and_then(|parent| self.nodes[&parent].stands_by.first().copied());
         let Some(child) = link.map(|link| self.links[&link].child) else { return false };
         self.drop_standby(child, Code::REPLACED);

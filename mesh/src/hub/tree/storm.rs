@@ -146,8 +146,12 @@ impl Storm {
     /// to them.
     fn check_way_up(&self, peer: PeerId) {
         let above = |peer: PeerId| self.tree.parents(peer).chain(self.tree.standby(peer));
-        assert!(above(peer).all(|other| !self.tree.is_below(other, peer)), "{peer} stands in a cycle");
+        assert!(
+            above(peer).all(|other| self.tree.above(other).all(|further| further != peer)),
+            "{peer} stands in a cycle"
+        );
         let node = &self.tree.nodes[&peer];
+        assert!(above(peer).all(|other| self.tree.nodes[&other].order < node.order), "{peer}: {node:?}");
         let below = node.children.iter().map(|link| self.tree.nodes[&self.tree.links[link].child].height);
         assert_eq!(node.height, 1 + below.max().unwrap_or(0), "{peer}: {node:?}");
         if let Place::Child(link) = node.place {
@@ -167,16 +171,18 @@ impl Storm {
                 assert!(!node.is_away, "{peer}: {node:?}");
             }
             self.check_way_up(*peer);
-            let could_have = |parent: &PeerId| {
-                let is_open = nodes[parent].entry.open.is_some();
-                is_open && self.tree.will_do(self.now, *parent, *peer)
-            };
             if node.awaits_parent() {
+                let below = self.tree.below(*peer);
+                let could_have = |parent: &PeerId| {
+                    let is_open = nodes[parent].entry.open.is_some();
+                    is_open && self.tree.will_do(self.now, *parent, &below)
+                };
                 assert_eq!(nodes.keys().find(|parent| could_have(parent)), None, "for {peer}: {node:?}");
             }
         }
         assert_eq!(index.tiers, tiers);
         assert_eq!(nodes.values().filter(|node| node.relay.is_some()).count(), self.tree.relays);
+        assert_eq!(nodes.values().filter(|node| node.promised() > 0).count(), index.promising);
         let is_fed_for_now = |place| matches!(place, Place::Waiting | Place::Linking(_));
         let can_root = |node: &&Node| is_fed_for_now(node.place) && node.places() > 0;
         let candidates = nodes.values().filter(can_root).count();

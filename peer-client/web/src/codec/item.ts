@@ -55,7 +55,8 @@ export function mayBeLost(message: Uint8Array): boolean {
 
 /** Whether nothing of its numbering comes before a frame: its `after` is -1. */
 function isFirstFrame(frame: Uint8Array): boolean {
-  return frame.subarray(16, 24).every((byte) => byte === 0xff);
+  const after = frame.subarray(16, 24);
+  return after.length === 8 && after.every((byte) => byte === 0xff);
 }
 
 /** Cuts a frame that is too large for one data channel message into chunks that fit. */

@@ -9,7 +9,7 @@ import { DecodeError, UnknownMessageError } from "./error.js";
 import type { HeaderTable, HeaderValue } from "./event.js";
 import { Frame } from "./frame.js";
 import { Head } from "./head.js";
-import { chunks, readItems } from "./item.js";
+import { chunks, mayBeLost, readItems } from "./item.js";
 import { LinkMessage } from "./link-message.js";
 import type { MessageFamily } from "./message.js";
 import { type Nack, encodeNack } from "./nack.js";
@@ -167,6 +167,14 @@ describe("nacks.json", () => {
     test(name, () => {
       assert.deepEqual(readItems(bytesOf(bytes)), [{ kind: "nack", nack }]);
       assert.deepEqual(encodeNack(nack), bytesOf(bytes));
+    });
+  }
+});
+
+describe("lossy.json", () => {
+  for (const { name, bytes, ...vector } of readVectors("lossy.json") as (Case & { may_be_lost: boolean })[]) {
+    test(name, () => {
+      assert.equal(mayBeLost(bytesOf(bytes)), vector.may_be_lost);
     });
   }
 });

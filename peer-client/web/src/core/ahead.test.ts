@@ -29,10 +29,11 @@ test("frames wait for their turn and no longer", () => {
   assert.equal(waiting.bytes, 0);
 });
 
-test("there is room for so many bytes, and a frame waits once", () => {
+test("there is room for a window and a frame, and a frame waits once", () => {
   const waiting = new Ahead();
   const { length } = frame(3).bytes;
-  for (const offset of [3, 3, 4, 5]) waiting.put(frame(offset), 2 * length);
+  const kept = [3, 3, 4, 5].map((offset) => waiting.put(frame(offset), length + 1));
+  assert.deepEqual(kept, [true, true, true, false]);
   assert.deepEqual([3, 4, 5].map((offset) => waiting.holds(frame(offset))), [true, true, false]);
   assert.equal(waiting.bytes, 2 * length);
 });

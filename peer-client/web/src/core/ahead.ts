@@ -1,5 +1,5 @@
 /** What came before its turn: frames behind one that is lost or late, and the holes before them. */
-import { BEFORE_FIRST, type Frame, type Nack, type Position, comparePositions, formatPosition, mayBeLost } from "../codec/index.js";
+import { BEFORE_FIRST, type Frame, type Nack, type Position, comparePositions, formatPosition } from "../codec/index.js";
 import { covers } from "./log.js";
 
 /** Holes that are asked for at a time. */
@@ -29,14 +29,16 @@ export class Ahead {
   }
 
   /**
-   * Keeps a frame until its turn, if there is room. One that was not lost is not sent again, so for that there is room until
-   * there is too much.
+   * Keeps a frame until its turn. There is room for a window and the frame with which that is exceeded: nobody who keeps to it
+   * sends more. False if there is none.
    */
-  put(frame: Frame, bytesMax: number): void {
-    const more = mayBeLost(frame.bytes) ? frame.bytes.length : 0;
-    if (this.#bytes + more > bytesMax || this.holds(frame)) return;
-    this.#bytes += frame.bytes.length;
-    this.#frames.splice(this.#indexOf(frame), 0, frame);
+  put(frame: Frame, windowBytes: number): boolean {
+    if (this.#bytes >= windowBytes) return false;
+    if (!this.holds(frame)) {
+      this.#bytes += frame.bytes.length;
+      this.#frames.splice(this.#indexOf(frame), 0, frame);
+    }
+    return true;
   }
 
   /** Whether a frame waits already. */

@@ -20,6 +20,11 @@ test("a parent takes over when it has shown to have what we had and what it had"
   assert.ok(behind.hasCaughtUp(at(20)));
 });
 
+test("one that takes its time to answer is waited for as if it were a second away", () => {
+  const away = (us: number): number => new Feeder(at(0), at(0), false, us).roundTripUs;
+  assert.deepEqual([0, SECOND_US, 9 * SECOND_US].map(away), [0, SECOND_US, SECOND_US]);
+});
+
 test("one that moves on lacks nothing for long, and one that stands still does", () => {
   const feeder = new Feeder(at(0), at(0), true, 0);
   for (let second = 1; second < 10; second++) {

@@ -75,11 +75,18 @@ function keep(state: State, subscription: Subscription, taken: Taken, frame: Fra
   return ahead.next(log.head);
 }
 
-/** Keeps a head that is newer than the one we know. */
+/**
+ * Keeps a head that is newer than the one we know. The server answers all who ask with the same one until there is more: that we
+ * know it already does not bring what it shows to be missing.
+ */
 export function onHead(state: State, head: Head, from: Target, isGenuine: boolean): Outcome {
   const subscription = state.subscriptions.get(head.channel);
   if (subscription === undefined) return "done";
-  if (subscription.head !== undefined && subscription.head.timeUs >= head.timeUs) return "done";
+  const known = subscription.head;
+  if (known !== undefined && known.timeUs >= head.timeUs) {
+    if (from === "session") onFreshHead(state, head.channel, known.position);
+    return "done";
+  }
   if (!isGenuine) return { item: { kind: "head", head }, signed: head.signed(subscription.channel) };
   subscription.head = head;
   if (from !== "session") subscription.watch.progressed(state.now);

@@ -13,7 +13,7 @@ import { Feeder } from "./feeder.js";
 import { onFrame, onHead } from "./frames.js";
 import type { Link } from "./link.js";
 import { follow, onHave } from "./progress.js";
-import { onNack } from "./repair.js";
+import { onNack, onTail } from "./repair.js";
 import { type Serve, Service } from "./service.js";
 import { type Outcome, Refusal, type State } from "./state.js";
 
@@ -80,11 +80,12 @@ export function onLinkItem(state: State, id: number, link: Link, item: Item, isG
 
 function onLinkFrame(state: State, id: number, link: Link, frame: Frame, isGenuine: boolean): Outcome {
   if (link.channel !== frame.header.channel) throw new Refusal(Code.unexpected);
-  const { frames } = state.stats;
+  const { frames, parentBytes } = state.stats;
   const outcome = onFrame(state, frame, id, isGenuine);
   if (outcome === "done") {
     if (link.feeder !== undefined) {
       link.feeder.shows(frame.position);
+      if (state.stats.parentBytes > parentBytes) link.feeder.brings();
       if (state.stats.frames > frames) link.feeder.brokenPromises = 0;
     }
     checkGoal(state, id, link);
@@ -121,6 +122,7 @@ function onMessage(state: State, id: number, link: Link, message: LinkMessage): 
       break;
     case "have":
       if (link.feeder === undefined) throw new Refusal(Code.unexpected);
+      if (!link.feeder.isHeld) onTail(state, link.channel, message.position);
       onHave(state, link.channel, id, link.feeder, message.position);
       break;
     case "at":

@@ -7,7 +7,6 @@
  */
 import { Code, type Position, comparePositions } from "../codec/index.js";
 import type { Feeder } from "./feeder.js";
-import { onTail } from "./repair.js";
 import type { State } from "./state.js";
 import type { Subscription } from "./subscription.js";
 
@@ -17,7 +16,6 @@ const BROKEN_PROMISES = 3;
 /** A parent of the channel `id` says how far it is: one that we hold, or how far it has sent. */
 export function onHave(state: State, id: number, link: number, feeder: Feeder, position: Position): void {
   feeder.shows(position);
-  if (!feeder.isHeld) onTail(state, id, position);
   const subscription = state.subscriptions.get(id);
   if (subscription?.standby !== link || subscription.parent === undefined) return;
   const { watch } = subscription;

@@ -46,8 +46,8 @@ class Pair {
 
 test("what a link loses is asked for again, also when it is the last, and the server hears nothing of it", () => {
   const pair = new Pair();
-  pair.lose((number) => number % 4 === 1);
-  for (let tenth = 0; tenth < 30; tenth++) {
+  pair.lose((number) => number % 8 === 1);
+  for (let tenth = 0; tenth < 60; tenth++) {
     pair.publish();
     pair.publish();
     pair.world.advance(0.1);
@@ -153,4 +153,21 @@ test("regression: a parent that has not answered yet is asked for nothing", () =
   child.handle({ type: "linkClosed", link: pair.link });
   world.advance(0.1);
   assert.deepEqual([world.sent.get(link), child.peer.stats().nacks], [undefined, 0]);
+});
+
+test("regression: a head that is known already still shows what is missing", () => {
+  const pair = new Pair();
+  const { world, child } = pair;
+  const { hub } = world;
+  pair.lose(() => true);
+  pair.publish();
+  const inAnHour = world.now + 3_600_000_000;
+  child.handle({ type: "sessionData", bytes: hub.sealer.head(hub.head, inAnHour).bytes });
+  const receive = hub.receive.bind(hub);
+  hub.receive = () => undefined;
+  world.advance(4);
+  assert.deepEqual([child.bodies, child.peer.stats().pulls], [["event 0"], 2]);
+  hub.receive = receive;
+  world.advance(3);
+  assert.deepEqual(child.bodies, pair.published);
 });

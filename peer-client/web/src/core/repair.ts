@@ -3,6 +3,7 @@
  * for again at once, of the parent and of the standby in turn; the transport's own timers take a second.
  */
 import { Code, type Frame, type Nack, type Position, comparePositions, encodeNack } from "../codec/index.js";
+import { windowOf } from "./config.js";
 import type { Link } from "./link.js";
 import { feederOf, leads, patience } from "./progress.js";
 import { Refusal, type State } from "./state.js";
@@ -10,7 +11,7 @@ import type { Subscription } from "./subscription.js";
 
 /** A frame of the channel `id` has come before its turn. */
 export function onAhead(state: State, id: number, subscription: Subscription, frame: Frame): void {
-  subscription.ahead.put(frame, state.config.aheadBytes);
+  if (!subscription.ahead.put(frame, windowOf(state.config))) state.stats.notTaken++;
   subscription.watch.progressed(state.now);
   lookForHoles(state, id, state.config.nackWaitUs);
   isMissing(state, id, subscription, frame.positionBefore);
@@ -52,9 +53,17 @@ export function onNackDue(state: State, channel: number): void {
   if (subscription === undefined || ours === undefined) return;
   const pauseUs = nackPause(state, subscription);
   const { ahead } = subscription;
-  for (const [nack, times] of ahead.ask(state.now, ours, pauseUs)) askForAgain(state, subscription, nack, times);
+  const due = ahead.ask(state.now, ours, pauseUs);
+  for (const [nack, times] of due) askForAgain(state, subscription, nack, times);
   const again = ahead.askAt(pauseUs);
   if (again !== undefined) state.timers.set({ kind: "nack", channel }, again);
+  for (const [, times] of due) if (times === 0) onHole(state, subscription);
+}
+
+/** Our parent has left a hole. Where there is no server to find us another one, the worst is better than none. */
+function onHole(state: State, { parent }: Subscription): void {
+  const isTooMuch = feederOf(state, parent)?.leavesHole() ?? false;
+  if (parent !== undefined && isTooMuch && state.session === "open") state.closeLink(parent, Code.stale);
 }
 
 /** Asks one of those who feed us, or could. */

@@ -197,6 +197,7 @@ export class State {
     const { channel } = subscription;
     if (subscription.parent === link) {
       subscription.parent = undefined;
+      subscription.ahead.forgetEnd();
       this.say({ kind: "parent", channel, parent: undefined });
       if (subscription.stall === undefined) {
         this.#goOnWithout(state.channel, link, code, tell);

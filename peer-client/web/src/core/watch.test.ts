@@ -51,6 +51,14 @@ test("the earliest time counts until it is reached", () => {
   assert.equal(watch.overdue(300), undefined);
 });
 
+test("regression: what is known to be missing is not forgotten when somebody is asked who has less", () => {
+  const watch = new Watch(0);
+  watch.leads(0, at(9), 100);
+  watch.askedFor(50, at(7), 150);
+  assert.ok(!watch.reached(60, at(7)) && watch.reached(60, at(9)));
+  assert.equal(watch.overdue(300), undefined);
+});
+
 test("a parent is silent after ten times what is usual, within bounds", () => {
   const watch = new Watch(0);
   assert.equal(watch.silentAt(HEAD_US), HEAD_US);

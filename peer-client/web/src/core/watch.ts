@@ -66,8 +66,10 @@ export class Watch {
     return this.#lead.due;
   }
 
-  /** Somebody else was asked for what is missing. */
-  askedFor(now: number, goal: Position, due: number): void {
+  /** Somebody else was asked for what is missing. If more is known to be, that is still so. */
+  askedFor(now: number, position: Position, due: number): void {
+    const known = this.#lead?.goal ?? position;
+    const goal = comparePositions(known, position) > 0 ? known : position;
     this.#lead = { goal, since: now, due, isSecond: true };
   }
 
