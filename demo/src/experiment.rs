@@ -37,8 +37,8 @@ use run::Outcome;
 /// What `experiment --help` says after the options.
 pub(crate) const HELP: &str = "\
 Faults:
-  WHO          how many, as a number or a share, of peers, relays (those with children) or tier1 (those that the
-               server feeds): 3, 30%, 3:relays, 50%:tier1. Where nobody relays, relays are any peers.
+  WHO          how many, as a number or a share, of peers, relays (those with children), leaves (those without) or tier1
+               (those that the server feeds): 3, 30%, 3:relays, 50%:tier1. Where nobody relays, relays are any peers.
   WHEN, TIME   10s, 2.5s or 500ms; WHEN counts from the start. All but --churn, --loss and --delay can be given again.
 
 Output:

@@ -234,7 +234,7 @@ async fn a_button_that_cannot_be_had_says_why() -> Result<()> {
     let cases = [
         ("/demo/fault", r#"{"fault":"kill","who":"30%"}"#, 409, "there is no native peer"),
         ("/demo/fault", r#"{"fault":"freeze","who":"1:tier1"}"#, 409, "tier 1"),
-        ("/demo/fault", r#"{"fault":"kill","who":"1:cats"}"#, 400, "choose peers, relays or tier1"),
+        ("/demo/fault", r#"{"fault":"kill","who":"1:cats"}"#, 400, "choose peers, relays, leaves or tier1"),
         ("/demo/mesh", r#"{"on":true}"#, 409, "already"),
     ];
     for (path, body, status, words) in cases {
@@ -416,7 +416,14 @@ async fn nothing_is_lost_when_a_relay_stalls_now_and_then() -> Result<()> {
 
 #[tokio::test]
 async fn a_relay_that_accuses_its_neighbours_parts_with_them_and_harms_nobody_else() -> Result<()> {
-    let figures = nobody_follows_one_who("accuse", "900").await?;
+    nobody_follows_one_who("accuse", "900").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_child_that_accuses_its_parents_takes_nobody_out_of_service() -> Result<()> {
+    let mesh = ["--peers", "20", "--tier1", "2", "--max-children", "4", "--events", "900"];
+    let figures = experiment(&[&mesh[..], &["--lie", "1:leaves@8s", "--lies", "accuse"]].concat()).await?;
     ensure!(figures["accusations"].as_u64() > Some(0) && figures["suspensions"] == 0, "{figures}");
     Ok(())
 }
@@ -523,7 +530,7 @@ async fn faults_that_cannot_be_had_are_answered_with_what_to_write_instead() -> 
         (&["--kill", "30%"], "'--kill <WHO@WHEN>': say whom and when, such as 30%@10s"),
         (&["--kill", "30%@10"], "write it as 10s, 2.5s or 500ms"),
         (&["--kill", "x@10s"], "say how many, such as 3 or 30%"),
-        (&["--kill", "1:cats@10s"], "choose peers, relays or tier1"),
+        (&["--kill", "1:cats@10s"], "choose peers, relays, leaves or tier1"),
         (
             &["--kill", "1@10s", "--events", "100"],
             "--kill 1@10s comes after the last event at 0.5 s: raise --events",

@@ -134,6 +134,7 @@ impl Crowd {
         let is_of_kind = |node: &&Node| match kind {
             Kind::Peers => true,
             Kind::Relays => node.has_children,
+            Kind::Leaves => !node.has_children,
             Kind::Tier1 => node.tier == 1,
         };
         let those = nodes.iter().filter(is_of_kind).filter_map(|node| names.get(&node.peer).copied());

@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Peers,
     /// Those that have children.
     Relays,
+    /// Those that have none.
+    Leaves,
     /// Those that the server feeds for good.
     Tier1,
 }
@@ -163,8 +165,9 @@ fn kind(text: &str) -> Result<Kind, String> {
     match text {
         "peers" => Ok(Kind::Peers),
         "relays" => Ok(Kind::Relays),
+        "leaves" => Ok(Kind::Leaves),
         "tier1" => Ok(Kind::Tier1),
-        _ => Err(format!("`{text}` are nobody: choose peers, relays or tier1")),
+        _ => Err(format!("`{text}` are nobody: choose peers, relays, leaves or tier1")),
     }
 }
 
