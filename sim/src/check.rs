@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use tiercast_codec::Position;
 use tiercast_mesh::{Time, hub::TreeNode};
 
 use crate::net::{Given, Net, Sent, channel};
@@ -46,6 +47,9 @@ pub trait Check {
     /// What it is called.
     fn name(&self) -> &'static str;
 
+    /// A node was told where it starts.
+    fn started(&mut self, _node: u64, _position: Position) {}
+
     /// An application was given something.
     fn given(&mut self, _given: &Given) -> Verdict {
         Ok(())
@@ -71,16 +75,16 @@ pub trait Check {
 }
 
 /// All checks.
-pub fn all(budget: Budget) -> Vec<Box<dyn Check>> {
+pub fn all(may_have_gaps: bool, budget: Budget) -> Vec<Box<dyn Check>> {
     vec![
         Box::new(Authentic::default()),
-        Box::new(Order::default()),
+        Box::new(Order::new(may_have_gaps)),
         Box::new(Content::default()),
         Box::new(Tree),
-        Box::new(Capacity),
+        Box::<Capacity>::default(),
         Box::new(Memory),
         Box::<Starvation>::default(),
-        Box::new(Convergence),
+        Box::<Convergence>::default(),
         Box::new(budget),
     ]
 }

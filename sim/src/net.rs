@@ -160,8 +160,9 @@ pub struct Net {
     pub fresh: Option<Vec<Given>>,
     /// What was sent since this was last emptied, if anybody wants to know.
     pub sent: Option<Vec<Sent>>,
-    /// Nodes that were told where they start, in this session, since this was last emptied, if anybody wants to know.
-    pub started: Option<Vec<u64>>,
+    /// Nodes that were told where they start in this session, and where, since this was last emptied, if anybody wants to
+    /// know.
+    pub started: Option<Vec<(u64, Position)>>,
     /// Nodes whose session has ended, or that could not connect, since this was last emptied.
     pub cut_off: Vec<u64>,
     /// What was sent.
@@ -509,8 +510,8 @@ impl Net {
                 if let Status::Welcome { peer, .. } = &status {
                     self.names.insert(*peer, id);
                 }
-                if let (Status::Subscribed { .. }, Some(started)) = (&status, &mut self.started) {
-                    started.push(id);
+                if let (Status::Subscribed { position, .. }, Some(started)) = (&status, &mut self.started) {
+                    started.push((id, *position));
                 }
                 if self.fresh.is_none() {
                     self.nodes.get_mut(&id).expect("it has just spoken").statuses.push(status);

@@ -70,7 +70,7 @@ pub fn sequence(count: i64) -> Vec<i64> {
 impl Net {
     /// Checks what must always hold of the tree.
     pub fn check_tree(&self) {
-        let checks: [&mut dyn Check; 2] = [&mut check::Tree, &mut check::Capacity];
+        let checks: [&mut dyn Check; 2] = [&mut check::Tree, &mut check::Capacity::default()];
         check::look_at(self, &[], &BTreeSet::new(), |view| {
             for check in checks {
                 assert_eq!(check.look(view), Ok(()), "{}", check.name());

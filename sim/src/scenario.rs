@@ -42,6 +42,9 @@ pub struct Scenario {
     /// What the server may spend.
     #[serde(default)]
     pub budget: Budget,
+    /// Whether applications may be told of gaps: where logs are shorter than what somebody is behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gaps: bool,
     /// What goes wrong, and when.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,

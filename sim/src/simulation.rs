@@ -120,11 +120,10 @@ impl<'a> Simulation<'a> {
             map,
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0x5eed),
             agenda,
-            checks: check::all(check::Budget::new(
-                &hub_config(scenario),
-                scenario.budget.egress_times,
-                begin,
-            )),
+            checks: check::all(
+                scenario.gaps,
+                check::Budget::new(&hub_config(scenario), scenario.budget.egress_times, begin),
+            ),
             measures: Measures::default(),
             sums: Sums::default(),
             published: Vec::new(),
@@ -160,10 +159,14 @@ impl<'a> Simulation<'a> {
         for sent in take_all(&mut self.net.sent) {
             check::ask(&mut self.checks, |check| check.sent(&sent))?;
         }
+        let started = take_all(&mut self.net.started);
+        for (node, position) in &started {
+            self.checks.iter_mut().for_each(|check| check.started(*node, *position));
+        }
         for given in take_all(&mut self.net.fresh) {
             self.take(&given)?;
         }
-        for node in take_all(&mut self.net.started) {
+        for (node, _) in started {
             self.measures.started(node, self.net.now);
         }
         for node in std::mem::take(&mut self.net.cut_off) {
@@ -209,9 +212,6 @@ impl<'a> Simulation<'a> {
     }
 
     fn publish(&mut self) {
-        if self.net.is_server_away {
-            return;
-        }
         let body = workload::body(self.published.len() as i64, self.scenario.workload.bytes);
         self.published.push(self.net.now);
         self.net.publish([body]);

@@ -215,6 +215,7 @@ impl Tree {
         node.moving = None;
         self.timers.clear(Timer::LinkSetup(link));
         let heir = self.begins_to_feed(now, link, context);
+        self.part_standby(now, child, context);
         if let Place::Child(earlier) = earlier {
             self.vacate(now, earlier, heir, context);
         } else if self.nodes[&child].standby.is_none() {

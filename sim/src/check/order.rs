@@ -1,4 +1,5 @@
-//! Every application gets every event once and in order, and gaps say what is missing.
+//! Every application gets every event once and in order, from where it was told that it starts. Where gaps may be, they say
+//! what is missing.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +10,27 @@ use super::{Check, Verdict};
 use crate::net::Given;
 
 /// Where each application is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Order {
     reached: BTreeMap<u64, Position>,
+    may_have_gaps: bool,
+}
+
+impl Order {
+    /// Whether there may be gaps.
+    pub fn new(may_have_gaps: bool) -> Self {
+        Self { reached: BTreeMap::new(), may_have_gaps }
+    }
 }
 
 impl Check for Order {
     fn name(&self) -> &'static str {
         "order"
+    }
+
+    fn started(&mut self, node: u64, position: Position) {
+        // Later sessions go on where the application is.
+        self.reached.entry(node).or_insert(position);
     }
 
     fn given(&mut self, given: &Given) -> Verdict {
@@ -26,13 +40,13 @@ impl Check for Order {
                 let follows = |reached: Position| {
                     reached.epoch == position.epoch && reached.offset + 1 == position.offset
                 };
-                if !reached.is_none_or(follows) {
+                if !reached.is_some_and(follows) {
                     return Err(format!("node {} got {position} after {reached:?}", given.node));
                 }
                 *position
             }
             Delivery::Gap { from, to, .. } => {
-                if reached.is_some_and(|reached| reached != *from) || to <= from {
+                if !self.may_have_gaps || reached != Some(*from) || to <= from {
                     return Err(format!("node {} got a gap {from} to {to} after {reached:?}", given.node));
                 }
                 *to
@@ -64,9 +78,15 @@ mod tests {
         Delivery::Gap { channel: channel(), from, to, reason: GapReason::Source }
     }
 
-    fn is_right(deliveries: Vec<Delivery>) -> bool {
-        let mut order = Order::default();
+    fn is_right_if(may_have_gaps: bool, deliveries: Vec<Delivery>) -> bool {
+        let mut order = Order::new(may_have_gaps);
+        order.started(1, Position::new(7, 2));
+        order.started(1, Position::new(7, 5));
         deliveries.into_iter().all(|delivery| order.given(&Given { at: BEGIN, node: 1, delivery }).is_ok())
+    }
+
+    fn is_right(deliveries: Vec<Delivery>) -> bool {
+        is_right_if(true, deliveries)
     }
 
     #[test]
@@ -74,6 +94,8 @@ mod tests {
         assert!(is_right(vec![event(3), event(4), gap(4, 6), event(7)]));
         assert!(!is_right(vec![event(3), event(3)]), "repeated");
         assert!(!is_right(vec![event(3), event(5)]), "missing");
+        assert!(!is_right(vec![event(4)]), "missing at the beginning");
+        assert!(!is_right_if(false, vec![event(3), gap(3, 6)]), "a gap where there is to be none");
         assert!(!is_right(vec![event(3), event(2)]), "out of order");
         assert!(!is_right(vec![event(3), gap(4, 6)]), "a gap from elsewhere");
         assert!(!is_right(vec![event(3), gap(3, 3)]), "a gap of nothing");

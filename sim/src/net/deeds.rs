@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tiercast_codec::{Event, Message, Pattern, Position, SessionId, Signer, Since, ToHub, WireMessage};
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate,
@@ -30,6 +31,14 @@ impl Net {
     pub fn say(&mut self, node: u64, message: &ToHub) {
         let session = SessionId(self.nodes[&node].session.expect("it has a session"));
         self.hub_input(hub::Input::SessionData(session, message.encode()));
+    }
+
+    /// A node that runs sends the server something of its own accord.
+    pub fn tell(&mut self, node: u64, bytes: Bytes) {
+        let session = self.nodes.get(&node).and_then(|node| node.session);
+        if let Some(session) = session.filter(|_| !self.frozen.contains_key(&node)) {
+            self.send(Way::Up { session, node }, bytes.len(), Happening::ToHub(session, bytes));
+        }
     }
 
     /// Adds a peer that subscribes in its own way.
@@ -66,10 +75,9 @@ impl Net {
 
     /// The connection between a peer and the hub breaks; both see it.
     pub fn disconnect(&mut self, node: u64) {
-        if let Some(session) = self.nodes.get_mut(&node).and_then(|node| node.session.take()) {
+        if let Some(session) = self.nodes.get(&node).and_then(|node| node.session) {
             self.end_session(session, node);
-            self.cut_off.push(node);
-            self.peer(node, peer::Input::SessionClosed);
+            self.happen(self.now, Happening::PeerSees(session, false));
         }
     }
 
@@ -99,6 +107,7 @@ impl Net {
     pub fn kill(&mut self, node: u64) {
         if let Some(session) = self.nodes.remove(&node).and_then(|node| node.session) {
             self.end_session(session, node);
+            self.session_node.remove(&session);
         }
     }
 
@@ -124,7 +133,6 @@ impl Net {
             self.last_arrival.remove(&way);
             self.wires.forget(way);
         }
-        self.session_node.remove(&session);
     }
 
     /// Publishes messages with these bodies.
@@ -141,7 +149,11 @@ impl Net {
         let events =
             offsets.zip(&messages).map(|(offset, message)| Event { offset, message: message.clone() });
         self.history.extend(events);
-        self.source(SourceUpdate::Messages(messages));
+        if self.is_server_away {
+            self.position.offset += messages.len() as i64;
+        } else {
+            self.source(SourceUpdate::Messages(messages));
+        }
     }
 
     /// The source says something.

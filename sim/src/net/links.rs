@@ -143,7 +143,7 @@ impl Net {
     pub fn break_links(&mut self, node: u64) {
         for link in self.links_of(node) {
             self.close_ends(link, node);
-            self.peer(node, Input::LinkClosed(link));
+            self.happen(self.now, Happening::LinkDown(node, link));
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Faults strike and relent.
 
-use std::time::Duration;
-
-use tiercast_codec::SessionId;
-use tiercast_mesh::hub::Input;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Plan, Simulation};
 use crate::{
@@ -25,7 +22,7 @@ impl Simulation<'_> {
             return self.restart();
         }
         let victims = fault.victims(&mut self.net);
-        self.measures.struck(match fault.kind {
+        self.struck(match fault.kind {
             FaultKind::Blink => victims.iter().copied().collect(),
             _ => below(&self.net, &victims),
         });
@@ -44,8 +41,13 @@ impl Simulation<'_> {
         }
     }
 
+    /// What is late for those whom another fault holds up says nothing of this one.
+    fn struck(&mut self, affected: BTreeSet<u64>) {
+        self.measures.struck(affected.difference(&self.excused).copied().collect());
+    }
+
     fn restart(&mut self) {
-        self.measures.struck(self.net.nodes.keys().copied().collect());
+        self.struck(self.net.nodes.keys().copied().collect());
         let stats = self.net.hub.channel_stats(&channel()).unwrap_or_default();
         self.sums.add_hub(stats, &self.net.hub.spending());
         self.net.stop_server();
@@ -92,9 +94,8 @@ impl Simulation<'_> {
     /// Those who accuse do so.
     pub(super) fn accuse(&mut self) {
         for node in self.gang.who(Lie::Accuse) {
-            let Some(session) = self.net.nodes.get(&node).and_then(|node| node.session) else { continue };
             for link in self.net.links_of(node) {
-                self.net.hub_input(Input::SessionData(SessionId(session), accusation(link)));
+                self.net.tell(node, accusation(link));
             }
         }
     }

@@ -139,6 +139,7 @@ impl Tree {
         self.keep_place_for(now, other, context);
         let role = role_of_parent(living.role);
         if !self.is_free(child, role)
+            || self.parents(child).chain(self.standby(child)).any(|above| above == parent)
             || !self.nodes[&parent].keeps_a_place()
             || !self.may_stand(parent, &self.below(child))
         {

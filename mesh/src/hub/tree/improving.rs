@@ -9,7 +9,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use tiercast_codec::PeerId;
 
-use super::{Action, Context, Place, Timer, Tree};
+use super::{Action, Context, Timer, Tree};
 use crate::Time;
 
 /// A move saves so many tiers at least. Unvalidated.
@@ -71,7 +71,7 @@ impl Tree {
         let Some(peer) = self.highest(most).into_iter().find(is_old) else { return false };
         match narrow {
             _ if has_room => {}
-            Some(root) => self.put(root, Place::Waiting),
+            Some(root) => self.demote(root),
             None => return false,
         }
         self.root(peer);

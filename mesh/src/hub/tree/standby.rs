@@ -122,6 +122,14 @@ impl Tree {
         }
     }
 
+    /// A peer has another parent. A standby that stands on its new path is none any more.
+    pub(super) fn part_standby(&mut self, now: Time, peer: PeerId, context: &Context<'_>) {
+        if self.standby(peer).is_some_and(|standby| self.path(peer).any(|above| above == standby)) {
+            self.drop_standby(peer, Code::REPLACED);
+            self.want_standby(now, peer, context);
+        }
+    }
+
     /// A parent is something else to its child from now on.
     fn turn(&mut self, link: LinkId, role: Role) {
         let (parent, child) = (self.links[&link].parent, self.links[&link].child);

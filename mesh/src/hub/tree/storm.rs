@@ -158,6 +158,7 @@ impl Storm {
             let parent = &self.tree.nodes[&self.tree.links[&link].parent];
             let tier = parent.shown_tier();
             assert!(tier == 0 || tier + 1 == node.tier, "{node:?} below {parent:?}");
+            assert_ne!(self.tree.standby(peer), Some(self.tree.links[&link].parent), "{peer}: {node:?}");
         }
     }
 
