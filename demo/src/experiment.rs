@@ -39,7 +39,8 @@ pub(crate) const HELP: &str = "\
 Faults:
   WHO          how many, as a number or a share, of peers, relays (those with children), leaves (those without) or tier1
                (those that the server feeds): 3, 30%, 3:relays, 50%:tier1. Where nobody relays, relays are any peers.
-  WHEN, TIME   10s, 2.5s or 500ms; WHEN counts from the start. All but --churn, --loss and --delay can be given again.
+  WHEN, TIME   10s, 2.5s or 500ms; WHEN counts from when every peer has had its first event (ready_s), and so does
+               --churn. All but --churn, --loss and --delay can be given again.
 
 Output:
   stderr       progress while it runs, a line twice a second, on a terminal in one place; and what went wrong
@@ -64,6 +65,7 @@ Figures:
                               were not what was published
   gaps                        times that a peer was told that events are gone for good; with the embedded source also
                               at a restart of the server, where the numbering begins anew and nothing is gone
+  nacks                       times that a peer asked those who feed it again for what had not come
   latency_ms                  from publishing an event to a peer's application: median (p50), 99th and 99.9th
                               percentile (p99, p999), largest (max)
   join_ms                     from starting a peer to its first event: the same
@@ -72,8 +74,9 @@ Figures:
                               four; all, all_ms: to all who lived through it. An incident ends where the next begins.
                               Who is struck by several incidents counts in each. The victims' own pause (that of a
                               frozen peer) counts in latency_ms and not here.
-  incidents                   each with what, at_s, victims, struck_nobody (why, if it did), victims_by_tier, stalls, the share of peers that the server
-                              fed fed_by_server_before and fed_by_server_2s_later, for those who misbehave
+  incidents                   each with what, at_s (from the start of the peers, so WHEN after ready_s), victims,
+                              struck_nobody (why, if it did), victims_by_tier, stalls, the share of peers that the
+                              server fed fed_by_server_before and fed_by_server_2s_later, for those who misbehave
                               victims_without_children_after_s, the events lost to those who live, recovered_after_s
                               (when nobody had waited half a second for 2 s), server_away_s at a restart, and
                               server_bytes_per_s in a usual second before, the busiest, and the last of it (after)
@@ -86,6 +89,7 @@ Figures:
   links, links_lost           links between peers that were asked for, and those that were given up or broke
   accusations, suspensions    how often a peer said that its parent had sent what cannot be right, and how many relays were
                               taken out of service for that
+  ready_s                     from the start of the peers to when each had had its first event
   elapsed_s                   from the start of the peers to the end, a second and a half of silence included
   cpu_s                       CPU time of the server's and of the peers' processes, where the system tells it
 

@@ -114,6 +114,8 @@ pub struct SwarmReport {
     pub gaps: u64,
     /// Times that a peer lost the server.
     pub disconnects: u64,
+    /// Times that a peer that is there now asked those who feed it again for what had not come.
+    pub nacks: u64,
     /// From publishing to the application, over all deliveries.
     pub latency_ms: Spread,
     /// From starting a peer to its first event.
@@ -248,6 +250,7 @@ impl Swarm {
     pub fn report(&self) -> SwarmReport {
         let counts = self.totals.lock();
         SwarmReport {
+            nacks: self.members.values().map(|member| member.standing.borrow().stats.nacks).sum(),
             disconnects: self.members.values().map(|member| member.standing.borrow().disconnects).sum(),
             latency_ms: Spread::of(&counts.latency_us),
             join_ms: Spread::of(&counts.join_us),

@@ -1,10 +1,6 @@
 //! Sessions of a hub without peers behind them: each says what it is told to and reads when it is told to.
 
-use std::{
-    collections::BTreeMap,
-    num::NonZeroU32,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use tiercast_codec::{
     Code, Hello, Item, NodeKind, PROTOCOL_VERSION, Position, Relay, SessionId, Since, Subscribe, ToHub,
@@ -32,8 +28,6 @@ pub struct Sessions {
     pub closed: BTreeMap<SessionId, Code>,
     /// Where those come from who join next.
     pub from: Whereabouts,
-    /// Time that the hub took for what they said.
-    pub busy: Duration,
     count: u64,
 }
 
@@ -45,8 +39,8 @@ impl Sessions {
         hub.add_channel(now, &channel()).unwrap();
         let position = Position::new(FIRST_EPOCH, -1);
         hub.handle(now, Input::Source(&channel(), SourceUpdate::Opened(position))).unwrap();
-        let (awake, closed, busy) = (Vec::new(), BTreeMap::new(), Duration::ZERO);
-        Self { hub, now, awake, closed, from: Whereabouts::default(), busy, count: 0 }
+        let (awake, closed) = (Vec::new(), BTreeMap::new());
+        Self { hub, now, awake, closed, from: Whereabouts::default(), count: 0 }
     }
 
     /// A session subscribes, and takes so many children.
@@ -66,10 +60,7 @@ impl Sessions {
 
     /// A session says something.
     pub fn say(&mut self, session: SessionId, message: ToHub) {
-        let bytes = message.encode();
-        let begun = Instant::now();
-        self.hub.handle(self.now, Input::SessionData(session, bytes)).unwrap();
-        self.busy += begun.elapsed();
+        self.hub.handle(self.now, Input::SessionData(session, message.encode())).unwrap();
         self.drain();
     }
 

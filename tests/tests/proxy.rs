@@ -160,7 +160,9 @@ async fn a_proxy_that_is_reloaded_costs_no_link_and_no_event() -> Result<()> {
     let since = Instant::now();
     audience.is_back(&server, since).await?.check()?;
     sleep_until((since + Duration::from_secs(2)).into()).await;
-    println!("2 s after the reload: {:?}", Tree::of(&server).await?);
+    let tree = Tree::of(&server).await?;
+    println!("2 s after the reload: {tree:?}");
+    tree.check()?;
     publishing.await??;
     audience.has(EVENTS).await?;
     audience.check_events(0)?;
@@ -188,7 +190,9 @@ async fn a_server_that_is_restarted_behind_a_proxy_costs_no_link_and_no_event() 
     let server = Server::start(config(addr, &key)).await?;
     audience.is_back(&server, since).await?.check()?;
     sleep_until((since + Duration::from_secs(2)).into()).await;
-    println!("2 s after the restart: {:?}", Tree::of(&server).await?);
+    let tree = Tree::of(&server).await?;
+    println!("2 s after the restart: {tree:?}");
+    tree.check()?;
     publish(&server, EVENTS / 2..EVENTS)?.await??;
     audience.has(EVENTS).await?;
     // The numbering of a channel without a broker begins anew.

@@ -102,6 +102,11 @@ impl Crowd {
         self.processes.iter().enumerate().flat_map(of).collect()
     }
 
+    /// How many of those who live have had their first event.
+    pub(crate) fn ready(&self) -> usize {
+        self.living().values().filter(|look| look.next.is_some_and(|next| next > 0)).count()
+    }
+
     /// Whether some do not run.
     pub(crate) fn is_frozen(&self) -> bool {
         self.processes.iter().any(|process| process.frozen_until.is_some())

@@ -10,7 +10,7 @@ pub(crate) struct Fault {
     pub(super) amount: Amount,
     /// Of whom; whoever the fault is usually for, if it was not said.
     pub(crate) of: Option<Kind>,
-    /// After the first event is due.
+    /// After everybody has had the first event.
     pub(super) at: Duration,
     /// How long it lasts.
     pub(super) lasts: Option<Duration>,

@@ -26,6 +26,7 @@ pub(super) struct Figures {
     pub(super) out_of_order: u64,
     pub(super) wrong: u64,
     pub(super) gaps: u64,
+    pub(super) nacks: u64,
     pub(super) latency_ms: Spread,
     pub(super) join_ms: Spread,
     pub(super) stalls: Stalls,
@@ -40,6 +41,7 @@ pub(super) struct Figures {
     pub(super) links_lost: u64,
     pub(super) accusations: u64,
     pub(super) suspensions: u64,
+    pub(super) ready_s: Option<f64>,
     pub(super) elapsed_s: f64,
     pub(super) cpu_s: Cpu,
 }
@@ -230,6 +232,9 @@ impl Figures {
         row("links asked for / lost", &|f| format!("{} / {}", thousands(f.links), thousands(f.links_lost)));
         if columns.iter().any(|(_, figures)| figures.accusations > 0) {
             row("accusations / relays suspended", &|f| format!("{} / {}", f.accusations, f.suspensions));
+        }
+        if columns.iter().any(|(_, figures)| figures.nacks > 0) {
+            row("asked for again on links", &|f| thousands(f.nacks));
         }
         row("CPU of server / peers", &|f| {
             let cpu = |seconds: Option<f64>| seconds.map_or("?".into(), |seconds| format!("{seconds:.1} s"));
@@ -431,6 +436,7 @@ mod tests {
             out_of_order: 0,
             wrong: 0,
             gaps: 3,
+            nacks: 0,
             latency_ms: Spread::default(),
             join_ms: Spread::default(),
             stalls: Stalls::default(),
@@ -445,6 +451,7 @@ mod tests {
             links_lost: 0,
             accusations: 0,
             suspensions: 0,
+            ready_s: None,
             elapsed_s: 0.0,
             cpu_s: Cpu { server: None, peers: None },
         }

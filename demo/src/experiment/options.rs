@@ -33,8 +33,8 @@ pub(crate) struct ExperimentOptions {
     /// How many of them the server feeds, at most all [default: 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
     pub(crate) tier1: Option<u64>,
-    /// How many events are published [default: 2000, or as many as it takes to go on for 6 s after the last fault,
-    /// whichever is more].
+    /// How many events are published [default: 2000, or as many as it takes to go on for 6 s after the last fault, less
+    /// the time in which the peers come; whichever is more].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) events: Option<u64>,
     /// How many events a second.

@@ -11,7 +11,7 @@ use super::{
     broker::Broker,
     figures::{Cpu, Egress, Figures, IncidentFigures, Stalls},
     measure::Second,
-    options::ExperimentOptions,
+    options::{Deed, ExperimentOptions},
     server,
     stage::{Stage, TICK},
 };
@@ -29,9 +29,19 @@ struct Run {
     options: ExperimentOptions,
     /// How many were delivered when, the last time that it was more than before.
     delivered: (u64, Instant),
+    /// When everybody had had the first event: what goes wrong counts from then.
+    ready: Option<Instant>,
     /// When progress was last said, and whether that was all.
     said: Instant,
     said_all: bool,
+}
+
+/// What is still to go wrong, by the time since everybody was ready.
+struct Ahead {
+    ready: Instant,
+    plan: VecDeque<Deed>,
+    /// When one comes and one goes.
+    churn: VecDeque<Duration>,
 }
 
 /// What came of a run.
@@ -45,8 +55,14 @@ pub(super) async fn run(task: Task, broker: Option<&mut Broker>) -> anyhow::Resu
     let options = task.options.clone();
     let stage = Stage::start(task).await?;
     let start = stage.start;
-    let mut run =
-        Run { stage, options: options.clone(), delivered: (0, start), said: start, said_all: false };
+    let mut run = Run {
+        stage,
+        options: options.clone(),
+        delivered: (0, start),
+        ready: None,
+        said: start,
+        said_all: false,
+    };
     let publishing = async {
         match broker {
             Some(broker) => broker.publish(&options).await,
@@ -70,29 +86,37 @@ async fn beside(
     watching.await
 }
 
+impl Ahead {
+    /// When the next of it is due.
+    fn next(&self) -> Option<Instant> {
+        let next = [self.plan.front().map(|deed| deed.at), self.churn.front().copied()];
+        next.into_iter().flatten().min().map(|at| self.ready + at)
+    }
+
+    fn is_over(&self) -> bool {
+        self.plan.is_empty() && self.churn.is_empty()
+    }
+}
+
 impl Run {
     /// Lets go wrong what shall, until everything is delivered, or nothing more comes.
     async fn watch(&mut self) -> anyhow::Result<()> {
-        let mut plan = VecDeque::from(self.options.plan());
-        let mut churn = self.churn();
+        let mut ahead = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut complete_since = None;
         loop {
-            let next = [plan.front().map(|deed| deed.at), churn.front().copied()];
-            let next =
-                next.into_iter().flatten().min().map_or(Instant::now() + TICK, |at| self.stage.start + at);
+            let next = ahead.as_ref().and_then(Ahead::next).unwrap_or_else(|| Instant::now() + TICK);
             tokio::select! {
                 _ = tick.tick() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
             self.look().await?;
-            let now = self.stage.start.elapsed();
-            while let Some(deed) = plan.pop_front_if(|deed| deed.at <= now) {
-                self.stage.strike(&deed).await?;
+            if ahead.is_none() {
+                ahead = self.ready.map(|ready| self.ahead(ready));
             }
-            while churn.pop_front_if(|at| *at <= now).is_some() {
-                self.stage.come_and_go().await?;
+            if let Some(ahead) = &mut ahead {
+                self.strike(ahead).await?;
             }
             if self.stage.crowd.len() == 0 {
                 end_progress();
@@ -100,7 +124,7 @@ impl Run {
                 return Ok(());
             }
             self.show();
-            let is_complete = plan.is_empty() && churn.is_empty() && self.is_complete();
+            let is_complete = ahead.as_ref().is_some_and(Ahead::is_over) && self.is_complete();
             let since = *complete_since.get_or_insert_with(Instant::now);
             if !is_complete {
                 complete_since = None;
@@ -115,12 +139,33 @@ impl Run {
         }
     }
 
-    /// When one comes and one goes.
-    fn churn(&self) -> VecDeque<Duration> {
+    /// What is to go wrong from now on, where everybody is ready.
+    fn ahead(&self, ready: Instant) -> Ahead {
+        Ahead { ready, plan: self.options.plan().into(), churn: self.churn(ready - self.stage.start) }
+    }
+
+    /// When one comes and one goes; the events began so long ago.
+    fn churn(&self, begun: Duration) -> VecDeque<Duration> {
         let Some(rate) = self.options.churn else { return VecDeque::new() };
         let events_s = self.options.events() as f64 / self.options.rate as f64;
-        let count = (events_s - CHURN_ENDS.as_secs_f64()).max(0.0) * rate;
+        let count = (events_s - (begun + CHURN_ENDS).as_secs_f64()).max(0.0) * rate;
         (1..=count as u32).map(|number| Duration::from_secs_f64(f64::from(number) / rate)).collect()
+    }
+
+    /// Lets go wrong what is due.
+    async fn strike(&mut self, ahead: &mut Ahead) -> anyhow::Result<()> {
+        let now = ahead.ready.elapsed();
+        while let Some(deed) = ahead.plan.pop_front_if(|deed| deed.at <= now) {
+            if self.is_complete() {
+                end_progress();
+                say(format_args!("--{} comes when every event is there: raise --events", deed.asked));
+            }
+            self.stage.strike(&deed).await?;
+        }
+        while ahead.churn.pop_front_if(|at| *at <= now).is_some() {
+            self.stage.come_and_go().await?;
+        }
+        Ok(())
     }
 
     async fn look(&mut self) -> anyhow::Result<()> {
@@ -128,6 +173,9 @@ impl Run {
         let delivered = self.delivered();
         if delivered > self.delivered.0 {
             self.delivered = (delivered, Instant::now());
+        }
+        if self.ready.is_none() && self.stage.crowd.ready() == self.stage.crowd.len() {
+            self.ready = Some(Instant::now());
         }
         Ok(())
     }
@@ -157,7 +205,7 @@ impl Run {
             return;
         }
         (self.said, self.said_all) = (Instant::now(), is_over);
-        let ready = living.values().filter(|look| look.next.is_some_and(|next| next > 0)).count();
+        let ready = self.stage.crowd.ready();
         let expected = living.len() as u64 * events;
         let latency_ms = Spread::of(&self.stage.measure.latencies);
         // The figures are what counts, even if nobody follows.
@@ -201,6 +249,7 @@ impl Run {
             out_of_order: reports().map(|report| report.out_of_order).sum(),
             wrong: reports().map(|report| report.wrong).sum(),
             gaps: reports().map(|report| report.gaps).sum(),
+            nacks: reports().map(|report| report.nacks).sum(),
             latency_ms: Spread::of(&measure.latencies),
             join_ms: Spread::of(&measure.joins),
             stalls: Stalls::of(measure, &measure.incidents),
@@ -219,6 +268,7 @@ impl Run {
             links_lost: counters.links_lost,
             accusations: counters.accusations,
             suspensions: counters.suspensions,
+            ready_s: self.ready.map(|ready| (ready - self.stage.start).as_secs_f64()),
             elapsed_s,
             cpu_s: Cpu {
                 server: self.stage.seen.cpu_s.map(|cpu_s| cpu_s + self.stage.cpu_before_s),

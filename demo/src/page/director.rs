@@ -285,6 +285,7 @@ impl Director {
                 "direct_data_bytes": counters.direct_data_bytes,
             },
             "swarm": {
+                "ready": crowd.ready(),
                 "delivered": count(|report| report.delivered),
                 "missing": living.values().map(|look| look.missing).sum::<u64>(),
                 "duplicates": count(|report| report.duplicates),

@@ -126,6 +126,35 @@ test("a browser that gives no connection closes the link", async () => {
   assert.equal(links.connections, 0);
 });
 
+test("regression: where the browser gives no connection to one that waits, the next is tried", async () => {
+  let opened = 0;
+  const { links, connections, log } = new Neighbourhood(1, () => {
+    if (++opened === 2) throw new Error("not this one");
+    return new FakeConnection();
+  });
+  links.open(1, false, undefined);
+  links.open(2, true, undefined);
+  links.open(3, true, 2);
+  links.open(4, true, undefined);
+  links.close(1, undefined);
+  await settle();
+  assert.deepEqual(log, ["2 closed", "3 closed", "4 says offer"]);
+  assert.deepEqual([links.connections, links.size, connections.length], [1, 1, 2]);
+});
+
+test("regression: where the browser gives nobody a connection, nobody waits for ever", async () => {
+  let opened = 0;
+  const { links, log } = new Neighbourhood(1, () => {
+    if (++opened > 1) throw new Error("no more");
+    return new FakeConnection();
+  });
+  for (const link of [1, 2, 3]) links.open(link, false, undefined);
+  links.close(1, undefined);
+  await settle();
+  assert.deepEqual(log, ["2 closed", "3 closed"]);
+  assert.deepEqual([links.connections, links.size], [0, 0]);
+});
+
 test("links share a connection, which counts once, and wait for it together", async () => {
   const { links, connections, log } = new Neighbourhood(1);
   links.open(1, true, undefined);

@@ -144,11 +144,17 @@ export class Links {
     this.#links.set(link, transport);
   }
 
-  /** The first of those that wait gets a connection, and so do those that are to share it. */
+  /** While there is room, the first of those that wait gets a connection. Where it gets none, the next one is tried. */
   #connectNext(): void {
-    const next = [...this.#waiting].find(([, { via }]) => via === undefined);
-    if (next === undefined) return;
-    const [link, { offers, signals }] = next;
+    while (this.#connections < this.#connectionsMax) {
+      const next = [...this.#waiting].find(([, { via }]) => via === undefined);
+      if (next === undefined) return;
+      this.#connectWaiting(...next);
+    }
+  }
+
+  /** One that waits gets a connection, and so do those that are to share it. */
+  #connectWaiting(link: number, { offers, signals }: Waiting): void {
     const sharers = this.#waitingFor(link).map((sharer) => [sharer, this.#waiting.get(sharer)?.offers ?? false] as const);
     for (const waiting of [link, ...sharers.map(([sharer]) => sharer)]) this.#waiting.delete(waiting);
     this.#connect(link, offers);
