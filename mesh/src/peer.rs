@@ -12,6 +12,7 @@ use tiercast_codec::{
 use crate::{Held, Time, outbox::Outbox, timers::Timers};
 
 mod ahead;
+mod allowance;
 mod api;
 mod config;
 mod credit;

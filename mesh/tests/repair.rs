@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tiercast_codec::{Code, Event, Item, Message, Position, Sealer, Since};
+use tiercast_codec::{Code, Event, Item, Message, Nack, Position, Sealer, Since};
 use tiercast_mesh::{
     BatchLimits, SourceUpdate,
     hub::HubConfig,
@@ -161,6 +161,30 @@ fn what_a_parent_sends_beyond_the_window_before_its_turn_is_dropped_and_counted(
         net.peer(CHILD, Input::LinkData(link, frame(offset).bytes().clone()));
     }
     assert_eq!(net.nodes[&CHILD].peer.stats().not_taken, 2);
+}
+
+#[test]
+fn regression_a_child_that_asks_again_and_again_takes_no_more_of_its_parents_uplink_than_that_allows() {
+    const BYTES: usize = 3_000;
+    let parent = PeerConfig { again_bytes: 10 * BYTES, ..relay(4) };
+    let mut net = pair_with(one_by_one(1), parent, relay(0));
+    drip(&mut net, (0..20).map(|number| noise(number, BYTES)).collect());
+    net.run_until("caught up", Net::is_caught_up);
+    let link = net.link(CHILD).expect("a parent");
+    let at = |offset| Position::new(FIRST_EPOCH, offset);
+    let nag = |net: &mut Net| {
+        for _ in 0..100 {
+            net.peer(PARENT, Input::LinkData(link, Nack { after: at(0), to: at(19) }.encode()));
+            net.run_for(Duration::from_millis(1));
+        }
+        let stats = net.nodes[&PARENT].peer.stats();
+        (stats.repeated_frames, stats.nacks_refused)
+    };
+    assert_eq!(nag(&mut net), (10, 98), "five frames fit into a message");
+    drip(&mut net, (0..12).map(|number| noise(number, BYTES)).collect());
+    assert_eq!(nag(&mut net), (20, 196), "half of twelve is more than none, and once more than one");
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(32));
 }
 
 #[test]

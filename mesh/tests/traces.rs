@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tiercast_codec::{
     Assign, At, ChannelName, Code, Ed25519, Event, Expect, Gap, GapReason, Joined, LinkId, LinkMessage,
-    Message, PeerId, Ping, Position, Sealer, SigningKey, Since, ToPeer, Token, WireMessage, may_be_lost,
+    Message, Nack, PeerId, Ping, Position, Sealer, SigningKey, Since, ToPeer, Token, WireMessage,
+    may_be_lost,
 };
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate, Time,
@@ -61,6 +62,12 @@ fn scenarios() -> Vec<Scenario> {
             "between a parent and a child on links that lose a message in six: each hole is asked for again, at the end as well",
             relay(1),
             losses,
+        ),
+        scenario(
+            "nagging",
+            "a child that asks for the same again and again, until it is given nothing, and more when the channel has gone on",
+            PeerConfig { again_bytes: 2_000, ..relay(1) },
+            nagging,
         ),
         scenario(
             "ahead",
@@ -576,6 +583,24 @@ fn losses(net: &mut Net, config: PeerConfig) {
     for node in [SUBJECT, CHILD] {
         assert_eq!(net.offsets(node), (0..45).chain(0..5).collect::<Vec<_>>());
     }
+}
+
+fn nagging(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    net.join_with(CHILD, Peer::new(relay(0), Box::new(Ed25519)), Since::Earliest);
+    net.run_until("linked", |net| net.parent(CHILD) == Some(SUBJECT));
+    let link = net.link(CHILD).expect("a parent");
+    for bytes in [700, 300] {
+        publish(net, (0..5).map(|number| noise(number, bytes)).collect());
+        let from = net.position.offset - 5;
+        for _ in 0..6 {
+            let [after, to] = [from, from + 5].map(|offset| Position::new(net.position.epoch, offset));
+            net.peer(SUBJECT, Input::LinkData(link, Nack { after, to }.encode()));
+            net.run_for(ms(20));
+        }
+    }
+    let stats = net.nodes[&SUBJECT].peer.stats();
+    assert!(stats.repeated_frames > 0 && stats.nacks_refused > 5, "{stats:?}");
 }
 
 fn polite(net: &mut Net, config: PeerConfig) {

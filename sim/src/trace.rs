@@ -80,6 +80,7 @@ pub fn config_json(config: &PeerConfig) -> Value {
         "have_bytes": config.have.bytes,
         "nack_wait_ms": config.nack_wait.as_millis() as u64,
         "nack_min_ms": config.nack_min.as_millis() as u64,
+        "again_bytes": config.again_bytes,
     })
 }
 
@@ -113,6 +114,7 @@ pub fn config_from(value: &Value) -> PeerConfig {
         },
         nack_wait: ms("nack_wait_ms"),
         nack_min: ms("nack_min_ms"),
+        again_bytes: number("again_bytes") as usize,
     }
 }
 

@@ -46,6 +46,9 @@ pub struct PeerConfig {
     pub nack_wait: Duration,
     /// It is asked for once more after a round trip and a quarter of the parent's link, but not before this. Default 40 ms.
     pub nack_min: Duration,
+    /// What a child may ask for again, in bytes of frames: so much at once, and half as much as the channel carries. Default
+    /// 256 KiB: what may be under way.
+    pub again_bytes: usize,
     /// If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. Default
     /// 300 ms.
     pub hedge: Duration,
@@ -72,6 +75,7 @@ impl Default for PeerConfig {
             lead_tier: Duration::from_millis(150),
             nack_wait: Duration::from_millis(10),
             nack_min: Duration::from_millis(40),
+            again_bytes: 256 << 10,
             hedge: Duration::from_millis(300),
             have: HavePace::default(),
             welcome_timeout: Duration::from_secs(10),

@@ -166,7 +166,7 @@ impl Peer {
             return Err(Code::UNAVAILABLE);
         }
         self.timers.clear(Timer::LinkSetup(link));
-        let mut service = Service::new(join.position, join.window_bytes);
+        let mut service = Service::new(join.position, join.window_bytes, self.config.again_bytes);
         if join.hold {
             service.hold(self.now, position);
         }

@@ -109,7 +109,11 @@ impl Peer {
         let taken =
             self.subscriptions.get(&state.channel).and_then(|subscription| subscription.taken.as_ref());
         let Some(taken) = taken else { return Ok(()) };
-        for frame in service.again(self.now, &taken.log, nack) {
+        let Some(frames) = service.again(self.now, &taken.log, nack) else {
+            self.stats.nacks_refused += 1;
+            return Ok(());
+        };
+        for frame in frames {
             self.stats.repeated_frames += u64::from(state.repeat(frame));
         }
         announce(&mut self.outputs, link, state);

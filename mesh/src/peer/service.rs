@@ -7,6 +7,7 @@ use tiercast_codec::{
     BEFORE_FIRST, GapReason, Have, Head, Nack, Position, chunks, limits::LINK_MESSAGE_BYTES_MAX, may_be_lost,
 };
 
+use super::allowance::Allowance;
 use crate::{FrameLog, Read, Time, cursor::Cursor};
 
 /// A child that has lost something is taken to lose more for this long.
@@ -27,6 +28,8 @@ pub(super) struct Service {
     nacked: Option<Time>,
     /// When the child is to be told how far it was sent, lest the last frame is lost and nothing shows that.
     tail: Option<Time>,
+    /// What the child may ask for again.
+    allowance: Allowance,
     window_bytes: NonZeroU32,
 }
 
@@ -80,9 +83,18 @@ pub(super) enum Serve {
 
 impl Service {
     /// A child that has everything up to `position`.
-    pub(super) fn new(position: Position, window_bytes: NonZeroU32) -> Self {
+    pub(super) fn new(position: Position, window_bytes: NonZeroU32, again_bytes: usize) -> Self {
         let cursor = Cursor::new(position, window_bytes);
-        Self { cursor, chunks: VecDeque::new(), held: None, nacked: None, tail: None, window_bytes }
+        let allowance = Allowance::new(position, again_bytes);
+        Self {
+            cursor,
+            chunks: VecDeque::new(),
+            held: None,
+            nacked: None,
+            tail: None,
+            allowance,
+            window_bytes,
+        }
     }
 
     /// The child wants no frames; `said` is what it was told of how far we are.
@@ -172,9 +184,12 @@ impl Service {
     }
 
     /// Frames that the child has not got, as many as fit into a message. What is under way on the reliable channel is not
-    /// sent again.
-    pub(super) fn again(&mut self, now: Time, log: &FrameLog, nack: Nack) -> Vec<Bytes> {
+    /// sent again. None for a child that has asked for too much.
+    pub(super) fn again(&mut self, now: Time, log: &FrameLog, nack: Nack) -> Option<Vec<Bytes>> {
         self.nacked = Some(now);
+        if !self.allowance.is_left(log) {
+            return None;
+        }
         let (mut position, mut bytes) = (nack.after, 0);
         let mut frames = Vec::new();
         for _ in 0..AGAIN_FRAMES_MAX {
@@ -192,7 +207,8 @@ impl Service {
             }
             frames.push(frame.bytes().clone());
         }
-        frames
+        self.allowance.spend(frames.iter().map(Bytes::len).sum());
+        Some(frames)
     }
 
     fn pack(&mut self, batch: Vec<Bytes>, batch_bytes: usize) -> Bytes {

@@ -33,6 +33,8 @@ pub struct PeerStats {
     pub nacks: u64,
     /// Frames that children asked for again.
     pub repeated_frames: u64,
+    /// Times that a child asked for something again and was given nothing, as it had asked for too much.
+    pub nacks_refused: u64,
     /// Times that the standby took the parent's place because it is the faster one.
     pub exchanges: u64,
     /// Times that the standby took the parent's place because it was ahead.

@@ -155,6 +155,8 @@ interface PeerStats {
     nacks: number;
     /** Frames that children asked for again. */
     repeatedFrames: number;
+    /** Times that a child asked for something again and was given nothing, as it had asked for too much. */
+    nacksRefused: number;
     /** Times that the standby took the parent's place because it is the faster one. */
     exchanges: number;
     /** Times that the standby took the parent's place because it was ahead. */

@@ -63,6 +63,8 @@ export interface PeerConfig {
   readonly nackWaitUs: number;
   /** It is asked for once more after a round trip and a quarter of the parent's link, but not before this. */
   readonly nackMinUs: number;
+  /** What a child may ask for again, in bytes of frames: so much at once, and half as much as the channel carries. */
+  readonly againBytes: number;
   /** If a standby that was asked has brought nothing for this long beyond its round trip, the server is asked. */
   readonly hedgeUs: number;
   /** When a child is told how far this peer is. */
@@ -87,6 +89,7 @@ export const DEFAULT_CONFIG: PeerConfig = {
   leadTierUs: 150_000,
   nackWaitUs: 10_000,
   nackMinUs: 40_000,
+  againBytes: 256 << 10,
   hedgeUs: 300_000,
   have: { leastUs: 100_000, mostUs: 1_000_000, tailUs: 150_000, bytes: 2_400 },
   welcomeTimeoutUs: 10_000_000,

@@ -158,7 +158,7 @@ function onJoin(state: State, id: number, link: Link, join: Message<"join">): vo
   const { servesFrom } = subscription;
   if (servesFrom !== undefined && comparePositions(join.position, servesFrom) < 0) throw new Refusal(Code.unavailable);
   state.timers.clear({ kind: "link_setup", link: id });
-  const service = new Service(join.position, join.window_bytes);
+  const service = new Service(join.position, join.window_bytes, state.config.againBytes);
   if (join.hold) service.hold(state.now, position);
   link.end = { kind: "serves", service };
   state.say({ kind: "children", channel: subscription.channel, count: state.countChildren(link.channel) });

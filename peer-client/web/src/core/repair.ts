@@ -90,8 +90,11 @@ export function onNack(state: State, id: number, link: Link, nack: Nack): void {
   if (link.end.kind !== "serves") throw new Refusal(Code.unexpected);
   const log = state.subscriptions.get(link.channel)?.taken?.log;
   if (log === undefined) return;
-  for (const frame of link.end.service.again(state.now, log, nack)) {
-    if (link.repeat(frame)) state.stats.repeatedFrames++;
+  const frames = link.end.service.again(state.now, log, nack);
+  if (frames === undefined) {
+    state.stats.nacksRefused++;
+    return;
   }
+  for (const frame of frames) if (link.repeat(frame)) state.stats.repeatedFrames++;
   state.announce(id, link);
 }

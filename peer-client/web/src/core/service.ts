@@ -10,6 +10,7 @@ import {
   comparePositions,
   mayBeLost,
 } from "../codec/index.js";
+import { Allowance } from "./allowance.js";
 import type { HavePace } from "./config.js";
 import { Cursor } from "./cursor.js";
 import type { FrameLog } from "./log.js";
@@ -41,6 +42,7 @@ interface Held {
 
 export class Service {
   readonly #windowBytes: number;
+  readonly #allowance: Allowance;
   #cursor: Cursor;
   /** There while the child wants no frames. */
   #held: Held | undefined;
@@ -52,7 +54,8 @@ export class Service {
   #tail: number | undefined;
 
   /** A child that has everything up to `position`. */
-  constructor(position: Position, windowBytes: number) {
+  constructor(position: Position, windowBytes: number, againBytes: number) {
+    this.#allowance = new Allowance(position, againBytes);
     this.#windowBytes = windowBytes;
     this.#cursor = new Cursor(position, windowBytes);
   }
@@ -138,10 +141,11 @@ export class Service {
 
   /**
    * Frames that the child has not got, as many as fit into a message. What is under way on the reliable channel is not sent
-   * again.
+   * again. None for a child that has asked for too much.
    */
-  again(now: number, log: FrameLog, { after, to }: Nack): Uint8Array[] {
+  again(now: number, log: FrameLog, { after, to }: Nack): Uint8Array[] | undefined {
     this.#nacked = now;
+    if (!this.#allowance.isLeft(log)) return undefined;
     const frames: Uint8Array[] = [];
     let bytes = 0;
     let position = after;
@@ -155,6 +159,7 @@ export class Service {
       if (bytes > LINK_MESSAGE_BYTES_MAX) break;
       frames.push(frame.bytes);
     }
+    this.#allowance.spend(frames.reduce((sum, frame) => sum + frame.length, 0));
     return frames;
   }
 

@@ -40,6 +40,8 @@ export interface PeerStats {
   nacks: number;
   /** Frames that children asked for again. */
   repeatedFrames: number;
+  /** Times that a child asked for something again and was given nothing, as it had asked for too much. */
+  nacksRefused: number;
   /** Times that the standby took the parent's place because it is the faster one. */
   exchanges: number;
   /** Times that the standby took the parent's place because it was ahead. */
@@ -65,6 +67,7 @@ export function noStats(): PeerStats {
     pulls: 0,
     nacks: 0,
     repeatedFrames: 0,
+    nacksRefused: 0,
     exchanges: 0,
     swaps: 0,
     stalls: 0,

@@ -27,6 +27,7 @@ interface Trace {
     lead_tier_ms: number;
     nack_wait_ms: number;
     nack_min_ms: number;
+    again_bytes: number;
     hedge_ms: number;
     have_min_ms: number;
     have_max_ms: number;
@@ -71,6 +72,7 @@ function configOf(json: Trace["config"]): PeerConfig {
     leadTierUs: json.lead_tier_ms * 1000,
     nackWaitUs: json.nack_wait_ms * 1000,
     nackMinUs: json.nack_min_ms * 1000,
+    againBytes: json.again_bytes,
     hedgeUs: json.hedge_ms * 1000,
     have: {
       leastUs: json.have_min_ms * 1000,
