@@ -114,6 +114,7 @@ pub const NAMED: &[(&str, &str)] = &[
     ("mass-kill", include_str!("../scenarios/mass-kill.toml")),
     ("blink", include_str!("../scenarios/blink.toml")),
     ("restart", include_str!("../scenarios/restart.toml")),
+    ("large", include_str!("../scenarios/large.toml")),
     ("leaves", include_str!("../scenarios/leaves.toml")),
     ("corrupt", include_str!("../scenarios/corrupt.toml")),
     ("replay", include_str!("../scenarios/replay.toml")),

@@ -307,6 +307,7 @@ fn nobody(kind: Kind) -> Answer {
     match kind {
         Kind::Peers => conflict("there is no native peer", "add some first"),
         Kind::Relays => conflict("no native peer relays", "add native peers, or switch the mesh on"),
+        Kind::Leaves => conflict("every native peer relays", "add native peers"),
         Kind::Tier1 => conflict("no native peer is in tier 1", "add native peers, or switch the mesh on"),
     }
 }

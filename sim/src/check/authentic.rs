@@ -1,11 +1,11 @@
 //! Nobody accepts, and passes on, a frame that the server did not seal.
 //!
 //! What a peer passes on it has accepted: every frame that comes out of a log must be one, byte for byte, that the hub has
-//! sent to somebody before. What liars make of it on the way is noticed if a peer then passes that on.
+//! sent to somebody before, and so must every chunk of a large one. What liars make of it on the way is noticed if a peer then passes that on.
 
 use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
-use tiercast_codec::Item;
+use tiercast_codec::{Item, chunks, limits::LINK_MESSAGE_BYTES_MAX};
 
 use super::{Check, Verdict};
 use crate::net::Sent;
@@ -32,7 +32,7 @@ impl Check for Authentic {
             return Ok(());
         }
         match sent.by {
-            None => self.sealed.extend(frames(&sent.bytes)),
+            None => frames(&sent.bytes).for_each(|frame| self.seal(frame)),
             Some(node) if !frames(&sent.bytes).all(|frame| self.sealed.contains(&frame)) => {
                 return Err(format!("node {node} passes on a frame that the server did not send"));
             }
@@ -47,10 +47,23 @@ impl Check for Authentic {
     }
 }
 
+impl Authentic {
+    /// The hub has sent this frame. Peers cut it up if it is too large for a message.
+    fn seal(&mut self, frame: Bytes) {
+        if frame.len() > LINK_MESSAGE_BYTES_MAX {
+            self.sealed.extend(chunks(&frame));
+        }
+        self.sealed.insert(frame);
+    }
+}
+
+/// The frames of a message, or the chunk that it is.
 fn frames(bytes: &Bytes) -> impl Iterator<Item = Bytes> + use<> {
+    let message = bytes.clone();
     let items = Item::all(bytes.clone()).unwrap_or_default();
-    items.into_iter().filter_map(|item| match item {
+    items.into_iter().filter_map(move |item| match item {
         Item::Frame(frame) => Some(frame.bytes().clone()),
+        Item::Chunk { .. } => Some(message.clone()),
         _ => None,
     })
 }
@@ -63,7 +76,7 @@ mod tests {
     use tiercast_mesh::Peer;
 
     use super::*;
-    use crate::{CALM, FakeVerifier, Net, bodies, net::Tamper, relay, roots};
+    use crate::{CALM, FakeVerifier, Net, net::Tamper, noise, relay, roots};
 
     /// Whom every signature pleases.
     struct Credulous;
@@ -85,7 +98,7 @@ mod tests {
     }
 
     /// A chain of three, of whom the second gets frames with a wrong bit.
-    fn verdict(second: Box<dyn Verifier>) -> Verdict {
+    fn verdict(second: Box<dyn Verifier>, event: Vec<u8>) -> Verdict {
         let mut net = Net::new(1, roots(1), CALM);
         net.sent = Some(Vec::new());
         net.tamper = Some(flips_a_bit_of_frames());
@@ -96,7 +109,7 @@ mod tests {
             net.join_with(node, Peer::new(relay(1), verifier), Since::Now);
             net.run_for(Duration::from_secs(1));
         }
-        net.publish(bodies(1));
+        net.publish([event]);
         net.run_for(Duration::from_secs(1));
         let mut authentic = Authentic::default();
         net.sent.iter().flatten().try_for_each(|sent| authentic.sent(sent))
@@ -104,8 +117,10 @@ mod tests {
 
     #[test]
     fn a_peer_that_accepts_what_is_not_signed_is_noticed() {
-        assert_eq!(verdict(Box::new(FakeVerifier)), Ok(()));
-        let wrong = verdict(Box::new(Credulous)).unwrap_err();
-        assert!(wrong.contains("node 2 "), "{wrong}");
+        for bytes in [100, 60_000] {
+            assert_eq!(verdict(Box::new(FakeVerifier), noise(1, bytes)), Ok(()));
+            let wrong = verdict(Box::new(Credulous), noise(1, bytes)).unwrap_err();
+            assert!(wrong.contains("node 2 "), "{wrong}");
+        }
     }
 }

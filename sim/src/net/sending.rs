@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tiercast_codec::{FRAME_KIND, LinkId, SessionId, may_be_lost};
+use tiercast_codec::{CHUNK_KIND, FRAME_KIND, LinkId, SessionId, may_be_lost};
 use tiercast_mesh::{Time, peer::Target};
 
 use super::{Happening, Net, Sent};
@@ -89,7 +89,8 @@ impl Net {
 
     /// Keeps what is no control message, for those who want to know.
     fn note_sent(&mut self, by: Option<u64>, bytes: &Bytes) {
-        if let Some(sent) = self.sent.as_mut().filter(|_| bytes.first() == Some(&FRAME_KIND)) {
+        let is_data = matches!(bytes.first(), Some(&(FRAME_KIND | CHUNK_KIND)));
+        if let Some(sent) = self.sent.as_mut().filter(|_| is_data) {
             sent.push(Sent { by, bytes: bytes.clone() });
         }
     }
