@@ -28,6 +28,7 @@ pub mod sessions;
 pub mod shrink;
 pub mod signature;
 pub mod simulation;
+pub mod stalls;
 pub mod stats;
 pub mod trace;
 pub mod wires;

@@ -9,24 +9,15 @@ use tiercast_mesh::{
     peer::PeerStats,
 };
 
-use crate::{net::Traffic, stats::Sample};
+use crate::{net::Traffic, stalls::Stalls, stats::Sample};
 
-/// What is known of a node.
-#[derive(Debug, Clone, Copy, Default)]
-struct Pace {
-    /// What its latency is like when nothing is wrong.
-    typical: Duration,
-    /// The longest that an event came later than that, since the fault.
-    stall: Duration,
-}
-
-/// Latencies and stalls, and what was sent in each second.
+/// Latencies, and what was sent in each second.
 #[derive(Debug, Default)]
 pub struct Measures {
     /// From publishing to each application.
     pub latencies: Sample,
-    /// How much later than usual events came to those below the victims of a fault, the longest for each.
-    pub stalls: Sample,
+    /// How long breaks lasted.
+    pub stalls: Stalls,
     /// What happened in each second.
     pub seconds: Vec<Second>,
     /// How many seconds there were when each fault struck.
@@ -39,8 +30,6 @@ pub struct Measures {
     /// The round trips of the links by which peers are fed in the end.
     pub links: Sample,
     joining: FxHashMap<u64, (Time, Duration)>,
-    paces: FxHashMap<u64, Pace>,
-    affected: BTreeSet<u64>,
 }
 
 /// What happened within a second.
@@ -76,39 +65,19 @@ impl Measures {
     }
 
     /// An event came to a node.
-    pub fn came(&mut self, node: u64, latency: Duration) {
+    pub fn came(&mut self, node: u64, published: Time, now: Time) {
+        let latency = now.since(published);
         self.latencies.add(latency);
-        let pace = self.paces.entry(node).or_insert(Pace { typical: latency, stall: Duration::ZERO });
-        if self.affected.contains(&node) {
-            pace.stall = pace.stall.max(latency.saturating_sub(pace.typical));
-        } else {
-            // A slow average: one event in thirty-two.
-            pace.typical = (pace.typical * 31 + latency) / 32;
-        }
+        self.stalls.came(node, published, now);
         if let Some(second) = self.seconds.last_mut() {
             second.latest = second.latest.max(latency);
         }
     }
 
     /// A fault struck: these are those whom it cut off.
-    pub fn struck(&mut self, affected: BTreeSet<u64>) {
-        self.conclude();
+    pub fn struck(&mut self, now: Time, hit: BTreeSet<u64>) {
         self.struck_at.push(self.seconds.len());
-        for node in &affected {
-            if let Some(pace) = self.paces.get_mut(node) {
-                pace.stall = Duration::ZERO;
-            }
-        }
-        self.affected = affected;
-    }
-
-    /// Nothing more is to be counted for the last fault.
-    pub fn conclude(&mut self) {
-        for node in std::mem::take(&mut self.affected) {
-            if let Some(pace) = self.paces.get(&node) {
-                self.stalls.add(pace.stall);
-            }
-        }
+        self.stalls.struck(now, hit);
     }
 
     /// The share of peers that the server fed two seconds after a fault, where that was most; zero without faults.
@@ -127,8 +96,7 @@ impl Measures {
     /// A node is gone.
     pub fn left(&mut self, node: u64) {
         self.joining.remove(&node);
-        self.paces.remove(&node);
-        self.affected.remove(&node);
+        self.stalls.left(node);
     }
 }
 
@@ -200,31 +168,12 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_stall_is_how_much_later_than_usual_an_event_came_to_one_who_was_cut_off() {
-        let mut measures = Measures::default();
-        for node in [1, 2] {
-            (0..100).for_each(|_| measures.came(node, 80 * MS));
-        }
-        measures.struck(BTreeSet::from([1]));
-        for (node, ms) in [(1, 500), (1, 300), (1, 90), (2, 900)] {
-            measures.came(node, ms * MS);
-        }
-        measures.struck(BTreeSet::from([2]));
-        measures.came(2, 105 * MS);
-        measures.conclude();
-        assert_eq!(measures.stalls.len(), 2);
-        assert_eq!(measures.stalls.max().as_millis(), 420);
-        // The other one's usual latency had moved by a thirty-second of 820 ms.
-        assert!(measures.stalls.quantile(0.5) < 1 * MS, "{:?}", measures.stalls.quantile(0.5));
-    }
-
-    #[test]
     fn two_seconds_after_each_fault_it_is_seen_how_many_the_server_feeds() {
         let mut measures = Measures::default();
         assert_eq!(measures.fed_by_server_2_s_after(), 0.0);
         for (number, fed_by_server) in [10, 100, 50, 20, 10, 40, 30].into_iter().enumerate() {
             if [1, 4].contains(&number) {
-                measures.struck(BTreeSet::new());
+                measures.struck(Time(0), BTreeSet::new());
             }
             let server_bytes = if number == 0 { 1_000 } else { fed_by_server };
             let second = Second { peers: 100, fed_by_server, server_bytes, ..Second::default() };

@@ -148,7 +148,7 @@ impl<'a> Simulation<'a> {
             self.act(plan, progress)?;
             self.after_step()?;
         }
-        self.measures.conclude();
+        self.measures.stalls.conclude();
         let (net, published, excused) = (&self.net, &self.published, &self.excused);
         let checks = &mut self.checks;
         check::look_at(net, published, excused, |view| check::ask(checks, |check| check.end(view)))
@@ -179,7 +179,7 @@ impl<'a> Simulation<'a> {
         if let Delivery::Event { position, .. } = &given.delivery
             && let Some(published) = self.published.get(position.offset as usize)
         {
-            self.measures.came(given.node, given.at.since(*published));
+            self.measures.came(given.node, *published, given.at);
         }
         check::ask(&mut self.checks, |check| check.given(given))
     }

@@ -43,7 +43,7 @@ impl Simulation<'_> {
 
     /// What is late for those whom another fault holds up says nothing of this one.
     fn struck(&mut self, affected: BTreeSet<u64>) {
-        self.measures.struck(affected.difference(&self.excused).copied().collect());
+        self.measures.struck(self.net.now, affected.difference(&self.excused).copied().collect());
     }
 
     fn restart(&mut self) {
