@@ -130,8 +130,9 @@ impl Fault {
 
     /// Whether those whom it hits cannot be blamed for what they lack as long as it lasts.
     pub fn excuses(&self) -> bool {
-        use FaultKind::{Flap, Freeze, OneWay, Partition, Slow};
-        matches!(self.kind, Freeze | Slow | Partition | OneWay | Flap)
+        use FaultKind::{Flap, Freeze, Narrow, OneWay, Partition, Slow};
+        // A line that is narrow enough holds up even what its node asks for.
+        matches!(self.kind, Freeze | Slow | Narrow | Partition | OneWay | Flap)
     }
 
     /// Lets it be over for a node.

@@ -251,8 +251,12 @@ impl Wires for Internet {
         self.cuts.add(now, cut);
     }
 
-    fn narrow(&mut self, node: u64, share: f64) {
-        self.narrowed.insert(node, share);
+    /// What still waits to be sent goes at the new rate: what is sent next need not wait for it at the old one.
+    fn narrow(&mut self, now: Time, node: u64, share: f64) {
+        let before = self.narrowed.insert(node, share).unwrap_or(1.0);
+        if let Some(free) = self.free.get_mut(&node).filter(|free| **free > now) {
+            *free = now + free.since(now).mul_f64(before / share);
+        }
     }
 }
 
@@ -368,6 +372,22 @@ mod tests {
         let left = second.arrives.expect("it arrives").since(BEGIN) - internet.latency(1, 2);
         assert!((0.87..0.89).contains(&left.as_secs_f64()), "{left:?}");
     }
+
+    #[test]
+    fn regression_a_line_that_is_wide_again_is_not_busy_any_longer_with_what_it_had_to_send_while_it_was_narrow()
+     {
+        let config = InternetConfig { uplink_bps: [1e6, 1e6], loss: [0.0, 0.0], ..InternetConfig::default() };
+        let mut internet = Internet::new(config, 1);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
+        internet.narrow(BEGIN, 1, 0.01);
+        internet.carry(&mut rng, BEGIN, way, reliable(50_000));
+        internet.narrow(BEGIN, 1, 1.0);
+        let next = internet.carry(&mut rng, BEGIN, way, reliable(50_000));
+        let left = next.arrives.expect("it arrives").since(BEGIN) - internet.latency(1, 2);
+        assert!((0.87..0.89).contains(&left.as_secs_f64()), "{left:?}");
+    }
+
     #[test]
     fn what_several_send_to_one_at_once_waits_before_its_line() {
         let lines = InternetConfig { downlink_bps: [1e6, 1e6], uplink_bps: [1e9, 1e9], ..Default::default() };

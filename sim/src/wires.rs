@@ -69,7 +69,7 @@ pub trait Wires {
     fn cut(&mut self, _now: Time, _cut: Cut) {}
 
     /// Leaves a node this share of what it could send.
-    fn narrow(&mut self, _node: u64, _share: f64) {}
+    fn narrow(&mut self, _now: Time, _node: u64, _share: f64) {}
 }
 
 /// A network without properties of its own: latencies between two bounds, and all arrives but some of what may be lost.

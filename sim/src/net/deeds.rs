@@ -95,7 +95,7 @@ impl Net {
 
     /// Leaves a node this share of what it could send.
     pub fn narrow(&mut self, node: u64, share: f64) {
-        self.wires.narrow(node, share);
+        self.wires.narrow(self.now, node, share);
     }
 
     /// Nothing passes between some ends for a while.
