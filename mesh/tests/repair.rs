@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tiercast_codec::{Code, Event, Item, Message, Nack, Position, Sealer, Since};
+use tiercast_codec::{
+    Code, Event, Item, LinkMessage, Message, Nack, Position, Sealer, SendMessage, Since, WireMessage,
+};
 use tiercast_mesh::{
     BatchLimits, SourceUpdate,
     hub::HubConfig,
@@ -185,6 +187,26 @@ fn regression_a_child_that_asks_again_and_again_takes_no_more_of_its_parents_upl
     assert_eq!(nag(&mut net), (20, 196), "half of twelve is more than none, and once more than one");
     net.run_until("caught up", Net::is_caught_up);
     assert_eq!(net.offsets(CHILD), sequence(32));
+}
+
+#[test]
+fn regression_a_child_that_goes_back_again_and_again_is_soon_left() {
+    const BYTES: usize = 3_000;
+    let parent = PeerConfig { again_bytes: 10 * BYTES, ..relay(4) };
+    let mut net = pair_with(one_by_one(1), parent, relay(0));
+    drip(&mut net, (0..20).map(|number| noise(number, BYTES)).collect());
+    net.run_until("caught up", Net::is_caught_up);
+    let link = net.link(CHILD).expect("a parent");
+    let before = net.nodes[&PARENT].peer.stats().relayed_bytes;
+    for _ in 0..100 {
+        let send = LinkMessage::Send(SendMessage { position: Position::new(FIRST_EPOCH, 0) });
+        net.peer(PARENT, Input::LinkData(link, send.encode()));
+        net.run_for(Duration::from_millis(5));
+    }
+    let relayed = net.nodes[&PARENT].peer.stats().relayed_bytes - before;
+    assert!(relayed < 25 * BYTES as u64, "once what is in the log is more than it may have again: {relayed}");
+    let left = Status::LinkLost { other: net.name(PARENT), code: Code::LAGGING };
+    assert!(net.nodes[&CHILD].statuses.contains(&left));
 }
 
 #[test]

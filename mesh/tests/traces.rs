@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tiercast_codec::{
     Assign, At, ChannelName, Code, Ed25519, Event, Expect, Gap, GapReason, Joined, LinkId, LinkMessage,
-    Message, Nack, PeerId, Ping, Position, Sealer, SigningKey, Since, ToPeer, Token, WireMessage,
-    may_be_lost,
+    Message, Nack, PeerId, Ping, Position, Sealer, SendMessage, SigningKey, Since, ToPeer, Token,
+    WireMessage, may_be_lost,
 };
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate, Time,
@@ -601,6 +601,13 @@ fn nagging(net: &mut Net, config: PeerConfig) {
     }
     let stats = net.nodes[&SUBJECT].peer.stats();
     assert!(stats.repeated_frames > 0 && stats.nacks_refused > 5, "{stats:?}");
+    // It may go back where nothing has to be sent again, and not where that is too much.
+    for offset in [net.position.offset, 0] {
+        let position = Position { offset, ..net.position };
+        assert_eq!(net.link(CHILD), Some(link));
+        net.peer(SUBJECT, Input::LinkData(link, LinkMessage::Send(SendMessage { position }).encode()));
+    }
+    net.run_until("it has left the child", |net| net.link(CHILD) != Some(link));
 }
 
 fn polite(net: &mut Net, config: PeerConfig) {

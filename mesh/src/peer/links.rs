@@ -130,6 +130,11 @@ impl Peer {
                 announce(&mut self.outputs, link, state);
             }
             (LinkMessage::Send(SendMessage { position }), End::Serves(service)) => {
+                let subscription = self.subscriptions.get(&state.channel);
+                let taken = subscription.and_then(|subscription| subscription.taken.as_ref());
+                if taken.is_some_and(|taken| !service.may_go_back(&taken.log, position)) {
+                    return Err(Code::LAGGING);
+                }
                 service.release(position);
                 announce(&mut self.outputs, link, state);
             }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tiercast_codec::{ChannelId, Code, Frame, LinkId, Nack, Position};
 
 use super::{Peer, Session, Timer, announce, feeder::Feeder, link::End};
@@ -113,8 +114,10 @@ impl Peer {
             self.stats.nacks_refused += 1;
             return Ok(());
         };
-        for frame in frames {
-            self.stats.repeated_frames += u64::from(state.repeat(frame));
+        let said: Vec<_> = frames.into_iter().filter(|frame| state.repeat(frame.clone())).collect();
+        self.stats.repeated_frames += said.len() as u64;
+        if let End::Serves(service) = &mut state.end {
+            service.repeats(said.iter().map(Bytes::len).sum());
         }
         announce(&mut self.outputs, link, state);
         Ok(())

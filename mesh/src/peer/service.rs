@@ -20,6 +20,8 @@ const AGAIN_FRAMES_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Service {
     cursor: Cursor,
+    /// Where the cursor has been already.
+    furthest: Position,
     /// The rest of a frame that is larger than a message.
     chunks: VecDeque<Bytes>,
     /// There while the child wants no frames.
@@ -88,6 +90,7 @@ impl Service {
         let allowance = Allowance::new(position, again_bytes);
         Self {
             cursor,
+            furthest: position,
             chunks: VecDeque::new(),
             held: None,
             nacked: None,
@@ -105,6 +108,20 @@ impl Service {
     /// Whether the child wants no frames now.
     pub(super) fn is_held(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// So many bytes are sent again.
+    pub(super) fn repeats(&mut self, bytes: usize) {
+        self.allowance.spend(bytes);
+    }
+
+    /// Whether the child may go on from `position`: what it was sent beyond that is sent again.
+    pub(super) fn may_go_back(&mut self, log: &FrameLog, position: Position) -> bool {
+        self.furthest = self.furthest.max(self.cursor.position());
+        let again = log.bytes_after(position).saturating_sub(log.bytes_after(self.furthest));
+        let may = again == 0 || self.allowance.is_left(log);
+        self.allowance.spend(again);
+        may
     }
 
     /// The child wants frames after `position`.
@@ -207,7 +224,6 @@ impl Service {
             }
             frames.push(frame.bytes().clone());
         }
-        self.allowance.spend(frames.iter().map(Bytes::len).sum());
         Some(frames)
     }
 

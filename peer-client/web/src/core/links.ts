@@ -142,8 +142,10 @@ function onChildMessage(state: State, id: number, link: Link, message: Message<"
     if (log !== undefined) service.hold(state.now, log.head);
     return;
   }
-  if (message.type === "send") service.release(message.position);
-  else if (log !== undefined) service.acknowledge(log, message.position);
+  if (message.type === "send") {
+    if (log !== undefined && !service.mayGoBack(log, message.position)) throw new Refusal(Code.lagging);
+    service.release(message.position);
+  } else if (log !== undefined) service.acknowledge(log, message.position);
   state.announce(id, link);
 }
 

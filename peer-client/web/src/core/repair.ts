@@ -95,6 +95,8 @@ export function onNack(state: State, id: number, link: Link, nack: Nack): void {
     state.stats.nacksRefused++;
     return;
   }
-  for (const frame of frames) if (link.repeat(frame)) state.stats.repeatedFrames++;
+  const said = frames.filter((frame) => link.repeat(frame));
+  state.stats.repeatedFrames += said.length;
+  link.end.service.repeats(said.reduce((sum, frame) => sum + frame.length, 0));
   state.announce(id, link);
 }

@@ -44,6 +44,8 @@ export class Service {
   readonly #windowBytes: number;
   readonly #allowance: Allowance;
   #cursor: Cursor;
+  /** Where the cursor has been already. */
+  #furthest: Position;
   /** There while the child wants no frames. */
   #held: Held | undefined;
   /** The rest of a frame that is larger than a message, the next chunk last. */
@@ -58,6 +60,7 @@ export class Service {
     this.#allowance = new Allowance(position, againBytes);
     this.#windowBytes = windowBytes;
     this.#cursor = new Cursor(position, windowBytes);
+    this.#furthest = position;
   }
 
   /** The child wants no frames; `said` is what it was told of how far we are. */
@@ -68,6 +71,20 @@ export class Service {
   /** Whether the child wants no frames now. */
   get isHeld(): boolean {
     return this.#held !== undefined;
+  }
+
+  /** So many bytes are sent again. */
+  repeats(bytes: number): void {
+    this.#allowance.spend(bytes);
+  }
+
+  /** Whether the child may go on from `position`: what it was sent beyond that is sent again. */
+  mayGoBack(log: FrameLog, position: Position): boolean {
+    if (comparePositions(this.#furthest, this.#cursor.position) < 0) this.#furthest = this.#cursor.position;
+    const again = Math.max(0, log.bytesAfter(position) - log.bytesAfter(this.#furthest));
+    const may = again === 0 || this.#allowance.isLeft(log);
+    this.#allowance.spend(again);
+    return may;
   }
 
   /** The child wants frames after `position`. */
@@ -159,7 +176,6 @@ export class Service {
       if (bytes > LINK_MESSAGE_BYTES_MAX) break;
       frames.push(frame.bytes);
     }
-    this.#allowance.spend(frames.reduce((sum, frame) => sum + frame.length, 0));
     return frames;
   }
 
