@@ -19,9 +19,9 @@ pub struct Liars {
     pub share: f64,
     /// What they do: each one of these.
     pub lies: Vec<Lie>,
-    /// Whether all of them come from one network; else each from another.
+    /// The share of them that comes from one network; each of the others comes from another one.
     #[serde(default)]
-    pub one_network: bool,
+    pub one_network: f64,
     /// How long those that delay hold back what they pass on.
     #[serde(default = "Liars::default_delay_s")]
     pub delay_s: f64,

@@ -74,10 +74,10 @@ impl Measures {
         }
     }
 
-    /// A fault struck: these are those whom it cut off.
-    pub fn struck(&mut self, now: Time, hit: BTreeSet<u64>) {
+    /// A fault struck: these are those whom it cut off, and those whom something else holds up.
+    pub fn struck(&mut self, now: Time, hit: BTreeSet<u64>, apart: &BTreeSet<u64>) {
         self.struck_at.push(self.seconds.len());
-        self.stalls.struck(now, hit);
+        self.stalls.struck(now, hit, apart);
     }
 
     /// The share of peers that the server fed two seconds after a fault, where that was most; zero without faults.
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(measures.fed_by_server_2_s_after(), 0.0);
         for (number, fed_by_server) in [10, 100, 50, 20, 10, 40, 30].into_iter().enumerate() {
             if [1, 4].contains(&number) {
-                measures.struck(Time(0), BTreeSet::new());
+                measures.struck(Time(0), BTreeSet::new(), &BTreeSet::new());
             }
             let server_bytes = if number == 0 { 1_000 } else { fed_by_server };
             let second = Second { peers: 100, fed_by_server, server_bytes, ..Second::default() };

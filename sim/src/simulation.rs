@@ -148,7 +148,7 @@ impl<'a> Simulation<'a> {
             self.act(plan, progress)?;
             self.after_step()?;
         }
-        self.measures.stalls.conclude();
+        self.measures.stalls.conclude(self.net.now);
         let (net, published, excused) = (&self.net, &self.published, &self.excused);
         let checks = &mut self.checks;
         check::look_at(net, published, excused, |view| check::ask(checks, |check| check.end(view)))
@@ -214,6 +214,7 @@ impl<'a> Simulation<'a> {
     fn publish(&mut self) {
         let body = workload::body(self.published.len() as i64, self.scenario.workload.bytes);
         self.published.push(self.net.now);
+        self.measures.stalls.published(self.net.now);
         self.net.publish([body]);
     }
 

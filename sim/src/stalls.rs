@@ -17,7 +17,7 @@ const OF_THE_FAULT: Duration = Duration::from_secs(5);
 pub struct Stalls {
     /// Of those who were cut off.
     pub hit: Sample,
-    /// Of all who were not.
+    /// Of those whom nothing but losses held up.
     pub others: Sample,
     paces: FxHashMap<u64, Pace>,
     fault: Option<Fault>,
@@ -28,8 +28,18 @@ pub struct Stalls {
 struct Pace {
     /// What its latency is like when nothing is wrong.
     typical: Duration,
-    /// The longest that an event of the fault's time came later than that. None if it was not there when the fault struck.
-    stall: Option<Duration>,
+    stall: Stall,
+}
+
+/// What the last fault did to a node.
+#[derive(Debug, Clone, Copy)]
+enum Stall {
+    /// It was not there then, or something else held it up.
+    Apart,
+    /// Nothing of the fault's time has come yet.
+    Waits,
+    /// The longest that such an event came later than usual.
+    Longest(Duration),
 }
 
 /// What struck last.
@@ -37,25 +47,38 @@ struct Pace {
 struct Fault {
     at: Time,
     hit: BTreeSet<u64>,
+    /// When something was published after it for the first time.
+    published: Option<Time>,
 }
 
 impl Stalls {
-    /// A fault strikes, and cuts these off.
-    pub fn struck(&mut self, at: Time, hit: BTreeSet<u64>) {
-        self.conclude();
-        self.fault = Some(Fault { at, hit });
-        self.paces.values_mut().for_each(|pace| pace.stall = Some(Duration::ZERO));
+    /// A fault strikes, and cuts these off. What comes late to those apart says nothing of it.
+    pub fn struck(&mut self, at: Time, hit: BTreeSet<u64>, apart: &BTreeSet<u64>) {
+        self.conclude(at);
+        self.fault = Some(Fault { at, hit, published: None });
+        for (node, pace) in &mut self.paces {
+            pace.stall = if apart.contains(node) { Stall::Apart } else { Stall::Waits };
+        }
+    }
+
+    /// An event was published.
+    pub fn published(&mut self, now: Time) {
+        if let Some(fault) = &mut self.fault {
+            fault.published.get_or_insert(now);
+        }
     }
 
     /// An event came to a node.
     pub fn came(&mut self, node: u64, published: Time, now: Time) {
         let latency = now.since(published);
-        let pace = self.paces.entry(node).or_insert(Pace { typical: latency, stall: None });
+        let pace = self.paces.entry(node).or_insert(Pace { typical: latency, stall: Stall::Apart });
         let is_of_fault = self.fault.as_ref().is_some_and(|fault| {
             fault.at <= published + pace.typical && published <= fault.at + OF_THE_FAULT
         });
-        match &mut pace.stall {
-            Some(stall) if is_of_fault => *stall = latency.saturating_sub(pace.typical).max(*stall),
+        let late = latency.saturating_sub(pace.typical);
+        match pace.stall {
+            Stall::Waits if is_of_fault => pace.stall = Stall::Longest(late),
+            Stall::Longest(longest) if is_of_fault => pace.stall = Stall::Longest(longest.max(late)),
             // A slow average: one event in thirty-two.
             _ => pace.typical = (pace.typical * 31 + latency) / 32,
         }
@@ -66,14 +89,17 @@ impl Stalls {
         self.paces.remove(&node);
     }
 
-    /// Nothing more is to be counted for the last fault.
-    pub fn conclude(&mut self) {
-        let Some(Fault { hit, .. }) = self.fault.take() else { return };
+    /// Nothing more is to be counted for the last fault. Who still waits has waited until now.
+    pub fn conclude(&mut self, now: Time) {
+        let Some(Fault { hit, published, .. }) = self.fault.take() else { return };
         for (node, pace) in &mut self.paces {
-            if let Some(stall) = pace.stall.take() {
-                let sample = if hit.contains(node) { &mut self.hit } else { &mut self.others };
-                sample.add(stall);
-            }
+            let stall = match std::mem::replace(&mut pace.stall, Stall::Apart) {
+                Stall::Apart => None,
+                Stall::Waits => published.map(|published| now.since(published).saturating_sub(pace.typical)),
+                Stall::Longest(longest) => Some(longest),
+            };
+            let sample = if hit.contains(node) { &mut self.hit } else { &mut self.others };
+            stall.into_iter().for_each(|stall| sample.add(stall));
         }
     }
 }
@@ -90,8 +116,17 @@ mod tests {
         for node in [1, 2] {
             (0..100).for_each(|tenth| came(&mut stalls, node, tenth * 100, 80));
         }
-        stalls.struck(Time(0) + 10_000 * MS, BTreeSet::from([1]));
+        strike(&mut stalls, 10_000, 1, &[]);
         stalls
+    }
+
+    fn strike(stalls: &mut Stalls, at_ms: u32, hit: u64, apart: &[u64]) {
+        stalls.struck(Time(0) + at_ms * MS, BTreeSet::from([hit]), &apart.iter().copied().collect());
+    }
+
+    fn end(stalls: &mut Stalls, at_ms: u32) -> [(u64, u128); 2] {
+        stalls.conclude(Time(0) + at_ms * MS);
+        [&stalls.hit, &stalls.others].map(|sample| (sample.len(), sample.max().as_millis()))
     }
 
     fn came(stalls: &mut Stalls, node: u64, published_ms: u32, latency_ms: u32) {
@@ -105,9 +140,7 @@ mod tests {
         for (node, latency_ms) in [(1, 500), (1, 300), (1, 90), (2, 90), (3, 900)] {
             came(&mut stalls, node, 10_100, latency_ms);
         }
-        stalls.conclude();
-        assert_eq!((stalls.hit.len(), stalls.hit.max().as_millis()), (1, 420));
-        assert_eq!((stalls.others.len(), stalls.others.max().as_millis()), (1, 10), "the third came later");
+        assert_eq!(end(&mut stalls, 12_000), [(1, 420), (1, 10)], "the third came later");
     }
 
     #[test]
@@ -116,8 +149,7 @@ mod tests {
         came(&mut stalls, 1, 9_900, 2_000);
         came(&mut stalls, 1, 9_950, 2_000);
         came(&mut stalls, 1, 15_001, 3_000);
-        stalls.conclude();
-        let late_ms = stalls.hit.max().as_millis();
+        let [(_, late_ms), _] = end(&mut stalls, 20_000);
         assert!(
             (1_850..1_920).contains(&late_ms),
             "the second alone, against a usual latency that has moved: {late_ms}"
@@ -125,12 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn those_who_go_and_those_whom_nothing_held_up_have_no_stall() {
+    fn those_who_go_and_those_whom_something_else_held_up_have_no_stall() {
         let mut stalls = struck();
         came(&mut stalls, 1, 10_100, 500);
         stalls.left(1);
-        stalls.struck(Time(0) + 20_000 * MS, BTreeSet::from([2]));
-        stalls.conclude();
-        assert_eq!((stalls.hit.len(), stalls.hit.max()), (1, Duration::ZERO));
+        came(&mut stalls, 2, 10_100, 80);
+        strike(&mut stalls, 20_000, 3, &[2]);
+        came(&mut stalls, 2, 20_100, 9_000);
+        assert_eq!(end(&mut stalls, 30_000), [(0, 0), (1, 0)]);
+    }
+
+    #[test]
+    fn one_who_still_waits_has_waited_until_the_next_fault() {
+        let mut stalls = struck();
+        stalls.published(Time(0) + 10_200 * MS);
+        stalls.published(Time(0) + 10_400 * MS);
+        came(&mut stalls, 2, 10_200, 80);
+        assert_eq!(end(&mut stalls, 13_200), [(1, 2_920), (1, 0)]);
     }
 }

@@ -1,9 +1,12 @@
 //! Every scenario that comes with the program, with few peers: all that must hold does.
 
+use tiercast_codec::{Event, Message, Position, Sealer, limits::LINK_MESSAGE_BYTES_MAX};
 use tiercast_sim::{
+    FIRST_EPOCH, FakeSigner, channel,
     regression::{LIST, Regressions},
     scenario::{NAMED, Scenario},
     simulation::{Outcome, run},
+    workload::body,
 };
 
 const PEERS: u64 = 60;
@@ -44,6 +47,15 @@ fn everything_goes_wrong_and_still_all_that_must_hold_does() {
         waits.iter().any(|seconds| *seconds > 0),
         "the budget made nobody wait, so nothing shows that it is kept"
     );
+}
+
+#[test]
+fn a_large_event_takes_several_messages_on_a_link() {
+    let workload = Scenario::load("large").unwrap().workload;
+    let message = Message { body: body(1, workload.bytes).into(), ..Message::default() };
+    let (after, event) = (Position::new(FIRST_EPOCH, 0), Event { offset: 1, message });
+    let frame = Sealer::default().seal(&channel(), after, 1, 0, &[event], &FakeSigner(1)).unwrap();
+    assert!(frame.bytes().len() > 3 * LINK_MESSAGE_BYTES_MAX, "{}", frame.bytes().len());
 }
 
 #[test]

@@ -22,10 +22,10 @@ impl Simulation<'_> {
             return self.restart();
         }
         let victims = fault.victims(&mut self.net);
-        self.struck(match fault.kind {
-            FaultKind::Blink => victims.iter().copied().collect(),
-            _ => below(&self.net, &victims),
-        });
+        match fault.kind {
+            FaultKind::Blink => self.struck(victims.iter().copied().collect(), &[]),
+            _ => self.struck(below(&self.net, &victims), &victims),
+        }
         if let Some(cut) = fault.cut(&victims) {
             self.net.cut(cut);
         }
@@ -41,13 +41,14 @@ impl Simulation<'_> {
         }
     }
 
-    /// What is late for those whom another fault holds up says nothing of this one.
-    fn struck(&mut self, affected: BTreeSet<u64>) {
-        self.measures.struck(self.net.now, affected.difference(&self.excused).copied().collect());
+    /// What is late for the victims, and for those whom another fault holds up, says nothing of this one.
+    fn struck(&mut self, affected: BTreeSet<u64>, victims: &[u64]) {
+        let apart = self.excused.iter().chain(victims).copied().collect();
+        self.measures.struck(self.net.now, affected, &apart);
     }
 
     fn restart(&mut self) {
-        self.struck(self.net.nodes.keys().copied().collect());
+        self.struck(self.net.nodes.keys().copied().collect(), &[]);
         let stats = self.net.hub.channel_stats(&channel()).unwrap_or_default();
         self.sums.add_hub(stats, &self.net.hub.spending());
         self.net.stop_server();

@@ -8,7 +8,7 @@ use tiercast_mesh::{hub::Network, peer::PeerConfig};
 
 use super::{Plan, Simulation};
 use crate::{
-    chance::{exponential, uniform, weibull_half},
+    chance::{exponential, hash, uniform, weibull_half},
     fault::FaultKind,
     liar::Lie,
     node::SERVER,
@@ -81,7 +81,8 @@ impl Simulation<'_> {
 
     fn lie(&mut self, node: u64, lie: Lie) {
         self.gang.join(node, lie);
-        if self.scenario.liars.as_ref().is_some_and(|liars| liars.one_network) {
+        let share = self.scenario.liars.as_ref().map_or(0.0, |liars| liars.one_network);
+        if uniform(hash(&[node, 17])) < share {
             self.net.whereabouts.insert(node, Network(0).into());
         }
         if lie == Lie::Promise {
