@@ -45,6 +45,7 @@ mod connection;
 mod lossy;
 mod mailbox;
 mod negotiation;
+mod rest;
 mod runtime;
 mod signals;
 mod task;
@@ -62,6 +63,7 @@ use tokio::sync::mpsc;
 
 use carrier::{CarrierRef, CarrierTask};
 use mailbox::Mailbox;
+use rest::StreamRest;
 use runtime::LinkRuntime;
 use task::LinkTask;
 #[cfg(feature = "faults")]
@@ -267,6 +269,7 @@ impl Links {
             runtime: Arc::new(self.runtime()),
             events: self.events.clone(),
             count: self.connections.clone(),
+            rest: StreamRest::default(),
         };
         let (held, carrier, founder) = task.start();
         let task = self.task(link, role);

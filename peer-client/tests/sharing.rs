@@ -338,6 +338,37 @@ async fn regression_a_link_that_follows_another_on_the_same_connection_opens() {
     }
 }
 
+/// When the links may take the stream of the first one to end, the other end has not heard of the second one's end: there and
+/// back it takes longer than what is left of their wait.
+#[cfg(feature = "faults")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn regression_links_that_wait_for_a_stream_open_although_another_one_ends_meanwhile() {
+    use tiercast_peer_client::link::Weather;
+    let _alone = alone().await;
+    let mut pair = Pair::connected().await;
+    for node in &pair.nodes {
+        node.links.set_weather(Weather { delay: Duration::from_millis(350), ..Weather::default() });
+    }
+    for link in [2, 3] {
+        pair.open_via(link, 1, 0);
+        pair.opened(1).await;
+        pair.talk(link).await;
+    }
+    pair.nodes[0].handles.remove(&2);
+    assert_eq!(pair.closed(0, 2).await, LinkCloseReason::Local);
+    for link in [4, 5] {
+        pair.open_via(link, 1, 0);
+    }
+    assert_eq!(pair.closed(1, 2).await, LinkCloseReason::Remote);
+    pair.nodes[0].handles.remove(&3);
+    assert_eq!(pair.closed(0, 3).await, LinkCloseReason::Local);
+    assert_eq!(pair.closed(1, 3).await, LinkCloseReason::Remote);
+    pair.opened(2).await;
+    for link in [4, 5] {
+        pair.talk(link).await;
+    }
+}
+
 /// More threads than there are cores, so that one is often stopped half way: the other end's answer was then there before
 /// the channel was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]

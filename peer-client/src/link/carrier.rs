@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -18,6 +17,7 @@ use webrtc::peer_connection::RTCPeerConnectionState;
 use super::connection::{Connection, link_of};
 use super::lossy::{LaneEntry, LossyLane};
 use super::negotiation::Negotiation;
+use super::rest::{StreamRest, close};
 use super::runtime::LinkRuntime;
 use super::signals::Signals;
 use super::{LinkCloseReason, LinkEvent, LinkId, LinkSettings, Role};
@@ -28,27 +28,20 @@ const WANTED_MAX: usize = 16;
 /// Data channels that came before the hub's word about their links; more are closed.
 const EARLY_MAX: usize = 16;
 
-/// After a link has ended the next one waits for so long: with webrtc 0.21.1 it is given the same stream, and must not come
-/// before the other end has heard of the end, which takes a round trip at most.
-const STREAM_RESTS: Duration = Duration::from_secs(1);
-
 /// A link's hold on its connection, which is closed when nobody holds it any more.
 #[derive(Debug, Clone)]
 pub(super) struct Carrier {
     wanted: mpsc::Sender<Wanted>,
     ended: watch::Receiver<Option<LinkCloseReason>>,
-    last_end: LastEnd,
+    rest: StreamRest,
 }
-
-/// When a link last closed its data channel.
-type LastEnd = Arc<Mutex<Option<Instant>>>;
 
 /// What a link's handle knows of its connection: it does not hold it.
 #[derive(Debug, Clone)]
 pub(super) struct CarrierRef {
     wanted: mpsc::WeakSender<Wanted>,
     ended: watch::Receiver<Option<LinkCloseReason>>,
-    last_end: LastEnd,
+    rest: StreamRest,
     pub(super) signals: Arc<Signals>,
 }
 
@@ -85,6 +78,8 @@ pub(super) struct CarrierTask {
     pub(super) events: mpsc::Sender<LinkEvent>,
     /// How many connections there are.
     pub(super) count: Arc<AtomicUsize>,
+    /// Between the end of one of its links and the next one.
+    pub(super) rest: StreamRest,
 }
 
 impl CarrierTask {
@@ -97,7 +92,7 @@ impl CarrierTask {
         let (ended_tx, ended) = watch::channel(None);
         let (up, up_rx) = oneshot::channel();
         let signals = Arc::new(Signals::default());
-        let carrier = Carrier { wanted, ended, last_end: LastEnd::default() };
+        let carrier = Carrier { wanted, ended, rest: self.rest.clone() };
         let known = carrier.known(signals.clone());
         self.count.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(self.run(signals, wanted_rx, up_rx, ended_tx));
@@ -268,7 +263,7 @@ impl Session<'_> {
                 self.lanes.retain(|_, entry| !entry.is_closed());
                 self.lanes.insert(link, entry);
             }
-            Err(Channels { own, .. }) => close(&*own).await,
+            Err(Channels { own, .. }) => self.task.rest.close(&*own).await,
         }
     }
 
@@ -328,7 +323,7 @@ impl Carrier {
             None => {
                 let (channels, opened) = oneshot::channel();
                 if role == Role::Offerer {
-                    self.rest().await;
+                    self.rest.over().await;
                 }
                 // If it cannot be sent, the connection has ended, and nobody opens anything.
                 let _ = self.wanted.send(Wanted { link, role, channels }).await;
@@ -341,23 +336,14 @@ impl Carrier {
         }
     }
 
-    /// Waits until the other end has heard that the last link to end has done so.
-    async fn rest(&self) {
-        let last_end = *self.last_end.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last_end) = last_end {
-            sleep_until(last_end + STREAM_RESTS).await;
-        }
-    }
-
     /// Closes a link's data channel.
     pub(super) async fn close(&self, channel: &dyn DataChannel) {
-        close(channel).await;
-        *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.rest.close(channel).await;
     }
 
     fn known(&self, signals: Arc<Signals>) -> CarrierRef {
-        let Self { wanted, ended, last_end } = self.clone();
-        CarrierRef { wanted: wanted.downgrade(), ended, last_end, signals }
+        let Self { wanted, ended, rest } = self.clone();
+        CarrierRef { wanted: wanted.downgrade(), ended, rest, signals }
     }
 
     /// Why the connection has ended, when it has.
@@ -388,13 +374,8 @@ impl CarrierRef {
     pub(super) fn hold(&self) -> Option<Carrier> {
         let wanted = self.wanted.upgrade()?;
         self.ended.borrow().is_none().then_some(())?;
-        Some(Carrier { wanted, ended: self.ended.clone(), last_end: self.last_end.clone() })
+        Some(Carrier { wanted, ended: self.ended.clone(), rest: self.rest.clone() })
     }
-}
-
-async fn close(channel: &dyn DataChannel) {
-    // One that has closed meanwhile needs no closing.
-    let _ = channel.close().await;
 }
 
 /// Resolves when the link that a connection is made for says that it is up, or has ended.

@@ -9,6 +9,9 @@ const SILENT = 3001;
 const DEPARTED = 3100;
 const LOST = 3101;
 
+/** A server that for an hour neither finds anybody silent nor gives up one who went without a goodbye. */
+const PATIENT = { set: { "hub.heartbeat_ms": 3_600_000, "hub.resume_ms": 3_600_000 } };
+
 const ENGINES: readonly Engine[] = ["chromium", "firefox"];
 
 for (const engine of ENGINES) {
@@ -18,7 +21,7 @@ for (const engine of ENGINES) {
     ["that closes its client", (page) => page.page.evaluate(() => { globalThis.tiercastPage.client().close(); })],
   ];
   for (const [how, leave] of WAYS) {
-    scenario(`the children of a page in ${engine} ${how} are fed by the server at once`, {}, async (stage) => {
+    scenario(`the children of a page in ${engine} ${how} hear of it, and are fed by the server`, PATIENT, async (stage) => {
       const relay = await stage.browser({ engine, name: "relay" });
       await stage.server.untilFed(relay, undefined);
       const children = [await childOf(stage, relay, "child"), await childOf(stage, relay, "other child")];
@@ -28,7 +31,7 @@ for (const engine of ENGINES) {
       await Promise.all([leave(relay), ...children.map((child) => child.fedBy(undefined))]);
       const ms = Math.round(performance.now() - left);
       console.log(`${ms} ms`);
-      // Silence or a crash would have other codes.
+      // Had they waited until the page is silent, or had it crashed, there would be other codes.
       assert.ok(children.every(({ linkCodes }) => linkCodes.every((code) => code === LOST || code === DEPARTED)));
     });
   }
