@@ -67,6 +67,8 @@ pub(crate) struct Incident {
     pub(crate) victims: BTreeSet<Who>,
     /// Why it struck nobody at first.
     pub(super) spared: Option<Spared>,
+    /// Whether everybody had every event by then.
+    pub(super) too_late: bool,
     /// What the server called the victims, and in which tier they were.
     pub(crate) places: BTreeMap<PeerId, u32>,
     /// Those who were fed by way of the victims.
@@ -189,7 +191,7 @@ impl Measure {
     /// Something goes wrong now. What was before is over, but for what lasts until the end.
     pub(super) fn struck(&mut self, incident: Incident) {
         for before in &mut self.incidents {
-            before.is_over |= before.asked != CHURN;
+            before.is_over |= !before.is_churn();
         }
         self.incidents.push(incident);
     }
@@ -264,6 +266,7 @@ impl Incident {
             server_away: None,
             latest_us: survivors.map(|(who, _)| (*who, 0)).collect(),
             spared: None,
+            too_late: false,
             victims,
             hit,
             fed_by_server_before: share_fed_by_server(&sight.server.nodes),
@@ -271,6 +274,10 @@ impl Incident {
             is_over: false,
             abandoned: None,
         }
+    }
+
+    pub(super) fn is_churn(&self) -> bool {
+        self.asked == CHURN
     }
 
     /// More are struck, by the same.
