@@ -50,10 +50,11 @@ Output:
 Exit code:
   0            every peer got every event, once and in order
   1            something was missing, repeated or out of order; the figures are printed all the same
-  2            it could not be run, or does not show what was asked for: a fault struck nobody, or nobody was left
+  2            it could not be run, or does not show what was asked for: a fault struck nobody, struck when every event
+               was there or never came (so does --churn of which nobody came), or nobody was left
 
 Figures:
-  source, peers, events       what was asked for
+  source, peers, events       what was asked for, or as many events as it took
   tier1, peers_by_tier        peers in tier 1 at the end; and how many peers stood in each tier, those without a
                               place in tier 0
   living                      peers that were not killed
@@ -75,11 +76,13 @@ Figures:
                               Who is struck by several incidents counts in each. The victims' own pause (that of a
                               frozen peer) counts in latency_ms and not here.
   incidents                   each with what, at_s (from the start of the peers, so WHEN after ready_s), victims,
-                              struck_nobody (why, if it did), victims_by_tier, stalls, the share of peers that the
-                              server fed fed_by_server_before and fed_by_server_2s_later, for those who misbehave
-                              victims_without_children_after_s, the events lost to those who live, recovered_after_s
-                              (when nobody had waited half a second for 2 s), server_away_s at a restart, and
-                              server_bytes_per_s in a usual second before, the busiest, and the last of it (after)
+                              struck_nobody (why, if it did), too_late (if every event was there by then),
+                              victims_by_tier, stalls, the share of peers that the server fed fed_by_server_before and
+                              fed_by_server_2s_later, for those who misbehave victims_without_children_after_s, the
+                              events lost to those who live, recovered_after_s (when nobody had waited half a second
+                              for 2 s), server_away_s at a restart, and server_bytes_per_s in a usual second before,
+                              the busiest, and the last of it (after)
+  never_came                  what was to go wrong and did not, because it was over before
   server_data_bytes           bytes of frames that the server sent
   server_control_bytes        bytes of everything else that it sent: heads, places in the tree, signaling
   direct_data_bytes           bytes of frames that it would have sent if it fed every peer
@@ -232,7 +235,7 @@ fn text(options: &ExperimentOptions, columns: &[(&str, &Figures)]) -> anyhow::Re
         }
         (false, _) => {
             let verdicts = verdicts(columns);
-            format!("{}\n\n{}\n{verdicts}", figures::title(options), Figures::table(columns))
+            format!("{}\n\n{}\n{verdicts}", figures::title(options, columns), Figures::table(columns))
         }
     })
 }

@@ -32,6 +32,14 @@ async fn the_audience_carries_most_of_it_and_everybody_gets_everything() -> Resu
     check(&amqp, 80_000.0);
     assert!(number(&amqp, "offload") >= 0.85, "{amqp}");
 
+    // How many events there are is known only when everybody is ready.
+    let killed =
+        experiment(&["--source", &url, "--peers", "6", "--tier1", "1", "--rate", "400", "--kill", "1@1s"])?;
+    let events = number(&killed, "events");
+    assert!(events >= (number(&killed, "ready_s") + 7.0) * 400.0, "{killed}");
+    assert!(number(&killed, "delivered") >= 5.0 * events, "{killed}");
+    assert_eq!(number(&killed, "missing"), 0.0, "{killed}");
+
     let many = experiment(&["--peers", "200", "--tier1", "16", "--events", "1500", "--rate", "50"])?;
     check(&many, 300_000.0);
     assert!(number(&many["join_ms"], "max") < 30_000.0, "{many}");

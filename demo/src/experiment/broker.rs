@@ -16,7 +16,10 @@ use lapin::{
 };
 use tiercast_codec::{HeaderValue, Message};
 use tiercast_platform::say;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use super::ExperimentOptions;
 use crate::ci_events::ci_event;
@@ -56,14 +59,19 @@ impl Broker {
         Ok(Some(Self { connection, channel, exchange }))
     }
 
-    /// Publishes every event at its time, `mandatory` and confirmed. What the broker returns is sent again:
-    /// the stream may not be bound yet.
-    pub(super) async fn publish(&mut self, options: &ExperimentOptions) -> anyhow::Result<()> {
+    /// Publishes every event at its time, `mandatory` and confirmed, as many as there are as soon as that is known. What
+    /// the broker returns is sent again: the stream may not be bound yet.
+    pub(super) async fn publish(
+        &mut self,
+        options: &ExperimentOptions,
+        events: watch::Receiver<Option<u64>>,
+    ) -> anyhow::Result<()> {
         let amqp = self.connection.create_channel().await?;
         amqp.confirm_select(ConfirmSelectOptions::default()).await?;
         let start = Instant::now();
         let mut unconfirmed = std::collections::VecDeque::new();
-        for number in 0..options.events() {
+        let is_published = |number: &u64| events.borrow().is_none_or(|events| *number < events);
+        for number in (0..).take_while(is_published) {
             tokio::time::sleep_until(options.due(start, number)).await;
             let confirm = self.send(&amqp, &ci_event(number, options.size as usize)).await?;
             unconfirmed.push_back((number, confirm));

@@ -1,6 +1,9 @@
 //! What an experiment has shown, as figures and in words.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use serde::Serialize;
 use tiercast_peer_client::swarm::Spread;
@@ -31,6 +34,7 @@ pub(super) struct Figures {
     pub(super) join_ms: Spread,
     pub(super) stalls: Stalls,
     pub(super) incidents: Vec<IncidentFigures>,
+    pub(super) never_came: Vec<String>,
     pub(super) server_data_bytes: u64,
     pub(super) server_control_bytes: u64,
     pub(super) direct_data_bytes: u64,
@@ -63,6 +67,8 @@ pub(crate) struct IncidentFigures {
     pub(super) victims: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) struck_nobody: Option<Spared>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) too_late: bool,
     pub(super) victims_by_tier: BTreeMap<u32, usize>,
     pub(super) stalls: Stalls,
     pub(super) fed_by_server_before: f64,
@@ -116,6 +122,7 @@ impl IncidentFigures {
             at_s: seconds(incident.at),
             victims: incident.victims.len(),
             struck_nobody: incident.spared.filter(|_| incident.victims.is_empty()),
+            too_late: incident.too_late,
             victims_by_tier,
             stalls: Stalls::of(measure, std::slice::from_ref(incident)),
             fed_by_server_before: incident.fed_by_server_before,
@@ -129,8 +136,10 @@ impl IncidentFigures {
     }
 
     fn shortfall(&self) -> Option<String> {
-        let why = self.struck_nobody?;
-        Some(format!("{} struck nobody: {why}", self.what))
+        if let Some(why) = self.struck_nobody {
+            return Some(format!("{} struck nobody: {why}", self.what));
+        }
+        self.too_late.then(|| format!("{} struck when every event was there: raise --events", self.what))
     }
 
     fn is_freeze(&self) -> bool {
@@ -161,7 +170,21 @@ impl Figures {
     /// Why this shows less than was asked for, if it does.
     pub(super) fn shortfalls(&self) -> Vec<String> {
         let nobody_left = (self.living == 0).then(|| "nobody was left to check".to_owned());
-        nobody_left.into_iter().chain(self.incidents.iter().filter_map(IncidentFigures::shortfall)).collect()
+        let incidents = self.incidents.iter().filter_map(IncidentFigures::shortfall);
+        let never_came =
+            self.never_came.iter().map(|what| format!("{what} never came, {}", self.why_never()));
+        nobody_left.into_iter().chain(incidents).chain(never_came).collect()
+    }
+
+    /// Why what was to go wrong did not, and what to do.
+    fn why_never(&self) -> &'static str {
+        if self.living == 0 {
+            "nobody was left by then: let fewer be killed"
+        } else if self.ready_s.is_none() {
+            "the peers were never all ready: raise --patience or lower --peers"
+        } else {
+            "the events ended before it: raise --events"
+        }
     }
 
     /// What it comes to, in words.
@@ -302,9 +325,11 @@ impl Figures {
     }
 }
 
-/// What was asked for, in a line.
-pub(super) fn title(options: &ExperimentOptions) -> String {
-    let (peers, events, rate, size) = (options.peers, options.events(), options.rate, options.size);
+/// What was asked for, in a line. One run may have needed more events than another.
+pub(super) fn title(options: &ExperimentOptions, columns: &[(&str, &Figures)]) -> String {
+    let (peers, rate, size) = (options.peers, options.rate, options.size);
+    let events: BTreeSet<_> = columns.iter().map(|(_, figures)| figures.events).collect();
+    let events = events.iter().map(u64::to_string).collect::<Vec<_>>().join(" and ");
     let mut title = format!("{peers} peers, {events} events of {size} B, {rate} a second");
     if let Some(lost) = options.loss {
         let _ = write!(title, ", {} % of packets lost", f64::from(lost) / 10_000.0);
@@ -441,6 +466,7 @@ mod tests {
             join_ms: Spread::default(),
             stalls: Stalls::default(),
             incidents,
+            never_came: Vec::new(),
             server_data_bytes: 0,
             server_control_bytes: 0,
             direct_data_bytes: 0,
@@ -476,6 +502,32 @@ mod tests {
             figures.verdict()
         );
         assert!(Figures::table(&[("mesh", &figures)]).contains("struck nobody"));
+    }
+
+    #[test]
+    fn regression_what_came_too_late_or_never_is_said_with_what_to_do() {
+        let late = IncidentFigures { too_late: true, victims: 1, ..incident("kill 1@2s") };
+        let never_came = vec!["churn 1".to_owned()];
+        let figures = Figures { never_came, ready_s: Some(0.3), ..figures(4, vec![late]) };
+        let said = [
+            "kill 1@2s struck when every event was there: raise --events",
+            "churn 1 never came, the events ended before it: raise --events",
+        ];
+        assert_eq!(figures.shortfalls(), said);
+        assert!(figures.verdict().contains(&said.join("; ")), "{}", figures.verdict());
+        let waiting = Figures { ready_s: None, ..figures.clone() };
+        assert!(waiting.shortfalls()[1].contains("raise --patience"), "{:?}", waiting.shortfalls());
+        let emptied = Figures { living: 0, ..figures };
+        assert!(emptied.shortfalls()[2].contains("let fewer be killed"), "{:?}", emptied.shortfalls());
+    }
+
+    #[test]
+    fn regression_the_title_says_how_many_events_there_were() {
+        let [mesh, direct] = [1_400, 1_600].map(|events| Figures { events, ..figures(4, Vec::new()) });
+        let title = |columns: &[_]| title(&ExperimentOptions::default(), columns);
+        assert!(title(&[("mesh", &mesh)]).starts_with("40 peers, 1400 events of"));
+        assert!(title(&[("mesh", &mesh), ("direct", &mesh)]).starts_with("40 peers, 1400 events of"));
+        assert!(title(&[("mesh", &mesh), ("direct", &direct)]).starts_with("40 peers, 1400 and 1600 events"));
     }
 
     #[test]

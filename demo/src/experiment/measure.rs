@@ -67,10 +67,14 @@ pub(crate) struct Incident {
     pub(crate) victims: BTreeSet<Who>,
     /// Why it struck nobody at first.
     pub(super) spared: Option<Spared>,
+    /// Whether everybody had every event by then.
+    pub(super) too_late: bool,
     /// What the server called the victims, and in which tier they were.
     pub(crate) places: BTreeMap<PeerId, u32>,
     /// Those who were fed by way of the victims.
     pub(crate) hit: BTreeSet<Who>,
+    /// Those who did not run at some time since: what came late to them says nothing of this.
+    apart: BTreeSet<Who>,
     /// The latest event since then of each peer that lived through it: how long it took, in microseconds.
     pub(super) latest_us: BTreeMap<Who, u64>,
     pub(super) fed_by_server_before: f64,
@@ -161,7 +165,7 @@ impl Measure {
     /// Takes a look at the whole.
     pub(super) fn saw(&mut self, sight: &Sight) {
         let all = self.gone.plus(&sight.server.counters);
-        let fed_by_server = fed_by_server(&sight.server.nodes);
+        let fed_by_server = sight.fed_by_server();
         let index = sight.at.as_secs() as usize - self.forgotten;
         if self.seconds.len() <= index {
             self.current.reset();
@@ -189,7 +193,7 @@ impl Measure {
     /// Something goes wrong now. What was before is over, but for what lasts until the end.
     pub(super) fn struck(&mut self, incident: Incident) {
         for before in &mut self.incidents {
-            before.is_over |= before.asked != CHURN;
+            before.is_over |= !before.is_churn();
         }
         self.incidents.push(incident);
     }
@@ -250,7 +254,6 @@ impl Incident {
     /// One that begins at this moment.
     pub(super) fn new(asked: &str, sight: &Sight, victims: BTreeSet<Who>, hit: BTreeSet<Who>) -> Self {
         let had_some = |look: &Look| look.next.is_some_and(|next| next > 0);
-        // Who is frozen by an earlier incident stalls because of that.
         let is_struck = |who: &Who| victims.contains(who) || sight.frozen.contains(who);
         let survivors = sight.living.iter().filter(|(who, look)| !is_struck(who) && had_some(look));
         Self {
@@ -262,20 +265,26 @@ impl Incident {
             quiet_since: None,
             recovered: None,
             server_away: None,
+            apart: sight.frozen.clone(),
             latest_us: survivors.map(|(who, _)| (*who, 0)).collect(),
             spared: None,
+            too_late: false,
             victims,
             hit,
-            fed_by_server_before: share_fed_by_server(&sight.server.nodes),
+            fed_by_server_before: sight.share_fed_by_server(),
             fed_by_server_after: None,
             is_over: false,
             abandoned: None,
         }
     }
 
+    pub(super) fn is_churn(&self) -> bool {
+        self.asked == CHURN
+    }
+
     /// More are struck, by the same.
     pub(super) fn goes_on(&mut self, sight: &Sight, victims: BTreeSet<Who>, hit: BTreeSet<Who>) {
-        for who in hit.iter().filter(|who| sight.living.contains_key(who)) {
+        for who in hit.iter().filter(|who| sight.living.contains_key(who) && !self.apart.contains(who)) {
             self.latest_us.entry(*who).or_insert(0);
         }
         self.latest_us.retain(|who, _| !victims.contains(who));
@@ -288,6 +297,8 @@ impl Incident {
         // The dead have no stalls.
         self.latest_us.retain(|who, _| sight.living.contains_key(who));
         if !self.is_over {
+            self.apart.extend(sight.frozen);
+            self.latest_us.retain(|who, _| !self.apart.contains(who));
             for (who, latest_us) in &mut self.latest_us {
                 let waits =
                     sight.living.get(who).map_or(Duration::ZERO, |look| waits(look, sight.at, published));
@@ -300,7 +311,7 @@ impl Incident {
         }
         let since = sight.at.saturating_sub(self.at);
         if self.fed_by_server_after.is_none() && since >= SETTLING {
-            self.fed_by_server_after = Some(share_fed_by_server(&sight.server.nodes));
+            self.fed_by_server_after = Some(sight.share_fed_by_server());
         }
         let lives = |who: &Who| sight.living.contains_key(who);
         if self.abandoned.is_none() && self.victims.iter().any(lives) && sight.children_of(&self.victims) == 0
@@ -341,6 +352,19 @@ impl Sight<'_> {
     /// What the server calls these, and in which tier they are.
     fn places(&self, of: &BTreeSet<Who>) -> BTreeMap<PeerId, u32> {
         self.nodes_of(of).map(|node| (node.peer, node.tier)).collect()
+    }
+
+    /// How many of those who live the server feeds. It keeps the dead for a while.
+    fn fed_by_server(&self) -> usize {
+        self.nodes().filter(|node| node.is_fed_by_server).count()
+    }
+
+    fn share_fed_by_server(&self) -> f64 {
+        self.fed_by_server() as f64 / self.nodes().count().max(1) as f64
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.server.nodes.iter().filter(|node| self.names.contains_key(&node.peer))
     }
 
     fn nodes_of(&self, of: &BTreeSet<Who>) -> impl Iterator<Item = &Node> {
@@ -385,14 +409,6 @@ fn waits(look: &Look, now: Duration, published: &VecDeque<(Duration, u64)>) -> D
 fn waiting(next: u64, now: Duration, published: &VecDeque<(Duration, u64)>) -> Duration {
     let before = published.partition_point(|(_, count)| *count <= next);
     published.get(before).map_or(Duration::ZERO, |(at, _)| now.saturating_sub(*at))
-}
-
-fn fed_by_server(nodes: &[Node]) -> usize {
-    nodes.iter().filter(|node| node.is_fed_by_server).count()
-}
-
-fn share_fed_by_server(nodes: &[Node]) -> f64 {
-    fed_by_server(nodes) as f64 / nodes.len().max(1) as f64
 }
 
 #[cfg(test)]
@@ -444,6 +460,43 @@ mod tests {
         ));
         measure.heard(0, &line(&[look(2, 5_000)], &[]));
         assert!(measure.stalls(&measure.incidents[..1]).0.max() < 400_000);
+    }
+
+    #[test]
+    fn regression_the_pause_of_one_that_is_frozen_while_others_come_and_go_is_nobodys_stall() {
+        let mut measure = Measure::new();
+        let (server, looks) = (server(0), [look(1, 5), look(2, 5)]);
+        let living: BTreeMap<Who, Look> = looks.iter().map(|look| ((0, look.member), *look)).collect();
+        measure.heard(0, &line(&looks, &[(5_000, 100)]));
+        measure.struck(Incident::new(
+            CHURN,
+            &sight(1_000, &server, &living),
+            BTreeSet::new(),
+            BTreeSet::new(),
+        ));
+        let frozen = BTreeSet::from([(0, 2)]);
+        measure.saw(&Sight { frozen: &frozen, ..sight(2_000, &server, &living) });
+        measure.incidents[0].goes_on(&sight(9_000, &server, &living), BTreeSet::new(), frozen);
+        measure.heard(0, &line(&[look(1, 10), look(2, 8_000)], &[]));
+        let (_, all) = measure.stalls(&measure.incidents);
+        assert_eq!((all.len(), all.max()), (1, 5_000));
+    }
+
+    #[test]
+    fn regression_the_dead_whom_the_server_still_knows_are_not_fed() {
+        let node = |peer, is_fed_by_server| Node {
+            peer: PeerId(peer),
+            parent: None,
+            tier: 1,
+            has_children: false,
+            is_fed_by_server,
+        };
+        let nodes = vec![node(1, true), node(2, false), node(3, true)];
+        let server = ServerLook { nodes, ..server(0) };
+        let names = BTreeMap::from([(PeerId(1), (0, 1)), (PeerId(2), (0, 2))]);
+        let living = BTreeMap::new();
+        let sight = Sight { names: &names, ..sight(1_000, &server, &living) };
+        assert_eq!((sight.fed_by_server(), sight.share_fed_by_server()), (1, 0.5));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is asked of an experiment, and whether it can be had.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::{Args, FromArgMatches};
@@ -18,6 +18,8 @@ const TIER1: u64 = 4;
 const EVENTS: u64 = 2_000;
 /// How long events go on after the last fault, so that it is seen what came of it.
 const AFTER_FAULTS: Duration = Duration::from_secs(6);
+/// Churn ends so long before the events do, so that who comes last gets some.
+const CHURN_ENDS: Duration = Duration::from_secs(3);
 /// Most processes that are started without being asked for by number.
 const PROCESSES_UNASKED: u64 = 100;
 
@@ -33,8 +35,8 @@ pub(crate) struct ExperimentOptions {
     /// How many of them the server feeds, at most all [default: 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
     pub(crate) tier1: Option<u64>,
-    /// How many events are published [default: 2000, or as many as it takes to go on for 6 s after the last fault, less
-    /// the time in which the peers come; whichever is more].
+    /// How many events are published [default: 2000, or as many as it takes to go on for 6 s after the last fault and
+    /// the first of --churn; whichever is more].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) events: Option<u64>,
     /// How many events a second.
@@ -166,11 +168,37 @@ impl ExperimentOptions {
         self.tier1.unwrap_or(TIER1.min(self.peers)) as usize
     }
 
-    /// How many events are published.
-    pub(super) fn events(&self) -> u64 {
-        let last = self.plan().iter().map(|deed| deed.at + deed.lasts()).max();
-        let enough = last.map_or(0.0, |last| (last + AFTER_FAULTS).as_secs_f64() * self.rate as f64);
+    /// How many events are published; `None` as long as that depends on when everybody is ready.
+    pub(super) fn events(&self) -> Option<u64> {
+        self.events.or_else(|| self.last_fault().is_none().then_some(EVENTS))
+    }
+
+    /// How many events are published where everybody is ready so long after the start.
+    pub(super) fn events_if_ready(&self, ready: Duration) -> u64 {
+        let enough = self.last_fault().map(|last| last.saturating_add(AFTER_FAULTS).saturating_add(ready));
+        self.events_until(enough.unwrap_or_default())
+    }
+
+    /// How many events are published where they need not go on for longer than this. Whole seconds: runs that are alike
+    /// publish the same number.
+    pub(super) fn events_until(&self, end: Duration) -> u64 {
+        let enough = end.as_secs_f64().ceil() * self.rate as f64;
         self.events.unwrap_or(EVENTS.max(enough as u64))
+    }
+
+    /// When everybody who is ready has seen the end of the last fault, and the first of the churn.
+    fn last_fault(&self) -> Option<Duration> {
+        let faults = self.plan().into_iter().map(|deed| deed.at.saturating_add(deed.lasts()));
+        let churn = self.churn.map(|rate| Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX));
+        faults.chain(churn).max()
+    }
+
+    /// When one comes and one goes, from when everybody is ready: that is so long after the first of so many events.
+    pub(super) fn churn_times(&self, events: u64, ready: Duration) -> VecDeque<Duration> {
+        let Some(rate) = self.churn else { return VecDeque::new() };
+        let events_s = events as f64 / self.rate as f64;
+        let count = (events_s - (ready + CHURN_ENDS).as_secs_f64()).max(0.0) * rate;
+        (1..=count as u32).map(|number| Duration::from_secs_f64(f64::from(number) / rate)).collect()
     }
 
     /// Over how many processes the peers are spread.
@@ -279,7 +307,6 @@ impl ExperimentOptions {
     /// Can what shall go wrong do so?
     fn check_plan(&self) -> anyhow::Result<()> {
         let peers = self.peers;
-        let last_s = self.events() as f64 / self.rate as f64;
         for deed in self.plan() {
             if let Some(Amount::Count(count)) = deed.what.fault().map(|fault| fault.amount)
                 && count as u64 > peers
@@ -287,12 +314,23 @@ impl ExperimentOptions {
                 let asked = deed.asked;
                 bail!("--{asked} strikes {count}, and there are --peers {peers}: write at most all");
             }
-            if deed.at.as_secs_f64() >= last_s {
-                let asked = deed.asked;
-                bail!(
-                    "--{asked} comes after the last event at {last_s:.1} s: raise --events or lower --rate"
-                );
-            }
+        }
+        self.events.map_or(Ok(()), |events| self.check_events(events))
+    }
+
+    /// Are there so many events that it can go wrong meanwhile?
+    fn check_events(&self, events: u64) -> anyhow::Result<()> {
+        let last_s = events as f64 / self.rate as f64;
+        if let Some(deed) = self.plan().iter().find(|deed| deed.at.as_secs_f64() >= last_s) {
+            let asked = &deed.asked;
+            bail!("--{asked} comes after the last event at {last_s:.1} s: raise --events or lower --rate");
+        }
+        if let Some(rate) = self.churn
+            && self.churn_times(events, Duration::ZERO).is_empty()
+        {
+            bail!(
+                "--churn {rate} comes to nothing before the last event at {last_s:.1} s: raise --events or lower --rate"
+            );
         }
         Ok(())
     }
@@ -331,11 +369,37 @@ mod tests {
     use super::*;
 
     fn refusal(arguments: &str) -> String {
+        options(arguments).check().map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    fn options(arguments: &str) -> ExperimentOptions {
         let arguments = ["experiment"].into_iter().chain(arguments.split(' '));
         let matches =
             ExperimentOptions::augment_args(clap::Command::new("experiment")).get_matches_from(arguments);
-        let options = ExperimentOptions::from_arg_matches(&matches).expect("they are understood");
-        options.check().map_or_else(|error| error.to_string(), |()| String::new())
+        ExperimentOptions::from_arg_matches(&matches).expect("they are understood")
+    }
+
+    #[test]
+    fn regression_events_outlast_the_faults_however_late_the_peers_are_ready() {
+        let s = Duration::from_secs;
+        let kill = options("--rate 100 --kill 1@10s --freeze 1@12s+3s");
+        assert_eq!(kill.events(), None, "nobody is ready yet");
+        assert_eq!([s(0), s(1), s(30)].map(|ready| kill.events_if_ready(ready)), [2_100, 2_200, 5_100]);
+        assert_eq!(kill.events_if_ready(Duration::from_millis(300)), 2_200, "whole seconds");
+        assert_eq!(options("--kill 1@1s").events_if_ready(s(1)), EVENTS, "not fewer than usual");
+        let given = options("--kill 1@1s --events 500");
+        assert_eq!((given.events(), given.events_if_ready(s(9))), (Some(500), 500));
+        assert_eq!(options("--loss 1%").events(), Some(EVENTS), "nothing is waited for");
+    }
+
+    #[test]
+    fn regression_somebody_comes_and_goes_however_late_the_peers_are_ready_and_however_rarely() {
+        for (churn, ready_s) in [("2", 0), ("1", 8), ("0.1", 0), ("0.07", 25)] {
+            let options = options(&format!("--churn {churn}"));
+            let ready = Duration::from_secs(ready_s);
+            let times = options.churn_times(options.events_if_ready(ready), ready);
+            assert!(!times.is_empty(), "{churn} {ready_s}");
+        }
     }
 
     #[test]

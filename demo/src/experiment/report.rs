@@ -15,7 +15,7 @@ pub(super) fn html(options: &ExperimentOptions, outcomes: &[(&str, Outcome)]) ->
         plot("Peers fed by the server", outcomes, |second| second.fed_by_server as f64),
         plot("Peers", outcomes, |second| second.peers as f64),
     ];
-    let figures = format!("{}\n\n{}", figures::title(options), Figures::table(&columns));
+    let figures = format!("{}\n\n{}", figures::title(options, &columns), Figures::table(&columns));
     let command = command();
     document(&command, &verdicts(&columns), &figures, &plots, &command)
 }

@@ -4,14 +4,14 @@ use std::{collections::VecDeque, pin::pin, time::Duration};
 
 use tiercast_peer_client::swarm::{Look, Spread};
 use tiercast_platform::{end_progress, say, say_progress};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Task,
     broker::Broker,
     figures::{Cpu, Egress, Figures, IncidentFigures, Stalls},
     measure::Second,
-    options::{Deed, ExperimentOptions},
+    options::Deed,
     server,
     stage::{Stage, TICK},
 };
@@ -20,20 +20,28 @@ use super::{
 const PROGRESS: Duration = Duration::from_millis(500);
 /// Once everything is there, so much longer: a repeated event would come late.
 const QUIET: Duration = Duration::from_millis(1_500);
-/// Churn ends so long before the events do, so that who comes last gets some.
-const CHURN_ENDS: Duration = Duration::from_secs(3);
 
 /// A run under way.
 struct Run {
     stage: Stage,
-    options: ExperimentOptions,
-    /// How many were delivered when, the last time that it was more than before.
-    delivered: (u64, Instant),
+    /// How many events there are, for the broker's publisher.
+    events: watch::Sender<Option<u64>>,
+    delivered: Growth,
+    /// Peers that have had the first event.
+    arrived: Growth,
     /// When everybody had had the first event: what goes wrong counts from then.
     ready: Option<Instant>,
+    /// From then on.
+    ahead: Option<Ahead>,
     /// When progress was last said, and whether that was all.
     said: Instant,
     said_all: bool,
+}
+
+/// A number that grows, and when it last did.
+struct Growth {
+    most: u64,
+    at: Instant,
 }
 
 /// What is still to go wrong, by the time since everybody was ready.
@@ -57,15 +65,18 @@ pub(super) async fn run(task: Task, broker: Option<&mut Broker>) -> anyhow::Resu
     let start = stage.start;
     let mut run = Run {
         stage,
-        options: options.clone(),
-        delivered: (0, start),
+        events: watch::Sender::new(options.events()),
+        delivered: Growth { most: 0, at: start },
+        arrived: Growth { most: 0, at: start },
         ready: None,
+        ahead: None,
         said: start,
         said_all: false,
     };
+    let events = run.events.subscribe();
     let publishing = async {
         match broker {
-            Some(broker) => broker.publish(&options).await,
+            Some(broker) => broker.publish(&options, events).await,
             None => Ok(()),
         }
     };
@@ -86,6 +97,18 @@ async fn beside(
     watching.await
 }
 
+impl Growth {
+    fn is(&mut self, number: u64) {
+        if number > self.most {
+            (self.most, self.at) = (number, Instant::now());
+        }
+    }
+
+    fn has_ended(&self, patience: Duration) -> bool {
+        self.at.elapsed() > patience
+    }
+}
+
 impl Ahead {
     /// When the next of it is due.
     fn next(&self) -> Option<Instant> {
@@ -101,65 +124,69 @@ impl Ahead {
 impl Run {
     /// Lets go wrong what shall, until everything is delivered, or nothing more comes.
     async fn watch(&mut self) -> anyhow::Result<()> {
-        let mut ahead = None;
+        let patience = self.stage.options.patience;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut complete_since = None;
         loop {
-            let next = ahead.as_ref().and_then(Ahead::next).unwrap_or_else(|| Instant::now() + TICK);
+            let next = self.ahead.as_ref().and_then(Ahead::next).unwrap_or_else(|| Instant::now() + TICK);
             tokio::select! {
                 _ = tick.tick() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
             self.look().await?;
-            if ahead.is_none() {
-                ahead = self.ready.map(|ready| self.ahead(ready));
-            }
-            if let Some(ahead) = &mut ahead {
-                self.strike(ahead).await?;
-            }
+            self.count_events().await?;
+            self.strike().await?;
             if self.stage.crowd.len() == 0 {
                 end_progress();
                 say("nobody is left: ending");
                 return Ok(());
             }
             self.show();
-            let is_complete = ahead.as_ref().is_some_and(Ahead::is_over) && self.is_complete();
+            let is_complete = self.ahead.as_ref().is_some_and(Ahead::is_over) && self.is_complete();
             let since = *complete_since.get_or_insert_with(Instant::now);
             if !is_complete {
                 complete_since = None;
             } else if since.elapsed() >= QUIET {
                 return Ok(());
             }
-            if self.delivered.1.elapsed() > self.options.patience {
+            if self.delivered.has_ended(patience) {
                 end_progress();
-                say(format_args!("nothing was delivered for {:?}: giving up", self.options.patience));
+                say(format_args!("nothing was delivered for {patience:?}: giving up"));
                 return Ok(());
             }
         }
     }
 
-    /// What is to go wrong from now on, where everybody is ready.
-    fn ahead(&self, ready: Instant) -> Ahead {
-        Ahead { ready, plan: self.options.plan().into(), churn: self.churn(ready - self.stage.start) }
-    }
-
-    /// When one comes and one goes; the events began so long ago.
-    fn churn(&self, begun: Duration) -> VecDeque<Duration> {
-        let Some(rate) = self.options.churn else { return VecDeque::new() };
-        let events_s = self.options.events() as f64 / self.options.rate as f64;
-        let count = (events_s - (begun + CHURN_ENDS).as_secs_f64()).max(0.0) * rate;
-        (1..=count as u32).map(|number| Duration::from_secs_f64(f64::from(number) / rate)).collect()
+    /// Ends the events where it was not known when they end: after the faults, or when nobody more gets ready.
+    async fn count_events(&mut self) -> anyhow::Result<()> {
+        let (options, start) = (&self.stage.options, self.stage.start);
+        let events = match self.ready {
+            _ if options.events().is_some() => return Ok(()),
+            Some(ready) => options.events_if_ready(ready - start),
+            None if self.arrived.has_ended(options.patience) => options.events_until(start.elapsed()),
+            None => return Ok(()),
+        };
+        if self.ready.is_none() {
+            end_progress();
+            say(format_args!("nobody more was ready for {:?}: the events end", options.patience));
+        }
+        self.stage.end_after(events).await?;
+        self.events.send_replace(Some(events));
+        Ok(())
     }
 
     /// Lets go wrong what is due.
-    async fn strike(&mut self, ahead: &mut Ahead) -> anyhow::Result<()> {
-        let now = ahead.ready.elapsed();
+    async fn strike(&mut self) -> anyhow::Result<()> {
+        let (Some(ready), Some(events)) = (self.ready, self.stage.options.events()) else { return Ok(()) };
+        let (options, start) = (&self.stage.options, self.stage.start);
+        let ahead = self.ahead.get_or_insert_with(|| Ahead {
+            ready,
+            plan: options.plan().into(),
+            churn: options.churn_times(events, ready - start),
+        });
+        let now = ready.elapsed();
         while let Some(deed) = ahead.plan.pop_front_if(|deed| deed.at <= now) {
-            if self.is_complete() {
-                end_progress();
-                say(format_args!("--{} comes when every event is there: raise --events", deed.asked));
-            }
             self.stage.strike(&deed).await?;
         }
         while ahead.churn.pop_front_if(|at| *at <= now).is_some() {
@@ -168,12 +195,19 @@ impl Run {
         Ok(())
     }
 
+    /// What was to go wrong and did not.
+    fn never_came(&self) -> Vec<String> {
+        let options = &self.stage.options;
+        let plan = self.ahead.as_ref().map_or_else(|| options.plan(), |ahead| ahead.plan.clone().into());
+        let has_churned = self.stage.measure.incidents.iter().any(|incident| incident.is_churn());
+        let churn = options.churn.filter(|_| !has_churned).map(|rate| format!("churn {rate}"));
+        plan.into_iter().map(|deed| deed.asked).chain(churn).collect()
+    }
+
     async fn look(&mut self) -> anyhow::Result<()> {
         self.stage.look().await?;
-        let delivered = self.delivered();
-        if delivered > self.delivered.0 {
-            self.delivered = (delivered, Instant::now());
-        }
+        self.delivered.is(self.delivered());
+        self.arrived.is(self.stage.crowd.ready() as u64);
         if self.ready.is_none() && self.stage.crowd.ready() == self.stage.crowd.len() {
             self.ready = Some(Instant::now());
         }
@@ -184,36 +218,29 @@ impl Run {
         self.stage.crowd.lines().map(|line| line.report.delivered).sum()
     }
 
-    /// Whether everybody has everything. Who has had nothing may have come after the last event.
+    /// Whether everybody has everything, and runs.
     fn is_complete(&self) -> bool {
-        let events = self.options.events();
-        let is_complete = |next: Option<u64>, missing| next.is_none_or(|next| next >= events) && missing == 0;
-        let living = self.stage.crowd.living();
-        !self.stage.crowd.is_frozen()
-            && living.values().all(|look| is_complete(look.next, look.missing))
-            && living.values().any(|look| look.next.is_some())
+        !self.stage.crowd.is_frozen() && self.stage.has_delivered_all()
     }
 
     fn show(&mut self) {
         let living = self.stage.crowd.living();
-        let events = self.options.events();
-        let had =
-            living.values().map(|look| look.next.unwrap_or(0).saturating_sub(look.missing)).sum::<u64>();
+        let had = living.values().map(|look| look.next.unwrap_or(0).saturating_sub(look.missing)).sum();
+        let expected = self.stage.options.events().map(|events| living.len() as u64 * events);
         // The last line is that which says that everything is there.
-        let is_over = had == living.len() as u64 * events;
+        let is_over = expected == Some(had);
         if self.said_all || self.said.elapsed() < PROGRESS && !is_over {
             return;
         }
         (self.said, self.said_all) = (Instant::now(), is_over);
-        let ready = self.stage.crowd.ready();
-        let expected = living.len() as u64 * events;
         let latency_ms = Spread::of(&self.stage.measure.latencies);
         // The figures are what counts, even if nobody follows.
         say_progress(format_args!(
-            "{:.0} s: {ready}/{} peers ready, {had} of {expected} delivered ({:.0} %), p50 {:.1} ms, p99 {:.1} ms",
+            "{:.0} s: {}/{} peers ready, {}, p50 {:.1} ms, p99 {:.1} ms",
             self.stage.start.elapsed().as_secs_f64(),
+            self.stage.crowd.ready(),
             living.len(),
-            had as f64 * 100.0 / expected.max(1) as f64,
+            progress(had, expected),
             latency_ms.p50,
             latency_ms.p99,
         ));
@@ -229,11 +256,14 @@ impl Run {
     }
 
     fn figures(&self, elapsed_s: f64) -> Figures {
-        let (options, measure, counters) = (&self.options, &self.stage.measure, &self.stage.measure.counters);
-        let events = options.events();
+        let (options, measure) = (&self.stage.options, &self.stage.measure);
+        let counters = &measure.counters;
+        // Known by now: nothing ends before that.
+        let events = options.events().unwrap_or(self.stage.seen.published);
         let reports = || self.stage.crowd.lines().map(|line| &line.report);
         // One who never had any misses one at least.
-        let missing = |look: &Look| look.missing + events.saturating_sub(look.next.unwrap_or(events - 1));
+        let missing =
+            |look: &Look| look.missing + events.saturating_sub(look.next.unwrap_or(events.saturating_sub(1)));
         let tiers = server::by_tier(&self.stage.seen.nodes);
         Figures {
             source: if options.source == "embedded" { "embedded" } else { "amqp" },
@@ -254,6 +284,7 @@ impl Run {
             join_ms: Spread::of(&measure.joins),
             stalls: Stalls::of(measure, &measure.incidents),
             incidents: measure.incidents.iter().map(|one| IncidentFigures::of(measure, one)).collect(),
+            never_came: self.never_came(),
             server_data_bytes: counters.data_bytes,
             server_control_bytes: counters.control_bytes,
             direct_data_bytes: counters.direct_data_bytes,
@@ -276,4 +307,11 @@ impl Run {
             },
         }
     }
+}
+
+/// How much of all has been delivered, as far as it is known how much that is.
+fn progress(had: u64, expected: Option<u64>) -> String {
+    let Some(expected) = expected else { return format!("{had} delivered") };
+    let percent = had as f64 * 100.0 / expected.max(1) as f64;
+    format!("{had} of {expected} delivered ({percent:.0} %)")
 }

@@ -37,6 +37,8 @@ pub(super) struct Ready {
 pub(super) enum Order {
     /// Publish from this event on, so many a second.
     Publish { first: u64, rate: u64 },
+    /// Publish so many events and no more, where that was not known before.
+    End { events: u64 },
     /// Publish no more; answered with a look.
     Pause,
     /// Say how it is: answered with a [`ServerLook`].
@@ -82,6 +84,7 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
     wait_for_source(&server).await?;
     say(&Ready { addr: server.addr() })?;
     let publishing = Publishing::default();
+    publishing.events.send_replace(task.options.events());
     let mut publishers = JoinSet::new();
     let mut words = words();
     while let Some(word) = words.next_line().await? {
@@ -92,6 +95,7 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<ExitCode> {
                 publishing.published.send_replace(first);
                 publishers.spawn(publish(publisher, options, first, publishing.clone()));
             }
+            Order::End { events } => drop(publishing.events.send_replace(Some(events))),
             Order::Pause => {
                 publishing.is_paused.send_replace(true);
                 while publishers.join_next().await.is_some() {}
@@ -149,10 +153,11 @@ fn config(task: &Task) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// How far the publisher is, and whether it is to stop.
+/// How far the publisher is, how far it goes as far as that is known, and whether it is to stop.
 #[derive(Debug, Clone, Default)]
 struct Publishing {
     published: watch::Sender<u64>,
+    events: watch::Sender<Option<u64>>,
     is_paused: watch::Sender<bool>,
 }
 
@@ -163,7 +168,8 @@ async fn publish(
     publishing: Publishing,
 ) {
     let (start, mut paused) = (Instant::now(), publishing.is_paused.subscribe());
-    for number in first..options.events() {
+    let is_published = |number: &u64| publishing.events.borrow().is_none_or(|events| *number < events);
+    for number in (first..).take_while(is_published) {
         tokio::select! {
             () = tokio::time::sleep_until(options.due(start, number - first)) => {}
             _ = paused.changed() => return,

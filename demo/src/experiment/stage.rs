@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use rand::{SeedableRng, rngs::SmallRng};
-use tiercast_peer_client::link::Weather;
+use tiercast_peer_client::{link::Weather, swarm::Look};
 use tokio::time::Instant;
 
 use super::{
@@ -90,6 +90,25 @@ impl Stage {
             return Ok(());
         }
         self.server.tell(&Order::Publish { first, rate: self.options.rate }).await
+    }
+
+    /// Publishes so many events and no more, where that was not known before.
+    pub(super) async fn end_after(&mut self, events: u64) -> anyhow::Result<()> {
+        self.options.events = Some(events);
+        // A server that starts anew must know it, too.
+        self.task.options.events = Some(events);
+        if self.options.source != "embedded" {
+            return Ok(());
+        }
+        self.server.tell(&Order::End { events }).await
+    }
+
+    /// Whether everybody who lives has every event. Who has had nothing may have come after the last event.
+    pub(super) fn has_delivered_all(&self) -> bool {
+        let Some(events) = self.options.events() else { return false };
+        let living = self.crowd.living();
+        let has_all = |look: &Look| look.next.is_none_or(|next| next >= events) && look.missing == 0;
+        living.values().all(has_all) && living.values().any(|look| look.next.is_some())
     }
 
     /// Publishes so many events a second from now on.
@@ -188,6 +207,7 @@ impl Stage {
         let hit = below(victims, &self.seen.nodes, &self.crowd.names());
         let mut incident = self.with_sight(|_, sight| Incident::new(asked, sight, victims.clone(), hit));
         incident.spared = victims.is_empty().then(|| self.why_nobody());
+        incident.too_late = self.has_delivered_all();
         self.measure.struck(incident);
     }
 
@@ -207,6 +227,7 @@ impl Stage {
         let all = self.crowd.living().into_keys().collect();
         let mut incident = self.with_sight(|_, sight| Incident::new(asked, sight, Default::default(), all));
         incident.spared = self.seen.nodes.is_empty().then(|| self.why_nobody());
+        incident.too_late = self.has_delivered_all();
         self.measure.struck(incident);
     }
 
@@ -234,7 +255,7 @@ impl Stage {
             text: String::new(),
         };
         let victims = self.choose(&one, Kind::Peers);
-        let going_on = self.measure.incidents.iter().position(|incident| incident.asked == CHURN);
+        let going_on = self.measure.incidents.iter().position(Incident::is_churn);
         match going_on {
             None => self.struck(CHURN, &victims),
             Some(index) => {
