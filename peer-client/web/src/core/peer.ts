@@ -11,7 +11,7 @@ import { DEFAULT_CONFIG, type PeerConfig } from "./config.js";
 import { endStall } from "./credit.js";
 import { type Inbox, isStreamed } from "./inbox.js";
 import { onLinkHeartbeat, onLinkItem, onLinkOpened, pollLink } from "./links.js";
-import { onDoubtDue, onLeadDue, onStaleDue } from "./progress.js";
+import { goOnWithout, onDoubtDue, onLeadDue, onStaleDue } from "./progress.js";
 import { CommandError } from "./command-error.js";
 import type { Input, Output, Target } from "./peer-types.js";
 import type { Delivery } from "./reader.js";
@@ -29,7 +29,7 @@ export class Peer {
 
   /** A peer without a connection. */
   constructor(config: Partial<PeerConfig> = {}) {
-    this.#state = new State({ ...DEFAULT_CONFIG, ...config });
+    this.#state = new State({ ...DEFAULT_CONFIG, ...config }, goOnWithout);
   }
 
   /** Takes an input. Throws a {@link CommandError} on the caller's misuse; what a remote says never is one. */

@@ -7,7 +7,7 @@
  */
 import { Code, type Position, comparePositions } from "../codec/index.js";
 import type { Feeder } from "./feeder.js";
-import type { State } from "./state.js";
+import type { State, Tell } from "./state.js";
 import type { Subscription } from "./subscription.js";
 
 /** A parent that so many times in a row does not bring what it has shown is given up. Unvalidated. */
@@ -122,6 +122,17 @@ export function standbyOf(state: State, id: number): { readonly link: number; re
   const link = state.subscriptions.get(id)?.standby;
   const feeder = feederOf(state, link);
   return link === undefined || feeder === undefined ? undefined : { link, shown: feeder.shown };
+}
+
+/** Our parent is gone: the standby takes its place if it is up, else the server. */
+export function goOnWithout(state: State, id: number, link: number, code: Code, tell: Tell): void {
+  const standby = standbyOf(state, id);
+  if (standby === undefined) {
+    state.askFeed(id, link, code);
+    return;
+  }
+  if (tell !== "nothing") state.tellHub({ type: "report", link, code });
+  turnTo(state, id, standby.link, standby.shown);
 }
 
 /** Lets the standby feed us, and looks soon whether it brings what it has shown to have. */

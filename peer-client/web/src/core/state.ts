@@ -13,7 +13,6 @@ import { Inbox } from "./inbox.js";
 import { type Link, bye } from "./link.js";
 import { Outbox } from "./outbox.js";
 import type { Output, Status } from "./peer-types.js";
-import { standbyOf, turnTo } from "./progress.js";
 import { noStats } from "./stats.js";
 import type { Subscription } from "./subscription.js";
 import { Timers } from "./timers.js";
@@ -35,6 +34,9 @@ export class Refusal extends Error {
  * against the other.
  */
 export type Tell = "nothing" | "why" | "other_ended";
+
+/** How the channel `id` goes on without the link that was its parent, which ended with this code. */
+export type GoOnWithout = (state: State, id: number, link: number, code: Code, tell: Tell) => void;
 
 /** Deadlines that end with their link. */
 const LINK_TIMERS = ["link_setup", "link_heartbeat", "link_answer", "link_doubt", "have"] as const;
@@ -69,9 +71,11 @@ export class State {
   readonly outputs: Output[] = [];
   readonly stats = noStats();
   now = 0;
+  readonly #goOnWithout: GoOnWithout;
   #requests = 0;
 
-  constructor(config: PeerConfig) {
+  constructor(config: PeerConfig, goOnWithout: GoOnWithout) {
+    this.#goOnWithout = goOnWithout;
     this.config = config;
     this.relay = config.relay;
     this.outbox = new Outbox(config.outboxBytes);
@@ -200,7 +204,7 @@ export class State {
       subscription.ahead.forgetEnd();
       this.say({ kind: "parent", channel, parent: undefined });
       if (subscription.stall === undefined) {
-        this.#goOnWithout(state.channel, link, code, tell);
+        this.#goOnWithout(this, state.channel, link, code, tell);
         return;
       }
       subscription.stall = { ...subscription.stall, mustAsk: true };
@@ -213,17 +217,6 @@ export class State {
       this.say({ kind: "children", channel, count: this.countChildren(state.channel) });
     }
     if (tell !== "nothing") this.tellHub({ type: "report", link, code });
-  }
-
-  /** Our parent is gone: the standby takes its place if it is up, else the server. */
-  #goOnWithout(id: number, link: number, code: Code, tell: Tell): void {
-    const standby = standbyOf(this, id);
-    if (standby === undefined) {
-      this.askFeed(id, link, code);
-      return;
-    }
-    if (tell !== "nothing") this.tellHub({ type: "report", link, code });
-    turnTo(this, id, standby.link, standby.shown);
   }
 
   forgetSubscription(id: number, code: Code): void {
