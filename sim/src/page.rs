@@ -50,13 +50,15 @@ pub fn document(title: &str, verdict: &str, figures: &str, plots: &[Plot], comma
     let figure = |plot: &Plot| {
         Ok(format!("<figure><figcaption>{}</figcaption>{}</figure>", escape(&plot.title), plot.svg()?))
     };
+    let has_marks = plots.iter().any(|plot| !plot.marks.is_empty());
+    let legend = if has_marks { "<p>Dashed red lines: something went wrong there.</p>" } else { "" };
     let plots: String = plots.iter().map(figure).collect::<Result<_>>()?;
     let [title, verdict, figures, command] = [title, verdict, figures, command].map(escape);
     Ok(format!(
         "<!doctype html><html lang=en><meta charset=utf-8>\
          <meta name=viewport content=\"width=device-width,initial-scale=1\">\
          <title>Tiercast: {title}</title><style>{STYLE}</style>\
-         <h1>{title}</h1><p>{verdict}</p><pre>{figures}</pre>{plots}<p><code>{command}</code></p></html>\n"
+         <h1>{title}</h1><p>{verdict}</p><pre>{figures}</pre>{legend}{plots}<p><code>{command}</code></p></html>\n"
     ))
 }
 
@@ -99,7 +101,8 @@ impl Plot {
                 .draw()
                 .map_err(|error| failed(&error))?;
             for (line, colour) in self.lines.iter().zip(&LINES) {
-                let points = line.iter().enumerate().map(|(second, value)| (second as f64, *value));
+                // What a second brought is known at its end.
+                let points = (1_u32..).zip(line).map(|(second, value)| (f64::from(second), *value));
                 chart.draw_series(LineSeries::new(points, colour)).map_err(|error| failed(&error))?;
             }
             for mark in &self.marks {
@@ -156,6 +159,7 @@ mod tests {
     fn what_is_written_on_a_page_is_no_html() -> Result<()> {
         let plot = Plot { title: "<b>".into(), lines: vec![vec![1.0, 2.0], vec![2.0]], marks: vec![0.5] };
         let page = document("A & B", "<i>", "<u>", &[plot], "<s>")?;
+        assert!(page.contains("Dashed red lines"), "{page}");
         assert!(page.contains("A &amp; B") && page.contains("&lt;b&gt;") && page.contains("<svg"), "{page}");
         assert!(!["<b>", "<i>", "<u>", "<s>"].iter().any(|tag| page.contains(tag)), "{page}");
         Ok(())

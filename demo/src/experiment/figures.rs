@@ -341,7 +341,7 @@ pub(super) fn title(options: &ExperimentOptions, columns: &[(&str, &Figures)]) -
         title += ", repaired by SCTP";
     }
     if let Some(churn) = options.churn {
-        let _ = write!(title, ", {churn} peers a second come and go");
+        let _ = write!(title, ", peers come and go, {churn} a second");
     }
     title
 }
