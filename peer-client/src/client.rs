@@ -50,13 +50,20 @@ impl Client {
     ///
     /// Must be called within a tokio runtime.
     pub fn connect(url: ServerUrl, options: ClientOptions) -> Self {
+        Self::connect_with_news(url, options).0
+    }
+
+    /// The same, and what the peer does from the very beginning.
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn connect_with_news(url: ServerUrl, options: ClientOptions) -> (Self, broadcast::Receiver<News>) {
         let (commands, inbox) = mpsc::channel(16);
         let (standing_sender, standing) = watch::channel(Standing::default());
-        let (news, _) = broadcast::channel(STATUSES_MAX);
+        let (news, first_news) = broadcast::channel(STATUSES_MAX);
         let drained = Arc::new(Notify::new());
         let driver = Driver::new(url, options, standing_sender, news.clone(), drained.clone());
         let task = tokio::spawn(driver.run(inbox));
-        Self { commands, standing, news, drained, task }
+        (Self { commands, standing, news, drained, task }, first_news)
     }
 
     /// Subscribes to a channel. A peer that cannot go on gives [`Notification::Refused`] with the reason, and no more.
@@ -103,7 +110,7 @@ impl Client {
         self.standing.clone()
     }
 
-    /// What the peer does, from now on.
+    /// What the peer does, from now on; it may have connected already.
     pub fn news(&self) -> broadcast::Receiver<News> {
         self.news.subscribe()
     }

@@ -87,6 +87,15 @@ async fn regression_a_peer_can_be_watched_by_types_named_here() -> Result<(), Cl
     Ok(())
 }
 
+#[tokio::test]
+async fn regression_what_a_peer_does_at_once_can_be_heard() -> Result<(), ClientError> {
+    let (client, mut news) = Client::connect_with_news("127.0.0.1:1".parse()?, ClientOptions::default());
+    let tried = client.standing().wait_for(|standing| standing.trouble.is_some()).await.is_ok();
+    assert!(tried && matches!(news.recv().await, Ok(News::Disconnected { .. })));
+    client.close().await;
+    Ok(())
+}
+
 #[test]
 fn regression_what_a_link_says_can_be_written_down() {
     let link: LinkId = 7;

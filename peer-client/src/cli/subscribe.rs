@@ -39,8 +39,7 @@ pub(super) struct Subscribe {
 
 impl Subscribe {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = Client::connect(self.taking.url.clone(), self.taking.options());
-        let mut news = client.news();
+        let (client, mut news) = Client::connect_with_news(self.taking.url.clone(), self.taking.options());
         let options = SubscribeOptions { since: self.taking.since, patterns: self.patterns };
         let mut subscription = client.subscribe(&self.taking.channel, options).await?;
         for channel in &self.also {
