@@ -9,7 +9,7 @@ use tiercast_codec::{
     SignalMessage, Since, ToHub, Unsubscribe, Verifier,
 };
 
-use crate::{Held, Time, outbox::Outbox, timers::Timers};
+use crate::{FrameLog, Held, Time, outbox::Outbox, timers::Timers};
 
 mod ahead;
 mod allowance;
@@ -212,7 +212,7 @@ impl Peer {
     pub fn held(&self) -> impl Iterator<Item = Held> + '_ {
         let window_bytes = self.config.window().get() as usize;
         let subscriptions = self.subscriptions.values().flat_map(move |subscription| {
-            let log = subscription.taken.as_ref().map(|taken| taken.log.held());
+            let log = subscription.log().map(FrameLog::held);
             [Some(subscription.ahead.held(window_bytes)), log].into_iter().flatten()
         });
         subscriptions.chain(self.outbox.held()).chain(self.links.values().flat_map(Link::held))

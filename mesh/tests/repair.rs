@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tiercast_codec::{
-    Code, Event, Item, LinkMessage, Message, Nack, Position, Sealer, SendMessage, Since, WireMessage,
+    Code, Event, Item, LinkId, LinkMessage, Message, Nack, Position, Sealer, SendMessage, Since, WireMessage,
 };
 use tiercast_mesh::{
     BatchLimits, SourceUpdate,
@@ -165,14 +165,22 @@ fn what_a_parent_sends_beyond_the_window_before_its_turn_is_dropped_and_counted(
     assert_eq!(net.nodes[&CHILD].peer.stats().not_taken, 2);
 }
 
-#[test]
-fn regression_a_child_that_asks_again_and_again_takes_no_more_of_its_parents_uplink_than_that_allows() {
-    const BYTES: usize = 3_000;
-    let parent = PeerConfig { again_bytes: 10 * BYTES, ..relay(4) };
+/// Bytes of a large event: five of them fit into a message.
+const LARGE: usize = 3_000;
+
+/// A pair with twenty large events, of which the child may ask for ten again; and their link.
+fn pair_with_large_events() -> (Net, LinkId) {
+    let parent = PeerConfig { again_bytes: 10 * LARGE, ..relay(4) };
     let mut net = pair_with(one_by_one(1), parent, relay(0));
-    drip(&mut net, (0..20).map(|number| noise(number, BYTES)).collect());
+    drip(&mut net, (0..20).map(|number| noise(number, LARGE)).collect());
     net.run_until("caught up", Net::is_caught_up);
     let link = net.link(CHILD).expect("a parent");
+    (net, link)
+}
+
+#[test]
+fn regression_a_child_that_asks_again_and_again_takes_no_more_of_its_parents_uplink_than_that_allows() {
+    let (mut net, link) = pair_with_large_events();
     let at = |offset| Position::new(FIRST_EPOCH, offset);
     let nag = |net: &mut Net| {
         for _ in 0..100 {
@@ -183,7 +191,7 @@ fn regression_a_child_that_asks_again_and_again_takes_no_more_of_its_parents_upl
         (stats.repeated_frames, stats.nacks_refused)
     };
     assert_eq!(nag(&mut net), (10, 98), "five frames fit into a message");
-    drip(&mut net, (0..12).map(|number| noise(number, BYTES)).collect());
+    drip(&mut net, (0..12).map(|number| noise(number, LARGE)).collect());
     assert_eq!(nag(&mut net), (20, 196), "half of twelve is more than none, and once more than one");
     net.run_until("caught up", Net::is_caught_up);
     assert_eq!(net.offsets(CHILD), sequence(32));
@@ -191,12 +199,7 @@ fn regression_a_child_that_asks_again_and_again_takes_no_more_of_its_parents_upl
 
 #[test]
 fn regression_a_child_that_goes_back_again_and_again_is_soon_left() {
-    const BYTES: usize = 3_000;
-    let parent = PeerConfig { again_bytes: 10 * BYTES, ..relay(4) };
-    let mut net = pair_with(one_by_one(1), parent, relay(0));
-    drip(&mut net, (0..20).map(|number| noise(number, BYTES)).collect());
-    net.run_until("caught up", Net::is_caught_up);
-    let link = net.link(CHILD).expect("a parent");
+    let (mut net, link) = pair_with_large_events();
     let before = net.nodes[&PARENT].peer.stats().relayed_bytes;
     for _ in 0..100 {
         let send = LinkMessage::Send(SendMessage { position: Position::new(FIRST_EPOCH, 0) });
@@ -204,7 +207,7 @@ fn regression_a_child_that_goes_back_again_and_again_is_soon_left() {
         net.run_for(Duration::from_millis(5));
     }
     let relayed = net.nodes[&PARENT].peer.stats().relayed_bytes - before;
-    assert!(relayed < 25 * BYTES as u64, "once what is in the log is more than it may have again: {relayed}");
+    assert!(relayed < 25 * LARGE as u64, "once what is in the log is more than it may have again: {relayed}");
     let left = Status::LinkLost { other: net.name(PARENT), code: Code::LAGGING };
     assert!(net.nodes[&CHILD].statuses.contains(&left));
 }

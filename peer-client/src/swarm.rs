@@ -79,6 +79,13 @@ pub struct Look {
     pub latest_us: u64,
 }
 
+impl Look {
+    /// Whether it has had its first event.
+    pub fn is_ready(&self) -> bool {
+        self.next.is_some_and(|next| next > 0)
+    }
+}
+
 #[derive(Debug)]
 struct Totals {
     counts: Mutex<Counts>,

@@ -72,6 +72,17 @@ impl Pair {
         pair
     }
 
+    /// The same, and what they send is so long under way from now on.
+    #[cfg(feature = "faults")]
+    async fn apart(delay: Duration) -> Self {
+        use tiercast_peer_client::link::Weather;
+        let pair = Self::connected().await;
+        for node in &pair.nodes {
+            node.links.set_weather(Weather { delay, ..Weather::default() });
+        }
+        pair
+    }
+
     /// Both ends of a link are told of it; the first one offers.
     fn open(&mut self, link: u64) {
         self.nodes[0].open(link, Role::Offerer);
@@ -319,12 +330,8 @@ async fn what_may_be_lost_is_lost_in_both_directions_and_what_may_not_is_not() {
 #[cfg(feature = "faults")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn regression_a_link_that_follows_another_on_the_same_connection_opens() {
-    use tiercast_peer_client::link::Weather;
     let _alone = alone().await;
-    let mut pair = Pair::connected().await;
-    for node in &pair.nodes {
-        node.links.set_weather(Weather { delay: Duration::from_millis(100), ..Weather::default() });
-    }
+    let mut pair = Pair::apart(Duration::from_millis(100)).await;
     for link in 2..=4 {
         pair.open_via(link, 1, 0);
         pair.opened(1).await;
@@ -343,12 +350,8 @@ async fn regression_a_link_that_follows_another_on_the_same_connection_opens() {
 #[cfg(feature = "faults")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn regression_links_that_wait_for_a_stream_open_although_another_one_ends_meanwhile() {
-    use tiercast_peer_client::link::Weather;
     let _alone = alone().await;
-    let mut pair = Pair::connected().await;
-    for node in &pair.nodes {
-        node.links.set_weather(Weather { delay: Duration::from_millis(350), ..Weather::default() });
-    }
+    let mut pair = Pair::apart(Duration::from_millis(350)).await;
     for link in [2, 3] {
         pair.open_via(link, 1, 0);
         pair.opened(1).await;

@@ -14,6 +14,7 @@ mod content;
 mod convergence;
 mod memory;
 mod order;
+mod reached;
 mod starvation;
 mod tree;
 

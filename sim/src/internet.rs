@@ -286,19 +286,23 @@ mod tests {
     use super::*;
     use crate::{net::BEGIN, stats::Sample};
 
+    const WAY: Way = Way::Link { link: LinkId(1), from: 1, to: 2 };
+
+    fn seeded(config: InternetConfig) -> (Internet, ChaCha8Rng) {
+        (Internet::new(config, 1), ChaCha8Rng::seed_from_u64(1))
+    }
+
     fn reliable(bytes: usize) -> Parcel {
         Parcel { bytes, may_be_lost: false }
     }
 
     fn arrivals(config: InternetConfig, bytes: usize, apart: Duration) -> Sample {
-        let mut internet = Internet::new(config, 1);
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
+        let (mut internet, mut rng) = seeded(config);
         let mut sample = Sample::default();
         let mut now = BEGIN;
         for _ in 0..10_000 {
             now = now + apart;
-            let arrives = internet.carry(&mut rng, now, way, reliable(bytes)).arrives.expect("it arrives");
+            let arrives = internet.carry(&mut rng, now, WAY, reliable(bytes)).arrives.expect("it arrives");
             sample.add(arrives.since(now));
         }
         sample
@@ -329,14 +333,12 @@ mod tests {
     #[test]
     fn what_may_be_lost_is_lost_as_often_as_its_packets_are_and_comes_as_soon_as_it_can() {
         let config = InternetConfig { loss: [0.1, 0.1], latency_sigma: 0.0, ..InternetConfig::default() };
-        let mut internet = Internet::new(config, 1);
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
+        let (mut internet, mut rng) = seeded(config);
         let mut arrived = 0.0;
         for second in 0..10_000 {
             let now = BEGIN + Duration::from_secs(second);
             let parcel = Parcel { bytes: 2 * PACKET_BYTES, may_be_lost: true };
-            if let Some(at) = internet.carry(&mut rng, now, way, parcel).arrives {
+            if let Some(at) = internet.carry(&mut rng, now, WAY, parcel).arrives {
                 assert!(at.since(now).as_millis() < 100, "{:?}", at.since(now));
                 arrived += 1.0 / 10_000.0;
             }
@@ -347,16 +349,7 @@ mod tests {
     #[test]
     fn regression_losses_within_a_large_message_are_repaired_side_by_side() {
         let config = InternetConfig { loss: [0.05, 0.05], latency_sigma: 0.0, ..InternetConfig::default() };
-        let mut internet = Internet::new(config, 1);
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
-        let mut sample = Sample::default();
-        for minute in 0..1_000 {
-            let now = BEGIN + Duration::from_secs(60 * minute);
-            sample.add(
-                internet.carry(&mut rng, now, way, reliable(50 * PACKET_BYTES)).arrives.unwrap().since(now),
-            );
-        }
+        let sample = arrivals(config, 50 * PACKET_BYTES, Duration::from_secs(60));
         // Two or three of fifty are lost, and come again a round trip of 150 ms later. In a quarter of the messages one is
         // lost again, or is among the last three: it waits for a timeout of a second, or several.
         let quantiles = [0.5, 0.7, 0.99].map(|share| sample.quantile(share).as_millis());
@@ -370,12 +363,10 @@ mod tests {
             arrivals(InternetConfig { jitter_ms: 20.0, ..config.clone() }, 300, Duration::from_secs(1));
         // The median of an exponential distribution is its mean times ln 2.
         assert!((jitter.quantile(0.5).as_secs_f64() - 0.0889).abs() < 0.002, "{:?}", jitter.quantile(0.5));
-        let mut internet = Internet::new(config, 1);
+        let (mut internet, mut rng) = seeded(config);
         let (island, lasts) = ([1].into(), Duration::from_secs(5));
         internet.cut(BEGIN, Cut { island, from: Default::default(), one_way: false, lasts });
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let carried =
-            internet.carry(&mut rng, BEGIN, Way::Link { link: LinkId(1), from: 1, to: 2 }, reliable(300));
+        let carried = internet.carry(&mut rng, BEGIN, WAY, reliable(300));
         assert_eq!(carried.arrives.map(|at| at.since(BEGIN).as_millis()), Some(5_075));
         assert_eq!(internet.set_up(&mut rng, BEGIN, 2, 1), None);
     }
@@ -383,10 +374,8 @@ mod tests {
     #[test]
     fn a_narrow_line_holds_up_what_is_more_than_it_can_carry() {
         let config = InternetConfig { uplink_bps: [1e6, 1e6], loss: [0.0, 0.0], ..InternetConfig::default() };
-        let mut internet = Internet::new(config, 1);
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
-        let mut carry = |bytes| internet.carry(&mut rng, BEGIN, way, reliable(bytes));
+        let (mut internet, mut rng) = seeded(config);
+        let mut carry = |bytes| internet.carry(&mut rng, BEGIN, WAY, reliable(bytes));
         let first = carry(50_000);
         assert_eq!(first.writable, BEGIN, "there is room in the buffer");
         let second = carry(50_000);
@@ -400,13 +389,11 @@ mod tests {
     fn regression_a_line_that_is_wide_again_is_not_busy_any_longer_with_what_it_had_to_send_while_it_was_narrow()
      {
         let config = InternetConfig { uplink_bps: [1e6, 1e6], loss: [0.0, 0.0], ..InternetConfig::default() };
-        let mut internet = Internet::new(config, 1);
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let way = Way::Link { link: LinkId(1), from: 1, to: 2 };
+        let (mut internet, mut rng) = seeded(config);
         internet.narrow(BEGIN, 1, 0.01);
-        internet.carry(&mut rng, BEGIN, way, reliable(50_000));
+        internet.carry(&mut rng, BEGIN, WAY, reliable(50_000));
         internet.narrow(BEGIN, 1, 1.0);
-        let next = internet.carry(&mut rng, BEGIN, way, reliable(50_000));
+        let next = internet.carry(&mut rng, BEGIN, WAY, reliable(50_000));
         let left = next.arrives.expect("it arrives").since(BEGIN) - internet.latency(1, 2);
         assert!((0.87..0.89).contains(&left.as_secs_f64()), "{left:?}");
     }
@@ -415,8 +402,7 @@ mod tests {
     fn what_several_send_to_one_at_once_waits_before_its_line() {
         let lines = InternetConfig { downlink_bps: [1e6, 1e6], uplink_bps: [1e9, 1e9], ..Default::default() };
         let config = InternetConfig { loss: [0.0, 0.0], latency_sigma: 0.0, ..lines };
-        let mut internet = Internet::new(config, 1);
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let (mut internet, mut rng) = seeded(config);
         let mut carry = |from, may_be_lost| {
             let way = Way::Link { link: LinkId(from), from, to: 1 };
             let arrives = internet.carry(&mut rng, BEGIN, way, Parcel { bytes: 50_000, may_be_lost }).arrives;

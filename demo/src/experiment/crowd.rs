@@ -104,7 +104,7 @@ impl Crowd {
 
     /// How many of those who live have had their first event.
     pub(crate) fn ready(&self) -> usize {
-        self.living().values().filter(|look| look.next.is_some_and(|next| next > 0)).count()
+        self.living().values().filter(|look| look.is_ready()).count()
     }
 
     /// Whether some do not run.

@@ -179,8 +179,8 @@ impl Measure {
             second.fed_by_server = fed_by_server;
         }
         self.counters = all;
-        let is_ready = |look: &Look| look.next.is_some_and(|next| next > 0);
-        if self.joined.is_none() && fed_by_server <= sight.tier1 && sight.living.values().all(is_ready) {
+        if self.joined.is_none() && fed_by_server <= sight.tier1 && sight.living.values().all(Look::is_ready)
+        {
             self.joined = Some(all);
         }
         self.published.push_back((sight.at, sight.server.published));
@@ -253,9 +253,8 @@ pub(super) const CHURN: &str = "churn";
 impl Incident {
     /// One that begins at this moment.
     pub(super) fn new(asked: &str, sight: &Sight, victims: BTreeSet<Who>, hit: BTreeSet<Who>) -> Self {
-        let had_some = |look: &Look| look.next.is_some_and(|next| next > 0);
         let is_struck = |who: &Who| victims.contains(who) || sight.frozen.contains(who);
-        let survivors = sight.living.iter().filter(|(who, look)| !is_struck(who) && had_some(look));
+        let survivors = sight.living.iter().filter(|(who, look)| !is_struck(who) && look.is_ready());
         Self {
             asked: asked.to_owned(),
             at: sight.at,

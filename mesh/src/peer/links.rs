@@ -123,16 +123,14 @@ impl Peer {
             }
             (LinkMessage::Join(join), End::AwaitsJoin) => return self.on_join(link, join),
             (LinkMessage::At(At { position }), End::Serves(service)) => {
-                let subscription = self.subscriptions.get(&state.channel);
-                if let Some(taken) = subscription.and_then(|subscription| subscription.taken.as_ref()) {
-                    service.acknowledge(&taken.log, position);
+                if let Some(log) = self.subscriptions.get(&state.channel).and_then(Subscription::log) {
+                    service.acknowledge(log, position);
                 }
                 announce(&mut self.outputs, link, state);
             }
             (LinkMessage::Send(SendMessage { position }), End::Serves(service)) => {
-                let subscription = self.subscriptions.get(&state.channel);
-                let taken = subscription.and_then(|subscription| subscription.taken.as_ref());
-                if taken.is_some_and(|taken| !service.may_go_back(&taken.log, position)) {
+                let log = self.subscriptions.get(&state.channel).and_then(Subscription::log);
+                if log.is_some_and(|log| !service.may_go_back(log, position)) {
                     return Err(Code::LAGGING);
                 }
                 service.release(position);
@@ -227,7 +225,7 @@ impl Peer {
         }
         let End::Serves(service) = &mut state.end else { return None };
         let subscription = self.subscriptions.get(&state.channel)?;
-        let log = &subscription.taken.as_ref()?.log;
+        let log = subscription.log()?;
         match service.next(self.now, log, subscription.head.as_ref(), self.config.have) {
             Serve::Send { bytes, frames, frame_bytes } => {
                 state.last_sent = self.now;

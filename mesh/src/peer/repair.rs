@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tiercast_codec::{ChannelId, Code, Frame, LinkId, Nack, Position};
 
-use super::{Peer, Session, Timer, announce, feeder::Feeder, link::End};
+use super::{Peer, Session, Timer, announce, feeder::Feeder, link::End, subscription::Subscription};
 
 impl Peer {
     /// A frame has come before its turn.
@@ -107,10 +107,10 @@ impl Peer {
     pub(super) fn on_nack(&mut self, link: LinkId, nack: Nack) -> Result<(), Code> {
         let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
         let End::Serves(service) = &mut state.end else { return Err(Code::UNEXPECTED) };
-        let taken =
-            self.subscriptions.get(&state.channel).and_then(|subscription| subscription.taken.as_ref());
-        let Some(taken) = taken else { return Ok(()) };
-        let Some(frames) = service.again(self.now, &taken.log, nack) else {
+        let Some(log) = self.subscriptions.get(&state.channel).and_then(Subscription::log) else {
+            return Ok(());
+        };
+        let Some(frames) = service.again(self.now, log, nack) else {
             self.stats.nacks_refused += 1;
             return Ok(());
         };

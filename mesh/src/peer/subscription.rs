@@ -108,7 +108,12 @@ impl Subscription {
 
     /// What we have.
     pub(super) fn position(&self) -> Option<Position> {
-        self.taken.as_ref().map(|taken| taken.log.head())
+        self.log().map(FrameLog::head)
+    }
+
+    /// What we keep of it.
+    pub(super) fn log(&self) -> Option<&FrameLog> {
+        self.taken.as_ref().map(|taken| &taken.log)
     }
 
     /// The server has said where the subscription starts.

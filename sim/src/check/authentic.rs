@@ -1,7 +1,8 @@
 //! Nobody accepts, and passes on, a frame that the server did not seal.
 //!
 //! What a peer passes on it has accepted: every frame that comes out of a log must be one, byte for byte, that the hub has
-//! sent to somebody before, and so must every chunk of a large one. What liars make of it on the way is noticed if a peer then passes that on.
+//! sent to somebody before, and so must every chunk of a large one. What liars make of it on the way is noticed if a peer
+//! then passes that on.
 
 use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};

@@ -41,7 +41,8 @@ impl Check for Capacity {
     }
 }
 
-fn takes(node: &TreeNode) -> usize {
+/// How many children a node takes.
+pub(super) fn takes(node: &TreeNode) -> usize {
     usize::from(node.relay.map_or(0, |relay| relay.children_max))
 }
 

@@ -1,17 +1,14 @@
 //! When faults stop everybody gets everything.
 
-use std::collections::BTreeMap;
-
 use tiercast_codec::Position;
-use tiercast_mesh::peer::Delivery;
 
-use super::{Check, Verdict, View};
+use super::{Check, Verdict, View, reached::Reached};
 use crate::net::Given;
 
 /// Looks at the end how far applications are.
 #[derive(Debug, Default)]
 pub struct Convergence {
-    reached: BTreeMap<u64, Position>,
+    reached: Reached,
 }
 
 impl Check for Convergence {
@@ -20,26 +17,25 @@ impl Check for Convergence {
     }
 
     fn started(&mut self, node: u64, position: Position) {
-        self.reached.entry(node).or_insert(position);
+        self.reached.started(node, position);
     }
 
     fn given(&mut self, given: &Given) -> Verdict {
-        let (Delivery::Event { position, .. } | Delivery::Gap { to: position, .. }) = &given.delivery;
-        self.reached.insert(given.node, *position);
+        self.reached.given(given);
         Ok(())
     }
 
     fn left(&mut self, node: u64) {
-        self.reached.remove(&node);
+        self.reached.left(node);
     }
 
     fn end(&mut self, view: &View<'_>) -> Verdict {
         let head = view.net.position;
         // Whoever has next to no line cannot even ask.
         let mut others = view.net.nodes.keys().filter(|id| !view.excused.contains(id));
-        match others.find(|id| self.reached.get(id) != Some(&head)) {
+        match others.find(|id| self.reached.of(**id) != Some(head)) {
             Some(id) => {
-                let reached = self.reached.get(id);
+                let reached = self.reached.of(*id);
                 Err(format!(
                     "node {id} was given what there is up to {reached:?} in the end, and not to {head}"
                 ))

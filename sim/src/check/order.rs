@@ -1,25 +1,23 @@
 //! Every application gets every event once and in order, from where it was told that it starts. Where gaps may be, they say
 //! what is missing.
 
-use std::collections::BTreeMap;
-
 use tiercast_codec::Position;
 use tiercast_mesh::peer::Delivery;
 
-use super::{Check, Verdict};
+use super::{Check, Verdict, reached::Reached};
 use crate::net::Given;
 
 /// Where each application is.
 #[derive(Debug)]
 pub struct Order {
-    reached: BTreeMap<u64, Position>,
+    reached: Reached,
     may_have_gaps: bool,
 }
 
 impl Order {
     /// Whether there may be gaps.
     pub fn new(may_have_gaps: bool) -> Self {
-        Self { reached: BTreeMap::new(), may_have_gaps }
+        Self { reached: Reached::default(), may_have_gaps }
     }
 }
 
@@ -29,13 +27,12 @@ impl Check for Order {
     }
 
     fn started(&mut self, node: u64, position: Position) {
-        // Later sessions go on where the application is.
-        self.reached.entry(node).or_insert(position);
+        self.reached.started(node, position);
     }
 
     fn given(&mut self, given: &Given) -> Verdict {
-        let reached = self.reached.get(&given.node).copied();
-        let now = match &given.delivery {
+        let reached = self.reached.of(given.node);
+        match &given.delivery {
             Delivery::Event { position, .. } => {
                 let follows = |reached: Position| {
                     reached.epoch == position.epoch && reached.offset + 1 == position.offset
@@ -43,21 +40,19 @@ impl Check for Order {
                 if !reached.is_some_and(follows) {
                     return Err(format!("node {} got {position} after {reached:?}", given.node));
                 }
-                *position
             }
             Delivery::Gap { from, to, .. } => {
                 if !self.may_have_gaps || reached != Some(*from) || to <= from {
                     return Err(format!("node {} got a gap {from} to {to} after {reached:?}", given.node));
                 }
-                *to
             }
-        };
-        self.reached.insert(given.node, now);
+        }
+        self.reached.given(given);
         Ok(())
     }
 
     fn left(&mut self, node: u64) {
-        self.reached.remove(&node);
+        self.reached.left(node);
     }
 }
 

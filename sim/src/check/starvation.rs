@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tiercast_codec::Position;
 use tiercast_mesh::{Time, hub::TreeNode};
 
-use super::{Check, Verdict, View};
+use super::{Check, Verdict, View, capacity::takes};
 use crate::net::channel;
 
 /// Nobody's next event may be older than this; for whom a fault excused until lately, not since then.
@@ -53,8 +53,7 @@ impl Check for Starvation {
 
 /// One who could feed somebody that has come so far.
 fn idle(view: &View<'_>, position: Position) -> Option<u64> {
-    let has_place =
-        |node: &&TreeNode| node.relay.is_some_and(|relay| node.children < relay.children_max.into());
+    let has_place = |node: &&TreeNode| node.children < takes(node);
     let open = view.tree.iter().filter(has_place).filter_map(|node| view.net.node_of(node.peer));
     let has_more = |node: &u64| view.net.nodes[node].peer.position(&channel()) > Some(position);
     open.filter(|node| !view.excused.contains(node)).find(has_more)
