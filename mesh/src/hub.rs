@@ -18,6 +18,7 @@ mod claims;
 mod config;
 mod lookout;
 mod pull;
+mod readers;
 mod reputation;
 mod requests;
 mod session;
@@ -27,15 +28,16 @@ mod tickets;
 mod tree;
 mod whereabouts;
 
-pub use api::{CommandError, Input, Output};
+pub use api::{CommandError, Input, Output, Refusal};
 use budget::Budget;
 pub use budget::{Class, Spending};
 pub use channel::SourceState;
 use channel::{Channel, Press};
 pub use config::{HubConfig, Tier1};
+use readers::Readers;
+pub use readers::{Filter, Opening, Portion, ReaderId, Reading};
 pub use reputation::Network;
 use reputation::Reputation;
-use requests::Refusal;
 use session::Session;
 use sharing::Sharing;
 pub use stats::{ChannelStats, HubStats};
@@ -44,6 +46,13 @@ use tree::{Action, Context};
 pub use tree::{Place, TreeNode};
 use whereabouts::Nearness;
 pub use whereabouts::{Location, Whereabouts};
+
+/// One whom the server feeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Receiver {
+    Peer(PeerId),
+    Reader(ReaderId),
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -66,6 +75,7 @@ pub struct Hub {
     present: BTreeMap<PeerId, SessionId>,
     last_peer: u64,
     channels: BTreeMap<ChannelId, Channel>,
+    readers: Readers,
     links: BTreeMap<LinkId, ChannelId>,
     last_link: u64,
     sharing: Sharing,
@@ -95,6 +105,7 @@ impl Hub {
             present: BTreeMap::new(),
             last_peer: 0,
             channels: BTreeMap::new(),
+            readers: Readers::default(),
             links: BTreeMap::new(),
             last_link: 0,
             sharing: Sharing::default(),
@@ -135,7 +146,7 @@ impl Hub {
                     // Closed by the hub while the driver had more to say.
                     return Ok(());
                 }
-                if let Err(Refusal(code, reason)) = self.on_data(now, session, &bytes) {
+                if let Err(Refusal { code, reason }) = self.on_data(now, session, &bytes) {
                     self.close(now, session, code, reason);
                 }
                 Ok(())
@@ -292,9 +303,11 @@ impl Hub {
 
     /// Wakes those whom the server feeds: there is something for them.
     fn wake_fed(&mut self, id: ChannelId) {
-        let can_have = |peer: &PeerId| !self.budget.makes_wait((id, *peer));
-        for session in self.channels[&id].fed().filter(can_have).filter_map(|peer| self.present.get(&peer)) {
-            announce(&mut self.sessions, &mut self.outputs, *session);
+        for receiver in self.channels[&id].fed() {
+            if !self.budget.makes_wait((id, receiver)) {
+                let (sessions, outputs) = (&mut self.sessions, &mut self.outputs);
+                wake(receiver, &self.present, sessions, &mut self.readers, outputs);
+            }
         }
     }
 
@@ -325,10 +338,9 @@ impl Hub {
 
     /// Wakes those who waited for their turn to be fed.
     fn give_turns(&mut self, now: Time) {
-        while let Some((_, peer)) = self.budget.next(now) {
-            if let Some(session) = self.present.get(&peer) {
-                announce(&mut self.sessions, &mut self.outputs, *session);
-            }
+        while let Some((_, receiver)) = self.budget.next(now) {
+            let (sessions, outputs) = (&mut self.sessions, &mut self.outputs);
+            wake(receiver, &self.present, sessions, &mut self.readers, outputs);
         }
         if let Some(due) = self.budget.due() {
             self.timers.set(Timer::Turns, due);
@@ -522,7 +534,7 @@ impl Hub {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.forget(peer);
         }
-        self.budget.forget((id, peer));
+        self.budget.forget((id, Receiver::Peer(peer)));
         self.with_tree(id, |tree, context| match leave {
             Leave::ForNow => tree.leave_for_now(now, peer, context),
             Leave::ForGood => tree.leave(now, peer, context),
@@ -552,6 +564,24 @@ fn next_frame(
     // The next turn is another channel's.
     state.channels.rotate_left(turn + 1);
     Some(bytes)
+}
+
+/// Tells the driver once that there is something for one whom the server feeds.
+fn wake(
+    receiver: Receiver,
+    present: &BTreeMap<PeerId, SessionId>,
+    sessions: &mut BTreeMap<SessionId, Session>,
+    readers: &mut Readers,
+    outputs: &mut VecDeque<Output>,
+) {
+    match receiver {
+        Receiver::Peer(peer) => {
+            if let Some(session) = present.get(&peer) {
+                announce(sessions, outputs, *session);
+            }
+        }
+        Receiver::Reader(reader) => outputs.extend(readers.announce(reader).then_some(Output::Read(reader))),
+    }
 }
 
 /// Tells the driver once that there is something for a session.

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
-use tiercast_codec::{ChannelName, Code, Message, Position, limits::EVENT_BYTES_MAX};
+use bytes::Bytes;
+use tiercast_codec::{ChannelName, Code, Message, Position, SessionId, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
-    hub::{CommandError, Input, Output},
+    hub::{CommandError, Input, Opening, Output, Portion, ReaderId, Reading, Refusal},
 };
 use tokio::{
     sync::mpsc,
@@ -16,11 +17,13 @@ use tracing::{debug, error, warn};
 mod command;
 mod handle;
 mod outlets;
+mod reader;
 mod snapshot;
 
-pub(crate) use command::{Closing, Command, Inlet, Messages, Outlet};
+pub(crate) use command::{Change, Command, Inlet, Messages, Outlet};
 pub use handle::{Handle, PublishError, Stopped};
 use outlets::Outlets;
+pub use reader::Reader;
 pub use snapshot::{ChannelSnapshot, Snapshot};
 
 use tiercast_platform::Clock;
@@ -41,7 +44,8 @@ pub(crate) struct Driver {
     hub: Hub,
     clock: Clock,
     kinds: BTreeMap<ChannelName, SourceKind>,
-    outlets: Outlets,
+    outlets: Outlets<SessionId, Bytes>,
+    readers: Outlets<ReaderId, Portion>,
     batch_delay: Duration,
     stopping: Stopping,
     /// What the hub wants to know from sources other than embedded ones.
@@ -69,8 +73,8 @@ impl Driver {
         batch_delay: Duration,
         questions: mpsc::Sender<Question>,
     ) -> Self {
-        let (outlets, stopping) = (Outlets::default(), Stopping::No);
-        Self { hub, clock, kinds, outlets, batch_delay, stopping, questions }
+        let (outlets, readers, stopping) = (Outlets::default(), Outlets::default(), Stopping::No);
+        Self { hub, clock, kinds, outlets, readers, batch_delay, stopping, questions }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -109,6 +113,7 @@ impl Driver {
             if matches!(self.stopping, Stopping::ClosingAt(time) if time <= self.clock.now()) {
                 self.stopping = Stopping::Closed;
                 self.outlets.close_all(&shutting_down());
+                self.readers.close_all(&shutting_down());
             }
         }
     }
@@ -145,6 +150,20 @@ impl Driver {
             Command::Publish { channel, message, reply } => {
                 let _ = reply.send(self.publish(&channel, *message));
             }
+            Command::Read { reader, reading, outlet, reply } => {
+                let _ = reply.send(self.open_reader(reader, reading, outlet));
+            }
+            Command::ChangeReader(reader, change, reply) => {
+                let _ = reply.send(match change {
+                    Change::Filter(filter) => self.hub.filter_reader(reader, filter),
+                    Change::Pause(is_paused) => self.hub.pause_reader(reader, is_paused),
+                });
+            }
+            Command::ReaderWritable(reader) => self.readers.ready(reader),
+            Command::ReaderClosed(reader) => {
+                self.readers.remove(reader);
+                self.hub.close_reader(reader);
+            }
             Command::Snapshot(reply) => {
                 let _ = reply.send(Snapshot::take(&self.hub, &self.kinds, &self.clock));
             }
@@ -177,6 +196,20 @@ impl Driver {
         }
     }
 
+    fn open_reader(
+        &mut self,
+        reader: ReaderId,
+        reading: Reading,
+        outlet: Outlet<Portion>,
+    ) -> Result<Opening, Refusal> {
+        if self.stopping != Stopping::No {
+            return Err(shutting_down());
+        }
+        let opening = self.hub.open_reader(self.clock.now(), reader, reading)?;
+        self.readers.add(reader, outlet);
+        Ok(opening)
+    }
+
     fn on_source(&mut self, name: &str, update: SourceUpdate) {
         let Ok(name) = name.parse::<ChannelName>() else {
             return error!(channel = name, "a source named a channel that cannot be");
@@ -201,14 +234,16 @@ impl Driver {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Transmit(session) => self.outlets.ready(session),
+                Output::Read(reader) => self.readers.ready(reader),
                 Output::Close { session, code, reason } => {
                     debug!(%session, %code, reason, "session closed by the hub");
-                    self.outlets.close(session, Closing { code, reason });
+                    self.outlets.close(session, Refusal { code, reason });
                 }
                 Output::FindEnd { channel, claimed } => self.find_end(channel, claimed),
             }
         }
         self.outlets.pump(|session| self.hub.poll_transmit(session));
+        self.readers.pump(|reader| self.hub.poll_read(reader));
     }
 }
 
@@ -225,6 +260,6 @@ impl Driver {
     }
 }
 
-fn shutting_down() -> Closing {
-    Closing { code: Code::SHUTDOWN, reason: "the server is shutting down".to_owned() }
+fn shutting_down() -> Refusal {
+    Refusal::new(Code::SHUTDOWN, "the server is shutting down")
 }

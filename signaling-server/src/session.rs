@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::SplitStream};
 use tiercast_codec::{Code, SessionId, limits::CONTROL_BYTES_MAX};
-use tiercast_mesh::hub::Whereabouts;
+use tiercast_mesh::hub::{Refusal, Whereabouts};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::oneshot,
@@ -29,7 +29,7 @@ mod writer;
 
 use crate::{
     config::Limits,
-    driver::{Closing, Command, Handle, Inlet, Outlet},
+    driver::{Command, Handle, Inlet, Outlet, Stopped},
 };
 use stall_guard::StallGuard;
 
@@ -54,9 +54,9 @@ enum End {
     /// Its connection broke, or the peer closed it to make another one.
     Lost,
     /// The peer broke a rule that the hub does not see.
-    Refused(Closing),
+    Refused(Refusal),
     /// The hub closed it and has forgotten it already.
-    ClosedByHub(Closing),
+    ClosedByHub(Refusal),
     /// Nothing can be written any more.
     Unwritable(WsError),
 }
@@ -100,7 +100,7 @@ fn websocket_config() -> WebSocketConfig {
 async fn exchange<T>(
     socket: Socket<T>,
     session: SessionId,
-    inlet: Inlet,
+    inlet: Inlet<Bytes>,
     handle: &Handle,
     limits: &Limits,
 ) -> (Socket<T>, End)
@@ -120,14 +120,13 @@ where
     let end = end.unwrap_or_else(|| {
         let closing = said.or_else(|| closing.try_recv().ok());
         // The driver has gone without a word only if the whole server has.
-        let gone = || Closing { code: Code::SHUTDOWN, reason: "the server has stopped".to_owned() };
-        End::ClosedByHub(closing.unwrap_or_else(gone))
+        End::ClosedByHub(closing.unwrap_or_else(|| Stopped.into()))
     });
     (sink.reunite(stream).expect("both halves are of one socket"), end)
 }
 
 /// Waits until the hub has closed the session and then as long as the rest may take to be written.
-async fn overdue(closing: &mut oneshot::Receiver<Closing>, said: &mut Option<Closing>, limit: Duration) {
+async fn overdue(closing: &mut oneshot::Receiver<Refusal>, said: &mut Option<Refusal>, limit: Duration) {
     *said = closing.await.ok();
     sleep(limit).await;
 }
@@ -181,7 +180,7 @@ fn is_cut(error: &WsError) -> bool {
 }
 
 fn refuse(reason: String) -> End {
-    End::Refused(Closing { code: Code::MALFORMED, reason })
+    End::Refused(Refusal::new(Code::MALFORMED, reason))
 }
 
 /// Ends the connection in the way that its end asks for. `limit`: for the closing handshake as a whole.
@@ -211,7 +210,7 @@ where
         }
         End::ClosedByHub(closing) => Some(closing),
     };
-    if let Some(Closing { code, reason }) = &closing {
+    if let Some(Refusal { code, reason }) = &closing {
         info!(%session, %code, reason, "closing session");
     }
     if timeout(limit, shake_hands(&mut socket, closing)).await.is_err() {
@@ -221,11 +220,11 @@ where
 
 /// The closing handshake (RFC 6455, 7.1): says Close, unless it is the peer who closes; waits for the peer's, which is
 /// answered if it came first; and ends the connection, which is the server's part.
-async fn shake_hands<T>(socket: &mut Socket<T>, closing: Option<Closing>)
+async fn shake_hands<T>(socket: &mut Socket<T>, closing: Option<Refusal>)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    if let Some(Closing { code, reason }) = closing {
+    if let Some(Refusal { code, reason }) = closing {
         let frame = CloseFrame { code: code.0.into(), reason: cut(&reason).into() };
         // Refused if the peer's close has come meanwhile; that one is answered below.
         let _ = socket.close(Some(frame)).await;

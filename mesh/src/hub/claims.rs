@@ -6,29 +6,31 @@
 
 use std::collections::BTreeMap;
 
-use tiercast_codec::{PeerId, Position};
+use tiercast_codec::Position;
+
+use super::Receiver;
 
 /// The claims of one channel.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     /// Made since the last question.
-    new: BTreeMap<PeerId, Position>,
+    new: BTreeMap<Receiver, Position>,
     /// Those that the open question is about.
-    asked: Option<BTreeMap<PeerId, Position>>,
+    asked: Option<BTreeMap<Receiver, Position>>,
 }
 
 impl Claims {
-    /// A peer claims to have everything up to `position`.
-    pub(super) fn add(&mut self, peer: PeerId, position: Position) {
-        self.remove(peer);
-        self.new.insert(peer, position);
+    /// Somebody claims to have everything up to `position`.
+    pub(super) fn add(&mut self, receiver: Receiver, position: Position) {
+        self.remove(receiver);
+        self.new.insert(receiver, position);
     }
 
-    /// The peer claims nothing any more.
-    pub(super) fn remove(&mut self, peer: PeerId) {
-        self.new.remove(&peer);
+    /// It claims nothing any more.
+    pub(super) fn remove(&mut self, receiver: Receiver) {
+        self.new.remove(&receiver);
         if let Some(asked) = &mut self.asked {
-            asked.remove(&peer);
+            asked.remove(&receiver);
         }
     }
 
@@ -44,10 +46,10 @@ impl Claims {
 
     /// The answer: since the question, the channel has ended here. Gives whose claims are judged by it, and whether
     /// they are refuted: they claim to have more than that.
-    pub(super) fn judged_by(&mut self, end: Position) -> Vec<(PeerId, bool)> {
+    pub(super) fn judged_by(&mut self, end: Position) -> Vec<(Receiver, bool)> {
         let is_refuted = |claimed: Position| claimed.epoch == end.epoch && claimed.offset > end.offset;
         let asked = self.asked.take().unwrap_or_default();
-        asked.into_iter().map(|(peer, claimed)| (peer, is_refuted(claimed))).collect()
+        asked.into_iter().map(|(receiver, claimed)| (receiver, is_refuted(claimed))).collect()
     }
 }
 

@@ -183,6 +183,7 @@ pub static KEYS: &[Key] = &[
     count!("hub.tier1_min", 1..=1_000_000, hub.tier1.min),
     count!("hub.tier1_max", 1..=1_000_000, hub.tier1.max),
     count!("hub.feed_bytes", 1_024..=1 << 40, hub.feed_bytes),
+    count!("hub.readers_max", 1..=1_000_000, hub.readers_max),
     millis!("hub.feed_wait_ms", 0..=HOUR_MS, hub.feed_wait),
     millis!("hub.link_setup_ms", 100..=HOUR_MS, hub.link_setup),
     count!("hub.link_tries", 1..=100, hub.link_tries),

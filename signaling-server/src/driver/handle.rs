@@ -8,11 +8,11 @@ use std::{
     },
 };
 
-use tiercast_codec::{ChannelName, Message, Position, PublicKey, SessionId, limits::EVENT_BYTES_MAX};
-use tiercast_mesh::hub::TreeNode;
+use tiercast_codec::{ChannelName, Code, Message, Position, PublicKey, SessionId, limits::EVENT_BYTES_MAX};
+use tiercast_mesh::hub::{ReaderId, Reading, Refusal, TreeNode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::Command;
+use super::{Reader, command::Command};
 use crate::{EmbeddedPublisher, config::SourceKind, counters::Counters};
 
 /// A running server, as seen from within the process. Cheap to clone; it does not keep the server alive.
@@ -25,6 +25,7 @@ pub struct Handle {
 #[derive(Debug)]
 struct Shared {
     next_session: AtomicU64,
+    next_reader: AtomicU64,
     kinds: BTreeMap<ChannelName, SourceKind>,
     public_key: PublicKey,
     counters: Counters,
@@ -61,6 +62,12 @@ pub enum PublishError {
     Stopped,
 }
 
+impl From<Stopped> for Refusal {
+    fn from(stopped: Stopped) -> Self {
+        Self::new(Code::SHUTDOWN, stopped.to_string())
+    }
+}
+
 impl From<Stopped> for PublishError {
     fn from(Stopped: Stopped) -> Self {
         Self::Stopped
@@ -73,8 +80,9 @@ impl Handle {
         kinds: BTreeMap<ChannelName, SourceKind>,
         public_key: PublicKey,
     ) -> Self {
-        let (next_session, counters) = (AtomicU64::new(1), Counters::default());
-        Self { commands, shared: Arc::new(Shared { next_session, kinds, public_key, counters }) }
+        let (next_session, next_reader, counters) =
+            (AtomicU64::new(1), AtomicU64::new(1), Counters::default());
+        Self { commands, shared: Arc::new(Shared { next_session, next_reader, kinds, public_key, counters }) }
     }
 
     /// The hub as it is now.
@@ -96,6 +104,11 @@ impl Handle {
             Some(SourceKind::Amqp) => Err(PublishError::NotEmbedded(name)),
             None => Err(unknown()),
         }
+    }
+
+    /// Reads a channel.
+    pub async fn read(&self, reading: Reading) -> Result<Reader, Refusal> {
+        Reader::open(self, reading).await
     }
 
     /// The key that frames and heads are signed with.
@@ -126,12 +139,31 @@ impl Handle {
         SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// A number for a new reader: they count up from 1.
+    pub(super) fn next_reader(&self) -> ReaderId {
+        ReaderId(self.shared.next_reader.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Says that a reader is gone, at once or, where the queue is full, when there is room.
+    pub(super) fn forget_reader(&self, reader: ReaderId) {
+        let closed = Command::ReaderClosed(reader);
+        if let Err(mpsc::error::TrySendError::Full(closed)) = self.commands.try_send(closed)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let handle = self.clone();
+            runtime.spawn(async move { handle.send(closed).await });
+        }
+    }
+
     /// Waits for room in the driver's queue, which is everybody's backpressure.
     pub(crate) async fn send(&self, command: Command) -> Result<(), Stopped> {
         self.commands.send(command).await.map_err(|_| Stopped)
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.send(question(reply)).await?;
         answer.await.map_err(|_| Stopped)

@@ -22,7 +22,7 @@ const FRAGMENT_BYTES: usize = 16 << 10;
 /// Writes until the driver has closed the session and everything is written.
 pub(super) async fn run<T>(
     sink: &mut SplitSink<Socket<T>, WsMessage>,
-    messages: &mut Messages,
+    messages: &mut Messages<Bytes>,
     session: SessionId,
     handle: &Handle,
 ) -> Result<(), WsError>
