@@ -113,7 +113,7 @@ fn a_reader_gets_what_is_there_and_then_what_comes_each_once() {
     let mut world = World::new(HubConfig::default());
     world.publish(&["a", "b"]);
     let opening = world.open(1, Since::Earliest, &[]);
-    assert_eq!((opening.position, opening.head, opening.recovered), (world.at(-1), 1, true));
+    assert_eq!((opening.position, opening.head, opening.recovered), (world.at(-1), world.at(1), true));
     world.open(2, Since::Now, &[]);
     world.publish(&["c"]);
     assert_eq!(world.got(1), ["0 a", "1 b", "2 c"]);

@@ -20,6 +20,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use crate::{
+    caller::ConnectedFrom,
     config::Limits,
     driver::Handle,
     geo_database::GeoDatabase,
@@ -83,17 +84,18 @@ impl Connections {
             return;
         }
         let (upgrades, mut upgrade) = mpsc::channel(1);
-        self.serve_http(stream, upgrades).await;
+        self.serve_http(stream, address, upgrades).await;
         // The connection's task goes on as the session's, if it was upgraded.
         if let Ok(upgrade) = upgrade.try_recv() {
-            self.serve_session(upgrade, address).await;
+            self.serve_session(upgrade).await;
         }
     }
 
-    async fn serve_http(&self, stream: TcpStream, upgrades: Upgrades) {
+    async fn serve_http(&self, stream: TcpStream, address: IpAddr, upgrades: Upgrades) {
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(upgrades.clone());
+            request.extensions_mut().insert(ConnectedFrom(address));
             hyper::service::Service::call(&router, request.map(Body::new))
         });
         let connection = http1::Builder::new()
@@ -116,8 +118,8 @@ impl Connections {
         }
     }
 
-    async fn serve_session(&self, upgrade: Upgrade, address: IpAddr) {
-        let from = self.whereabouts(upgrade.client.unwrap_or(address));
+    async fn serve_session(&self, upgrade: Upgrade) {
+        let from = self.whereabouts(upgrade.client);
         let upgraded = match upgrade.connection.await {
             Ok(upgraded) => upgraded,
             Err(error) => return debug!(%error, "upgrade failed"),

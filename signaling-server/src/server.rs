@@ -19,13 +19,15 @@ use tracing::{error, info};
 
 use crate::{
     EmbeddedPublisher, PublishError,
+    app::App,
     config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
     driver::{Command, Driver, Handle},
     geo_database::{GeoDatabase, GeoDatabaseError},
-    http::{self, App, Pages},
+    http,
     listener::Connections,
     source::{Source, amqp::AmqpSource, embedded},
     state::{StateError, next_epoch},
+    transport::Sheets,
 };
 
 /// Updates of sources that wait for the hub; a source that finds the queue full waits.
@@ -128,7 +130,7 @@ impl Server {
             handle: handle.clone(),
             api_keys: ApiKeys::new(&config.api_keys),
             amqp: amqp_stats,
-            topologies: Pages::default(),
+            sheets: Arc::new(Sheets::new(config.limits.sheets_bytes)),
             stopping: stops.clone(),
             config: Arc::new(config),
         });

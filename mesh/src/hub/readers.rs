@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use tiercast_codec::{ChannelId, ChannelName, Code, Event, Frame, Gap, Offset, Pattern, Position, Since};
+use tiercast_codec::{ChannelId, ChannelName, Code, Event, Frame, Gap, Pattern, Position, Since};
 
 use super::{Hub, Output, Receiver, Refusal, Timer, channel::Next};
 use crate::Time;
@@ -38,8 +38,8 @@ pub struct Filter(Arc<[Pattern]>);
 pub struct Opening {
     /// What comes after this is given.
     pub position: Position,
-    /// The newest offset.
-    pub head: Offset,
+    /// Where the channel is now.
+    pub head: Position,
     /// Whether everything after the position asked for is there. If not, a gap comes first.
     pub recovered: bool,
 }
@@ -145,7 +145,7 @@ impl Hub {
         };
         place.insert(Reader { channel: id, filter, is_paused: false, is_announced: false });
         channel.feed(Receiver::Reader(reader), position, NonZeroU32::MAX, false);
-        let head = channel.head().map_or(position.offset, |head| head.offset);
+        let head = channel.head().unwrap_or(position);
         self.wake_reader(reader);
         self.ask_source(id);
         Ok(Opening { position, head, recovered })

@@ -217,5 +217,12 @@ pub static KEYS: &[Key] = &[
     millis!("limits.shutdown_ms", 0..=10 * 60_000, limits.shutdown),
     millis!("limits.request_ms", 100..=10 * 60_000, limits.request),
     millis!("limits.topology_ms", 0..=HOUR_MS, limits.topology),
+    millis!("limits.reader_heartbeat_ms", 100..=HOUR_MS, limits.reader_heartbeat),
+    millis!("limits.poll_wait_ms", 0..=HOUR_MS, limits.poll_wait),
+    count!("limits.page_events", 1..=100_000, limits.page_events),
+    count!("limits.page_bytes", 1..=1 << 30, limits.page_bytes),
+    count!("limits.patterns_max", 1..=65_536, limits.patterns_max),
+    millis!("limits.reader_retry_ms", 0..=HOUR_MS, limits.reader_retry),
+    count!("limits.sheets_bytes", 0..=1 << 40, limits.sheets_bytes),
     count!("limits.publish_bytes", 1..=PUBLISH_BYTES_MAX as u64, limits.publish_bytes),
 ];

@@ -14,14 +14,13 @@ use tiercast_codec::Code;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{App, error::ApiError};
-use crate::{network::forwarded_for, session::SUBPROTOCOL};
+use crate::{api_error::ApiError, app::App, caller::Caller, session::SUBPROTOCOL};
 
 /// A connection that becomes a session.
 pub(crate) struct Upgrade {
     pub(crate) connection: OnUpgrade,
-    /// The address of the client, if a proxy says so that is to be believed.
-    pub(crate) client: Option<IpAddr>,
+    /// The address of the client.
+    pub(crate) client: IpAddr,
 }
 
 /// Where a connection's task waits for its upgrade: it becomes the session's task.
@@ -29,6 +28,7 @@ pub(crate) type Upgrades = mpsc::Sender<Upgrade>;
 
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
+    Caller(client): Caller,
     Extension(upgrades): Extension<Upgrades>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
@@ -38,7 +38,6 @@ pub(super) async fn upgrade(
             .code(Code::SHUTDOWN)
             .fix("connect again in a second"));
     }
-    let client = if app.config.behind_proxy { forwarded_for(request.headers()) } else { None };
     let upgrade = Upgrade { connection: hyper::upgrade::on(&mut request), client };
     upgrades.try_send(upgrade).map_err(|_| bad_request("this connection is being upgraded already"))?;
     Response::builder()

@@ -14,6 +14,7 @@ mod mmdb;
 mod near;
 mod program;
 mod publishing;
+mod readers;
 mod sessions;
 mod shutdown;
 
