@@ -35,7 +35,7 @@ pub use channel::SourceState;
 use channel::{Channel, Press};
 pub use config::{HubConfig, Tier1};
 use readers::Readers;
-pub use readers::{Filter, Opening, Portion, ReaderId, Reading};
+pub use readers::{Opening, Portion, ReaderId, Reading};
 pub use reputation::Network;
 use reputation::Reputation;
 use session::Session;

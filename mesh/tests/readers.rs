@@ -1,13 +1,13 @@
 //! Plain readers: each is a cursor over one channel, with a filter.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tiercast_codec::{
-    BEFORE_FIRST, ChannelName, Code, Event, GapReason, Message, Pattern, Position, SigningKey, Since,
+    BEFORE_FIRST, ChannelName, Code, Event, GapReason, Message, PatternSet, Position, SigningKey, Since,
 };
 use tiercast_mesh::{
     Hub, LogLimits, SourceUpdate, Time,
-    hub::{Filter, HubConfig, Input, Opening, Output, Portion, ReaderId, Reading, Refusal},
+    hub::{HubConfig, Input, Opening, Output, Portion, ReaderId, Reading, Refusal},
 };
 
 const EPOCH: u64 = 7;
@@ -88,8 +88,8 @@ impl World {
     }
 }
 
-fn filter(patterns: &[&str]) -> Filter {
-    Filter::new(patterns.iter().map(|pattern| pattern.parse::<Pattern>().unwrap()).collect())
+fn filter(patterns: &[&str]) -> Arc<PatternSet> {
+    PatternSet::new(patterns.iter().map(|pattern| pattern.parse().unwrap()).collect()).into()
 }
 
 /// A portion in words.

@@ -17,7 +17,7 @@ mod topology;
 mod upgrade;
 
 use topology::Pages;
-pub(crate) use upgrade::{Upgrade, Upgrades};
+pub(crate) use upgrade::{Speaks, Upgrade, Upgrades};
 
 use crate::{
     api_error::ApiError,

@@ -38,8 +38,10 @@ mod network;
 mod server;
 mod session;
 pub mod source;
+mod stall_guard;
 mod state;
 mod transport;
+mod websocket;
 
 pub use axum::Router;
 pub use bytes::Bytes;
@@ -54,12 +56,12 @@ pub use source::embedded::EmbeddedPublisher;
 pub use state::StateError;
 pub use tiercast_codec::{
     BEFORE_FIRST, ChannelName, ChannelNameError, Epoch, Event, HeaderValue, IceServer, LinkId, Message,
-    NodeKind, Offset, Pattern, PatternError, PeerId, Position, PublicKey, Relay, Since,
+    NodeKind, Offset, Pattern, PatternError, PatternSet, PeerId, Position, PublicKey, Relay, Since,
 };
 pub use tiercast_mesh::{
     BatchLimits, LogLimits, SourceUpdate, Time,
     hub::{
-        ChannelStats, CommandError, Filter, HubConfig, HubStats, Location, Opening, Place, Portion, Reading,
-        Refusal, SourceState, Tier1, TreeNode,
+        ChannelStats, CommandError, HubConfig, HubStats, Location, Opening, Place, Portion, Reading, Refusal,
+        SourceState, Tier1, TreeNode,
     },
 };

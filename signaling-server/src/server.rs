@@ -134,10 +134,10 @@ impl Server {
             stopping: stops.clone(),
             config: Arc::new(config),
         });
-        let router = http::router(app, routes(&handle));
+        let router = http::router(app.clone(), routes(&handle));
         let connections = Connections {
             router,
-            handle: handle.clone(),
+            app,
             limits: limits.clone(),
             geo_database: geo_database.map(Arc::new),
             stopping: stops.clone(),

@@ -9,6 +9,7 @@ use tiercast_codec::{ChannelName, Code, Gap};
 use tiercast_mesh::hub::Refusal;
 
 mod event_json;
+pub(crate) mod json;
 mod plain_json;
 pub(crate) mod poll;
 mod query;

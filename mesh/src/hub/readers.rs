@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use tiercast_codec::{ChannelId, ChannelName, Code, Event, Frame, Gap, Pattern, Position, Since};
+use tiercast_codec::{ChannelId, ChannelName, Code, Event, Frame, Gap, PatternSet, Position, Since};
 
 use super::{Hub, Output, Receiver, Refusal, Timer, channel::Next};
 use crate::Time;
@@ -26,19 +26,15 @@ pub struct Reading {
     /// Where to begin.
     pub since: Since,
     /// Which events.
-    pub filter: Filter,
+    pub filter: Arc<PatternSet>,
 }
-
-/// Which events of a channel somebody wants: those whose routing key matches one of the patterns; without any, all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter(Arc<[Pattern]>);
 
 /// Where a reader begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
     /// What comes after this is given.
     pub position: Position,
-    /// Where the channel is now.
+    /// Where the channel is now, with what waits for its frame.
     pub head: Position,
     /// Whether everything after the position asked for is there. If not, a gap comes first.
     pub recovered: bool,
@@ -54,27 +50,10 @@ pub enum Portion {
         /// Holds them.
         frame: Frame,
         /// Which of them the reader wants.
-        filter: Filter,
+        filter: Arc<PatternSet>,
     },
     /// Events are gone for good.
     Gap(Gap),
-}
-
-impl Filter {
-    /// Wants what matches one of these, or everything if there are none.
-    pub fn new(patterns: Vec<Pattern>) -> Self {
-        Self(patterns.into())
-    }
-
-    /// Its patterns.
-    pub fn patterns(&self) -> &[Pattern] {
-        &self.0
-    }
-
-    /// Whether it wants an event.
-    pub fn wants(&self, routing_key: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|pattern| pattern.matches(routing_key))
-    }
 }
 
 impl Portion {
@@ -90,7 +69,7 @@ impl Portion {
     pub fn holds(&self, event: &Event) -> bool {
         match self {
             Self::Events { after, filter, .. } => {
-                event.offset > after.offset && filter.wants(&event.message.routing_key)
+                event.offset > after.offset && filter.matches(&event.message.routing_key)
             }
             Self::Gap(_) => false,
         }
@@ -104,7 +83,7 @@ pub(super) struct Readers(BTreeMap<ReaderId, Reader>);
 #[derive(Debug)]
 struct Reader {
     channel: ChannelId,
-    filter: Filter,
+    filter: Arc<PatternSet>,
     is_paused: bool,
     /// Whether the driver was told that there is something to read.
     is_announced: bool,
@@ -124,18 +103,18 @@ impl Hub {
         self.now = now;
         let Reading { channel: name, since, filter } = reading;
         let refuse = |code, reason: String| Err(Refusal::new(code, reason));
+        let (id, comes_too_early) = (name.id(), self.has_no_time_for(since));
+        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == name) else {
+            return refuse(Code::UNKNOWN_CHANNEL, format!("there is no channel `{name}` on this server"));
+        };
         if self.readers.0.len() >= self.config.readers_max {
             let reason = format!("the server has all {} readers that it takes", self.config.readers_max);
             return refuse(Code::FULL, reason);
         }
-        if self.has_no_time_for(since) {
+        if comes_too_early {
             let reason = "the server feeds as many as it may: come back later".to_owned();
             return refuse(Code::NOT_READY, reason);
         }
-        let id = name.id();
-        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == name) else {
-            return refuse(Code::UNKNOWN_CHANNEL, format!("there is no channel `{name}` on this server"));
-        };
         let (position, recovered) = match channel.resolve(since) {
             Ok(resolved) => resolved,
             Err(why) => return refuse(Code::NOT_READY, format!("the source of `{name}` {why}")),
@@ -145,7 +124,7 @@ impl Hub {
         };
         place.insert(Reader { channel: id, filter, is_paused: false, is_announced: false });
         channel.feed(Receiver::Reader(reader), position, NonZeroU32::MAX, false);
-        let head = channel.head().unwrap_or(position);
+        let head = channel.position().unwrap_or(position);
         self.wake_reader(reader);
         self.ask_source(id);
         Ok(Opening { position, head, recovered })
@@ -172,7 +151,7 @@ impl Hub {
     }
 
     /// A reader wants other events from now on. Says after which position; nothing if there is no such reader.
-    pub fn filter_reader(&mut self, reader: ReaderId, filter: Filter) -> Option<Position> {
+    pub fn filter_reader(&mut self, reader: ReaderId, filter: Arc<PatternSet>) -> Option<Position> {
         let state = self.readers.0.get_mut(&reader)?;
         state.filter = filter;
         self.reached_by(reader)

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Message, Position, SessionId};
-use tiercast_mesh::hub::{Filter, Opening, Portion, ReaderId, Reading, Refusal, TreeNode, Whereabouts};
+use tiercast_codec::{ChannelName, Message, PatternSet, Position, SessionId};
+use tiercast_mesh::hub::{Opening, Portion, ReaderId, Reading, Refusal, TreeNode, Whereabouts};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{PublishError, Snapshot};
@@ -49,7 +49,7 @@ pub(crate) enum Command {
 /// What a reader wants from now on.
 #[derive(Debug)]
 pub(crate) enum Change {
-    Filter(Filter),
+    Filter(Arc<PatternSet>),
     Pause(bool),
 }
 

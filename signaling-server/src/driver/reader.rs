@@ -1,7 +1,9 @@
 //! One who reads a channel: a cursor of the hub, as the rest of the program holds it.
 
-use tiercast_codec::Position;
-use tiercast_mesh::hub::{Filter, Opening, Portion, ReaderId, Reading, Refusal};
+use std::sync::Arc;
+
+use tiercast_codec::{PatternSet, Position};
+use tiercast_mesh::hub::{Opening, Portion, ReaderId, Reading, Refusal};
 
 use super::{Change, Command, Handle, Inlet, Outlet, Stopped};
 
@@ -47,7 +49,7 @@ impl Reader {
     }
 
     /// Wants other events from now on. Says after which position that is.
-    pub async fn filter(&self, filter: Filter) -> Result<Position, Stopped> {
+    pub async fn filter(&self, filter: Arc<PatternSet>) -> Result<Position, Stopped> {
         self.change(Change::Filter(filter)).await
     }
 

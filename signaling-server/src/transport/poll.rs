@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 use tiercast_codec::{ChannelName, Gap, NUMBER_MAX, Position, Since};
-use tiercast_mesh::hub::{Filter, Portion, Reading};
+use tiercast_mesh::hub::{Portion, Reading};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -65,7 +65,7 @@ async fn read(
     let since = query.since()?.unwrap_or(default);
     let events_max = query.number("limit", 1..=limits.page_events as u64)?;
     let events_max = events_max.map_or(limits.page_events, |limit| limit as usize);
-    let filter: Filter = query.filter(limits.patterns_max)?;
+    let filter = query.filter(limits.patterns_max)?;
     query.end()?;
     let channel = super::channel(channel)?;
     let mut visit = Visit::begin(&app.handle, transport, address, &channel, since);

@@ -1,10 +1,9 @@
 //! What a request asks for in its query: `since`, `match`, and what its transport takes besides.
 
-use std::{ops::RangeInclusive, str::FromStr};
+use std::{ops::RangeInclusive, str::FromStr, sync::Arc};
 
 use axum::http::StatusCode;
-use tiercast_codec::{Code, Pattern, Since};
-use tiercast_mesh::hub::Filter;
+use tiercast_codec::{Code, Pattern, PatternSet, Since};
 
 use crate::api_error::ApiError;
 
@@ -72,8 +71,9 @@ impl Query {
     }
 
     /// Which events: every `match` is a topic pattern.
-    pub(super) fn filter(&mut self, patterns_max: usize) -> Result<Filter, ApiError> {
-        filter(&self.all("match"), patterns_max)
+    pub(super) fn filter(&mut self, patterns_max: usize) -> Result<Arc<PatternSet>, ApiError> {
+        let patterns = patterns(&self.all("match"), patterns_max);
+        Ok(PatternSet::new(patterns.map_err(|reason| bad(reason, "correct or leave out `match`"))?).into())
     }
 
     /// Refuses what nobody took.
@@ -86,14 +86,12 @@ impl Query {
     }
 }
 
-/// A filter of so many patterns at most.
-pub(super) fn filter(patterns: &[String], patterns_max: usize) -> Result<Filter, ApiError> {
-    if patterns.len() > patterns_max {
-        let error = format!("{} patterns are more than {patterns_max}", patterns.len());
-        return Err(bad(error, "match fewer, or raise limits.patterns_max"));
+/// So many patterns at most; or what is wrong with them.
+pub(super) fn patterns(texts: &[String], patterns_max: usize) -> Result<Vec<Pattern>, String> {
+    if texts.len() > patterns_max {
+        return Err(format!("{} patterns are more than {patterns_max} (limits.patterns_max)", texts.len()));
     }
-    let parse = |text: &String| text.parse::<Pattern>().map_err(|error| bad(error.to_string(), "correct it"));
-    Ok(Filter::new(patterns.iter().map(parse).collect::<Result<_, _>>()?))
+    texts.iter().map(|text| text.parse::<Pattern>().map_err(|error| error.to_string())).collect()
 }
 
 pub(super) fn bad(error: String, fix: &str) -> ApiError {

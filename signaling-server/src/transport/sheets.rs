@@ -169,8 +169,7 @@ fn runs(numbers: &[usize]) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use tiercast_codec::{BEFORE_FIRST, Message, Sealer, SigningKey};
-    use tiercast_mesh::hub::Filter;
+    use tiercast_codec::{BEFORE_FIRST, Message, PatternSet, Sealer, SigningKey};
 
     use super::*;
 
@@ -192,7 +191,8 @@ mod tests {
     }
 
     fn portion(after: i64, patterns: &[&str]) -> Portion {
-        let filter = Filter::new(patterns.iter().map(|pattern| pattern.parse().unwrap()).collect());
+        let filter =
+            PatternSet::new(patterns.iter().map(|pattern| pattern.parse().unwrap()).collect()).into();
         Portion::Events { after: at(after), frame: frame(0), filter }
     }
 

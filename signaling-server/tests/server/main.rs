@@ -8,6 +8,7 @@ mod configuration;
 mod documentation;
 mod http_api;
 mod http_client;
+mod json_sessions;
 mod lagging;
 mod many;
 mod mmdb;

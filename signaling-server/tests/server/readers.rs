@@ -141,7 +141,7 @@ async fn an_event_source_that_comes_back_gets_exactly_what_it_missed() -> anyhow
 #[tokio::test]
 async fn what_a_filtered_event_source_did_not_ask_for_moves_its_position() -> anyhow::Result<()> {
     let mut config = config();
-    config.limits.reader_heartbeat = Duration::from_millis(50);
+    config.limits.reader_heartbeat = Duration::from_millis(100);
     let server = start(config).await?;
     let mut client = Sse::open(server.addr(), "/v1/sse/events?match=build.%23&match=*", "").await?;
     client.event().await?;
