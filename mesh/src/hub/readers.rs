@@ -11,7 +11,7 @@ use std::{
 
 use tiercast_codec::{ChannelId, ChannelName, Code, Event, Frame, Gap, PatternSet, Position, Since};
 
-use super::{Hub, Output, Receiver, Refusal, Timer, channel::Next};
+use super::{Hub, Receiver, Refusal, Timer, feeding::Next};
 use crate::Time;
 
 /// A reader, as the driver calls it. The number counts up and is never used again.
@@ -115,7 +115,7 @@ impl Hub {
             let reason = "the server feeds as many as it may: come back later".to_owned();
             return refuse(Code::NOT_READY, reason);
         }
-        let (position, recovered) = match channel.resolve(since) {
+        let (position, recovered) = match channel.resolve(now, since) {
             Ok(resolved) => resolved,
             Err(why) => return refuse(Code::NOT_READY, format!("the source of `{name}` {why}")),
         };
@@ -125,7 +125,7 @@ impl Hub {
         place.insert(Reader { channel: id, filter, is_paused: false, is_announced: false });
         channel.feed(Receiver::Reader(reader), position, NonZeroU32::MAX, false);
         let head = channel.position().unwrap_or(position);
-        self.wake_reader(reader);
+        self.wake(Receiver::Reader(reader));
         self.ask_source(id);
         Ok(Opening { position, head, recovered })
     }
@@ -160,7 +160,7 @@ impl Hub {
     /// A reader wants nothing until it says so again, and will then go on where it is. Says where that is.
     pub fn pause_reader(&mut self, reader: ReaderId, is_paused: bool) -> Option<Position> {
         self.readers.0.get_mut(&reader)?.is_paused = is_paused;
-        self.wake_reader(reader);
+        self.wake(Receiver::Reader(reader));
         self.reached_by(reader)
     }
 
@@ -181,11 +181,5 @@ impl Hub {
     fn reached_by(&self, reader: ReaderId) -> Option<Position> {
         let state = self.readers.0.get(&reader)?;
         self.channels.get(&state.channel)?.reached(Receiver::Reader(reader))
-    }
-
-    fn wake_reader(&mut self, reader: ReaderId) {
-        if self.readers.announce(reader) {
-            self.outputs.push_back(Output::Read(reader));
-        }
     }
 }
