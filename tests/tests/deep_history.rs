@@ -186,7 +186,7 @@ async fn no_more_read_the_broker_at_a_time_than_may() -> Result<()> {
     }
     let set = |config: &mut Config| {
         let past = &mut config.hub.past;
-        (past.fetches_max, past.page_events, past.page_bytes, past.bytes) = (2, 20, 10_000, 20_000);
+        (past.fetches_max, past.page_events, past.page_bytes, past.bytes) = (2, 20, 10_000, 60_000);
     };
     let server = serve(scene.config(), 4, set).await?;
     let mut publisher = scene.broker.publisher(&scene.exchange);
