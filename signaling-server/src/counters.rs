@@ -2,12 +2,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::Published;
+
 /// Counts that only grow. Read one by one, for metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     violations: Counter,
     stalled: Counter,
     connections: Counter,
+    published: Counter,
+    duplicates: Counter,
+    refused: Counter,
 }
 
 /// A number that only grows.
@@ -15,8 +20,8 @@ pub(crate) struct Counters {
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(crate) fn value(&self) -> u64 {
@@ -38,5 +43,27 @@ impl Counters {
     /// TCP connections accepted.
     pub(crate) fn connections(&self) -> &Counter {
         &self.connections
+    }
+
+    /// Counts what became of messages.
+    pub(crate) fn count(&self, published: &[Published]) {
+        let duplicates = published.iter().filter(|published| published.is_duplicate).count() as u64;
+        self.duplicates.add(duplicates);
+        self.published.add(published.len() as u64 - duplicates);
+    }
+
+    /// Events that were published to embedded channels.
+    pub(crate) fn published(&self) -> &Counter {
+        &self.published
+    }
+
+    /// Messages whose event was there before.
+    pub(crate) fn duplicates(&self) -> &Counter {
+        &self.duplicates
+    }
+
+    /// Publishers that were refused.
+    pub(crate) fn refused(&self) -> &Counter {
+        &self.refused
     }
 }

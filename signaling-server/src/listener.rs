@@ -55,7 +55,7 @@ impl Connections {
                 Some(ended) = tasks.join_next() => note(ended),
                 accepted = listener.accept(), if tasks.len() < self.limits.connections_max => match accepted {
                     Ok((stream, address)) => {
-                        self.handle.counters().connections().add();
+                        self.handle.counters().connections().add(1);
                         tasks.spawn(self.clone().serve(stream, address.ip()));
                     }
                     Err(error) => {

@@ -6,11 +6,12 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Code, Message, Position, SessionId};
+use tiercast_codec::{ChannelName, Code, Message, SessionId};
 use tiercast_mesh::hub::{TreeNode, Whereabouts};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{PublishError, Snapshot};
+use crate::Published;
 
 /// An input of the driver.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub(crate) enum Command {
     Writable(SessionId),
     Publish {
         channel: ChannelName,
-        message: Box<Message>,
-        reply: oneshot::Sender<Result<Position, PublishError>>,
+        messages: Vec<Message>,
+        reply: oneshot::Sender<Result<Vec<Published>, PublishError>>,
     },
     Snapshot(oneshot::Sender<Snapshot>),
     Topology(ChannelName, oneshot::Sender<Option<Vec<TreeNode>>>),
