@@ -16,7 +16,11 @@ mod budget;
 mod channel;
 mod claims;
 mod config;
+mod feeding;
+mod fetching;
 mod lookout;
+mod past;
+mod press;
 mod pull;
 mod reputation;
 mod requests;
@@ -27,18 +31,19 @@ mod tickets;
 mod tree;
 mod whereabouts;
 
-pub use api::{CommandError, Input, Output};
+pub use api::{CommandError, Fetch, Input, Output};
 use budget::Budget;
 pub use budget::{Class, Spending};
+use channel::Channel;
 pub use channel::SourceState;
-use channel::{Channel, Press};
-pub use config::{HubConfig, Tier1};
+pub use config::{HubConfig, PastLimits, Tier1};
+use press::Press;
 pub use reputation::Network;
 use reputation::Reputation;
 use requests::Refusal;
 use session::Session;
 use sharing::Sharing;
-pub use stats::{ChannelStats, HubStats};
+pub use stats::{ChannelStats, HubStats, PastUse};
 use tickets::{Ends, Tickets};
 use tree::{Action, Context};
 pub use tree::{Place, TreeNode};
@@ -53,6 +58,7 @@ enum Timer {
     Heartbeat(SessionId),
     Look(SessionId),
     Turns,
+    Pages,
 }
 
 /// The server's half of the protocol.
@@ -164,7 +170,14 @@ impl Hub {
     /// The next message for a session, to be asked for when it is writable.
     pub fn poll_transmit(&mut self, session: SessionId) -> Option<Bytes> {
         let state = self.sessions.get_mut(&session)?;
-        let next = state.pop().or_else(|| next_frame(self.now, state, &mut self.channels, &mut self.budget));
+        let mut is_page_wanted = false;
+        let next = state.pop().or_else(|| {
+            next_frame(self.now, state, &mut self.channels, &mut self.budget, &mut is_page_wanted)
+        });
+        if is_page_wanted {
+            // Not here: others may want the same page.
+            self.timers.set(Timer::Pages, self.now);
+        }
         if let Some(due) = self.budget.due() {
             self.timers.set(Timer::Turns, due);
         }
@@ -234,6 +247,7 @@ impl Hub {
     /// What the hub keeps in memory, beside its bounds.
     pub fn held(&self) -> impl Iterator<Item = Held> + '_ {
         let logs = self.channels.values().filter_map(|channel| channel.log.as_ref()).map(FrameLog::held);
+        let logs = logs.chain(self.channels.values().map(|channel| channel.past.held()));
         logs.chain(self.sessions.values().flat_map(Session::held))
     }
 
@@ -263,10 +277,15 @@ impl Hub {
         };
         let before = channel.head();
         let answers = matches!(update, SourceUpdate::End(_));
+        let is_news = !matches!(update, SourceUpdate::Events(_) | SourceUpdate::Messages(_));
         let mut press = Press { sealer: &mut self.sealer, signer: &*self.signer };
         let result = channel.update(now, update, &self.config, &mut press);
         if channel.head() != before || answers {
             self.wake_fed(id);
+        }
+        if is_news {
+            self.wake_waiters(id);
+            self.fetch_pages(now);
         }
         self.set_flush(id);
         self.ask_source(id);
@@ -319,6 +338,7 @@ impl Hub {
                 Timer::Heartbeat(session) => self.on_heartbeat(now, session),
                 Timer::Look(session) => self.on_look_due(now, session),
                 Timer::Turns => self.give_turns(now),
+                Timer::Pages => self.fetch_pages(now),
             }
         }
     }
@@ -544,9 +564,15 @@ fn next_frame(
     state: &mut Session,
     channels: &mut BTreeMap<ChannelId, Channel>,
     budget: &mut Budget,
+    is_page_wanted: &mut bool,
 ) -> Option<Bytes> {
     let peer = state.peer?;
-    let mut next = |id| channels.get_mut(id)?.poll_transmit(now, peer, budget);
+    let mut next = |id| {
+        let channel = channels.get_mut(id)?;
+        let bytes = channel.poll_transmit(now, peer, budget);
+        *is_page_wanted |= channel.past.take_wanted();
+        bytes
+    };
     let mut turns = state.channels.iter().enumerate();
     let (turn, bytes) = turns.find_map(|(turn, id)| Some((turn, next(id)?)))?;
     // The next turn is another channel's.

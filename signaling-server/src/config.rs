@@ -207,7 +207,7 @@ impl Config {
 }
 
 /// Where the events of a channel come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum SourceKind {
     /// Published to this server.

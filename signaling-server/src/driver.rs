@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, pin::Pin, time::Duration};
 use tiercast_codec::{ChannelName, Code, Message, Position, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
-    hub::{CommandError, Input, Output},
+    hub::{CommandError, Fetch, Input, Output},
 };
 use tokio::{
     sync::mpsc,
@@ -44,8 +44,8 @@ pub(crate) struct Driver {
     outlets: Outlets,
     batch_delay: Duration,
     stopping: Stopping,
-    /// What the hub wants to know from sources other than embedded ones.
-    questions: mpsc::Sender<Question>,
+    /// Take what the hub wants to know, by the kind of source. Where there is none, nobody answers.
+    sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
 }
 
 /// How far the end has come.
@@ -60,17 +60,17 @@ enum Stopping {
 }
 
 impl Driver {
-    /// A driver for a hub that has its channels, and seals events after `batch_delay` at the latest. `questions` has
-    /// room for one from each channel.
+    /// A driver for a hub that has its channels, and seals events after `batch_delay` at the latest. `sources` have
+    /// room for all questions that wait for an answer at a time.
     pub(crate) fn new(
         hub: Hub,
         clock: Clock,
         kinds: BTreeMap<ChannelName, SourceKind>,
         batch_delay: Duration,
-        questions: mpsc::Sender<Question>,
+        sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
     ) -> Self {
         let (outlets, stopping) = (Outlets::default(), Stopping::No);
-        Self { hub, clock, kinds, outlets, batch_delay, stopping, questions }
+        Self { hub, clock, kinds, outlets, batch_delay, stopping, sources }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -206,6 +206,7 @@ impl Driver {
                     self.outlets.close(session, Closing { code, reason });
                 }
                 Output::FindEnd { channel, claimed } => self.find_end(channel, claimed),
+                Output::Fetch(fetch) => self.fetch(fetch),
             }
         }
         self.outlets.pump(|session| self.hub.poll_transmit(session));
@@ -219,9 +220,27 @@ impl Driver {
             if let Some(end) = self.hub.position(&channel) {
                 self.input(Input::Source(&channel, SourceUpdate::End(end)));
             }
-        } else if self.questions.try_send(Question { channel, claimed }).is_err() {
-            debug!("nobody answers the hub's question: the source has ended");
+        } else {
+            self.ask(Question::End { channel, claimed });
         }
+    }
+
+    /// Asks a source for a page of the past.
+    fn fetch(&mut self, fetch: Fetch) {
+        let (channel, after) = (fetch.channel.clone(), fetch.after);
+        if !self.ask(Question::Page(fetch)) {
+            self.input(Input::Source(&channel, SourceUpdate::NotFetched { after }));
+        }
+    }
+
+    /// Puts a question to the channel's source. False if nobody will answer it.
+    fn ask(&self, question: Question) -> bool {
+        let source = self.kinds.get(question.channel()).and_then(|kind| self.sources.get(kind));
+        let is_asked = source.is_some_and(|source| source.try_send(question).is_ok());
+        if !is_asked {
+            debug!("nobody answers the hub's question: the source has ended, or too much waits for it");
+        }
+        is_asked
     }
 }
 

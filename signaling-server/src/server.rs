@@ -1,6 +1,6 @@
 //! Starts and stops the server: the driver, the sources and the listener, all owned by one set of tasks.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use tiercast_codec::{Signer, SigningKey};
@@ -120,7 +120,8 @@ impl Server {
         let limits = Arc::new(config.limits.clone());
         let (commands, inputs) = mpsc::channel(limits.input_queue_messages);
         let (sink, updates) = mpsc::channel(SOURCE_QUEUE_UPDATES);
-        let (questions, asked) = mpsc::channel(kinds.len());
+        let (questions, asked) = mpsc::channel(kinds.len() + config.hub.past.fetches_max);
+        let sources = BTreeMap::from([(SourceKind::Amqp, questions)]);
         let (stopping, stops) = watch::channel(false);
         let handle = Handle::new(commands, kinds.clone(), public_key);
         let (summary, batch_delay) = (config.summary(), config.hub.batch.delay);
@@ -144,7 +145,7 @@ impl Server {
         // Before any part of it says something.
         info!(%addr, summary, "started");
         let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
-        let turning = Driver::new(hub, clock, kinds, batch_delay, questions).run(inputs, updates);
+        let turning = Driver::new(hub, clock, kinds, batch_delay, sources).run(inputs, updates);
         driver.spawn(async move {
             turning.await;
             Task::Driver

@@ -1,7 +1,7 @@
 //! What goes into the hub and what comes out of it.
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Code, Position, SessionId};
+use tiercast_codec::{ChannelName, Code, Offset, Position, SessionId};
 
 use super::Whereabouts;
 use crate::SourceUpdate;
@@ -39,6 +39,10 @@ pub enum Output {
         /// The farthest position that a peer claims to have. A source that has come so far itself need not look.
         claimed: Position,
     },
+    /// Ask the channel's source for a page of the past; it answers with [`SourceUpdate::Fetched`] or
+    /// [`SourceUpdate::NotFetched`], or says that it is [lost](SourceUpdate::Lost). Of all channels together at most
+    /// [`PastLimits::fetches_max`](super::PastLimits::fetches_max) wait for their answer.
+    Fetch(Fetch),
     /// Close the connection. The hub has forgotten it already.
     Close {
         /// The connection.
@@ -48,6 +52,21 @@ pub enum Output {
         /// For people.
         reason: String,
     },
+}
+
+/// A page of a channel's past that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The page begins after this position.
+    pub after: Position,
+    /// The page ends here at the latest. The source has said everything up to here, so there is no waiting for it.
+    pub to: Offset,
+    /// Most events of the page.
+    pub events_max: usize,
+    /// Bytes of events with which the page is full; the last one may exceed them.
+    pub bytes_max: usize,
 }
 
 /// A call that the driver should not have made. The hub is unchanged, but for the part of the input before

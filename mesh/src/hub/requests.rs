@@ -150,7 +150,7 @@ impl Hub {
             let reason = format!("a session may have {} subscriptions", self.config.subscriptions_max);
             return self.fail(session, request, Code::BAD_REQUEST, reason);
         }
-        let (start, recovered) = match channel.resolve(subscribe.since) {
+        let (start, recovered) = match channel.resolve(now, subscribe.since) {
             Ok(resolved) => resolved,
             Err(why) => {
                 let reason = format!("the source of `{}` {why}", subscribe.channel);

@@ -22,6 +22,7 @@ mod message;
 mod numbering;
 mod omission;
 mod overflow;
+mod past;
 mod peek;
 mod permission;
 mod place;
@@ -38,6 +39,8 @@ mod worker;
 
 use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc};
 
+use tiercast_codec::Position;
+use tiercast_mesh::{SourceUpdate, hub::Fetch};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -55,6 +58,7 @@ use crate::state::StateError;
 use connection::{Keeper, Link};
 use feed::Feed;
 use memory::Memory;
+use past::Past;
 
 /// Feeds the configured channels from a broker.
 #[derive(Debug)]
@@ -83,19 +87,14 @@ impl AmqpSource {
     async fn feed_channels(self, sink: SourceSink, mut questions: Questions, mut shutdown: Shutdown) {
         let (link, links) = watch::channel(Link::Connecting);
         let mut tasks = JoinSet::new();
-        let (mut claims, memory) = (BTreeMap::new(), Arc::new(self.memory));
+        let (mut asked, memory) = (BTreeMap::new(), Arc::new(self.memory));
         for channel in self.config.channels.clone() {
-            // One question at a time waits for its answer.
-            let (claim, claimed) = mpsc::channel(1);
-            claims.insert(channel.name.clone(), claim);
-            let feed = Feed::new(
-                channel.name.to_string(),
-                sink.clone(),
-                claimed,
-                self.stats.clone(),
-                memory.clone(),
-            );
-            tasks.spawn(worker::run(channel, self.config.queue_bytes, feed, links.clone()));
+            let (asks, questions) = Asks::new();
+            asked.insert(channel.name.clone(), asks);
+            let (name, stats) = (channel.name.to_string(), self.stats.clone());
+            let feed = Feed::new(name.clone(), sink.clone(), questions.claims, stats, memory.clone());
+            let past = Past::new(name, sink.clone(), questions.fetches);
+            tasks.spawn(worker::run(channel, self.config.queue_bytes, feed, past, links.clone()));
         }
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
         let closing = async {
@@ -103,10 +102,9 @@ impl AmqpSource {
             let _ = shutdown.wait_for(|stop| *stop).await;
         };
         let asking = async {
-            while let Some(Question { channel, claimed }) = questions.recv().await {
-                if let Some(claim) = claims.get(&channel) {
-                    // Refused only where the hub asks again before it was answered.
-                    let _ = claim.try_send(claimed);
+            while let Some(question) = questions.recv().await {
+                if let Some(asks) = asked.get(question.channel()) {
+                    asks.pass_on(question, &sink).await;
                 }
             }
             std::future::pending().await
@@ -122,6 +120,45 @@ impl AmqpSource {
         tasks.shutdown().await;
         memory.save().await;
         keeper.close().await;
+    }
+}
+
+/// The most pages of one channel's past that can be asked for at a time; the hub asks for fewer.
+const FETCHES_MAX: usize = 64;
+
+/// Brings the hub's questions to a channel.
+struct Asks {
+    /// One at a time waits for its answer.
+    claims: mpsc::Sender<Position>,
+    fetches: mpsc::Sender<Fetch>,
+}
+
+/// Their other end.
+struct Asked {
+    claims: mpsc::Receiver<Position>,
+    fetches: mpsc::Receiver<Fetch>,
+}
+
+impl Asks {
+    fn new() -> (Self, Asked) {
+        let ((claim, claims), (fetch, fetches)) = (mpsc::channel(1), mpsc::channel(FETCHES_MAX));
+        (Self { claims: claim, fetches: fetch }, Asked { claims, fetches })
+    }
+
+    async fn pass_on(&self, question: Question, sink: &SourceSink) {
+        match question {
+            Question::End { claimed, .. } => {
+                // Refused only where the hub asks again before it was answered.
+                let _ = self.claims.try_send(claimed);
+            }
+            Question::Page(fetch) => {
+                if let Err(refused) = self.fetches.try_send(fetch) {
+                    let Fetch { channel, after, .. } = refused.into_inner();
+                    // Refused only where the hub has ended.
+                    let _ = sink.send((channel.to_string(), SourceUpdate::NotFetched { after })).await;
+                }
+            }
+        }
     }
 }
 

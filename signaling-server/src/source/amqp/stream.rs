@@ -22,6 +22,7 @@ use super::{
     memory::Known,
     message,
     omission::Omission,
+    past::Past,
     peek::{SILENCE, history, oldest},
     place::Place,
     seen::Seen,
@@ -75,6 +76,7 @@ pub(super) async fn run(
     broker: &Broker,
     config: &AmqpChannelConfig,
     feed: &mut Feed,
+    past: &mut Past,
     state: &mut StreamState,
 ) -> Result<Infallible, AmqpError> {
     let queue = config.queue_name();
@@ -114,7 +116,10 @@ pub(super) async fn run(
     }
     let session =
         Session { broker, config, queue, lifetime, feed, state, consumption, came: None, awaited: None };
-    session.hand_over(start, from, is_new).await
+    tokio::select! {
+        ended = session.hand_over(start, from, is_new) => ended,
+        error = past.serve(broker, config, lifetime) => Err(error),
+    }
 }
 
 impl StreamState {
@@ -232,6 +237,7 @@ struct Session<'a> {
 impl Session<'_> {
     async fn hand_over(mut self, start: Start, from: Offset, is_new: bool) -> Result<Infallible, AmqpError> {
         if is_new {
+            self.retains_after(BEFORE_FIRST).await?;
             self.open(BEFORE_FIRST).await?;
             self.feed.caught_up().await?;
         } else {
@@ -239,8 +245,10 @@ impl Session<'_> {
             let Some(batch) = first_batch(broker, queue, &mut self.consumption, from, seen).await? else {
                 return begin_anew(broker, self.config, self.feed, self.state, self.lifetime).await;
             };
+            let oldest = oldest(broker, queue).await?;
             self.feed.behind().await?;
-            self.begin(start, from, &batch).await?;
+            self.retains_after(oldest - 1).await?;
+            self.begin(start, from, &batch, oldest).await?;
             self.hand_on(batch).await?;
             self.catch_up().await?;
         }
@@ -284,13 +292,19 @@ impl Session<'_> {
     ///
     /// A hole alone means nothing: a segment's end skips an offset. But where the oldest retained message is behind
     /// the one that we asked for, what was between is gone.
-    async fn begin(&mut self, start: Start, from: Offset, batch: &[Delivery]) -> Result<(), AmqpError> {
+    async fn begin(
+        &mut self,
+        start: Start,
+        from: Offset,
+        batch: &[Delivery],
+        oldest: Offset,
+    ) -> Result<(), AmqpError> {
         let first = message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)?;
         match start {
             Start::History(_) => return self.open(first - 1).await,
             Start::Resume(reached) => self.open(reached).await?,
         }
-        if first > from && oldest(self.broker, &self.queue).await? > from {
+        if first > from && oldest > from {
             let to = first - 1;
             warn!(queue = self.queue, from, to, "events are lost: the stream no longer retains them");
             self.open(to).await?;
@@ -384,6 +398,10 @@ impl Session<'_> {
             self.state.position = Some(position);
         }
         self.send(events).await
+    }
+
+    async fn retains_after(&mut self, offset: Offset) -> Result<(), AmqpError> {
+        self.feed.retains(Position::new(self.lifetime.epoch, offset)).await
     }
 
     async fn open(&mut self, offset: Offset) -> Result<(), AmqpError> {

@@ -13,6 +13,7 @@ use super::{
     connection::Link,
     error::AmqpError,
     feed::Feed,
+    past::Past,
     queue::{self, QueueState},
     stream::{self, StreamState},
 };
@@ -23,10 +24,11 @@ pub(super) async fn run(
     config: AmqpChannelConfig,
     queue_bytes: usize,
     feed: Feed,
+    past: Past,
     link: watch::Receiver<Link>,
 ) {
     let (stream, queue) = (StreamState::remembered(feed.known()), QueueState::default());
-    let mut worker = Worker { config, queue_bytes, feed, stream, queue };
+    let mut worker = Worker { config, queue_bytes, feed, past, stream, queue };
     worker.run(link).await;
 }
 
@@ -34,6 +36,7 @@ struct Worker {
     config: AmqpChannelConfig,
     queue_bytes: usize,
     feed: Feed,
+    past: Past,
     stream: StreamState,
     queue: QueueState,
 }
@@ -68,9 +71,9 @@ impl Worker {
     }
 
     async fn session(&mut self, broker: &Broker) -> AmqpError {
-        let Self { config, queue_bytes, feed, stream, queue } = self;
+        let Self { config, queue_bytes, feed, past, stream, queue } = self;
         let ended: Result<Infallible, AmqpError> = match config.mode {
-            Mode::Stream => stream::run(broker, config, feed, stream).await,
+            Mode::Stream => stream::run(broker, config, feed, past, stream).await,
             Mode::Queue => queue::run(broker, config, *queue_bytes, feed, queue).await,
         };
         match ended {
