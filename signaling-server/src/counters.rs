@@ -62,7 +62,7 @@ impl Counters {
         &self.duplicates
     }
 
-    /// Publishers that were refused.
+    /// Requests to publish over HTTP that were refused.
     pub(crate) fn refused(&self) -> &Counter {
         &self.refused
     }

@@ -11,6 +11,7 @@ use axum::{
 use tokio::sync::watch;
 
 mod auth;
+mod batch;
 mod cors;
 mod error;
 mod publish;
@@ -40,13 +41,15 @@ pub(crate) struct App {
 
 /// All routes, and `extra` ones beside them.
 pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
-    let publish_bytes = app.config.limits.publish_bytes;
+    let limit = DefaultBodyLimit::max;
+    let (one, all) = (app.config.limits.publish_bytes, app.config.limits.publish_batch_bytes);
     Router::new()
         .route("/v1/ws", get(upgrade::upgrade))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .route("/metrics", get(status::metrics))
-        .route("/v1/publish/{channel}", post(publish::publish).layer(DefaultBodyLimit::max(publish_bytes)))
+        .route("/v1/publish/{channel}", post(publish::publish).layer(limit(one)))
+        .route("/v1/publish/{channel}/batch", post(batch::publish).layer(limit(all)))
         .route("/v1/channels", get(status::channels))
         .route("/v1/topology/{channel}", get(topology::topology))
         .with_state(app)

@@ -129,27 +129,16 @@ impl Handle {
         channel: &ChannelName,
         messages: Vec<Message>,
     ) -> Result<Vec<Published>, PublishError> {
-        let result = self.try_publish(channel, messages).await;
-        match &result {
-            Ok(published) => self.counters().count(published),
-            Err(_) => self.counters().refused().add(1),
-        }
-        result
-    }
-
-    async fn try_publish(
-        &self,
-        channel: &ChannelName,
-        messages: Vec<Message>,
-    ) -> Result<Vec<Published>, PublishError> {
         messages.iter().try_for_each(fits_frame)?;
-        match self.shared.stored.get(channel) {
-            Some(stored) => stored.publish(messages).await,
+        let published = match self.shared.stored.get(channel) {
+            Some(stored) => stored.publish(messages).await?,
             None => {
                 let channel = channel.clone();
-                self.ask(|reply| Command::Publish { channel, messages, reply }).await?
+                self.ask(|reply| Command::Publish { channel, messages, reply }).await??
             }
-        }
+        };
+        self.counters().count(&published);
+        Ok(published)
     }
 
     /// The channels that are kept on disk.

@@ -40,15 +40,13 @@ impl EmbeddedPublisher {
         &self.channel
     }
 
-    /// Publishes a message and returns the position of its event; that of the first, if one with the same message id was
-    /// published within `limits.duplicates`. With a `data_dir` the event is durable then. Waits while the hub or the disk
-    /// is busy: at most `limits.input_queue_messages` inputs, or `store.queue_bytes`, are queued.
+    /// Publishes a message and returns the position of its event. With a `data_dir` the event is durable then. Waits while the
+    /// hub or the disk is busy: at most `limits.input_queue_messages` inputs, or `store.queue_bytes`, are queued.
     pub async fn publish(&self, message: Message) -> Result<Position, PublishError> {
-        let published = self.publish_all(vec![message]).await?;
-        Ok(published.first().ok_or(PublishError::Stopped)?.position)
+        Ok(self.publish_all(vec![message]).await?[0].position)
     }
 
-    /// Publishes messages in their order, all of them or none, and says what became of each.
+    /// Publishes messages in their order, all of them or none, and says what became of each of them.
     pub async fn publish_all(&self, messages: Vec<Message>) -> Result<Vec<Published>, PublishError> {
         self.handle.publish(&self.channel, messages).await
     }

@@ -88,7 +88,8 @@ impl MessageIds {
     fn expire(&mut self, now: Time, next: Offset) {
         let oldest = next.saturating_sub_unsigned(self.limits.events);
         let age = self.limits.age;
-        let is_over = |(offset, time, _): &mut (Offset, Time, Digest)| *offset < oldest || now.since(*time) > age;
+        let is_over =
+            |(offset, time, _): &mut (Offset, Time, Digest)| *offset < oldest || now.since(*time) > age;
         while let Some((_, _, id)) = self.oldest_first.pop_front_if(is_over) {
             self.offsets.remove(&id);
         }

@@ -39,7 +39,9 @@ mod tests;
 
 pub(crate) use folder::Folder;
 use folder::{failed, sync_folder};
-pub(crate) use reader::{Page, PageLimits, Reader};
+#[cfg(test)]
+use reader::Page;
+pub(crate) use reader::{PageLimits, Reader};
 use segment::SegmentName;
 
 /// What is kept of a channel, and in which pieces.
@@ -78,7 +80,9 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Written by another version.
-    #[error("data_dir: {path}: `{found}` is no format that this version knows: use the version that wrote it, or choose another folder")]
+    #[error(
+        "data_dir: {path}: `{found}` is no format that this version knows: use the version that wrote it, or choose another folder"
+    )]
     UnknownFormat {
         /// The file that says the format.
         path: PathBuf,

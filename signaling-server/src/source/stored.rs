@@ -24,6 +24,10 @@ use super::{
     store::{Extent, Folder, PageLimits, Reader, Retention, Store, StoreError},
 };
 
+mod past;
+
+pub(crate) use past::answer;
+
 /// How embedded channels keep their events, if there is a `data_dir`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
@@ -77,6 +81,8 @@ pub(crate) struct StoredSource {
     store: Option<Store>,
     /// The last write failed, and that was said.
     is_failing: bool,
+    /// From where on the hub was told that events are retained.
+    oldest: Offset,
 }
 
 /// Opens a channel's store.
@@ -94,7 +100,8 @@ pub(crate) fn open<E: From<StoreError>>(
     let (room, queue_bytes) = (Arc::new(Semaphore::new(config.queue_bytes as usize)), config.queue_bytes);
     let stored = StoredChannel { queue: sender, room, queue_bytes, reader: store.reader() };
     let (channel, store) = (channel.clone(), Some(store));
-    Ok((StoredSource { channel, clock, ids, queue, store, is_failing: false }, stored))
+    let oldest = stored.extent().oldest;
+    Ok((StoredSource { channel, clock, ids, queue, store, is_failing: false, oldest }, stored))
 }
 
 /// The ids of what is in the store.
@@ -124,7 +131,8 @@ impl StoredChannel {
         self.reader.extent()
     }
 
-    /// What the source says first: where the log begins that is to hold the newest `log_bytes`, then these events.
+    /// What the source says first: how far back it goes, where the log begins that is to hold the newest `log_bytes`, and
+    /// these events.
     pub(crate) fn history(
         &self,
         log_bytes: u64,
@@ -132,6 +140,7 @@ impl StoredChannel {
     ) -> Result<(), StoreError> {
         let Position { epoch, offset: end } = self.reader.position();
         let mut reached = self.reader.newest(log_bytes);
+        say(past::retains(&self.reader).1);
         say(SourceUpdate::Opened(Position::new(epoch, reached)));
         while reached < end {
             let page = self.reader.read(reached, PAGE)?;
@@ -172,7 +181,7 @@ impl StoredSource {
     /// Writes what is new among the messages, tells the hub and answers.
     async fn publish(&mut self, sink: &SourceSink, requests: Vec<Request>) {
         let mut store = self.store.take().expect("the disk is not busy");
-        let (now, Position { epoch, offset }) = (self.clock.now(), store.position());
+        let (now, reader, Position { epoch, offset }) = (self.clock.now(), store.reader(), store.position());
         let mut next = offset + 1;
         let (mut published, mut replies) = (Vec::new(), Vec::new());
         for Request { messages, reply, _room } in requests {
@@ -195,8 +204,10 @@ impl StoredSource {
         } else {
             self.ids.forget_from(offset + 1);
         }
+        self.tell_what_is_retained(sink, &reader).await;
         for (reply, offsets, _) in replies {
-            let published = |(offset, is_duplicate)| Published { position: Position::new(epoch, offset), is_duplicate };
+            let published =
+                |(offset, is_duplicate)| Published { position: Position::new(epoch, offset), is_duplicate };
             let has_new = offsets.iter().any(|(known, _)| *known > offset);
             let answer = match &result {
                 Err(reason) if has_new => Err(PublishError::NotKept { reason: reason.clone() }),
@@ -217,10 +228,20 @@ impl StoredSource {
         }
     }
 
+    /// Tells the hub when old events are gone.
+    async fn tell_what_is_retained(&mut self, sink: &SourceSink, reader: &Reader) {
+        let (oldest, update) = past::retains(reader);
+        if std::mem::replace(&mut self.oldest, oldest) != oldest {
+            let _ = sink.send((self.channel.to_string(), update)).await;
+        }
+    }
+
     /// Says once that nothing can be written, and once that it can again.
     fn note(&mut self, result: &Result<(), String>) {
         match result {
-            Err(reason) if !self.is_failing => error!(channel = %self.channel, reason, "nothing can be published"),
+            Err(reason) if !self.is_failing => {
+                error!(channel = %self.channel, reason, "nothing can be published")
+            }
             Ok(()) if self.is_failing => info!(channel = %self.channel, "events can be published again"),
             _ => return,
         }

@@ -8,6 +8,7 @@ mod configuration;
 mod documentation;
 mod http_api;
 mod http_client;
+mod killed;
 mod lagging;
 mod many;
 mod mmdb;
@@ -16,6 +17,7 @@ mod program;
 mod publishing;
 mod sessions;
 mod shutdown;
+mod storing;
 
 use tiercast_codec::Message;
 use tiercast_signaling_server::{ApiKey, Config, Server};

@@ -108,7 +108,9 @@ impl Scan {
     /// Whether a record may stand here if `skipped` bytes before it are no records. Each event takes a byte and more.
     fn may_come(&self, header: &Header, skipped: u64) -> bool {
         let most = self.next.saturating_add_unsigned(skipped);
-        header.epoch == self.epoch && (self.next..=most).contains(&header.first) && header.last() >= header.first
+        header.epoch == self.epoch
+            && (self.next..=most).contains(&header.first)
+            && header.last() >= header.first
     }
 
     /// Looks for the next record. What a publisher wrote into a body is not taken for one unless it stands in damage and

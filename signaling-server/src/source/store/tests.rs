@@ -1,9 +1,6 @@
 //! What holds whatever happens to the files: nothing that was confirmed is given wrongly, or missing without a word.
 
-use std::{
-    ops::RangeInclusive,
-    os::unix::fs::FileExt,
-};
+use std::{ops::RangeInclusive, os::unix::fs::FileExt};
 
 use tempfile::TempDir;
 
@@ -55,7 +52,11 @@ impl Disk {
 
 /// The message that these tests publish under an offset.
 fn message(offset: Offset) -> Message {
-    Message { routing_key: format!("key.{offset}"), body: format!("body {offset}").into(), ..Message::default() }
+    Message {
+        routing_key: format!("key.{offset}"),
+        body: format!("body {offset}").into(),
+        ..Message::default()
+    }
 }
 
 fn publish(store: &mut Store, offset: Offset) -> Offset {
@@ -94,7 +95,9 @@ fn offsets_and_epoch_go_on_after_each_start() {
     drop(store);
     let folder = Folder::open(disk.folder.path()).unwrap();
     let channel = "events".parse().unwrap();
-    let open = || Store::open(&folder, &channel, disk.retention, NOW, || -> Result<_, StoreError> { unreachable!() });
+    let open = || {
+        Store::open(&folder, &channel, disk.retention, NOW, || -> Result<_, StoreError> { unreachable!() })
+    };
     let mut store = open().unwrap();
     assert_eq!(store.position(), Position::new(7, 2));
     assert_eq!(publish(&mut store, 3), 3);
@@ -109,7 +112,11 @@ fn each_channel_has_a_numbering_of_its_own_whatever_it_is_called() {
     let disk = Disk::new();
     let folder = Folder::open(disk.folder.path()).unwrap();
     for (nth, name) in ["a", "..", ".", "lock", "format"].into_iter().enumerate() {
-        let open = || Store::open(&folder, &name.parse().unwrap(), disk.retention, NOW, || Ok::<_, StoreError>(nth as u64));
+        let open = || {
+            Store::open(&folder, &name.parse().unwrap(), disk.retention, NOW, || {
+                Ok::<_, StoreError>(nth as u64)
+            })
+        };
         let mut store = open().unwrap();
         assert_eq!((store.position().epoch, publish(&mut store, 0)), (nth as u64, 0), "{name}");
     }
@@ -121,7 +128,10 @@ fn a_page_ends_at_either_limit_and_holds_one_event_at_least() {
     let reader = disk.with_events(10).reader();
     let limits = |events, bytes| reader.read(-1, PageLimits { events, bytes }).unwrap().events.len();
     let one = message(0).bytes();
-    assert_eq!((limits(4, usize::MAX), limits(0, 0), limits(100, 3 * one), limits(100, 3 * one - 1)), (4, 1, 3, 2));
+    assert_eq!(
+        (limits(4, usize::MAX), limits(0, 0), limits(100, 3 * one), limits(100, 3 * one - 1)),
+        (4, 1, 3, 2)
+    );
 }
 
 #[test]
@@ -175,9 +185,8 @@ fn damage_to_an_older_segment_is_met_when_that_is_read() {
     drop(disk.with_events(20));
     let segments = disk.segments();
     assert!(segments.len() >= 4, "{segments:?}");
-    let first = |path: &PathBuf| {
-        SegmentName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap().first
-    };
+    let first =
+        |path: &PathBuf| SegmentName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap().first;
     let (begin, end) = (first(&segments[2]), first(&segments[3]));
     let store = disk.open();
     fs::write(&segments[2], vec![0xff; 1_000]).unwrap();
@@ -240,7 +249,10 @@ fn an_unknown_format_is_refused_and_left_as_it_is() {
     let ours = fs::read_to_string(&path).unwrap();
     fs::write(&path, "tiercast events, format 2\n").unwrap();
     let error = disk.try_open().unwrap_err().to_string();
-    assert!(error.contains("`tiercast events, format 2`") && error.contains("use the version that wrote it"), "{error}");
+    assert!(
+        error.contains("`tiercast events, format 2`") && error.contains("use the version that wrote it"),
+        "{error}"
+    );
     fs::write(&path, &ours[..10]).unwrap();
     assert_eq!(read(&disk.open(), -1), [0], "a first start that was interrupted is no other format");
 }
