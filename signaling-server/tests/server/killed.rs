@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use tiercast_codec::{Event, Position, Since};
 use tokio::{sync::watch, task::JoinSet, time::sleep};
@@ -73,12 +73,16 @@ async fn try_publish(addr: SocketAddr, names: &[String]) -> Option<Vec<Value>> {
 async fn subscribe(addr: SocketAddr, since: Since) -> anyhow::Result<(Option<Position>, Known)> {
     let mut known = Known::new();
     let Ok(mut client) = Client::subscribed(addr, since).await else { return Ok((None, known)) };
-    while let Ok(received) = client.receive().await {
-        let Received::Events(events) = received else { break };
-        let epoch = client.position.context("a position")?.epoch;
-        known.extend(events.iter().map(|event| (Position::new(epoch, event.offset), name(event))));
+    loop {
+        match client.receive().await {
+            Ok(Received::Events(events)) => {
+                let epoch = client.position.context("a position")?.epoch;
+                known.extend(events.iter().map(|event| (Position::new(epoch, event.offset), name(event))));
+            }
+            Ok(Received::Gap(gap)) => bail!("a subscriber came back to a gap: {gap:?}"),
+            Ok(Received::Closed(..)) | Err(_) => return Ok((client.position, known)),
+        }
     }
-    Ok((client.position, known))
 }
 
 fn name(event: &Event) -> String {
@@ -122,7 +126,8 @@ async fn read_all(program: &Program, confirmed: &Known) -> anyhow::Result<Known>
     let mut client = Client::subscribed(program.addr, Since::Earliest).await?;
     let mut all = Known::new();
     while client.position.is_none_or(|position| position < *last) {
-        for event in client.events(1).await? {
+        let Received::Events(events) = client.receive().await? else { bail!("no events") };
+        for event in events {
             let position = Position::new(last.epoch, event.offset);
             ensure!(all.insert(position, name(&event)).is_none(), "{position} came twice");
         }

@@ -73,17 +73,17 @@ async fn what_the_log_in_memory_has_no_more_comes_from_the_disk() -> anyhow::Res
     config.hub.log.bytes = 1;
     config.store.retention.segment_bytes = 65_536;
     let server = start(config.clone()).await?;
-    for batch in 0..20 {
+    for batch in 0..40 {
         let bodies = (batch * 100..(batch + 1) * 100).map(|number: usize| message(number.to_string()));
         server.publisher("events")?.publish_all(bodies.collect()).await?;
     }
     let mut client = Client::subscribed(server.addr(), Since::Earliest).await?;
-    expect(&mut client, 0..2_000).await?;
+    expect(&mut client, 0..4_000).await?;
     server.shutdown().await;
     ensure!(segments(&folder)?.len() > 1);
     let server = start(config).await?;
     let mut client = Client::subscribed(server.addr(), Since::Earliest).await?;
-    expect(&mut client, 0..2_000).await
+    expect(&mut client, 0..4_000).await
 }
 
 #[tokio::test]
