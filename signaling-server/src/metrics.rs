@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::MetricType,
     registry::{Registry, Unit},
 };
-use tiercast_mesh::hub::{SourceState, Spending};
+use tiercast_mesh::hub::{PastUse, SourceState, Spending};
 
 use crate::{
     config::{Config, Number, numbers},
@@ -73,6 +73,7 @@ impl Scrape {
             counters.connections().value(),
         )?;
         self.encode_spending(page)?;
+        encode_past(page, &self.snapshot.past)?;
         let help = "Messages of peers that could not be decoded; each closed its session";
         page.counter("messages_malformed", help, None, malformed)?;
         let help = "Bytes of control messages that are about no channel";
@@ -137,11 +138,24 @@ impl Scrape {
     }
 }
 
+/// What is read of the channels' past, behind their logs.
+fn encode_past(page: &mut Page<'_>, past: &PastUse) -> fmt::Result {
+    page.gauge("past_fetching", "Pages of the past that are being fetched", past.fetching as i64)?;
+    page.gauge("past_waiting", "Subscriptions that wait for a page of the past", past.waiting as i64)?;
+    let help = "How long the first of them has waited, in milliseconds";
+    page.gauge("past_lag_ms", help, past.waited.as_millis() as i64)?;
+    page.unit_gauge("past_kept", "Pages of the past that are kept", Unit::Bytes, past.bytes as i64)
+}
+
 fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Result {
     type Count = fn(&ChannelSnapshot) -> u64;
-    let counters: [(&str, &str, Option<Unit>, Count); 20] = [
+    let counters: [(&str, &str, Option<Unit>, Count); 22] = [
         ("events", "Events taken from the source", None, |channel| channel.stats.events),
         ("frames", "Frames sealed", None, |channel| channel.stats.frames),
+        ("pages", "Pages of the past that were fetched from the source", None, |channel| channel.stats.pages),
+        ("pages_failed", "Times that the source could not give a page; it is asked again", None, |channel| {
+            channel.stats.pages_failed
+        }),
         ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),
         (
             "pulled",

@@ -139,7 +139,10 @@ impl Channel {
         let log = self.log.as_ref()?;
         let next = match claim {
             Claim::Open => Read::UpToDate,
-            Claim::None if cursor.waits(log) => Read::UpToDate,
+            Claim::None if cursor.waits(log) => {
+                self.past.forget(peer);
+                Read::UpToDate
+            }
             Claim::None => self.past.read(log, now, peer, cursor.position()),
             Claim::Refuted => Read::Gap { to: log.base(), reason: GapReason::Epoch, recorded: false },
         };

@@ -76,16 +76,24 @@ impl Past {
         reader: Waiter,
         position: Position,
     ) -> Read<'a> {
-        let place = self.place(log, position);
-        if place == Place::Source {
-            self.is_wanted |= self.waiting.add(now, reader, position);
-            return Read::UpToDate;
-        }
-        self.forget(reader);
-        match place {
-            Place::Log | Place::Source => log.read(position),
-            Place::Page => self.pages.read(position),
-            Place::Gone(to, reason) => Read::Gap { to, reason, recorded: false },
+        match self.place(log, position) {
+            Place::Page => {
+                self.waiting.remove(reader);
+                self.pages.read(reader, position)
+            }
+            Place::Source => {
+                self.release(reader);
+                self.is_wanted |= self.waiting.add(now, reader, position);
+                Read::UpToDate
+            }
+            Place::Log => {
+                self.forget(reader);
+                log.read(position)
+            }
+            Place::Gone(to, reason) => {
+                self.forget(reader);
+                Read::Gap { to, reason, recorded: false }
+            }
         }
     }
 
@@ -168,10 +176,15 @@ impl Past {
         self.waiting.all_unanswered();
     }
 
-    /// The reader reads no more, or elsewhere.
+    /// The reader reads no more, or elsewhere, or waits for its receiver.
     pub(super) fn forget(&mut self, reader: Waiter) {
         self.waiting.remove(reader);
-        let makes_room = self.pages.settle(reader);
+        self.release(reader);
+    }
+
+    /// The reader holds no page. The next one may be wanted.
+    fn release(&mut self, reader: Waiter) {
+        let makes_room = self.pages.release(reader);
         self.is_wanted |= makes_room && self.is_queued();
     }
 
@@ -192,11 +205,8 @@ impl Past {
 
     /// Since when the first of them waits, if the source may be asked now.
     pub(super) fn queued_since(&self, now: Time) -> Option<Time> {
-        let under_way = self.waiting.asked() + 1;
-        let has_room = under_way == 1 || under_way * self.limits.page_bytes <= self.limits.bytes;
-        let may_ask =
-            now >= self.not_before && has_room && self.pages.has_room(under_way * self.limits.page_bytes);
-        self.waiting.first().filter(|_| may_ask)
+        let has_room = self.pages.has_room(self.waiting.asked() + 1, self.limits.page_bytes);
+        self.waiting.first().filter(|_| has_room && now >= self.not_before)
     }
 
     /// Asks for the page that has been waited for longest, if none of those that were asked for will do.
@@ -225,6 +235,6 @@ impl Past {
 
     /// What the pages hold, beside their bound.
     pub(super) fn held(&self) -> Held {
-        self.pages.held()
+        self.pages.bytes()
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tiercast_codec::{ChannelName, Position};
 use tiercast_mesh::{
     Hub, Time,
-    hub::{ChannelStats, HubStats, SourceState, Spending},
+    hub::{ChannelStats, HubStats, PastUse, SourceState, Spending},
 };
 
 use tiercast_platform::Clock;
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub hub: HubStats,
     /// What is spent on feeding peers, by class.
     pub spending: Vec<Spending>,
+    /// What is read of the past.
+    pub past: PastUse,
     /// Every channel, in the order of their names.
     pub channels: Vec<ChannelSnapshot>,
 }
@@ -72,6 +74,7 @@ impl Snapshot {
             sessions: hub.sessions(),
             hub: hub.stats().clone(),
             spending: hub.spending().into(),
+            past: hub.past(),
             channels: kinds.iter().filter_map(channel).collect(),
         }
     }

@@ -1,5 +1,5 @@
 //! The pages of a channel's past that are kept. When there are too many, those go first that were read least recently;
-//! but not before those have read who waited for them.
+//! but none that somebody holds: who has waited for it, or reads it and waits only for the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,8 @@ pub(super) struct Pages {
     bytes_max: usize,
     bytes: usize,
     pages: BTreeMap<Position, Kept>,
-    /// The pages that readers have waited for and not read yet.
-    owed: BTreeMap<Waiter, Position>,
+    /// The page that each reader holds.
+    held: BTreeMap<Waiter, Position>,
     /// Counts what is read.
     turn: u64,
 }
@@ -24,13 +24,13 @@ pub(super) struct Pages {
 struct Kept {
     page: FrameLog,
     read: u64,
-    /// How many have waited for it and not read it yet.
-    owed: usize,
+    /// By how many it is held.
+    holders: usize,
 }
 
 impl Pages {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, bytes: 0, pages: BTreeMap::new(), owed: BTreeMap::new(), turn: 0 }
+        Self { bytes_max, bytes: 0, pages: BTreeMap::new(), held: BTreeMap::new(), turn: 0 }
     }
 
     /// Whether there is a page with what follows `position`.
@@ -38,52 +38,60 @@ impl Pages {
         self.key_of(position).is_some()
     }
 
-    /// What follows `position`.
-    pub(super) fn read(&mut self, position: Position) -> Read<'_> {
+    /// What follows `position`, for a reader that holds the page from now on.
+    pub(super) fn read(&mut self, reader: Waiter, position: Position) -> Read<'_> {
+        let Some(key) = self.key_of(position) else { return Read::UpToDate };
+        if self.held.get(&reader) != Some(&key) {
+            self.hold(reader, key);
+        }
         self.turn += 1;
-        let key = self.key_of(position);
-        let Some(kept) = key.and_then(|key| self.pages.get_mut(&key)) else { return Read::UpToDate };
+        let Some(kept) = self.pages.get_mut(&key) else { return Read::UpToDate };
         kept.read = self.turn;
         kept.page.read(position)
     }
 
-    /// Keeps a page for which these have waited.
+    /// Keeps a page, which is held by those who have waited for it.
     pub(super) fn insert(&mut self, page: FrameLog, waited: &BTreeSet<Waiter>) {
         let (base, head) = (page.base(), page.head());
         let is_within_another = self.key_of(base).is_some_and(|key| self.pages[&key].page.head() >= head);
         if base == head || is_within_another {
             return;
         }
-        let within: Vec<_> = self
-            .pages
-            .range(base..head)
-            .filter(|(_, kept)| kept.page.head() <= head)
-            .map(|(key, _)| *key)
-            .collect();
+        let within = self.pages.range(base..head).filter(|(_, kept)| kept.page.head() <= head);
+        let within: Vec<_> = within.map(|(key, _)| *key).collect();
         within.into_iter().for_each(|key| self.remove(key));
         self.turn += 1;
         self.bytes += weight(&page);
-        self.owed.extend(waited.iter().map(|waiter| (*waiter, base)));
-        self.pages.insert(base, Kept { page, read: self.turn, owed: waited.len() });
+        self.pages.insert(base, Kept { page, read: self.turn, holders: 0 });
+        waited.iter().for_each(|waiter| self.hold(*waiter, base));
         while self.bytes > self.bytes_max && self.remove_least_read() {}
     }
 
-    /// Whether pages of so many bytes would find room, beside those that have been waited for and not been read. If there
-    /// are none, there is room for everything.
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        let owed = self.pages.values().filter(|kept| kept.owed > 0).map(|kept| weight(&kept.page));
-        owed.sum::<usize>() + bytes <= self.bytes_max || self.owed.is_empty()
+    /// Whether so many more pages of so many bytes would find room beside those that are held. One always does where none is.
+    pub(super) fn has_room(&self, pages: usize, bytes: usize) -> bool {
+        let held = self.pages.values().filter(|kept| kept.holders > 0).map(|kept| weight(&kept.page));
+        let all = held.sum::<usize>() + pages * (bytes + OF_ITS_OWN);
+        all <= self.bytes_max || pages == 1 && self.held.is_empty()
     }
 
-    /// Whoever waited for a page has read, or wants it no more. Whether that was the last one.
-    pub(super) fn settle(&mut self, waiter: Waiter) -> bool {
-        let Some(key) = self.owed.remove(&waiter) else { return false };
+    /// A reader holds no page any more. Whether that frees one.
+    pub(super) fn release(&mut self, reader: Waiter) -> bool {
+        let Some(key) = self.held.remove(&reader) else { return false };
         let Some(kept) = self.pages.get_mut(&key) else { return false };
-        kept.owed -= 1;
-        kept.owed == 0
+        kept.holders -= 1;
+        kept.holders == 0
     }
 
-    pub(super) fn held(&self) -> Held {
+    fn hold(&mut self, reader: Waiter, key: Position) {
+        self.release(reader);
+        if let Some(kept) = self.pages.get_mut(&key) {
+            kept.holders += 1;
+            self.held.insert(reader, key);
+        }
+    }
+
+    /// The bytes of all pages, beside their bound.
+    pub(super) fn bytes(&self) -> Held {
         Held { what: "past", bytes: self.bytes, bytes_max: self.bytes_max }
     }
 
@@ -94,10 +102,9 @@ impl Pages {
         (position < kept.page.head()).then_some(*key)
     }
 
-    /// False if all are waited for, or were just added.
+    /// False if all are held, or were just added.
     fn remove_least_read(&mut self) -> bool {
-        let is_idle = |kept: &&Kept| kept.owed == 0 && kept.read < self.turn;
-        let idle = self.pages.iter().filter(|(_, kept)| is_idle(kept));
+        let idle = self.pages.iter().filter(|(_, kept)| kept.holders == 0 && kept.read < self.turn);
         let key = idle.min_by_key(|(_, kept)| kept.read).map(|(key, _)| *key);
         key.inspect(|key| self.remove(*key)).is_some()
     }
@@ -105,13 +112,14 @@ impl Pages {
     fn remove(&mut self, key: Position) {
         if let Some(kept) = self.pages.remove(&key) {
             self.bytes -= weight(&kept.page);
-            self.owed.retain(|_, owed| *owed != key);
+            self.held.retain(|_, held| *held != key);
         }
     }
 }
 
-/// What a page is counted as: small ones are not for free.
+/// Bytes that a page is counted as beyond those of its frames: small ones are not for free.
+const OF_ITS_OWN: usize = 4 << 10;
+
 fn weight(page: &FrameLog) -> usize {
-    const OF_ITS_OWN: usize = 4 << 10;
     page.bytes() + OF_ITS_OWN
 }
