@@ -27,7 +27,7 @@ use std::{
 
 use tiercast_codec::{ChannelName, Epoch, Message, Offset, Position};
 use tiercast_mesh::Time;
-use tracing::warn;
+use tracing::{error, warn};
 
 mod folder;
 mod reader;
@@ -332,4 +332,10 @@ fn create_segment(path: &Path) -> Result<File, StoreError> {
 
 fn ignore_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// Whoever operates the server reads it here; readers are told by a gap.
+fn say_damaged(path: &Path, offset: Offset) {
+    let path = path.display();
+    error!(%path, offset, "damaged: the events from this offset on are lost, up to the next one that is whole");
 }

@@ -88,7 +88,18 @@ async fn what_the_log_in_memory_has_no_more_comes_from_the_disk() -> anyhow::Res
 
 #[tokio::test]
 async fn what_is_damaged_is_an_explicit_gap_and_the_rest_is_there() -> anyhow::Result<()> {
+    damage_is_a_gap(config()).await?;
+    // The same where the log in memory is too small for it.
+    let mut config = config();
+    config.hub.log.bytes = 1;
+    damage_is_a_gap(config).await
+}
+
+/// Flips a byte of the event in the middle, and reads all.
+async fn damage_is_a_gap(config: Config) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
+    let with_folder =
+        |folder: &TempDir| Config { data_dir: Some(folder.path().to_owned()), ..config.clone() };
     let server = start(with_folder(&folder)).await?;
     let positions = publish(&server, 0..10).await?;
     server.shutdown().await;

@@ -4,12 +4,12 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use tiercast_codec::{Event, Offset, Position};
 use tiercast_mesh::Time;
-use tracing::error;
 
 use super::{
     Extent, Shared, StoreError,
     folder::failed,
     record::Record,
+    say_damaged,
     segment::{Found, Scan},
 };
 
@@ -159,10 +159,13 @@ impl Walk {
                         return Ok(Some(record));
                     }
                 }
-                Found::Damage(bytes) => self.shared.damaged(reading, bytes),
+                Found::Damage(_) => self.shared.damaged(reading.first, reading.scan.next_offset()),
                 Found::Torn(_) => {}
                 Found::Record(..) | Found::End => {
-                    let until = reading.until;
+                    let (until, next) = (reading.until, reading.scan.next_offset());
+                    if next < until && until < Offset::MAX {
+                        self.shared.damaged(reading.first, next);
+                    }
                     self.scan = if until == Offset::MAX { None } else { self.open(until)? };
                     if self.scan.is_none() {
                         return Ok(None);
@@ -180,6 +183,7 @@ impl Walk {
                 Ok(scan) => return Ok(Some(Reading { first, until, path, scan })),
                 // Removed meanwhile, or by somebody else.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && until < Offset::MAX => {
+                    self.shared.damaged(first, first);
                     offset = offset.max(until);
                 }
                 Err(error) => return Err(failed(&path)(error)),
@@ -211,14 +215,14 @@ impl Shared {
         }
     }
 
-    fn damaged(&self, reading: &Reading, bytes: u64) {
+    /// Says once of each segment that some of it is gone, from an offset on.
+    fn damaged(&self, segment: Offset, offset: Offset) {
         let mut index = self.index();
-        let segment = index.segments.iter_mut().find(|segment| segment.first == reading.first);
-        if let Some(segment) = segment.filter(|segment| !segment.is_damaged) {
-            segment.is_damaged = true;
+        let damaged = index.segments.iter_mut().find(|other| other.first == segment);
+        if let Some(damaged) = damaged.filter(|damaged| !damaged.is_damaged) {
+            damaged.is_damaged = true;
             index.damages += 1;
-            let (path, offset) = (reading.path.display(), reading.scan.next_offset());
-            error!(%path, offset, bytes, "damaged: the events from this offset on are lost, up to the next that is whole");
+            say_damaged(&self.path(segment), offset);
         }
     }
 }

@@ -10,11 +10,12 @@ use std::{
 
 use tiercast_codec::{Epoch, Offset};
 use tiercast_mesh::Time;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::{
     Folder, Index, Retention, Segment, Shared, Store, StoreError, create_segment,
     folder::{failed, sync_folder},
+    say_damaged,
     segment::{Found, Scan, SegmentName},
 };
 
@@ -102,8 +103,7 @@ fn scan(path: &Path, epoch: Epoch, segment: &mut Segment, damages: &mut u64) -> 
                 damage = 0;
             }
             Found::Damage(bytes) => {
-                let (path, offset) = (path.display(), scan.next_offset());
-                error!(%path, offset, bytes, "damaged: the events from this offset on are lost, up to the next that is whole");
+                say_damaged(path, scan.next_offset());
                 segment.is_damaged = true;
                 *damages += 1;
                 damage = bytes;
