@@ -32,7 +32,7 @@ async fn start(folder: &Path) -> anyhow::Result<Program> {
 async fn publish(publisher: usize, mut server: watch::Receiver<Option<SocketAddr>>) -> anyhow::Result<Known> {
     let (mut known, mut number) = (Known::new(), 0);
     while let Ok(Some(addr)) = server.wait_for(|addr| *addr != Some(NOBODY)).await.map(|addr| *addr) {
-        let count = if publisher % 2 == 0 { 1 } else { BATCH };
+        let count = if publisher.is_multiple_of(2) { 1 } else { BATCH };
         let names: Vec<_> = (number..number + count).map(|number| format!("{publisher}:{number}")).collect();
         let Some(answers) = try_publish(addr, &names).await else {
             // Killed: until the next one is there.
