@@ -30,6 +30,7 @@ use crate::{
     config::SourceKind,
     source::{
         Question,
+        embedded::published,
         message_ids::{DuplicateLimits, MessageIds, Numbered},
     },
 };
@@ -183,9 +184,7 @@ impl Driver {
         let ids = self.ids.entry(channel.clone()).or_insert_with(|| MessageIds::new(self.duplicates));
         let Numbered { new, offsets } = ids.number(now, offset + 1, messages);
         self.input(Input::Source(channel, SourceUpdate::Messages(new)));
-        let published =
-            |(offset, is_duplicate)| Published { position: Position::new(epoch, offset), is_duplicate };
-        Ok(offsets.into_iter().map(published).collect())
+        Ok(offsets.into_iter().map(|offset| published(epoch, offset)).collect())
     }
 
     fn on_source(&mut self, name: &str, update: SourceUpdate) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use tiercast_codec::{Signer, SigningKey};
+use tiercast_codec::{ChannelName, Signer, SigningKey};
 use tiercast_mesh::{
     Hub,
     hub::{CommandError, Input},
@@ -29,7 +29,7 @@ use crate::{
         amqp::AmqpSource,
         embedded,
         store::{Folder, StoreError},
-        stored,
+        stored::{self, StoredChannel, StoredSource},
     },
     state::{StateError, next_epoch},
 };
@@ -111,26 +111,7 @@ impl Server {
         let (public_key, secret) = (signing_key.public_key(), hub_secret(&signing_key));
         let clock = Clock::start();
         let mut hub = Hub::new(config.hub.clone(), Box::new(signing_key), secret);
-        let folder = config.data_dir.as_deref().map(Folder::open).transpose()?;
-        let (mut stored, mut storing) = (BTreeMap::new(), Vec::new());
-        for (name, kind) in &kinds {
-            hub.add_channel(clock.now(), name)?;
-            if *kind == SourceKind::Amqp {
-                continue;
-            }
-            let new_epoch = || Ok::<_, StartError>(next_epoch(config.state_dir.as_deref(), name)?);
-            let Some(folder) = &folder else {
-                hub.handle(clock.now(), Input::Source(name, embedded::opening(new_epoch()?)))?;
-                continue;
-            };
-            let (limits, duplicates) = (&config.store, config.limits.duplicates);
-            let (source, channel) = stored::open(folder, name, limits, duplicates, clock, new_epoch)?;
-            channel.history(config.hub.log.bytes as u64, |update| {
-                hub.handle(clock.now(), Input::Source(name, update)).expect("the channel is there and open");
-            })?;
-            storing.push(source);
-            stored.insert(name.clone(), channel);
-        }
+        let (stored, storing) = open_channels(&mut hub, clock, &config, &kinds)?;
         let mut amqp = config.amqp.clone().map(AmqpSource::new);
         if let Some(dir) = &config.state_dir {
             amqp = amqp.map(|amqp| amqp.remembering(dir)).transpose()?;
@@ -242,6 +223,39 @@ impl Server {
         self.driver.shutdown().await;
         info!("stopped");
     }
+}
+
+/// Embedded channels that are kept on disk, and the sources that append to them.
+type Stored = (BTreeMap<ChannelName, StoredChannel>, Vec<StoredSource>);
+
+/// Adds the channels to the hub. Embedded ones are open when this returns, with the newest of what they have kept.
+fn open_channels(
+    hub: &mut Hub,
+    clock: Clock,
+    config: &Config,
+    kinds: &BTreeMap<ChannelName, SourceKind>,
+) -> Result<Stored, StartError> {
+    let folder = config.data_dir.as_deref().map(Folder::open).transpose()?;
+    let (mut stored, mut storing) = (BTreeMap::new(), Vec::new());
+    for (name, kind) in kinds {
+        hub.add_channel(clock.now(), name)?;
+        if *kind == SourceKind::Amqp {
+            continue;
+        }
+        let new_epoch = || Ok::<_, StartError>(next_epoch(config.state_dir.as_deref(), name)?);
+        let Some(folder) = &folder else {
+            hub.handle(clock.now(), Input::Source(name, embedded::opening(new_epoch()?)))?;
+            continue;
+        };
+        let (limits, duplicates) = (&config.store, config.limits.duplicates);
+        let (source, channel) = stored::open(folder, name, limits, duplicates, clock, new_epoch)?;
+        channel.history(config.hub.log.bytes as u64, |update| {
+            hub.handle(clock.now(), Input::Source(name, update)).expect("the channel is there and open");
+        })?;
+        storing.push(source);
+        stored.insert(name.clone(), channel);
+    }
+    Ok((stored, storing))
 }
 
 /// What the hub's tokens are made with. It is as secret as the key and lasts as long: peers and their links outlive a

@@ -4,7 +4,7 @@
 //! wants to know the position that its event was given. The numbering lives as long as the process, so each start is a new
 //! epoch (`state.rs`). With a `data_dir` they go to the disk first (`stored.rs`).
 
-use tiercast_codec::{BEFORE_FIRST, ChannelName, Epoch, Message, Position};
+use tiercast_codec::{BEFORE_FIRST, ChannelName, Epoch, Message, Offset, Position};
 use tiercast_mesh::SourceUpdate;
 
 use crate::driver::{Handle, PublishError};
@@ -21,6 +21,11 @@ pub struct Published {
     pub position: Position,
     /// The event was there before: one with the same message id, whatever its body. Nothing was published now.
     pub is_duplicate: bool,
+}
+
+/// What became of a message of which [`MessageIds`](super::message_ids::MessageIds) has told.
+pub(crate) fn published(epoch: Epoch, (offset, is_duplicate): (Offset, bool)) -> Published {
+    Published { position: Position::new(epoch, offset), is_duplicate }
 }
 
 /// Publishes to one embedded channel. Cheap to clone.

@@ -19,7 +19,7 @@ use crate::driver::PublishError;
 
 use super::{
     Shutdown, SourceSink,
-    embedded::Published,
+    embedded::{Published, published},
     message_ids::{DuplicateLimits, MessageIds, Numbered},
     store::{Extent, Folder, PageLimits, Reader, Retention, Store, StoreError},
 };
@@ -56,8 +56,27 @@ const PAGE: PageLimits = PageLimits { events: 4_096, bytes: 4 << 20 };
 #[derive(Debug)]
 struct Request {
     messages: Vec<Message>,
-    reply: oneshot::Sender<Result<Vec<Published>, PublishError>>,
+    reply: Reply,
+    room: OwnedSemaphorePermit,
+}
+
+type Reply = oneshot::Sender<Result<Vec<Published>, PublishError>>;
+
+/// What a publisher is answered once the disk has answered.
+#[derive(Debug)]
+struct Answer {
+    /// The offset of each message, and whether it was there before.
+    offsets: Vec<(Offset, bool)>,
+    reply: Reply,
+    /// Given back with the answer.
     _room: OwnedSemaphorePermit,
+}
+
+/// What comes back from the thread that waited for the disk.
+struct Written {
+    store: Store,
+    new: Vec<Vec<Message>>,
+    result: Result<(), String>,
 }
 
 /// A channel's store, as publishers and metrics see it. Cheap to clone.
@@ -122,7 +141,7 @@ impl StoredChannel {
         let bytes = u32::try_from(bytes).map_or(self.queue_bytes, |bytes| bytes.min(self.queue_bytes));
         let room = self.room.clone().acquire_many_owned(bytes).await.map_err(|_| PublishError::Stopped)?;
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Request { messages, reply, _room: room }).map_err(|_| PublishError::Stopped)?;
+        self.queue.send(Request { messages, reply, room }).map_err(|_| PublishError::Stopped)?;
         answer.await.map_err(|_| PublishError::Stopped)?
     }
 
@@ -180,47 +199,42 @@ impl StoredSource {
 
     /// Writes what is new among the messages, tells the hub and answers.
     async fn publish(&mut self, sink: &SourceSink, requests: Vec<Request>) {
-        let mut store = self.store.take().expect("the disk is not busy");
-        let (now, reader, Position { epoch, offset }) = (self.clock.now(), store.reader(), store.position());
-        let mut next = offset + 1;
-        let (mut published, mut replies) = (Vec::new(), Vec::new());
-        for Request { messages, reply, _room } in requests {
-            let Numbered { new, offsets } = self.ids.number(now, next, messages);
-            next += new.len() as Offset;
-            published.push(new);
-            replies.push((reply, offsets, _room));
-        }
-        let written = spawn_blocking(move || {
-            let result = write(&mut store, now, &published);
-            (store, published, result)
-        });
-        let (store, published, result) = written.await.expect("writing does not panic");
+        let store = self.store.take().expect("the disk is not busy");
+        let (now, reader, reached) = (self.clock.now(), store.reader(), store.position());
+        let (new, answers) = self.number(now, reached.offset + 1, requests);
+        let writing = spawn_blocking(move || write(store, now, new));
+        let Written { store, new, result } = writing.await.expect("writing does not panic");
         self.store = Some(store);
-        if next > offset + 1 {
-            self.note(&result);
-        }
-        if result.is_ok() {
-            self.tell(sink, offset + 1, published).await;
+        if result.is_err() {
+            self.ids.forget_from(reached.offset + 1);
         } else {
-            self.ids.forget_from(offset + 1);
+            self.tell(sink, reached.offset + 1, new).await;
         }
         self.tell_what_is_retained(sink, &reader).await;
-        for (reply, offsets, _) in replies {
-            let published =
-                |(offset, is_duplicate)| Published { position: Position::new(epoch, offset), is_duplicate };
-            let has_new = offsets.iter().any(|(known, _)| *known > offset);
-            let answer = match &result {
-                Err(reason) if has_new => Err(PublishError::NotKept { reason: reason.clone() }),
-                _ => Ok(offsets.into_iter().map(published).collect()),
-            };
-            // Whoever asked may have gone away.
-            let _ = reply.send(answer);
+        if answers.iter().any(|answer| answer.has_new(reached)) {
+            self.note(&result);
         }
+        answers.into_iter().for_each(|answer| answer.send(reached, &result));
+    }
+
+    /// Tells new messages from known ones. The new ones get offsets from `next` on.
+    fn number(
+        &mut self,
+        now: Time,
+        mut next: Offset,
+        requests: Vec<Request>,
+    ) -> (Vec<Vec<Message>>, Vec<Answer>) {
+        let number = |Request { messages, reply, room }| {
+            let Numbered { new, offsets } = self.ids.number(now, next, messages);
+            next += new.len() as Offset;
+            (new, Answer { offsets, reply, _room: room })
+        };
+        requests.into_iter().map(number).unzip()
     }
 
     /// Gives the hub what is durable now.
-    async fn tell(&self, sink: &SourceSink, first: Offset, published: Vec<Vec<Message>>) {
-        let numbered = (first..).zip(published.into_iter().flatten());
+    async fn tell(&self, sink: &SourceSink, first: Offset, new: Vec<Vec<Message>>) {
+        let numbered = (first..).zip(new.into_iter().flatten());
         let events: Vec<_> = numbered.map(|(offset, message)| Event { offset, message }).collect();
         if !events.is_empty() {
             // Without a hub there are no subscribers: they get it from the store when there is one again.
@@ -249,13 +263,28 @@ impl StoredSource {
     }
 }
 
-/// Appends what is new, and removes what is too old.
-fn write(store: &mut Store, now: Time, published: &[Vec<Message>]) -> Result<(), String> {
-    if published.iter().any(|messages| !messages.is_empty()) {
-        store.append(now, published).map_err(|error| error.to_string())?;
+impl Answer {
+    /// Whether an event is meant that was not there yet when `reached` was.
+    fn has_new(&self, reached: Position) -> bool {
+        self.offsets.iter().any(|(offset, _)| *offset > reached.offset)
     }
+
+    fn send(self, reached: Position, result: &Result<(), String>) {
+        let answer = match result {
+            Err(reason) if self.has_new(reached) => Err(PublishError::NotKept { reason: reason.clone() }),
+            _ => Ok(self.offsets.into_iter().map(|offset| published(reached.epoch, offset)).collect()),
+        };
+        // Whoever asked may have gone away.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// Appends what is new, and removes what is too old.
+fn write(mut store: Store, now: Time, new: Vec<Vec<Message>>) -> Written {
+    let is_idle = new.iter().all(Vec::is_empty);
+    let appended = if is_idle { Ok(()) } else { store.append(now, &new).map(|_| ()) };
     if let Err(error) = store.retain(now) {
         warn!(%error, "old events cannot be removed");
     }
-    Ok(())
+    Written { store, new, result: appended.map_err(|error| error.to_string()) }
 }

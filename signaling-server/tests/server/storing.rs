@@ -225,3 +225,25 @@ async fn what_is_removed_because_there_is_too_much_is_a_gap_of_retention() -> an
     ensure!(client.events(left).await?.last().is_some_and(|event| event.offset == 40));
     Ok(())
 }
+
+#[tokio::test]
+async fn publishers_for_whom_the_queue_has_no_room_wait_for_it() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut config = with_folder(&folder);
+    config.store.queue_bytes = 65_536;
+    let server = start(config).await?;
+    let publisher = server.publisher("events")?;
+    // One alone is more than the queue: it waits until it has all of it.
+    let sizes = (0..64).map(|number| if number == 7 { 200_000 } else { 20_000 });
+    let positions =
+        try_join_all(sizes.map(|bytes| publisher.publish(message(crate::noise(1, bytes))))).await?;
+    let mut offsets: Vec<_> = positions.iter().map(|position| position.offset).collect();
+    offsets.sort_unstable();
+    ensure!(offsets.into_iter().eq(0..64));
+    let page = get(server.addr(), "/metrics", &[]).await?.body;
+    let syncs =
+        page.lines().find_map(|line| line.strip_prefix("tiercast_store_syncs_total{channel=\"events\"} "));
+    let syncs: usize = syncs.context("a count")?.parse()?;
+    ensure!((64 / 3..=64).contains(&syncs), "at most three fit at a time: {syncs} syncs");
+    Ok(())
+}

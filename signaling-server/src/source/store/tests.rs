@@ -2,6 +2,7 @@
 
 use std::{ops::RangeInclusive, os::unix::fs::FileExt};
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -319,4 +320,68 @@ fn the_newest_bytes_begin_with_a_segment() {
     assert_eq!((reader.newest(u64::MAX), reader.newest(0)), (-1, reader.newest(1)));
     let after = reader.newest(1_000);
     assert!((0..30).contains(&after) && bytes(after) > 500, "{after}");
+}
+
+/// Something that happens to the files between two starts: at a place in thousandths of all their bytes.
+#[derive(Debug, Clone)]
+enum Accident {
+    Flip(usize),
+    Overwrite(usize, usize),
+    Remove(usize),
+}
+
+fn accidents() -> impl Strategy<Value = Vec<Accident>> {
+    let accident = prop_oneof![
+        (0..1_000_usize).prop_map(Accident::Flip),
+        (0..1_000_usize, 1..300_usize).prop_map(|(at, bytes)| Accident::Overwrite(at, bytes)),
+        (0..1_000_usize).prop_map(Accident::Remove),
+    ];
+    prop::collection::vec(accident, 0..4)
+}
+
+/// Does it. The newest segment is not removed: that it was there is nowhere else.
+fn befall(disk: &Disk, accident: &Accident) {
+    let segments = disk.segments();
+    let (Accident::Flip(at) | Accident::Overwrite(at, _) | Accident::Remove(at)) = accident;
+    let path = &segments[at * segments.len() / 1_000];
+    let mut bytes = fs::read(path).unwrap();
+    let within = (at * segments.len() % 1_000) * bytes.len() / 1_000;
+    match accident {
+        Accident::Remove(_) if *path == disk.newest() => return,
+        Accident::Remove(_) => return fs::remove_file(path).unwrap(),
+        Accident::Flip(_) => bytes.iter_mut().skip(within).take(1).for_each(|byte| *byte ^= 0x55),
+        Accident::Overwrite(_, count) => {
+            bytes.iter_mut().skip(within).take(*count).for_each(|byte| *byte = 0)
+        }
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whatever_happens_to_the_files_nothing_is_given_wrongly_and_no_offset_twice(
+        starts in prop::collection::vec((prop::collection::vec(1..5_usize, 0..12), accidents()), 1..5),
+    ) {
+        let mut disk = Disk::new();
+        disk.retention.segment_bytes = 300;
+        let mut next = 0;
+        for (batches, accidents) in starts {
+            let mut store = disk.open();
+            prop_assert!(store.position().offset + 1 >= next, "{} after {next}", store.position());
+            for count in batches {
+                next = store.position().offset + 1;
+                let messages = (next..next + count as Offset).map(message).collect();
+                prop_assert_eq!(store.append(NOW, &[messages]).unwrap(), next);
+                next += count as Offset;
+            }
+            read(&store, -1);
+            drop(store);
+            accidents.iter().for_each(|accident| befall(&disk, accident));
+        }
+        let store = disk.open();
+        prop_assert!(store.position().offset + 1 >= next, "{} after {next}", store.position());
+        read(&store, -1);
+    }
 }
