@@ -8,3 +8,4 @@ pub mod nginx;
 pub mod programs;
 pub mod raw;
 pub mod scene;
+pub mod session;

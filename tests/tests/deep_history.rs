@@ -1,0 +1,293 @@
+//! What lies before the server's log, read from the stream of a real RabbitMQ.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tiercast_codec::{Event, GapReason, Position};
+use tiercast_mesh::hub::PastUse;
+use tiercast_peer_client::{ClientOptions, Notification, Since};
+use tiercast_signaling_server::{Config, Server, source::amqp::AmqpConfig};
+use tiercast_tests::{
+    broker::{Broker, Outgoing},
+    listener::Listener,
+    scene::{Scene, ids, numbered},
+    session::Session,
+};
+use tokio::{task::JoinSet, time::sleep};
+
+/// A server whose log keeps so many frames, of 64 events at most.
+async fn serve(amqp: AmqpConfig, log_frames: usize, set: impl FnOnce(&mut Config)) -> Result<Server> {
+    let amqp = Some(amqp);
+    let mut config =
+        Config { listen: "127.0.0.1:0".parse()?, embedded_channels: Vec::new(), amqp, ..Config::default() };
+    config.hub.log.entries = log_frames;
+    set(&mut config);
+    Ok(Server::start(config).await?)
+}
+
+async fn past(server: &Server) -> Result<PastUse> {
+    Ok(server.handle().snapshot().await?.past)
+}
+
+/// Pages that were fetched, and gaps that subscribers were told of.
+async fn counted(server: &Server) -> Result<(u64, u64)> {
+    let stats = server.handle().snapshot().await?.channels.remove(0).stats;
+    Ok((stats.pages, stats.gaps))
+}
+
+/// The ids of these messages.
+fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+/// A session that waits until the server has this last event, and so all before it.
+async fn at_the_end(server: &Server, scene: &Scene, last: usize) -> Result<Vec<Event>> {
+    let mut session = Session::subscribe(server.addr(), &scene.channel.name, Since::Earliest).await?;
+    let events = session.events(last + 1).await?;
+    ensure!(session.gaps.is_empty() && session.recovered, "{:?}", session.gaps);
+    Ok(events)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_and_sessions_that_are_behind_the_log_get_everything_while_new_events_come() -> Result<()> {
+    const OLD: usize = 5_000;
+    const NEW: usize = 2_000;
+    let scene = Scene::set("deep").await?;
+    let server = serve(scene.config(), 8, |_| ()).await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish_one("a.b", "0", b"the first, so that the stream is there").await?;
+    at_the_end(&server, &scene, 0).await?;
+    publisher.publish(&numbered(1..OLD)).await?;
+    let old = at_the_end(&server, &scene, OLD - 1).await?;
+    assert_eq!(ids(&old), numbers(0..OLD));
+    let (pages, _) = counted(&server).await?;
+    ensure!(pages > 0, "it came from the log");
+
+    let url = format!("ws://{}/v1/ws", server.addr());
+    let name = scene.channel.name.as_str();
+    let position = Session::subscribe(server.addr(), &scene.channel.name, Since::Now).await?.position;
+    let middle = Since::Position(Position::new(position.epoch, old[1_999].offset));
+    let earliest = Listener::start(&url, name, ClientOptions::default()).await?;
+    let behind = Listener::start_at(&url, name, ClientOptions::default(), middle).await?;
+    let mut session = Session::subscribe(server.addr(), &scene.channel.name, middle).await?;
+    publisher.publish(&numbered(OLD..OLD + NEW)).await?;
+    assert_eq!(ids(&session.events(OLD + NEW - 2_000).await?), numbers(2_000..OLD + NEW));
+    assert!(session.gaps.is_empty() && session.recovered);
+    for (peer, first) in [(&earliest, 0), (&behind, 2_000)] {
+        peer.wait_for(OLD + NEW - first).await?;
+        let got: Vec<String> = peer.notifications().iter().filter_map(id).collect();
+        assert_eq!(got, numbers(first..OLD + NEW));
+        assert!(peer.gaps().is_empty());
+    }
+    server.shutdown().await;
+    Ok(())
+}
+
+fn id(notification: &Notification) -> Option<String> {
+    match notification {
+        Notification::Event { event, .. } => event.message.message_id.clone(),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_has_cut_is_exactly_one_gap_and_then_comes_all() -> Result<()> {
+    let mut scene = Scene::set("cut").await?;
+    (scene.channel.retention.segment_bytes, scene.channel.retention.max_age_s) = (50_000, 1);
+    let server = serve(scene.config(), 4, |_| ()).await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    let mut published = 0;
+    let mut publish = async |count: usize| {
+        let large = |number: usize| Outgoing::new("a.b", &number.to_string(), vec![7; 500]);
+        publisher.publish(&(published..published + count).map(large).collect::<Vec<_>>()).await?;
+        published += count;
+        anyhow::Ok(published)
+    };
+    publish(1).await?;
+    let begin = Session::subscribe(server.addr(), &scene.channel.name, Since::Earliest).await?.position;
+    // The broker cuts when a segment is full and another is old enough; nobody is told of it.
+    let oldest = loop {
+        publish(500).await?;
+        let oldest = scene.broker.read_stream(&scene.stream(), 1).await?.remove(0);
+        let oldest: usize = oldest.properties.message_id().as_ref().context("no id")?.as_str().parse()?;
+        if oldest > 1_000 {
+            break oldest;
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
+    let published = publish(500).await?;
+
+    let mut session = Session::subscribe(server.addr(), &scene.channel.name, Since::Position(begin)).await?;
+    let first = session.events(1).await?.remove(0);
+    let first: usize = first.message.message_id.context("no id")?.parse()?;
+    println!("{published} published, the broker had {oldest} as its oldest, the gap ends before {first}");
+    ensure!(first >= oldest, "{first} was gone");
+    let [gap] = session.gaps.as_slice() else { anyhow::bail!("{:?}", session.gaps) };
+    assert_eq!((gap.from, gap.reason), (begin, GapReason::Retention));
+    let rest = session.events(published - first - 1).await?;
+    assert_eq!(ids(&rest), numbers(first + 1..published));
+    assert_eq!(session.gaps.len(), 1);
+
+    // The server knows now where it begins.
+    let mut earliest = Session::subscribe(server.addr(), &scene.channel.name, Since::Earliest).await?;
+    assert_eq!((earliest.recovered, earliest.position), (true, session.gaps[0].to));
+    assert_eq!(earliest.events(published - first).await?.len(), published - first);
+    assert!(earliest.gaps.is_empty());
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_killed_while_one_catches_up_costs_no_event() -> Result<()> {
+    const EVENTS: usize = 5_000;
+    let mut scene = Scene::set("killed").await?;
+    if !scene.broker.can_restart() {
+        return Ok(());
+    }
+    let mut broker = Broker::start().await?;
+    broker.declare_topic_exchange(&scene.exchange).await?;
+    scene.url = broker.url().parse()?;
+    let set = |config: &mut Config| {
+        (config.hub.past.page_events, config.hub.past.bytes, config.hub.feed_bytes) = (200, 1, 100_000);
+    };
+    let server = serve(scene.config(), 4, set).await?;
+    let name = &scene.channel.name;
+    let mut session = Session::subscribe(server.addr(), name, Since::Earliest).await?;
+    // See `Broker::kill`.
+    broker.stop().await?;
+    broker.start_again().await?;
+    broker.publisher(&scene.exchange).publish(&numbered(0..EVENTS)).await?;
+    session.events(EVENTS).await?;
+    let mut session = Session::subscribe(server.addr(), name, Since::Earliest).await?;
+    let mut events = session.events(500).await.context("the beginning")?;
+    let (before, _) = counted(&server).await?;
+    broker.kill().await?;
+    let coming = tokio::spawn(async move { (session.events(EVENTS - 500).await, session.gaps) });
+    broker.start_again().await?;
+    let (rest, gaps) = coming.await?;
+    events.extend(rest?);
+    assert_eq!(ids(&events), numbers(0..EVENTS));
+    assert!(gaps.is_empty(), "{gaps:?}");
+    let (after, _) = counted(&server).await?;
+    println!("{before} pages before the kill, {after} in the end");
+    ensure!(before > 0 && after > before, "it was not killed in the middle");
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_read_the_broker_at_a_time_than_may() -> Result<()> {
+    const EVENTS: usize = 6_000;
+    const SESSIONS: usize = 12;
+    let scene = Scene::set("bounded").await?;
+    let set = |config: &mut Config| {
+        let past = &mut config.hub.past;
+        (past.fetches_max, past.page_events, past.page_bytes, past.bytes) = (2, 100, 10_000, 100_000);
+    };
+    let server = serve(scene.config(), 4, set).await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&numbered(0..1)).await?;
+    at_the_end(&server, &scene, 0).await?;
+    publisher.publish(&numbered(1..EVENTS)).await?;
+    let events = at_the_end(&server, &scene, EVENTS - 1).await?;
+    let epoch = Session::subscribe(server.addr(), &scene.channel.name, Since::Now).await?.position.epoch;
+    let mut reading = JoinSet::new();
+    for session in 0..SESSIONS {
+        let first = session * EVENTS / SESSIONS / 2;
+        let since = Since::Position(Position::new(epoch, events[first].offset));
+        let (addr, name) = (server.addr(), scene.channel.name.clone());
+        reading.spawn(async move {
+            let mut session = Session::subscribe(addr, &name, since).await?;
+            let events = session.events(EVENTS - first - 1).await?;
+            assert_eq!(ids(&events), numbers(first + 1..EVENTS));
+            anyhow::Ok(session.gaps.len())
+        });
+    }
+    let (mut most, mut most_waiting, mut most_consumers) = (0, 0, 0);
+    while !reading.is_empty() {
+        let now = past(&server).await?;
+        (most, most_waiting) = (most.max(now.fetching), most_waiting.max(now.waiting));
+        if scene.broker.can_restart() {
+            let consumers = scene.broker.control(&["list_consumers", "queue_name"]).await?;
+            println!("{consumers}");
+            println!("{}", scene.broker.control(&["list_queues", "name", "consumers", "type"]).await?);
+            println!("{}", scene.broker.control(&["list_channels", "pid", "consumer_count"]).await?);
+            most_consumers =
+                most_consumers.max(consumers.lines().filter(|queue| *queue == scene.stream()).count());
+        }
+        while let Some(gaps) = reading.try_join_next() {
+            assert_eq!(gaps??, 0);
+        }
+        tokio::task::yield_now().await;
+    }
+    let (pages, _) = counted(&server).await?;
+    println!(
+        "at most {most} pages at a time for {most_waiting} who waited, {most_consumers} consumers; {pages} pages"
+    );
+    // One consumer reads what is new.
+    ensure!(
+        most <= 2 && most_consumers <= 3 && most_waiting > 2,
+        "the bound does not hold, or was not needed"
+    );
+    server.shutdown().await;
+    Ok(())
+}
+
+/// How many come back at once; for measurements, more.
+fn crowd() -> usize {
+    std::env::var("TIERCAST_TEST_SESSIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(100)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_that_comes_back_at_once_costs_the_broker_little() -> Result<()> {
+    const BEHIND: usize = 5_000;
+    const EVENTS: usize = BEHIND + 1_000;
+    let scene = Scene::set("crowd").await?;
+    // About half of what they lack.
+    let server = serve(scene.config(), BEHIND / 2 / 64, |_| ()).await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&numbered(0..1)).await?;
+    at_the_end(&server, &scene, 0).await?;
+    publisher.publish(&numbered(1..EVENTS)).await?;
+    let events = at_the_end(&server, &scene, EVENTS - 1).await?;
+    server.shutdown().await;
+    // One that has fetched nothing yet. It says where now is when it has read what there is.
+    let server = serve(scene.config(), BEHIND / 2 / 64, |_| ()).await?;
+    let epoch = Session::subscribe(server.addr(), &scene.channel.name, Since::Now).await?.position.epoch;
+    let rss = tiercast_platform::resident_bytes().unwrap_or(0);
+    let begun = Instant::now();
+    let mut reading = JoinSet::new();
+    for session in 0..crowd() {
+        let first = EVENTS - BEHIND + session % 500 - 250;
+        let since = Since::Position(Position::new(epoch, events[first].offset));
+        let (addr, name) = (server.addr(), scene.channel.name.clone());
+        reading.spawn(async move {
+            let mut session = Session::subscribe(addr, &name, since).await?;
+            let events = session.events(EVENTS + 100 - first - 1).await?;
+            let mut expected = first + 1..EVENTS + 100;
+            let is_all = events
+                .iter()
+                .all(|event| event.message.message_id == expected.next().map(|number| number.to_string()));
+            ensure!(is_all && session.gaps.is_empty(), "something is missing");
+            anyhow::Ok(begun.elapsed())
+        });
+    }
+    publisher.publish(&numbered(EVENTS..EVENTS + 100)).await?;
+    let (mut last, mut most) = (Duration::ZERO, rss);
+    while let Some(took) = reading.join_next().await {
+        last = last.max(took??);
+        most = most.max(tiercast_platform::resident_bytes().unwrap_or(0));
+    }
+    let (pages, gaps) = counted(&server).await?;
+    println!(
+        "{} sessions, {BEHIND} events behind: all had everything after {last:.1?}, by {pages} pages; resident memory \
+         (sessions included) {} MiB before, {} MiB at most",
+        crowd(),
+        rss >> 20,
+        most >> 20,
+    );
+    assert_eq!(gaps, 0);
+    assert!((1..=20).contains(&pages), "{pages} pages");
+    server.shutdown().await;
+    Ok(())
+}
