@@ -8,7 +8,7 @@ use tiercast_codec::{ChannelName, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::hub::HubConfig;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::source::amqp::AmqpConfig;
+use crate::source::{amqp::AmqpConfig, message_ids::DuplicateLimits, stored::StoreConfig};
 
 mod amqp;
 mod api_key;
@@ -50,6 +50,11 @@ pub struct Config {
     /// The folder that keeps what has to outlive a start: the last epoch of each embedded channel, and what the server had
     /// of each stream. Default none: epochs go by the clock alone.
     pub state_dir: Option<PathBuf>,
+    /// The folder in which embedded channels keep their events. Default none: they are kept in memory, in a new epoch each
+    /// start.
+    pub data_dir: Option<PathBuf>,
+    /// How they keep them there.
+    pub store: StoreConfig,
     /// Channels that are published to over HTTP or by [`EmbeddedPublisher`](crate::EmbeddedPublisher).
     /// Default `events`.
     pub embedded_channels: Vec<ChannelName>,
@@ -103,6 +108,12 @@ pub struct Limits {
     pub sheets_bytes: usize,
     /// Largest body that can be published over HTTP. Default 1 MiB.
     pub publish_bytes: usize,
+    /// Largest batch that can be published over HTTP, as JSON. Default 8 MiB.
+    pub publish_batch_bytes: usize,
+    /// Most events of such a batch. Default 10,000.
+    pub publish_batch_events: usize,
+    /// For how long message ids are remembered.
+    pub duplicates: DuplicateLimits,
 }
 
 impl Default for Limits {
@@ -124,6 +135,9 @@ impl Default for Limits {
             reader_retry: Duration::from_secs(3),
             sheets_bytes: 64 << 20,
             publish_bytes: 1 << 20,
+            publish_batch_bytes: 8 << 20,
+            publish_batch_events: 10_000,
+            duplicates: DuplicateLimits::default(),
         }
     }
 }
@@ -141,6 +155,8 @@ impl Default for Config {
             geo_database_file: None,
             signing_key: KeySource::Random,
             state_dir: None,
+            data_dir: None,
+            store: StoreConfig::default(),
             embedded_channels: vec!["events".parse().expect("a valid name")],
             amqp: None,
             hub: HubConfig::default(),

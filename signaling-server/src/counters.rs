@@ -2,12 +2,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::Published;
+
 /// Counts that only grow. Read one by one, for metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     violations: Counter,
     stalled: Counter,
     connections: Counter,
+    published: Counter,
+    duplicates: Counter,
+    refused: Counter,
     traffic: [Traffic; Transport::ALL.len()],
 }
 
@@ -50,11 +55,7 @@ impl Transport {
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(crate) fn add(&self) {
-        self.add_all(1);
-    }
-
-    pub(crate) fn add_all(&self, count: u64) {
+    pub(crate) fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
@@ -82,5 +83,27 @@ impl Counters {
     /// TCP connections accepted.
     pub(crate) fn connections(&self) -> &Counter {
         &self.connections
+    }
+
+    /// Counts what became of messages.
+    pub(crate) fn count(&self, published: &[Published]) {
+        let duplicates = published.iter().filter(|published| published.is_duplicate).count() as u64;
+        self.duplicates.add(duplicates);
+        self.published.add(published.len() as u64 - duplicates);
+    }
+
+    /// Events that were published to embedded channels.
+    pub(crate) fn published(&self) -> &Counter {
+        &self.published
+    }
+
+    /// Messages whose event was there before.
+    pub(crate) fn duplicates(&self) -> &Counter {
+        &self.duplicates
+    }
+
+    /// Requests to publish over HTTP that were refused.
+    pub(crate) fn refused(&self) -> &Counter {
+        &self.refused
     }
 }

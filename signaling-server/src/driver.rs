@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Code, Message, Position, SessionId, limits::EVENT_BYTES_MAX};
+use tiercast_codec::{ChannelName, Code, Message, Position, SessionId};
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
-    hub::{CommandError, Fetch, Input, Opening, Output, Portion, ReaderId, Reading, Refusal},
+    hub::{Fetch, Input, Opening, Output, Portion, ReaderId, Reading, Refusal},
 };
 use tokio::{
     sync::mpsc,
@@ -28,7 +28,15 @@ pub use snapshot::{ChannelSnapshot, Snapshot};
 
 use tiercast_platform::Clock;
 
-use crate::{config::SourceKind, source::Question};
+use crate::{
+    Published,
+    config::SourceKind,
+    source::{
+        Question,
+        embedded::published,
+        message_ids::{DuplicateLimits, MessageIds, Numbered},
+    },
+};
 
 /// Inputs that are taken before outputs are drained: enough to share the cost, few enough not to delay.
 const INPUTS_PER_TURN: usize = 256;
@@ -48,6 +56,9 @@ pub(crate) struct Driver {
     readers: Outlets<ReaderId, Portion>,
     batch_delay: Duration,
     stopping: Stopping,
+    /// What was published lately to channels that are kept in memory.
+    ids: BTreeMap<ChannelName, MessageIds>,
+    duplicates: DuplicateLimits,
     /// Take what the hub wants to know, by the kind of source. Where there is none, nobody answers.
     sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
 }
@@ -71,10 +82,12 @@ impl Driver {
         clock: Clock,
         kinds: BTreeMap<ChannelName, SourceKind>,
         batch_delay: Duration,
+        duplicates: DuplicateLimits,
         sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
     ) -> Self {
-        let (outlets, readers, stopping) = (Outlets::default(), Outlets::default(), Stopping::No);
-        Self { hub, clock, kinds, outlets, readers, batch_delay, stopping, sources }
+        let (outlets, readers) = (Outlets::default(), Outlets::default());
+        let (stopping, ids) = (Stopping::No, BTreeMap::new());
+        Self { hub, clock, kinds, outlets, readers, batch_delay, stopping, ids, duplicates, sources }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -147,8 +160,8 @@ impl Driver {
             }
             Command::Writable(session) => self.outlets.ready(session),
             // Whoever asked may have gone away meanwhile: then nobody wants the answer.
-            Command::Publish { channel, message, reply } => {
-                let _ = reply.send(self.publish(&channel, *message));
+            Command::Publish { channel, messages, reply } => {
+                let _ = reply.send(self.publish(&channel, messages));
             }
             Command::Read { reader, reading, outlet, reply } => {
                 let _ = reply.send(self.open_reader(reader, reading, outlet));
@@ -177,23 +190,21 @@ impl Driver {
         }
     }
 
-    fn publish(&mut self, channel: &ChannelName, message: Message) -> Result<Position, PublishError> {
+    /// Publishes to a channel that is kept in memory.
+    fn publish(
+        &mut self,
+        channel: &ChannelName,
+        messages: Vec<Message>,
+    ) -> Result<Vec<Published>, PublishError> {
         if self.stopping != Stopping::No {
             return Err(PublishError::Stopped);
         }
-        if !message.fits_frame() {
-            return Err(PublishError::TooLarge { bytes: message.bytes(), bytes_max: EVENT_BYTES_MAX });
-        }
-        let update = SourceUpdate::Messages(vec![message]);
-        match self.hub.handle(self.clock.now(), Input::Source(channel, update)) {
-            Ok(()) => self.hub.position(channel).ok_or(PublishError::NotReady),
-            Err(CommandError::NotOpen) => Err(PublishError::NotReady),
-            Err(CommandError::UnknownChannel(name)) => Err(PublishError::UnknownChannel(name.to_string())),
-            Err(error) => {
-                error!(%error, "publishing failed");
-                Err(PublishError::NotReady)
-            }
-        }
+        let (now, reached) = (self.clock.now(), self.hub.position(channel));
+        let Position { epoch, offset } = reached.ok_or(PublishError::NotReady)?;
+        let ids = self.ids.entry(channel.clone()).or_insert_with(|| MessageIds::new(self.duplicates));
+        let Numbered { new, offsets } = ids.number(now, offset + 1, messages);
+        self.input(Input::Source(channel, SourceUpdate::Messages(new)));
+        Ok(offsets.into_iter().map(|offset| published(epoch, offset)).collect())
     }
 
     fn open_reader(

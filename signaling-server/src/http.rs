@@ -10,6 +10,7 @@ use axum::{
 };
 
 mod auth;
+mod batch;
 mod cors;
 mod publish;
 mod status;
@@ -27,13 +28,15 @@ use crate::{
 
 /// All routes, and `extra` ones beside them.
 pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
-    let publish_bytes = app.config.limits.publish_bytes;
+    let limit = DefaultBodyLimit::max;
+    let (one, all) = (app.config.limits.publish_bytes, app.config.limits.publish_batch_bytes);
     Router::new()
         .route("/v1/ws", get(upgrade::upgrade))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .route("/metrics", get(status::metrics))
-        .route("/v1/publish/{channel}", post(publish::publish).layer(DefaultBodyLimit::max(publish_bytes)))
+        .route("/v1/publish/{channel}", post(publish::publish).layer(limit(one)))
+        .route("/v1/publish/{channel}/batch", post(batch::publish).layer(limit(all)))
         .route("/v1/channels", get(status::channels))
         .route("/v1/topology/{channel}", get(topology::topology).layer(Extension(Arc::<Pages>::default())))
         .route("/v1/sse/{channel}", get(sse::sse))

@@ -52,7 +52,12 @@ pub use config::{
 pub use driver::{ChannelSnapshot, Handle, PublishError, Reader, Snapshot, Stopped};
 pub use geo_database::{GeoDatabase, GeoDatabaseError};
 pub use server::{Server, StartError, Task};
-pub use source::embedded::EmbeddedPublisher;
+pub use source::{
+    embedded::{EmbeddedPublisher, Published},
+    message_ids::DuplicateLimits,
+    store::{Retention, StoreError},
+    stored::StoreConfig,
+};
 pub use state::StateError;
 pub use tiercast_codec::{
     BEFORE_FIRST, ChannelName, ChannelNameError, Epoch, Event, HeaderValue, IceServer, LinkId, Message,

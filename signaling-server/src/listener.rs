@@ -58,7 +58,7 @@ impl Connections {
                 Some(ended) = tasks.join_next() => note(ended),
                 accepted = listener.accept(), if tasks.len() < self.limits.connections_max => match accepted {
                     Ok((stream, address)) => {
-                        self.app.handle.counters().connections().add();
+                        self.app.handle.counters().connections().add(1);
                         tasks.spawn(self.clone().serve(stream, address.ip()));
                     }
                     Err(error) => {
@@ -118,7 +118,7 @@ impl Connections {
         };
         if let Err(error) = result {
             if is_stalled(&error) {
-                self.app.handle.counters().stalled().add();
+                self.app.handle.counters().stalled().add(1);
             }
             debug!(%error, "connection broke");
         }

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Number, numbers},
     counters::{Counter, Traffic, Transport},
     driver::{ChannelSnapshot, Handle, Snapshot},
-    source::amqp::AmqpStats,
+    source::{amqp::AmqpStats, store::Extent},
     transport::Sheets,
 };
 
@@ -115,7 +115,44 @@ impl Scrape {
         page.counter("peers_asked", help, None, hub.looks)?;
         page.counter("peers_silent", "Peers among them that did not answer", None, hub.found_dead)?;
         let help = "Events of a broker that no frame can hold; a gap took the place of each";
-        page.counter("events_oversized", help, None, unfit)
+        page.counter("events_oversized", help, None, unfit)?;
+        self.encode_publishing(page)?;
+        self.encode_stores(page)
+    }
+
+    /// What became of what was published to embedded channels.
+    fn encode_publishing(&self, page: &mut Page<'_>) -> fmt::Result {
+        let counters = self.handle.counters();
+        let help = "Events published to embedded channels; with data_dir they are durable";
+        page.counter("published", help, None, counters.published().value())?;
+        let help = "Messages that were published before under the same id (limits.duplicates_events, limits.duplicates_s)";
+        page.counter("published_duplicates", help, None, counters.duplicates().value())?;
+        let help = "Requests to publish over HTTP that were refused";
+        page.counter("publish_refused", help, None, counters.refused().value())
+    }
+
+    /// What channels keep on disk.
+    fn encode_stores(&self, page: &mut Page<'_>) -> fmt::Result {
+        let extents: Vec<_> = self
+            .handle
+            .stored()
+            .iter()
+            .map(|(name, stored)| ([("channel", name.as_str())], stored.extent()))
+            .collect();
+        let each =
+            |value: fn(&Extent) -> u64| extents.iter().map(move |(labels, extent)| (*labels, value(extent)));
+        let gauge = |value| each(value).map(|(labels, value)| (labels, value as i64));
+        page.gauges("store_bytes", "Bytes of events on disk", gauge(|extent| extent.bytes))?;
+        let help = "The offset of the oldest event on disk; that of the next one if there is none";
+        page.gauges("store_oldest_offset", help, gauge(|extent| extent.oldest as u64))?;
+        page.counters(
+            "store_syncs",
+            "Times that events were made durable",
+            None,
+            each(|extent| extent.syncs),
+        )?;
+        let help = "Stretches of damage in files of events; a gap took the place of each";
+        page.counters("store_damages", help, None, each(|extent| extent.damages))
     }
 
     /// What the server spends on feeding peers, whose turn it is not, and how far that puts them behind.

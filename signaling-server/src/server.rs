@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use tiercast_codec::{Signer, SigningKey};
+use tiercast_codec::{ChannelName, Signer, SigningKey};
 use tiercast_mesh::{
     Hub,
     hub::{CommandError, Input},
@@ -25,7 +25,13 @@ use crate::{
     geo_database::{GeoDatabase, GeoDatabaseError},
     http,
     listener::Connections,
-    source::{Source, amqp::AmqpSource, embedded},
+    source::{
+        Source,
+        amqp::AmqpSource,
+        embedded,
+        store::{Folder, StoreError},
+        stored::{self, StoredChannel, StoredSource},
+    },
     state::{StateError, next_epoch},
     transport::Sheets,
 };
@@ -73,6 +79,9 @@ pub enum StartError {
     /// The state cannot be kept.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Events cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The hub refused a channel.
     #[error(transparent)]
     Channel(#[from] CommandError),
@@ -104,13 +113,7 @@ impl Server {
         let (public_key, secret) = (signing_key.public_key(), hub_secret(&signing_key));
         let clock = Clock::start();
         let mut hub = Hub::new(config.hub.clone(), Box::new(signing_key), secret);
-        for (name, kind) in &kinds {
-            hub.add_channel(clock.now(), name)?;
-            if *kind == SourceKind::Embedded {
-                let epoch = next_epoch(config.state_dir.as_deref(), name)?;
-                hub.handle(clock.now(), Input::Source(name, embedded::opening(epoch)))?;
-            }
-        }
+        let (stored, storing) = open_channels(&mut hub, clock, &config, &kinds)?;
         let mut amqp = config.amqp.clone().map(AmqpSource::new);
         if let Some(dir) = &config.state_dir {
             amqp = amqp.map(|amqp| amqp.remembering(dir)).transpose()?;
@@ -123,10 +126,12 @@ impl Server {
         let (commands, inputs) = mpsc::channel(limits.input_queue_messages);
         let (sink, updates) = mpsc::channel(SOURCE_QUEUE_UPDATES);
         let (questions, asked) = mpsc::channel(kinds.len() + config.hub.past.fetches_max);
-        let sources = BTreeMap::from([(SourceKind::Amqp, questions)]);
+        let (past_questions, past_asked) = mpsc::channel(config.hub.past.fetches_max);
+        let sources = BTreeMap::from([(SourceKind::Amqp, questions), (SourceKind::Embedded, past_questions)]);
         let (stopping, stops) = watch::channel(false);
-        let handle = Handle::new(commands, kinds.clone(), public_key);
+        let handle = Handle::new(commands, kinds.clone(), stored.clone(), public_key);
         let (summary, batch_delay) = (config.summary(), config.hub.batch.delay);
+        let duplicates = config.limits.duplicates;
         let app = Arc::new(App {
             handle: handle.clone(),
             api_keys: ApiKeys::new(&config.api_keys),
@@ -147,10 +152,22 @@ impl Server {
         // Before any part of it says something.
         info!(%addr, summary, "started");
         let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
-        let turning = Driver::new(hub, clock, kinds, batch_delay, sources).run(inputs, updates);
+        let turning = Driver::new(hub, clock, kinds, batch_delay, duplicates, sources).run(inputs, updates);
         driver.spawn(async move {
             turning.await;
             Task::Driver
+        });
+        for source in storing {
+            let (sink, stops) = (sink.clone(), stops.clone());
+            tasks.spawn(async move {
+                source.run(sink, stops).await;
+                Task::Source
+            });
+        }
+        let (answers, stopping_past) = (sink.clone(), stops.clone());
+        tasks.spawn(async move {
+            stored::answer(stored, answers, past_asked, stopping_past).await;
+            Task::Source
         });
         if let Some(amqp) = amqp {
             tasks.spawn(async move {
@@ -208,6 +225,39 @@ impl Server {
         self.driver.shutdown().await;
         info!("stopped");
     }
+}
+
+/// Embedded channels that are kept on disk, and the sources that append to them.
+type Stored = (BTreeMap<ChannelName, StoredChannel>, Vec<StoredSource>);
+
+/// Adds the channels to the hub. Embedded ones are open when this returns, with the newest of what they have kept.
+fn open_channels(
+    hub: &mut Hub,
+    clock: Clock,
+    config: &Config,
+    kinds: &BTreeMap<ChannelName, SourceKind>,
+) -> Result<Stored, StartError> {
+    let folder = config.data_dir.as_deref().map(Folder::open).transpose()?;
+    let (mut stored, mut storing) = (BTreeMap::new(), Vec::new());
+    for (name, kind) in kinds {
+        hub.add_channel(clock.now(), name)?;
+        if *kind == SourceKind::Amqp {
+            continue;
+        }
+        let new_epoch = || Ok::<_, StartError>(next_epoch(config.state_dir.as_deref(), name)?);
+        let Some(folder) = &folder else {
+            hub.handle(clock.now(), Input::Source(name, embedded::opening(new_epoch()?)))?;
+            continue;
+        };
+        let (limits, duplicates) = (&config.store, config.limits.duplicates);
+        let (source, channel) = stored::open(folder, name, limits, duplicates, clock, new_epoch)?;
+        channel.history(config.hub.log.bytes as u64, |update| {
+            hub.handle(clock.now(), Input::Source(name, update)).expect("the channel is there and open");
+        })?;
+        storing.push(source);
+        stored.insert(name.clone(), channel);
+    }
+    Ok((stored, storing))
 }
 
 /// What the hub's tokens are made with. It is as secret as the key and lasts as long: peers and their links outlive a

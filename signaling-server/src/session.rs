@@ -183,12 +183,12 @@ async fn conclude<T>(
         End::Unwritable(error) => {
             info!(%session, %error, "session lost");
             if matches!(&error, WsError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut) {
-                handle.counters().stalled().add();
+                handle.counters().stalled().add(1);
             }
             return;
         }
         End::Refused(closing) => {
-            handle.counters().violations().add();
+            handle.counters().violations().add(1);
             Some(closing)
         }
         End::ClosedByHub(closing) => Some(closing),

@@ -8,6 +8,9 @@ use tokio::sync::{mpsc, watch};
 
 pub mod amqp;
 pub(crate) mod embedded;
+pub(crate) mod message_ids;
+pub(crate) mod store;
+pub(crate) mod stored;
 
 /// Takes what sources say to the hub. Bounded: a source that is faster than the hub waits.
 pub type SourceSink = mpsc::Sender<(String, SourceUpdate)>;

@@ -98,6 +98,19 @@ macro_rules! millis {
     };
 }
 
+macro_rules! seconds {
+    ($path:literal, $bounds:expr, $($field:ident).+) => {
+        Key {
+            path: $path,
+            kind: Kind::Number(Number {
+                bounds: $bounds,
+                read: |config| Some(config.$($field).+.as_secs()),
+                write: |config, value| config.$($field).+ = Duration::from_secs(value),
+            }),
+        }
+    };
+}
+
 macro_rules! amqp {
     ($path:literal, $bounds:expr, $field:ident) => {
         Key {
@@ -153,6 +166,7 @@ pub static KEYS: &[Key] = &[
     text("signing_key_file"),
     flag("signing_key_create"),
     text("state_dir"),
+    text("data_dir"),
     text("log"),
     text("channels[].name"),
     text("channels[].source"),
@@ -169,6 +183,10 @@ pub static KEYS: &[Key] = &[
     amqp!("amqp.max_event_bytes", 1..=PUBLISH_BYTES_MAX as u64, max_event_bytes),
     amqp!("amqp.buffer_bytes", 65_536..=1 << 40, buffer_bytes),
     amqp!("amqp.queue_bytes", 65_536..=1 << 40, queue_bytes),
+    seconds!("store.max_age_s", 1..=10 * YEAR_S, store.retention.max_age),
+    count!("store.max_bytes", 1 << 20..=1 << 50, store.retention.max_bytes),
+    count!("store.segment_bytes", 65_536..=1 << 30, store.retention.segment_bytes),
+    count!("store.queue_bytes", 65_536..=1 << 30, store.queue_bytes),
     count!("hub.sessions_max", 1..=1_000_000, hub.sessions_max),
     count!("hub.outbox_bytes", 131_072..=1 << 30, hub.outbox_bytes),
     count!("hub.outbox_signal_bytes", 65_536..=1 << 30, hub.outbox_signal_bytes),
@@ -230,4 +248,8 @@ pub static KEYS: &[Key] = &[
     millis!("limits.reader_retry_ms", 0..=HOUR_MS, limits.reader_retry),
     count!("limits.sheets_bytes", 0..=1 << 40, limits.sheets_bytes),
     count!("limits.publish_bytes", 1..=PUBLISH_BYTES_MAX as u64, limits.publish_bytes),
+    count!("limits.publish_batch_bytes", 1..=1 << 28, limits.publish_batch_bytes),
+    count!("limits.publish_batch_events", 1..=1_000_000, limits.publish_batch_events),
+    count!("limits.duplicates_events", 0..=10_000_000, limits.duplicates.events),
+    seconds!("limits.duplicates_s", 0..=7 * 86_400, limits.duplicates.age),
 ];

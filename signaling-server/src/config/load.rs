@@ -278,6 +278,7 @@ fn general(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
         found.add(ConfigError::new("signing_key_create", problem));
     }
     config.state_dir = text("state_dir").map(PathBuf::from);
+    config.data_dir = text("data_dir").map(PathBuf::from);
     if let Some(log) = text("log") {
         config.log = log.to_owned();
         found.note(config.check_log());

@@ -11,6 +11,7 @@ use tiercast_mesh::hub::{Opening, Portion, ReaderId, Reading, Refusal, TreeNode,
 use tokio::sync::{mpsc, oneshot};
 
 use super::{PublishError, Snapshot};
+use crate::Published;
 
 /// An input of the driver.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub(crate) enum Command {
     Writable(SessionId),
     Publish {
         channel: ChannelName,
-        message: Box<Message>,
-        reply: oneshot::Sender<Result<Position, PublishError>>,
+        messages: Vec<Message>,
+        reply: oneshot::Sender<Result<Vec<Published>, PublishError>>,
     },
     /// Somebody wants to read.
     Read {

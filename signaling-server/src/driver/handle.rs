@@ -8,12 +8,17 @@ use std::{
     },
 };
 
-use tiercast_codec::{ChannelName, Code, Message, Position, PublicKey, SessionId, limits::EVENT_BYTES_MAX};
+use tiercast_codec::{
+    ChannelName, Code, Message, PublicKey, SessionId,
+    limits::{EVENT_BYTES_MAX, HEADER_DEPTH_MAX},
+};
 use tiercast_mesh::hub::{ReaderId, Reading, Refusal, TreeNode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Reader, command::Command};
-use crate::{EmbeddedPublisher, config::SourceKind, counters::Counters};
+use crate::{
+    EmbeddedPublisher, Published, config::SourceKind, counters::Counters, source::stored::StoredChannel,
+};
 
 /// A running server, as seen from within the process. Cheap to clone; it does not keep the server alive.
 #[derive(Debug, Clone)]
@@ -27,6 +32,8 @@ struct Shared {
     next_session: AtomicU64,
     next_reader: AtomicU64,
     kinds: BTreeMap<ChannelName, SourceKind>,
+    /// Those of the embedded channels that are kept on disk.
+    stored: BTreeMap<ChannelName, StoredChannel>,
     public_key: PublicKey,
     counters: Counters,
 }
@@ -36,7 +43,8 @@ struct Shared {
 #[error("the server has stopped")]
 pub struct Stopped;
 
-/// Why an event was not published. It has not been given a position, nor will it be.
+/// Why an event was not published. It has not been given a position, nor will it be; only where the server stopped meanwhile
+/// that is not sure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -56,6 +64,18 @@ pub enum PublishError {
         bytes: usize,
         /// The limit.
         bytes_max: usize,
+    },
+    /// No frame can hold the event.
+    #[error("headers nested deeper than {depth_max}")]
+    TooDeep {
+        /// The limit.
+        depth_max: usize,
+    },
+    /// The event could not be made durable.
+    #[error("the event cannot be kept: {reason}")]
+    NotKept {
+        /// Why, and what to do.
+        reason: String,
     },
     /// The server has stopped, or is about to.
     #[error("the server is shutting down")]
@@ -78,11 +98,13 @@ impl Handle {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
         kinds: BTreeMap<ChannelName, SourceKind>,
+        stored: BTreeMap<ChannelName, StoredChannel>,
         public_key: PublicKey,
     ) -> Self {
-        let (next_session, next_reader, counters) =
-            (AtomicU64::new(1), AtomicU64::new(1), Counters::default());
-        Self { commands, shared: Arc::new(Shared { next_session, next_reader, kinds, public_key, counters }) }
+        let (next_session, next_reader) = (AtomicU64::new(1), AtomicU64::new(1));
+        let counters = Counters::default();
+        let shared = Shared { next_session, next_reader, kinds, stored, public_key, counters };
+        Self { commands, shared: Arc::new(shared) }
     }
 
     /// The hub as it is now.
@@ -119,14 +141,23 @@ impl Handle {
     pub(crate) async fn publish(
         &self,
         channel: &ChannelName,
-        message: Message,
-    ) -> Result<Position, PublishError> {
-        let bytes = message.bytes();
-        if bytes > EVENT_BYTES_MAX {
-            return Err(PublishError::TooLarge { bytes, bytes_max: EVENT_BYTES_MAX });
-        }
-        let (channel, message) = (channel.clone(), Box::new(message));
-        self.ask(|reply| Command::Publish { channel, message, reply }).await?
+        messages: Vec<Message>,
+    ) -> Result<Vec<Published>, PublishError> {
+        messages.iter().try_for_each(fits_frame)?;
+        let published = match self.shared.stored.get(channel) {
+            Some(stored) => stored.publish(messages).await?,
+            None => {
+                let channel = channel.clone();
+                self.ask(|reply| Command::Publish { channel, messages, reply }).await??
+            }
+        };
+        self.counters().count(&published);
+        Ok(published)
+    }
+
+    /// The channels that are kept on disk.
+    pub(crate) fn stored(&self) -> &BTreeMap<ChannelName, StoredChannel> {
+        &self.shared.stored
     }
 
     /// What is counted outside of the hub.
@@ -168,4 +199,15 @@ impl Handle {
         self.send(question(reply)).await?;
         answer.await.map_err(|_| Stopped)
     }
+}
+
+fn fits_frame(message: &Message) -> Result<(), PublishError> {
+    let (bytes, depth) = (message.bytes(), message.header_depth());
+    if bytes > EVENT_BYTES_MAX {
+        return Err(PublishError::TooLarge { bytes, bytes_max: EVENT_BYTES_MAX });
+    }
+    if depth > HEADER_DEPTH_MAX {
+        return Err(PublishError::TooDeep { depth_max: HEADER_DEPTH_MAX });
+    }
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! `POST /v1/publish/{channel}`: an event for an embedded channel, its body byte for byte.
+//! `POST /v1/publish/{channel}`: an event for an embedded channel, its body byte for byte; and what this has in common with
+//! publishing a batch (`batch.rs`).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,7 +15,7 @@ use tiercast_codec::{Code, HeaderValue, Message};
 use tokio::time::timeout;
 
 use super::auth;
-use crate::{api_error::ApiError, app::App, driver::PublishError};
+use crate::{Published, api_error::ApiError, app::App, driver::PublishError};
 
 const MESSAGE_ID: &str = "tiercast-message-id";
 const TIMESTAMP: &str = "tiercast-timestamp";
@@ -35,20 +36,41 @@ pub(super) async fn publish(
     query: Result<Query<PublishQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    auth::check(&app, request.headers())?;
+    let published = publish_one(&app, channel, query, request).await;
+    let published = published.inspect_err(|_| app.handle.counters().refused().add(1))?;
+    Ok(Json(describe_published(&published[0])))
+}
+
+async fn publish_one(
+    app: &App,
+    channel: String,
+    query: Result<Query<PublishQuery>, QueryRejection>,
+    request: Request,
+) -> Result<Vec<Published>, ApiError> {
+    auth::check(app, request.headers())?;
     let publisher = app.handle.publisher(&channel)?;
     let Query(query) = query.map_err(|error| {
         bad_request(error.body_text()).fix("the only query parameter is routing_key, given at most once")
     })?;
     let mut message = describe(request.headers())?;
-    message.routing_key = query.routing_key.unwrap_or(channel);
-    if message.routing_key.len() > ROUTING_KEY_BYTES_MAX {
-        return Err(bad_request(format!("the routing key has {} bytes", message.routing_key.len()))
+    message.routing_key = routing_key(query.routing_key, &channel)?;
+    message.body = read_body(app, request, "limits.publish_bytes").await?;
+    Ok(publisher.publish_all(vec![message]).await?)
+}
+
+/// What is answered about an event.
+pub(super) fn describe_published(published: &Published) -> Value {
+    json!({ "position": published.position.to_string(), "duplicate": published.is_duplicate })
+}
+
+/// The routing key of an event: by default the channel's name.
+pub(super) fn routing_key(given: Option<String>, channel: &str) -> Result<String, ApiError> {
+    let key = given.unwrap_or_else(|| channel.to_owned());
+    if key.len() > ROUTING_KEY_BYTES_MAX {
+        return Err(bad_request(format!("the routing key has {} bytes", key.len()))
             .fix(format!("use at most {ROUTING_KEY_BYTES_MAX}")));
     }
-    message.body = read_body(&app, request).await?;
-    let position = publisher.publish(message).await?;
-    Ok(Json(json!({ "position": position.to_string() })))
+    Ok(key)
 }
 
 /// Everything about the message that its headers say.
@@ -85,14 +107,13 @@ fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, ApiError> {
     }
 }
 
-async fn read_body(app: &App, request: Request) -> Result<Bytes, ApiError> {
+/// The body of a request. `limit` is the key that bounds it; the router sees to it.
+pub(super) async fn read_body(app: &App, request: Request, limit: &str) -> Result<Bytes, ApiError> {
     let limits = &app.config.limits;
     match timeout(limits.request, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let error = format!("the body has more than {} bytes", limits.publish_bytes);
-            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
-                .fix("publish a smaller event, or raise limits.publish_bytes"))
+            Err(too_large("the body has more bytes than it may have", limit))
         }
         Ok(Err(rejection)) => {
             Err(bad_request(rejection.body_text()).fix("send the whole body, with its length"))
@@ -105,8 +126,14 @@ async fn read_body(app: &App, request: Request) -> Result<Bytes, ApiError> {
     }
 }
 
-fn bad_request(error: String) -> ApiError {
+pub(super) fn bad_request(error: String) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, error).code(Code::BAD_REQUEST)
+}
+
+/// The refusal of what is beyond the limit with this key.
+pub(super) fn too_large(error: impl Into<String>, limit: &str) -> ApiError {
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+        .fix(format!("publish less at a time, or raise {limit}"))
 }
 
 impl From<PublishError> for ApiError {
@@ -124,6 +151,12 @@ impl From<PublishError> for ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(Code::NOT_READY), "try again in a second")
             }
             PublishError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, None, "publish a smaller event"),
+            PublishError::TooDeep { .. } => {
+                (StatusCode::BAD_REQUEST, Some(Code::BAD_REQUEST), "nest headers less deeply")
+            }
+            PublishError::NotKept { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, None, "nothing was published: try again once there is room")
+            }
             PublishError::Stopped => {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(Code::SHUTDOWN), "try again once the server is back")
             }

@@ -1,5 +1,6 @@
 //! An event as JSON, the same on every transport. From it the bytes that were published can be made again.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tiercast_codec::{ChannelName, Event, HeaderValue, Message, NUMBER_MAX, Position};
 
@@ -106,7 +107,7 @@ fn field<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T)
 }
 
 fn base64(bytes: &[u8]) -> String {
-    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+    BASE64_STANDARD.encode(bytes)
 }
 
 #[cfg(test)]

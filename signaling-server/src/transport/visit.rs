@@ -30,7 +30,7 @@ impl Visit {
         channel: &ChannelName,
         since: Since,
     ) -> Self {
-        handle.counters().traffic(transport).visits.add();
+        handle.counters().traffic(transport).visits.add(1);
         debug!(transport = transport.name(), %address, %channel, %since, "reader came");
         let (handle, channel) = (handle.clone(), channel.clone());
         Self { handle, transport, address, channel, events: 0, bytes: 0 }
@@ -41,13 +41,13 @@ impl Visit {
         self.events += events as u64;
         self.bytes += bytes as u64;
         let traffic = self.traffic();
-        traffic.events.add_all(events as u64);
-        traffic.bytes.add_all(bytes as u64);
+        traffic.events.add(events as u64);
+        traffic.bytes.add(bytes as u64);
     }
 
     /// A gap was told.
     pub(super) fn gap(&self) {
-        self.traffic().gaps.add();
+        self.traffic().gaps.add(1);
     }
 
     fn traffic(&self) -> &Traffic {

@@ -33,6 +33,8 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
         signing_key_file = "/tmp/key"
         signing_key_create = true
         state_dir = "/var/lib/tiercast"
+        data_dir = "/var/lib/tiercast/events"
+        store = { max_age_s = 60, max_bytes = 2_000_000 }
         geo_database_file = "/var/lib/cities.mmdb"
         [hub]
         heartbeat_ms = 5_000
@@ -60,6 +62,9 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
     let config = load(text).map_err(anyhow::Error::msg)?;
     ensure!(config.listen.port() == 80 && config.api_keys.len() == 2);
     ensure!(config.state_dir.as_deref() == Some(Path::new("/var/lib/tiercast")));
+    ensure!(config.data_dir.as_deref() == Some(Path::new("/var/lib/tiercast/events")));
+    ensure!(config.store.retention.max_age == Duration::from_secs(60));
+    ensure!(config.store.retention.max_bytes == 2_000_000);
     ensure!(config.geo_database_file.as_deref() == Some(Path::new("/var/lib/cities.mmdb")));
     ensure!(config.hub.heartbeat == Duration::from_secs(5) && config.hub.tier1.max == 64);
     ensure!(config.limits.writer_queue_messages == 4 && config.hub.ice_servers.len() == 1);

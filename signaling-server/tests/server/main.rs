@@ -9,6 +9,7 @@ mod documentation;
 mod http_api;
 mod http_client;
 mod json_sessions;
+mod killed;
 mod lagging;
 mod many;
 mod mmdb;
@@ -18,6 +19,7 @@ mod publishing;
 mod readers;
 mod sessions;
 mod shutdown;
+mod storing;
 
 use tiercast_codec::Message;
 use tiercast_signaling_server::{ApiKey, Config, Server};

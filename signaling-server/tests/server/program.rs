@@ -75,6 +75,13 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Ends it as `kill -9` does.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(timeout(PATIENCE, self.child.kill()).await??)
+    }
+}
+
 #[tokio::test]
 async fn without_any_configuration_it_prints_how_to_publish_and_ends_well() -> anyhow::Result<()> {
     let mut program = Program::start(&[]).await?;
@@ -197,6 +204,24 @@ async fn a_missing_database_of_locations_is_said_at_the_start_and_when_the_confi
     let remedy = "leave geo_database_file out";
     fails_to_start(&args, "No such file", remedy).await?;
     fails_to_start(&[&args[..], &["--check-config"]].concat(), "No such file", remedy).await
+}
+
+#[tokio::test]
+async fn events_of_an_unknown_format_are_said_once_with_the_remedy() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("format"), "something else")?;
+    let set = format!("data_dir={}", folder.path().display());
+    let remedy = "use the version that wrote it";
+    fails_to_start(&["--listen", "127.0.0.1:0", "--set", &set], "`something else`", remedy).await
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_events_is_said_once_with_the_remedy() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let set = format!("data_dir={}", folder.path().display());
+    let _first = Program::start(&["--set", &set]).await?;
+    let args = ["--listen", "127.0.0.1:0", "--set", &set];
+    fails_to_start(&args, "in use by another server", "choose another folder").await
 }
 
 #[tokio::test]

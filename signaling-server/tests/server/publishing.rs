@@ -141,3 +141,118 @@ async fn a_channel_of_a_broker_is_not_published_to_here() -> anyhow::Result<()> 
     server.shutdown().await;
     Ok(())
 }
+
+/// Publishes a batch.
+async fn batch(addr: std::net::SocketAddr, body: &str) -> anyhow::Result<Response> {
+    publish(addr, "/v1/publish/events/batch", &[("authorization", BEARER)], body.as_bytes()).await
+}
+
+#[tokio::test]
+async fn a_batch_is_published_in_its_order_with_everything_said_about_its_events() -> anyhow::Result<()> {
+    let server = start(config()).await?;
+    let mut client = Client::subscribed(server.addr(), Since::Now).await?;
+    let body = r#"[
+        {"routing_key": "a.b", "json": {"z": 1,  "a": 1.50}, "message_id": "m", "timestamp": 7, "headers": {"n": -1, "s": "x"}},
+        {"text": "\u00e9"},
+        {"base64": "AP8=", "content_type": "x/y"},
+        {"json": null},
+        {}
+    ]"#;
+    let answer = batch(server.addr(), body).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let events = client.events(5).await?;
+    let epoch = client.position.map(|position| position.epoch).unwrap_or_default();
+    let expected =
+        (0..5).map(|offset| serde_json::json!({"position": format!("{epoch}-{offset}"), "duplicate": false}));
+    ensure!(answer.json()? == serde_json::json!({"events": expected.collect::<Vec<_>>()}), "{answer:?}");
+    let of_type = |content_type: &str, body: &[u8]| Message {
+        routing_key: "events".to_owned(),
+        content_type: Some(content_type.to_owned()),
+        body: body.to_vec().into(),
+        ..Message::default()
+    };
+    let first = Message {
+        routing_key: "a.b".to_owned(),
+        message_id: Some("m".to_owned()),
+        timestamp: Some(7),
+        headers: BTreeMap::from([
+            ("n".to_owned(), HeaderValue::Int(-1)),
+            ("s".to_owned(), HeaderValue::Text("x".to_owned())),
+        ]),
+        ..of_type("application/json", br#"{"z": 1,  "a": 1.50}"#)
+    };
+    let rest = [
+        of_type("text/plain; charset=utf-8", "\u{e9}".as_bytes()),
+        of_type("x/y", &[0, 0xff]),
+        of_type("application/json", b"null"),
+        Message { routing_key: "events".to_owned(), ..Message::default() },
+    ];
+    for (event, expected) in events.iter().zip(std::iter::once(&first).chain(&rest)) {
+        ensure!(event.message == *expected, "{event:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_of_which_one_event_is_refused_is_not_published_at_all() -> anyhow::Result<()> {
+    let mut config = config();
+    config.limits.publish_bytes = 100;
+    config.limits.publish_batch_bytes = 2_000;
+    config.limits.publish_batch_events = 3;
+    let server = start(config).await?;
+    let long = "k".repeat(256);
+    let with = |item: &str| format!(r#"[{{"text": "fine"}}, {item}]"#);
+    let deep = format!("{}0{}", "[".repeat(20), "]".repeat(20));
+    let cases = [
+        ("{}".to_owned(), 400, "JSON array"),
+        (with(r#"{"body": "x"}"#), 400, "one of json, text, base64"),
+        (with(r#"{"text": 3}"#), 400, "JSON array"),
+        (with(r#"{"text": "x", "json": null}"#), 400, "one of json, text and base64"),
+        (with(r#"{"base64": "?"}"#), 400, "standard alphabet"),
+        (with(&format!(r#"{{"routing_key": "{long}"}}"#)), 400, "255"),
+        (with(&format!(r#"{{"headers": {{"a": {deep}}}}}"#)), 400, "less deeply"),
+        (with(&format!(r#"{{"text": "{}"}}"#, "x".repeat(101))), 413, "limits.publish_bytes"),
+        (with("{}, {}, {}"), 413, "limits.publish_batch_events"),
+        (with(&format!(r#"{{"text": "{}"}}"#, "x".repeat(2_000))), 413, "limits.publish_batch_bytes"),
+    ];
+    for (body, status, word) in &cases {
+        let answer = batch(server.addr(), body).await?;
+        ensure!(answer.status == *status, "{body}: {answer:?}");
+        ensure!(answer.json()?["fix"].as_str().is_some_and(|fix| fix.contains(word)), "{body}: {answer:?}");
+    }
+    ensure!(publish(server.addr(), "/v1/publish/events/batch", &[], b"[]").await?.status == 401);
+    ensure!(server.handle().snapshot().await?.channels[0].stats.events == 0, "nothing was published");
+    let page = crate::http_client::get(server.addr(), "/metrics", &[]).await?.body;
+    let refused = format!("tiercast_publish_refused_total {}", cases.len() + 1);
+    ensure!(page.lines().any(|line| line == refused), "{page}");
+    ensure!(batch(server.addr(), "[]").await?.json()? == serde_json::json!({"events": []}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_id_within_the_window_is_answered_with_the_position_of_the_first() -> anyhow::Result<()> {
+    let mut config = config();
+    config.limits.duplicates.events = 3;
+    let server = start(config).await?;
+    let mut client = Client::subscribed(server.addr(), Since::Now).await?;
+    let mut answers = Vec::new();
+    for (id, body) in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("c", "5"), ("d", "6"), ("a", "7")] {
+        let headers = [("authorization", BEARER), ("tiercast-message-id", id)];
+        let answer = publish(server.addr(), "/v1/publish/events", &headers, body.as_bytes()).await?.json()?;
+        answers.push((answer["position"].as_str().map(str::to_owned), answer["duplicate"] == true));
+    }
+    let events = client.events(5).await?;
+    let bodies: Vec<_> = events.iter().map(|event| event.message.body.as_ref()).collect();
+    ensure!(bodies == [b"1", b"3", b"5", b"6", b"7"], "{events:?}");
+    let epoch = client.position.map(|position| position.epoch).unwrap_or_default();
+    let expected = [(0, false), (0, true), (1, false), (0, true), (2, false), (3, false), (4, false)];
+    let expected = expected.map(|(offset, known)| (Some(format!("{epoch}-{offset}")), known));
+    ensure!(answers == expected, "{answers:?}");
+    let again = batch(server.addr(), r#"[{"message_id": "d"}, {"message_id": "e"}, {"message_id": "e"}]"#)
+        .await?
+        .json()?;
+    let duplicates: Vec<_> =
+        again["events"].as_array().into_iter().flatten().map(|event| &event["duplicate"]).collect();
+    ensure!(duplicates == [true, false, true], "{again}");
+    Ok(())
+}
