@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 /// A topic pattern: words separated by dots, where `*` stands for one word and `#` for any number of words. A word may
 /// be empty, as the second of `a..b`; an empty text has no word. RabbitMQ says the same (`tests/tests/patterns.rs`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern(String);
 
 /// A text that is not a pattern.

@@ -13,11 +13,13 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
+mod arrivals;
 mod command;
 mod handle;
 mod outlets;
 mod snapshot;
 
+use arrivals::Arrivals;
 pub(crate) use command::{Closing, Command, Inlet, Messages, Outlet};
 pub use handle::{Handle, PublishError, Stopped};
 use outlets::Outlets;
@@ -46,6 +48,7 @@ pub(crate) struct Driver {
     stopping: Stopping,
     /// What the hub wants to know from sources other than embedded ones.
     questions: mpsc::Sender<Question>,
+    arrivals: Arrivals,
 }
 
 /// How far the end has come.
@@ -69,8 +72,8 @@ impl Driver {
         batch_delay: Duration,
         questions: mpsc::Sender<Question>,
     ) -> Self {
-        let (outlets, stopping) = (Outlets::default(), Stopping::No);
-        Self { hub, clock, kinds, outlets, batch_delay, stopping, questions }
+        let (outlets, arrivals, stopping) = (Outlets::default(), Arrivals::default(), Stopping::No);
+        Self { hub, clock, kinds, outlets, batch_delay, stopping, questions, arrivals }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -145,6 +148,11 @@ impl Driver {
             Command::Publish { channel, message, reply } => {
                 let _ = reply.send(self.publish(&channel, *message));
             }
+            Command::AddChannel(name, reply) => _ = reply.send(self.add_channel(name)),
+            Command::RemoveChannel(name) => self.remove_channel(&name),
+            Command::Reach(channel, position, reply) => {
+                self.arrivals.wait(channel, position, reply, |channel| self.hub.position(channel));
+            }
             Command::Snapshot(reply) => {
                 let _ = reply.send(Snapshot::take(&self.hub, &self.kinds, &self.clock));
             }
@@ -156,6 +164,22 @@ impl Driver {
                 self.stopping = Stopping::ClosingAt(self.clock.now() + delay);
             }
         }
+    }
+
+    fn add_channel(&mut self, name: ChannelName) -> bool {
+        let is_added = self.hub.add_channel(self.clock.now(), &name).is_ok();
+        if is_added {
+            self.kinds.insert(name, SourceKind::Dynamic);
+        }
+        is_added
+    }
+
+    fn remove_channel(&mut self, name: &ChannelName) {
+        if let Err(error) = self.hub.remove_channel(self.clock.now(), name) {
+            error!(%error, "there is no such channel to be taken away");
+        }
+        self.kinds.remove(name);
+        self.arrivals.end(name);
     }
 
     fn publish(&mut self, channel: &ChannelName, message: Message) -> Result<Position, PublishError> {
@@ -187,7 +211,11 @@ impl Driver {
             SourceUpdate::Lost { reason } => warn!(channel = %name, reason, "source lost"),
             _ => {}
         }
+        if !self.kinds.contains_key(&name) {
+            return debug!(channel = %name, "the channel was taken away while its source had more to say");
+        }
         self.input(Input::Source(&name, update));
+        self.arrivals.tell(&name, self.hub.position(&name));
     }
 
     fn input(&mut self, input: Input<'_>) {

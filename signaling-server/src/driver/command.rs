@@ -28,6 +28,12 @@ pub(crate) enum Command {
         message: Box<Message>,
         reply: oneshot::Sender<Result<Position, PublishError>>,
     },
+    /// Make a channel for an exchange that a client asks for. False if its name, or its number, is in use.
+    AddChannel(ChannelName, oneshot::Sender<bool>),
+    /// Take it away again.
+    RemoveChannel(ChannelName),
+    /// Answer when a channel has got so far; not at all if it is taken away before.
+    Reach(ChannelName, Position, oneshot::Sender<()>),
     Snapshot(oneshot::Sender<Snapshot>),
     Topology(ChannelName, oneshot::Sender<Option<Vec<TreeNode>>>),
     /// Close every session, and refuse what comes after.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{App, error::ApiError};
 use crate::{
+    config::SourceKind,
     driver::{ChannelSnapshot, Snapshot, Stopped},
     metrics::Scrape,
 };
@@ -35,7 +36,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Val
     match timeout(ANSWER, app.handle.snapshot()).await {
         Err(_) => reasons.push(format!("the hub has not answered for {} ms", ANSWER.as_millis())),
         Ok(Err(Stopped)) => reasons.push("the hub has stopped".to_owned()),
-        Ok(Ok(snapshot)) => reasons.extend(snapshot.channels.iter().filter_map(not_open)),
+        Ok(Ok(snapshot)) => {
+            // What clients ask for of a broker is no matter of the server's.
+            let own = snapshot.channels.iter().filter(|channel| channel.kind != SourceKind::Dynamic);
+            reasons.extend(own.filter_map(not_open));
+        }
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons })))

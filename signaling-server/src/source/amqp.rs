@@ -10,10 +10,12 @@ mod config;
 mod connection;
 mod connector;
 mod consumption;
+pub mod dynamic;
 mod encoding;
 mod epoch_marker;
 mod error;
 mod feed;
+mod inquiries;
 mod lifetime;
 mod mark;
 mod marks_connection;
@@ -36,12 +38,9 @@ mod unreachable;
 mod url;
 mod worker;
 
-use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc};
+use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
 pub use config::{
     AmqpChannelConfig, AmqpConfig, AmqpConfigError, BindingConfig, Exchange, Mode, RetentionConfig,
@@ -50,24 +49,35 @@ pub use config::{
 pub use stats::AmqpStats;
 pub use url::{BrokerUrl, BrokerUrlError};
 
-use super::{Question, Questions, Shutdown, Source, SourceSink};
-use crate::state::StateError;
+use super::{Questions, Shutdown, Source, SourceSink};
+use crate::{driver::Handle, state::StateError};
 use connection::{Keeper, Link};
+use dynamic::{Dynamic, Opened, Service, Services};
 use feed::Feed;
+use inquiries::Inquiries;
 use memory::Memory;
 
-/// Feeds the configured channels from a broker.
+/// Feeds the configured channels from a broker, and those that clients ask for.
 #[derive(Debug)]
 pub struct AmqpSource {
     config: AmqpConfig,
     stats: Arc<AmqpStats>,
     memory: Memory,
+    on_demand: Option<OnDemand>,
+}
+
+/// What clients ask for.
+#[derive(Debug)]
+struct OnDemand {
+    dynamic: Arc<Dynamic>,
+    opened: Opened,
+    hub: Handle,
 }
 
 impl AmqpSource {
     /// A source; it does nothing before it is run.
     pub fn new(config: AmqpConfig) -> Self {
-        Self { config, stats: Arc::default(), memory: Memory::default() }
+        Self { config, stats: Arc::default(), memory: Memory::default(), on_demand: None }
     }
 
     /// Lets it remember in a folder what it had of streams, so that the next start notices what they have lost meanwhile.
@@ -80,39 +90,48 @@ impl AmqpSource {
         self.stats.clone()
     }
 
+    /// Lets it make channels in a hub for those who ask for them.
+    pub(crate) fn with_dynamic(self, dynamic: Arc<Dynamic>, opened: Opened, hub: Handle) -> Self {
+        Self { on_demand: Some(OnDemand { dynamic, opened, hub }), ..self }
+    }
+
     async fn feed_channels(self, sink: SourceSink, mut questions: Questions, mut shutdown: Shutdown) {
         let (link, links) = watch::channel(Link::Connecting);
         let mut tasks = JoinSet::new();
-        let (mut claims, memory) = (BTreeMap::new(), Arc::new(self.memory));
+        let (inquiries, memory) = (Arc::new(Inquiries::default()), Arc::new(self.memory));
+        let (queue_bytes, stats) = (self.config.queue_bytes, &self.stats);
         for channel in self.config.channels.clone() {
-            // One question at a time waits for its answer.
-            let (claim, claimed) = mpsc::channel(1);
-            claims.insert(channel.name.clone(), claim);
-            let feed = Feed::new(
-                channel.name.to_string(),
-                sink.clone(),
-                claimed,
-                self.stats.clone(),
-                memory.clone(),
-            );
-            tasks.spawn(worker::run(channel, self.config.queue_bytes, feed, links.clone()));
+            let (name, asked) = (channel.name.to_string(), inquiries.open(&channel.name));
+            let feed = Feed::new(name, sink.clone(), asked, stats.clone(), memory.clone());
+            tasks.spawn(worker::run(channel, queue_bytes, feed, links.clone(), None));
         }
+        let (mut services, dynamic) =
+            (Services::default(), self.on_demand.as_ref().map(|on_demand| on_demand.dynamic.clone()));
+        let served = self.on_demand.map(|OnDemand { dynamic, opened, hub }| {
+            let (sink, stats, link) = (sink.clone(), stats.clone(), links.clone());
+            let (inquiries, memory) = (inquiries.clone(), memory.clone());
+            (Service { dynamic, hub, queue_bytes, sink, inquiries, stats, memory, link }, opened)
+        });
+        let serving = async {
+            match served {
+                Some((service, opened)) => services.serve(&service, opened).await,
+                None => std::future::pending().await,
+            }
+        };
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
         let closing = async {
             // An error means that whoever could ask for a shutdown is gone: that is one, too.
             let _ = shutdown.wait_for(|stop| *stop).await;
         };
         let asking = async {
-            while let Some(Question { channel, claimed }) = questions.recv().await {
-                if let Some(claim) = claims.get(&channel) {
-                    // Refused only where the hub asks again before it was answered.
-                    let _ = claim.try_send(claimed);
-                }
+            while let Some(question) = questions.recv().await {
+                inquiries.pass_on(question);
             }
             std::future::pending().await
         };
         tokio::select! {
             () = asking => {}
+            () = serving => {}
             () = closing => {}
             () = sink.closed() => {}
             () = keeper.keep() => {}
@@ -120,6 +139,9 @@ impl AmqpSource {
         }
         // Dropping a session in its middle is safe: what it has not handed over is not acknowledged.
         tasks.shutdown().await;
+        if let Some(dynamic) = dynamic {
+            services.close(&dynamic).await;
+        }
         memory.save().await;
         keeper.close().await;
     }
