@@ -117,7 +117,8 @@ impl Server {
         if let Some(dir) = &config.state_dir {
             amqp = amqp.map(|amqp| amqp.remembering(dir)).transpose()?;
         }
-        let dynamic = config.amqp.as_ref().map(|amqp| Dynamic::new(&amqp.dynamic, config.state_dir.as_deref()));
+        let dynamic =
+            config.amqp.as_ref().map(|amqp| Dynamic::new(&amqp.dynamic, config.state_dir.as_deref()));
         let (dynamic, opened) = dynamic.transpose()?.unzip();
         let amqp_stats = amqp.as_ref().map(AmqpSource::stats);
         let bound = TcpListener::bind(config.listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));

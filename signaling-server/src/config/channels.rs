@@ -27,7 +27,9 @@ impl Names {
     /// Takes a name for the channel at `place`.
     pub(super) fn take(&mut self, place: &str, name: &ChannelName) -> Result<(), String> {
         if name.as_str().starts_with(CHANNEL_PREFIX) {
-            return Err(format!("`{name}`: what begins with `{CHANNEL_PREFIX}` is not for channels: rename it"));
+            return Err(format!(
+                "`{name}`: what begins with `{CHANNEL_PREFIX}` is not for channels: rename it"
+            ));
         }
         match self.0.get(&name.id()) {
             Some((first, other)) if other == name => {

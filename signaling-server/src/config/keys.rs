@@ -174,14 +174,11 @@ pub static KEYS: &[Key] = &[
     amqp!("amqp.dynamic.bindings_max", 1..=1_000_000, dynamic.bindings_max),
     amqp!("amqp.dynamic.exchange_patterns_max", 1..=100_000, dynamic.exchange_patterns_max),
     amqp!("amqp.dynamic.subscription_patterns_max", 1..=100_000, dynamic.subscription_patterns_max),
+    amqp!("amqp.dynamic.pattern_hashes_max", 0..=127, dynamic.pattern_hashes_max),
     amqp!("amqp.dynamic.linger_ms", 0..=24 * HOUR_MS, dynamic.linger_ms),
     amqp!("amqp.dynamic.bind_ms", 100..=HOUR_MS, dynamic.bind_ms),
     amqp!("amqp.dynamic.retention.max_age_s", 1..=YEAR_S, dynamic.retention.max_age_s),
-    amqp!(
-        "amqp.dynamic.retention.segment_bytes",
-        4_096..=3_000_000_000,
-        dynamic.retention.segment_bytes
-    ),
+    amqp!("amqp.dynamic.retention.segment_bytes", 4_096..=3_000_000_000, dynamic.retention.segment_bytes),
     count!("hub.sessions_max", 1..=1_000_000, hub.sessions_max),
     count!("hub.outbox_bytes", 131_072..=1 << 30, hub.outbox_bytes),
     count!("hub.outbox_signal_bytes", 65_536..=1 << 30, hub.outbox_signal_bytes),

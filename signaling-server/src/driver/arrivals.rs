@@ -40,3 +40,26 @@ impl Arrivals {
         self.0.remove(channel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_told_when_the_channel_has_got_so_far() {
+        let (channel, mut arrivals): (ChannelName, _) = ("a".parse().unwrap(), Arrivals::default());
+        let mut wait = |offset, now: Option<i64>| {
+            let (reply, told) = oneshot::channel();
+            let now = now.map(|now| Position::new(7, now));
+            arrivals.wait(channel.clone(), Position::new(7, offset), reply, |_| now);
+            told
+        };
+        let (mut there, mut soon, mut later) = (wait(3, Some(3)), wait(4, Some(3)), wait(5, None));
+        assert_eq!((there.try_recv().is_ok(), soon.try_recv().is_ok()), (true, false));
+        arrivals.tell(&channel, Some(Position::new(7, 4)));
+        assert_eq!((soon.try_recv().is_ok(), later.try_recv().is_ok()), (true, false));
+        arrivals.end(&channel);
+        assert_eq!(later.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert!(arrivals.0.is_empty());
+    }
+}

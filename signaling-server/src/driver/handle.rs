@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use tiercast_codec::{ChannelName, Message, Pattern, Position, PublicKey, SessionId, limits::EVENT_BYTES_MAX};
+use tiercast_codec::{
+    ChannelName, Message, Pattern, Position, PublicKey, SessionId, limits::EVENT_BYTES_MAX,
+};
 use tiercast_mesh::hub::TreeNode;
 use tokio::sync::{mpsc, oneshot};
 

@@ -126,7 +126,9 @@ pub enum AmqpConfigError {
     )]
     NamesTooLong(ChannelName),
     /// The names of dynamic channels' streams have no place beside it.
-    #[error("the name of the virtual host is longer than 31 bytes, too long for dynamic channels: shorten it")]
+    #[error(
+        "the name of the virtual host is longer than 31 bytes, too long for dynamic channels: shorten it"
+    )]
     VhostTooLong,
     /// Not a way to number events.
     #[error("`{0}`: write \"stream\" or \"queue\"")]

@@ -71,10 +71,7 @@ pub(crate) struct DynamicStats {
 
 impl Dynamic {
     /// What clients may ask for, and where those come out that are asked for. `dir` keeps what may be bound.
-    pub(crate) fn new(
-        config: &DynamicConfig,
-        dir: Option<&Path>,
-    ) -> Result<(Arc<Self>, Opened), StateError> {
+    pub(crate) fn new(config: &DynamicConfig, dir: Option<&Path>) -> Result<(Arc<Self>, Opened), StateError> {
         let config = config.clone();
         let ledger = Arc::new(dir.map_or_else(|| Ok(Ledger::default()), Ledger::load)?);
         let linger = Duration::from_millis(config.linger_ms);
@@ -120,7 +117,7 @@ impl Dynamic {
         patterns: BTreeSet<Pattern>,
         beside: usize,
     ) -> Result<Lease, DynamicError> {
-        let exchange = self.check(exchange, patterns.len(), beside)?;
+        let exchange = self.check(exchange, &patterns, beside)?;
         let mut ended = self.ended.subscribe();
         loop {
             let place = self.opening.reserve().await.map_err(|_| DynamicError::Stopped)?;
@@ -132,17 +129,26 @@ impl Dynamic {
         }
     }
 
-    fn check(&self, exchange: &str, patterns: usize, beside: usize) -> Result<Exchange, DynamicError> {
+    fn check(
+        &self,
+        exchange: &str,
+        patterns: &BTreeSet<Pattern>,
+        beside: usize,
+    ) -> Result<Exchange, DynamicError> {
         let exchange: Exchange = exchange.parse().map_err(DynamicError::Name)?;
-        let max = self.config.subscription_patterns_max;
+        let DynamicConfig { subscription_patterns_max, pattern_hashes_max: max, .. } = self.config;
         if !self.config.allows(&exchange) {
-            Err(DynamicError::NotAllowed(exchange.to_string()))
-        } else if patterns == 0 {
-            Err(DynamicError::NoPattern)
-        } else if patterns + beside > max {
-            Err(DynamicError::TooManyPatterns(max))
-        } else {
-            Ok(exchange)
+            return Err(DynamicError::NotAllowed(exchange.to_string()));
+        }
+        if patterns.is_empty() {
+            return Err(DynamicError::NoPattern);
+        }
+        if patterns.len() + beside > subscription_patterns_max {
+            return Err(DynamicError::TooManyPatterns(subscription_patterns_max));
+        }
+        match patterns.iter().find(|pattern| !self.config.bears(pattern)) {
+            Some(pattern) => Err(DynamicError::TooManyHashes { pattern: pattern.to_string(), max }),
+            None => Ok(exchange),
         }
     }
 

@@ -13,7 +13,7 @@ use lapin::{
 };
 use tiercast_codec::{Offset, Pattern, Position};
 use tokio::time::{Duration, sleep, sleep_until};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     super::{
@@ -55,7 +55,11 @@ impl Binder {
         let (kind, none) = (ExchangeKind::Topic, FieldTable::default());
         let declaration = channel.exchange_declare(exchange.into(), kind, options, none);
         let found = broker.rpc("looking for the exchange", declaration).await;
-        found.map_err(|error| topology::name_missing(error, exchange))
+        found.map_err(|error| topology::name_missing(error, exchange))?;
+        if self.desk.begin() {
+            info!(channel = %self.desk.channel(), exchange, "dynamic channel");
+        }
+        Ok(())
     }
 
     /// Binds what is wanted, in this life of the stream. Where what was bound is no longer known to be so: gives the
@@ -92,7 +96,7 @@ impl Binder {
     /// A session has ended by this.
     pub(in super::super) fn failed(&self, error: &AmqpError) {
         if let Some(failure) = DynamicError::of(error, self.exchange()) {
-            warn!(exchange = self.exchange(), %error, "dynamic channel refused");
+            debug!(exchange = self.exchange(), %error, "dynamic channel refused");
             self.desk.fail(failure);
         }
     }
@@ -134,7 +138,10 @@ impl Binder {
         for pattern in patterns {
             match bind_one(broker, &channel, queue, exchange, pattern, self.arguments()).await {
                 Ok(()) => self.desk.bound(pattern),
-                Err(error @ AmqpError::Denied { .. }) => {
+                // As one that is no number, for exchanges whose patterns are numbers.
+                Err(error)
+                    if matches!(error, AmqpError::Denied { .. }) || is(&error, PRECONDITION_FAILED) =>
+                {
                     warn!(exchange, %pattern, %error, "pattern refused");
                     self.desk.refused(pattern, DynamicError::Denied(exchange.to_owned()));
                     // The refusal has ended the AMQP channel.

@@ -38,6 +38,8 @@ struct State {
     failure: Option<DynamicError>,
     /// When a mark that is on its way is given up.
     mark_due: Option<Instant>,
+    /// Something may have been made on the broker.
+    is_begun: bool,
     is_closed: bool,
 }
 
@@ -111,6 +113,7 @@ impl Desk {
             (pattern, Want { leases: 0, idle_until, may_be_bound: true, standing: Standing::Asked })
         };
         desk.lock().wants = patterns.into_iter().map(want).collect();
+        desk.begin();
         desk
     }
 
@@ -216,6 +219,16 @@ impl Desk {
         let mut state = self.lock();
         state.is_closed |= state.wants.is_empty();
         state.is_closed
+    }
+
+    /// Something is made on the broker from now on. True for the first time.
+    pub(super) fn begin(&self) -> bool {
+        !std::mem::replace(&mut self.lock().is_begun, true)
+    }
+
+    /// Whether something may have been made on the broker.
+    pub(super) fn is_begun(&self) -> bool {
+        self.lock().is_begun
     }
 
     /// Nothing can be bound. What is asked for is refused until that changes.
@@ -420,5 +433,152 @@ impl State {
     /// Forgets what nobody wants and the broker does not have.
     fn drop_unbound(&mut self) {
         self.wants.retain(|_, want| want.leases > 0 || want.may_be_bound);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINGER: Duration = Duration::from_secs(60);
+    const LIFETIME: Lifetime = Lifetime { stream: 7, epoch: 7 };
+
+    fn desk() -> Desk {
+        Desk::new("ci".parse().expect("a name"), LINGER)
+    }
+
+    fn patterns(texts: &[&str]) -> BTreeSet<Pattern> {
+        texts.iter().map(|text| text.parse().expect("a pattern")).collect()
+    }
+
+    fn bind(texts: &[&str]) -> Step {
+        Step::Bind(patterns(texts).into_iter().collect())
+    }
+
+    fn unbind(texts: &[&str]) -> Step {
+        Step::Unbind(patterns(texts).into_iter().collect())
+    }
+
+    fn at(offset: i64) -> Position {
+        Position::new(7, offset)
+    }
+
+    /// Does the next step, which is to bind, and lets a mark come by here.
+    fn bind_next(desk: &Desk, offset: i64) {
+        let Step::Bind(patterns) = desk.next_step() else { panic!("nothing to bind") };
+        patterns.iter().for_each(|pattern| desk.bound(pattern));
+        assert_eq!(desk.next_step(), Step::Mark);
+        desk.awaits("mark");
+        desk.came_by("mark", Complete { since: at(offset), reached: at(offset - 1) });
+    }
+
+    fn since(desk: &Desk, pattern: &str) -> Option<Position> {
+        match desk.progress(&patterns(&[pattern])) {
+            Progress::Complete(complete) => complete.into_values().next().map(|complete| complete.since),
+            Progress::Pending | Progress::Refused(_) => None,
+        }
+    }
+
+    fn let_time_pass(duration: Duration) -> impl Future<Output = ()> {
+        tokio::time::advance(duration)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_many_want_is_bound_once_and_unbound_a_while_after_the_last() {
+        let desk = desk();
+        assert!(desk.take(&patterns(&["a", "b"])) && desk.take(&patterns(&["a"])));
+        assert_eq!(desk.next_step(), bind(&["a", "b"]));
+        bind_next(&desk, 5);
+        assert_eq!((since(&desk, "a"), since(&desk, "b")), (Some(at(5)), Some(at(5))));
+        desk.release(&patterns(&["a", "b"]));
+        assert_eq!(desk.next_step(), Step::Wait(Some(Instant::now() + LINGER)));
+        let_time_pass(LINGER).await;
+        assert_eq!(desk.next_step(), unbind(&["b"]), "somebody wants the other one");
+        desk.unbound(&["b".parse().unwrap()]);
+        assert_eq!((desk.len(), desk.next_step()), (1, Step::Wait(None)));
+        desk.release(&patterns(&["a"]));
+        desk.hasten();
+        assert_eq!(desk.next_step(), unbind(&["a"]));
+        desk.unbound(&["a".parse().unwrap()]);
+        desk.is_left().await;
+        assert!(!desk.take(&patterns(&["a"])), "another desk has it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wanted_again_while_it_is_unbound_is_bound_anew() {
+        let desk = desk();
+        desk.take(&patterns(&["a"]));
+        bind_next(&desk, 5);
+        desk.release(&patterns(&["a"]));
+        desk.hasten();
+        assert_eq!(desk.next_step(), unbind(&["a"]));
+        desk.take(&patterns(&["a"]));
+        assert_eq!(since(&desk, "a"), None, "it is not complete any more");
+        desk.unbound(&["a".parse().unwrap()]);
+        bind_next(&desk, 9);
+        assert_eq!(since(&desk, "a"), Some(at(9)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_complete_stays_so_in_the_same_life_of_the_stream_only() {
+        let desk = desk();
+        desk.take(&patterns(&["a", "b"]));
+        assert!(!desk.enter(LIFETIME));
+        desk.to_be_bound().iter().for_each(|pattern| desk.bound(pattern));
+        desk.opened(LIFETIME, at(5));
+        desk.release(&patterns(&["b"]));
+        assert!(desk.enter(LIFETIME));
+        assert_eq!(desk.to_be_bound().len(), 2, "it lingers");
+        assert_eq!((since(&desk, "a"), since(&desk, "b")), (Some(at(5)), Some(at(5))));
+        assert!(!desk.enter(Lifetime { epoch: 8, ..LIFETIME }));
+        assert_eq!(since(&desk, "a"), None);
+        assert_eq!(desk.to_be_bound(), ["a".parse().unwrap()], "nobody wants the other one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_that_does_not_come_is_put_again_and_one_that_comes_late_says_nothing() {
+        let desk = desk();
+        desk.take(&patterns(&["a"]));
+        let Step::Bind(bound) = desk.next_step() else { panic!("nothing to bind") };
+        desk.bound(&bound[0]);
+        desk.awaits("first");
+        assert_eq!(desk.next_step(), Step::Wait(Some(Instant::now() + MARK_MAX)));
+        let_time_pass(MARK_MAX).await;
+        assert_eq!(desk.next_step(), Step::Mark);
+        desk.awaits("second");
+        let complete = Complete { since: at(3), reached: at(2) };
+        desk.came_by("first", complete);
+        assert_eq!(since(&desk, "a"), None);
+        desk.came_by("second", complete);
+        assert_eq!(since(&desk, "a"), Some(at(3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_that_is_missing_has_no_bindings_and_what_is_refused_is_no_matter_of_others() {
+        let desk = desk();
+        desk.take(&patterns(&["a", "b"]));
+        desk.next_step();
+        desk.refused(&"b".parse().unwrap(), DynamicError::Denied("ci".to_owned()));
+        desk.bound(&"a".parse().unwrap());
+        desk.opened(LIFETIME, at(5));
+        assert_eq!(since(&desk, "a"), Some(at(5)));
+        let refusal = Progress::Refused(DynamicError::Denied("ci".to_owned()));
+        assert_eq!(desk.progress(&patterns(&["a", "b"])), refusal);
+        desk.release(&patterns(&["b"]));
+        assert_eq!(desk.len(), 1);
+        let missing = DynamicError::UnknownExchange("ci".to_owned());
+        desk.fail(missing.clone());
+        assert_eq!(desk.progress(&patterns(&["a"])), Progress::Refused(missing));
+        assert!(desk.may_be_bound().is_empty() && !desk.enter(LIFETIME));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_earlier_start_left_bound_lingers_and_can_be_wanted_again() {
+        let left = ["a".parse().unwrap(), "b".parse().unwrap()];
+        let desk = Desk::left("ci".parse().unwrap(), left, LINGER);
+        desk.take(&patterns(&["a"]));
+        bind_next(&desk, 5);
+        let_time_pass(LINGER).await;
+        assert_eq!(desk.next_step(), unbind(&["b"]));
     }
 }

@@ -17,11 +17,19 @@ pub enum DynamicError {
     /// More than one subscription may have.
     #[error("a subscription may have {0} patterns")]
     TooManyPatterns(usize),
+    /// The broker would take too long to match it.
+    #[error("pattern `{pattern}`: a pattern may have {max} `#`")]
+    TooManyHashes {
+        /// The pattern.
+        pattern: String,
+        /// How many it may have.
+        max: usize,
+    },
     /// Not among `amqp.dynamic.exchanges`.
     #[error("exchange `{0}` is not open to subscriptions on this server")]
     NotAllowed(String),
     /// The broker does not let the server bind this.
-    #[error("the broker does not let this server read that of exchange `{0}`")]
+    #[error("the broker does not let this server bind that to exchange `{0}`")]
     Denied(String),
     /// The channel's number, or its stream's name, is in use for something else.
     #[error("exchange `{0}` cannot have a channel beside those that there are")]
@@ -49,7 +57,9 @@ impl DynamicError {
     /// The code that a client is told.
     pub fn code(&self) -> Code {
         match self {
-            Self::Name(_) | Self::NoPattern | Self::TooManyPatterns(_) => Code::BAD_REQUEST,
+            Self::Name(_) | Self::NoPattern | Self::TooManyPatterns(_) | Self::TooManyHashes { .. } => {
+                Code::BAD_REQUEST
+            }
             Self::NotAllowed(_) | Self::Denied(_) | Self::Taken(_) => Code::NOT_ALLOWED,
             Self::UnknownExchange(_) => Code::UNKNOWN_EXCHANGE,
             Self::Full { .. } => Code::FULL,

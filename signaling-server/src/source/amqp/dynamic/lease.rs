@@ -59,10 +59,7 @@ impl Lease {
     }
 
     /// Binds more. If that is refused, the lease is as before.
-    pub async fn bind(
-        &mut self,
-        patterns: impl IntoIterator<Item = Pattern>,
-    ) -> Result<(), DynamicError> {
+    pub async fn bind(&mut self, patterns: impl IntoIterator<Item = Pattern>) -> Result<(), DynamicError> {
         let more: BTreeSet<_> =
             patterns.into_iter().filter(|pattern| !self.patterns.contains(pattern)).collect();
         if more.is_empty() {

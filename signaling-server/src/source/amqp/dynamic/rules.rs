@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use ring::digest;
-use tiercast_codec::ChannelName;
+use tiercast_codec::{ChannelName, Pattern};
 
 use super::super::config::{AmqpConfigError, Exchange, Mode, QUEUE_PREFIX, RetentionConfig, check_name};
 
@@ -29,6 +29,9 @@ pub struct DynamicConfig {
     pub exchange_patterns_max: usize,
     /// Most patterns of one subscription. Default 100, unvalidated.
     pub subscription_patterns_max: usize,
+    /// Most `#` in a pattern. The broker tries every way to share out a routing key among them: four of them and a key of
+    /// 120 words hold up whoever publishes it for more than half a minute (`docs/measurements.md`). Default 2.
+    pub pattern_hashes_max: usize,
     /// A pattern that nobody wants any more stays bound for so long, in milliseconds. Default 60,000, unvalidated.
     pub linger_ms: u64,
     /// Longest time until a subscription's patterns are bound, in milliseconds. Default 10,000, unvalidated.
@@ -45,6 +48,7 @@ impl Default for DynamicConfig {
             bindings_max: 20_000,
             exchange_patterns_max: 5_000,
             subscription_patterns_max: 100,
+            pattern_hashes_max: 2,
             linger_ms: 60_000,
             bind_ms: 10_000,
             retention: RetentionConfig { max_age_s: 3_600, ..RetentionConfig::default() },
@@ -61,6 +65,12 @@ impl DynamicConfig {
     /// Whether clients may ask for this exchange.
     pub(super) fn allows(&self, exchange: &Exchange) -> bool {
         self.exchanges.iter().any(|pattern| pattern.matches(exchange))
+    }
+
+    /// Whether the broker can be asked to match this.
+    pub(super) fn bears(&self, pattern: &Pattern) -> bool {
+        let hashes = pattern.to_string().split('.').filter(|word| *word == "#").count();
+        hashes <= self.pattern_hashes_max
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{Binder, Desk, Dynamic, DynamicError};
 use crate::{
@@ -78,7 +78,9 @@ impl Services {
         dynamic.close();
         let closing = async { while self.0.join_next().await.is_some() {} };
         if timeout(CLOSE_MAX, closing).await.is_err() {
-            warn!("not all dynamic bindings were let go of: what is noted in state_dir goes at the next start");
+            warn!(
+                "not all dynamic bindings were let go of: what is noted in state_dir goes at the next start"
+            );
         }
         self.0.shutdown().await;
     }
@@ -89,7 +91,6 @@ impl Service {
         let (channel, exchange) = (desk.channel().clone(), desk.exchange().as_str());
         match self.hub.add_channel(&channel).await {
             Ok(true) => {
-                info!(%channel, exchange, "dynamic channel");
                 self.feed(&desk).await;
                 // By now the hub has had all that its source said: the broker has answered since.
                 let _ = self.hub.remove_channel(&channel).await;
@@ -117,7 +118,11 @@ impl Service {
         let feed = Feed::new(name.to_string(), self.sink.clone(), asked, stats, memory);
         tokio::select! {
             () = worker::run(channel, self.queue_bytes, feed, self.link.clone(), Some(self.binder(desk))) => {}
-            () = desk.is_left() => self.let_go(desk, &queue).await,
+            () = desk.is_left() => {
+                if desk.is_begun() {
+                    self.let_go(desk, &queue).await;
+                }
+            }
         }
         self.inquiries.close(&name);
         self.memory.forget(name.as_str());

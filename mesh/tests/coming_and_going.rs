@@ -1,0 +1,38 @@
+//! Channels that are added and taken away while the hub runs.
+
+use tiercast_codec::{Code, Position, ToPeer};
+use tiercast_mesh::{
+    SourceUpdate,
+    hub::{CommandError, HubConfig, Input},
+};
+use tiercast_sim::{channel, sessions::Sessions};
+
+#[test]
+fn a_channel_that_is_taken_away_leaves_nothing_and_can_come_again() {
+    let mut sessions = Sessions::new(HubConfig::default());
+    let [parent, away, child] = [4, 4, 4].map(|children| sessions.join(children));
+    // One is waited for.
+    sessions.hub.handle(sessions.now, Input::SessionClosed(away)).unwrap();
+    sessions.hub.remove_channel(sessions.now, &channel()).unwrap();
+    assert_eq!((sessions.hub.channels().count(), sessions.hub.sessions()), (0, 0));
+    assert_eq!(sessions.hub.poll_timeout(), None, "nothing is waited for");
+    let update = || SourceUpdate::Opened(Position::new(8, -1));
+    let unknown = sessions.hub.handle(sessions.now, Input::Source(&channel(), update()));
+    assert_eq!(unknown, Err(CommandError::UnknownChannel(channel())));
+    let again = sessions.hub.remove_channel(sessions.now, &channel());
+    assert_eq!(again, Err(CommandError::UnknownChannel(channel())));
+
+    let late = sessions.join(4);
+    assert_eq!(sessions.closed.keys().collect::<Vec<_>>(), [&parent, &child], "those may come back");
+    assert!(sessions.closed.values().all(|code| code.may_reconnect()));
+    let refused =
+        |message: &ToPeer| matches!(message, ToPeer::Error(error) if error.code == Code::UNKNOWN_CHANNEL);
+    assert!(sessions.read(late).iter().any(refused));
+
+    sessions.hub.add_channel(sessions.now, &channel()).unwrap();
+    sessions.hub.handle(sessions.now, Input::Source(&channel(), update())).unwrap();
+    assert_eq!(sessions.hub.position(&channel()), Some(Position::new(8, -1)));
+    let member = sessions.join(4);
+    assert!(!sessions.closed.contains_key(&member));
+    assert_eq!(sessions.hub.topology(&channel()).map(|nodes| nodes.len()), Some(1));
+}
