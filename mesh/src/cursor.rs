@@ -45,11 +45,15 @@ impl Cursor {
         self.position
     }
 
-    /// What comes next for the receiver; nothing while a window is under way (it may then fall off the log, and is told so
-    /// when it goes on), nor while it is ahead of the log.
+    /// Whether nothing is to be sent now: while a window is under way (the receiver may then fall off the log, and is told so
+    /// when it goes on), and while the receiver is ahead of the log.
+    pub(crate) fn waits(&self, log: &FrameLog) -> bool {
+        self.in_flight_bytes >= self.window_bytes || log.is_behind(self.position)
+    }
+
+    /// What comes next for the receiver; nothing while it [waits](Self::waits).
     pub(crate) fn read<'a>(&self, log: &'a FrameLog) -> Read<'a> {
-        let waits = self.in_flight_bytes >= self.window_bytes || log.is_behind(self.position);
-        if waits { Read::UpToDate } else { log.read(self.position) }
+        if self.waits(log) { Read::UpToDate } else { log.read(self.position) }
     }
 
     /// This frame, which came next, was sent.

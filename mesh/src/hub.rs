@@ -16,8 +16,13 @@ mod budget;
 mod channel;
 mod claims;
 mod config;
+mod feeding;
+mod fetching;
 mod lookout;
+mod past;
+mod press;
 mod pull;
+mod readers;
 mod reputation;
 mod requests;
 mod session;
@@ -27,23 +32,32 @@ mod tickets;
 mod tree;
 mod whereabouts;
 
-pub use api::{CommandError, Input, Output};
+pub use api::{CommandError, Fetch, Input, Output, Refusal};
 use budget::Budget;
 pub use budget::{Class, Spending};
+use channel::Channel;
 pub use channel::SourceState;
-use channel::{Channel, Press};
-pub use config::{HubConfig, Tier1};
+pub use config::{HubConfig, PastLimits, Tier1};
+use press::Press;
+use readers::Readers;
+pub use readers::{Opening, Portion, ReaderId, Reading};
 pub use reputation::Network;
 use reputation::Reputation;
-use requests::Refusal;
 use session::Session;
 use sharing::Sharing;
-pub use stats::{ChannelStats, HubStats};
+pub use stats::{ChannelStats, HubStats, PastUse};
 use tickets::{Ends, Tickets};
 use tree::{Action, Context};
 pub use tree::{Place, TreeNode};
 use whereabouts::Nearness;
 pub use whereabouts::{Location, Whereabouts};
+
+/// One whom the server feeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Receiver {
+    Peer(PeerId),
+    Reader(ReaderId),
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -53,6 +67,7 @@ enum Timer {
     Heartbeat(SessionId),
     Look(SessionId),
     Turns,
+    Pages,
 }
 
 /// The server's half of the protocol.
@@ -66,6 +81,7 @@ pub struct Hub {
     present: BTreeMap<PeerId, SessionId>,
     last_peer: u64,
     channels: BTreeMap<ChannelId, Channel>,
+    readers: Readers,
     links: BTreeMap<LinkId, ChannelId>,
     last_link: u64,
     sharing: Sharing,
@@ -95,6 +111,7 @@ impl Hub {
             present: BTreeMap::new(),
             last_peer: 0,
             channels: BTreeMap::new(),
+            readers: Readers::default(),
             links: BTreeMap::new(),
             last_link: 0,
             sharing: Sharing::default(),
@@ -132,6 +149,7 @@ impl Hub {
                 None => self.remove_member(now, peer, id, Leave::ForGood),
             }
         }
+        self.close_readers(id, &format!("`{name}` has ended"));
         self.links.retain(|_, channel| *channel != id);
         self.channels.remove(&id);
         for timer in [Timer::Flush(id), Timer::Head(id), Timer::Tree(id)] {
@@ -158,7 +176,7 @@ impl Hub {
                     // Closed by the hub while the driver had more to say.
                     return Ok(());
                 }
-                if let Err(Refusal(code, reason)) = self.on_data(now, session, &bytes) {
+                if let Err(Refusal { code, reason }) = self.on_data(now, session, &bytes) {
                     self.close(now, session, code, reason);
                 }
                 Ok(())
@@ -187,7 +205,14 @@ impl Hub {
     /// The next message for a session, to be asked for when it is writable.
     pub fn poll_transmit(&mut self, session: SessionId) -> Option<Bytes> {
         let state = self.sessions.get_mut(&session)?;
-        let next = state.pop().or_else(|| next_frame(self.now, state, &mut self.channels, &mut self.budget));
+        let mut is_page_wanted = false;
+        let next = state.pop().or_else(|| {
+            next_frame(self.now, state, &mut self.channels, &mut self.budget, &mut is_page_wanted)
+        });
+        if is_page_wanted {
+            // Not here: others may want the same page.
+            self.timers.set(Timer::Pages, self.now);
+        }
         if let Some(due) = self.budget.due() {
             self.timers.set(Timer::Turns, due);
         }
@@ -257,6 +282,7 @@ impl Hub {
     /// What the hub keeps in memory, beside its bounds.
     pub fn held(&self) -> impl Iterator<Item = Held> + '_ {
         let logs = self.channels.values().filter_map(|channel| channel.log.as_ref()).map(FrameLog::held);
+        let logs = logs.chain(self.channels.values().map(|channel| channel.past.held()));
         logs.chain(self.sessions.values().flat_map(Session::held))
     }
 
@@ -286,10 +312,15 @@ impl Hub {
         };
         let before = channel.head();
         let answers = matches!(update, SourceUpdate::End(_));
+        let is_news = !matches!(update, SourceUpdate::Events(_) | SourceUpdate::Messages(_));
         let mut press = Press { sealer: &mut self.sealer, signer: &*self.signer };
         let result = channel.update(now, update, &self.config, &mut press);
         if channel.head() != before || answers {
             self.wake_fed(id);
+        }
+        if is_news {
+            self.wake_waiters(id);
+            self.fetch_pages(now);
         }
         self.set_flush(id);
         self.ask_source(id);
@@ -315,9 +346,23 @@ impl Hub {
 
     /// Wakes those whom the server feeds: there is something for them.
     fn wake_fed(&mut self, id: ChannelId) {
-        let can_have = |peer: &PeerId| !self.budget.makes_wait((id, *peer));
-        for session in self.channels[&id].fed().filter(can_have).filter_map(|peer| self.present.get(&peer)) {
-            announce(&mut self.sessions, &mut self.outputs, *session);
+        let can_have = |receiver: &Receiver| !self.budget.makes_wait((id, *receiver));
+        for receiver in self.channels[&id].fed().filter(can_have).collect::<Vec<_>>() {
+            self.wake(receiver);
+        }
+    }
+
+    /// Tells the driver once that there is something for one whom the server feeds.
+    fn wake(&mut self, receiver: Receiver) {
+        match receiver {
+            Receiver::Peer(peer) => {
+                if let Some(session) = self.present.get(&peer) {
+                    announce(&mut self.sessions, &mut self.outputs, *session);
+                }
+            }
+            Receiver::Reader(reader) => {
+                self.outputs.extend(self.readers.announce(reader).then_some(Output::Read(reader)));
+            }
         }
     }
 
@@ -342,16 +387,15 @@ impl Hub {
                 Timer::Heartbeat(session) => self.on_heartbeat(now, session),
                 Timer::Look(session) => self.on_look_due(now, session),
                 Timer::Turns => self.give_turns(now),
+                Timer::Pages => self.fetch_pages(now),
             }
         }
     }
 
     /// Wakes those who waited for their turn to be fed.
     fn give_turns(&mut self, now: Time) {
-        while let Some((_, peer)) = self.budget.next(now) {
-            if let Some(session) = self.present.get(&peer) {
-                announce(&mut self.sessions, &mut self.outputs, *session);
-            }
+        while let Some((_, receiver)) = self.budget.next(now) {
+            self.wake(receiver);
         }
         if let Some(due) = self.budget.due() {
             self.timers.set(Timer::Turns, due);
@@ -545,7 +589,7 @@ impl Hub {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.forget(peer);
         }
-        self.budget.forget((id, peer));
+        self.budget.forget((id, Receiver::Peer(peer)));
         self.with_tree(id, |tree, context| match leave {
             Leave::ForNow => tree.leave_for_now(now, peer, context),
             Leave::ForGood => tree.leave(now, peer, context),
@@ -567,9 +611,15 @@ fn next_frame(
     state: &mut Session,
     channels: &mut BTreeMap<ChannelId, Channel>,
     budget: &mut Budget,
+    is_page_wanted: &mut bool,
 ) -> Option<Bytes> {
     let peer = state.peer?;
-    let mut next = |id| channels.get_mut(id)?.poll_transmit(now, peer, budget);
+    let mut next = |id| {
+        let channel = channels.get_mut(id)?;
+        let bytes = channel.poll_transmit(now, peer, budget);
+        *is_page_wanted |= channel.past.take_wanted();
+        bytes
+    };
     let mut turns = state.channels.iter().enumerate();
     let (turn, bytes) = turns.find_map(|(turn, id)| Some((turn, next(id)?)))?;
     // The next turn is another channel's.

@@ -68,5 +68,5 @@ pub use held::Held;
 pub use hub::Hub;
 pub use log::{FrameLog, LogLimits, Read, covers};
 pub use peer::Peer;
-pub use source::SourceUpdate;
+pub use source::{Page, PageEntry, SourceUpdate};
 pub use time::Time;

@@ -13,6 +13,7 @@
 //! | hub | `Standby` | `standby` after a parent began to feed, twice as long for a leaf; 5 times as long where there was none to be had | gives a peer a standby |
 //! | hub | `Look` | `look` after a peer was called silent or stale | closes it if it has not answered |
 //! | hub | `Turns` | when the budget allows, 5 ms after the last turns at the earliest | feeds those who waited for that |
+//! | hub | `Pages` | at once when somebody begins to wait for a page of the past, then every second | asks sources for pages |
 //! | hub | `Improve` | `improve` after the last move, 20 times as long where there was nothing to do | gives a peer a better place |
 //! | peer | `SessionSilent` | every heartbeat | closes a silent session |
 //! | peer | `Subscribe` | what the server asked for | asks again for a channel that was not ready |

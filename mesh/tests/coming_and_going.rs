@@ -1,9 +1,11 @@
 //! Channels that are added and taken away while the hub runs.
 
-use tiercast_codec::{Code, Position, ToPeer};
+use std::{iter, sync::Arc};
+
+use tiercast_codec::{Code, PatternSet, Position, Since, ToPeer};
 use tiercast_mesh::{
     SourceUpdate,
-    hub::{CommandError, HubConfig, Input},
+    hub::{CommandError, HubConfig, Input, Output, ReaderId, Reading},
 };
 use tiercast_sim::{channel, sessions::Sessions};
 
@@ -35,4 +37,24 @@ fn a_channel_that_is_taken_away_leaves_nothing_and_can_come_again() {
     let member = sessions.join(4);
     assert!(!sessions.closed.contains_key(&member));
     assert_eq!(sessions.hub.topology(&channel()).map(|nodes| nodes.len()), Some(1));
+}
+
+#[test]
+fn whoever_reads_a_channel_that_is_taken_away_is_told_and_can_read_the_next() {
+    let Sessions { mut hub, now, .. } = Sessions::new(HubConfig::default());
+    let filter: Arc<PatternSet> = PatternSet::new(vec!["#".parse().unwrap()]).into();
+    let reading = || Reading { channel: channel(), since: Since::Now, filter: filter.clone() };
+    hub.open_reader(now, ReaderId(1), reading()).unwrap();
+    hub.remove_channel(now, &channel()).unwrap();
+    let is_it =
+        |output| matches!(output, Output::CloseReader(ReaderId(1), refusal) if refusal.code.may_reconnect());
+    assert_eq!(iter::from_fn(|| hub.poll_output()).filter(|output| is_it(output.clone())).count(), 1);
+    assert_eq!(hub.readers(), 0);
+    let refusal = hub.open_reader(now, ReaderId(2), reading()).map_err(|refusal| refusal.code);
+    assert_eq!(refusal, Err(Code::UNKNOWN_CHANNEL));
+
+    hub.add_channel(now, &channel()).unwrap();
+    let opened = SourceUpdate::Opened(Position::new(8, -1));
+    hub.handle(now, Input::Source(&channel(), opened)).unwrap();
+    assert!(hub.open_reader(now, ReaderId(3), reading()).is_ok());
 }

@@ -85,6 +85,22 @@ pub struct Limits {
     /// Everybody who asks for a channel's topology gets the one that was made last, if it is no older than this:
     /// making it takes the hub 2 ms with 50,000 peers. Default 1 s.
     pub topology: Duration,
+    /// A plain reader to whom nothing was sent for so long is sent a sign of life. Default 15 s: proxies often cut what is
+    /// silent for 30 s or 60 s.
+    pub reader_heartbeat: Duration,
+    /// Longest time that a long poll waits. Default 60 s.
+    pub poll_wait: Duration,
+    /// Most events that one answer of long poll or history holds. Default 1,000.
+    pub page_events: usize,
+    /// Bytes at which such an answer ends; the last event may exceed it. Default 1 MiB.
+    pub page_bytes: usize,
+    /// Most patterns of one reader. Default 256.
+    pub patterns_max: usize,
+    /// Plain readers that lose their connection are told to come back after about so long, each after another time between
+    /// half of it and one and a half. Default 3 s.
+    pub reader_retry: Duration,
+    /// What is kept of frames as plain readers get them, so that each is written once for all. Default 64 MiB.
+    pub sheets_bytes: usize,
     /// Largest body that can be published over HTTP. Default 1 MiB.
     pub publish_bytes: usize,
 }
@@ -100,6 +116,13 @@ impl Default for Limits {
             shutdown: Duration::from_secs(5),
             request: Duration::from_secs(30),
             topology: Duration::from_secs(1),
+            reader_heartbeat: Duration::from_secs(15),
+            poll_wait: Duration::from_secs(60),
+            page_events: 1_000,
+            page_bytes: 1 << 20,
+            patterns_max: 256,
+            reader_retry: Duration::from_secs(3),
+            sheets_bytes: 64 << 20,
             publish_bytes: 1 << 20,
         }
     }
@@ -207,7 +230,7 @@ impl Config {
 }
 
 /// Where the events of a channel come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum SourceKind {
     /// Published to this server.

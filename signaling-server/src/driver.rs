@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
-use tiercast_codec::{ChannelName, Code, Message, Position, limits::EVENT_BYTES_MAX};
+use bytes::Bytes;
+use tiercast_codec::{ChannelName, Code, Message, Position, SessionId, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
-    hub::{CommandError, Input, Output},
+    hub::{CommandError, Fetch, Input, Opening, Output, Portion, ReaderId, Reading, Refusal},
 };
 use tokio::{
     sync::mpsc,
@@ -17,12 +18,14 @@ mod arrivals;
 mod command;
 mod handle;
 mod outlets;
+mod reader;
 mod snapshot;
 
 use arrivals::Arrivals;
-pub(crate) use command::{Closing, Command, Inlet, Messages, Outlet};
+pub(crate) use command::{Change, Command, Inlet, Messages, Outlet};
 pub use handle::{Handle, PublishError, Stopped};
 use outlets::Outlets;
+pub use reader::Reader;
 pub use snapshot::{ChannelSnapshot, Snapshot};
 
 use tiercast_platform::Clock;
@@ -43,11 +46,12 @@ pub(crate) struct Driver {
     hub: Hub,
     clock: Clock,
     kinds: BTreeMap<ChannelName, SourceKind>,
-    outlets: Outlets,
+    outlets: Outlets<SessionId, Bytes>,
+    readers: Outlets<ReaderId, Portion>,
     batch_delay: Duration,
     stopping: Stopping,
-    /// What the hub wants to know from sources other than embedded ones.
-    questions: mpsc::Sender<Question>,
+    /// Take what the hub wants to know, by the kind of source. Where there is none, nobody answers.
+    sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
     arrivals: Arrivals,
 }
 
@@ -63,17 +67,18 @@ enum Stopping {
 }
 
 impl Driver {
-    /// A driver for a hub that has its channels, and seals events after `batch_delay` at the latest. `questions` has
-    /// room for one from each channel.
+    /// A driver for a hub that has its channels, and seals events after `batch_delay` at the latest. `sources` have
+    /// room for all questions that wait for an answer at a time.
     pub(crate) fn new(
         hub: Hub,
         clock: Clock,
         kinds: BTreeMap<ChannelName, SourceKind>,
         batch_delay: Duration,
-        questions: mpsc::Sender<Question>,
+        sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
     ) -> Self {
-        let (outlets, arrivals, stopping) = (Outlets::default(), Arrivals::default(), Stopping::No);
-        Self { hub, clock, kinds, outlets, batch_delay, stopping, questions, arrivals }
+        let (outlets, readers, arrivals) = (Outlets::default(), Outlets::default(), Arrivals::default());
+        let stopping = Stopping::No;
+        Self { hub, clock, kinds, outlets, readers, batch_delay, stopping, sources, arrivals }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -112,6 +117,7 @@ impl Driver {
             if matches!(self.stopping, Stopping::ClosingAt(time) if time <= self.clock.now()) {
                 self.stopping = Stopping::Closed;
                 self.outlets.close_all(&shutting_down());
+                self.readers.close_all(&shutting_down());
             }
         }
     }
@@ -152,6 +158,20 @@ impl Driver {
             Command::RemoveChannel(name) => self.remove_channel(&name),
             Command::Reach(channel, position, reply) => {
                 self.arrivals.wait(channel, position, reply, |channel| self.hub.position(channel));
+            }
+            Command::Read { reader, reading, outlet, reply } => {
+                let _ = reply.send(self.open_reader(reader, reading, outlet));
+            }
+            Command::ChangeReader(reader, change, reply) => {
+                let _ = reply.send(match change {
+                    Change::Filter(filter) => self.hub.filter_reader(reader, filter),
+                    Change::Pause(is_paused) => self.hub.pause_reader(reader, is_paused),
+                });
+            }
+            Command::ReaderWritable(reader) => self.readers.ready(reader),
+            Command::ReaderClosed(reader) => {
+                self.readers.remove(reader);
+                self.hub.close_reader(reader);
             }
             Command::Snapshot(reply) => {
                 let _ = reply.send(Snapshot::take(&self.hub, &self.kinds, &self.clock));
@@ -201,6 +221,20 @@ impl Driver {
         }
     }
 
+    fn open_reader(
+        &mut self,
+        reader: ReaderId,
+        reading: Reading,
+        outlet: Outlet<Portion>,
+    ) -> Result<Opening, Refusal> {
+        if self.stopping != Stopping::No {
+            return Err(shutting_down());
+        }
+        let opening = self.hub.open_reader(self.clock.now(), reader, reading)?;
+        self.readers.add(reader, outlet);
+        Ok(opening)
+    }
+
     fn on_source(&mut self, name: &str, update: SourceUpdate) {
         let Ok(name) = name.parse::<ChannelName>() else {
             return error!(channel = name, "a source named a channel that cannot be");
@@ -229,14 +263,18 @@ impl Driver {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Transmit(session) => self.outlets.ready(session),
+                Output::Read(reader) => self.readers.ready(reader),
                 Output::Close { session, code, reason } => {
                     debug!(%session, %code, reason, "session closed by the hub");
-                    self.outlets.close(session, Closing { code, reason });
+                    self.outlets.close(session, Refusal { code, reason });
                 }
+                Output::CloseReader(reader, refusal) => self.readers.close(reader, refusal),
                 Output::FindEnd { channel, claimed } => self.find_end(channel, claimed),
+                Output::Fetch(fetch) => self.fetch(fetch),
             }
         }
         self.outlets.pump(|session| self.hub.poll_transmit(session));
+        self.readers.pump(|reader| self.hub.poll_read(reader));
     }
 }
 
@@ -247,12 +285,30 @@ impl Driver {
             if let Some(end) = self.hub.position(&channel) {
                 self.input(Input::Source(&channel, SourceUpdate::End(end)));
             }
-        } else if self.questions.try_send(Question { channel, claimed }).is_err() {
-            debug!("nobody answers the hub's question: the source has ended");
+        } else {
+            self.ask(Question::End { channel, claimed });
         }
+    }
+
+    /// Asks a source for a page of the past.
+    fn fetch(&mut self, fetch: Fetch) {
+        let (channel, after) = (fetch.channel.clone(), fetch.after);
+        if !self.ask(Question::Page(fetch)) {
+            self.input(Input::Source(&channel, SourceUpdate::NotFetched { after }));
+        }
+    }
+
+    /// Puts a question to the channel's source. False if nobody will answer it.
+    fn ask(&self, question: Question) -> bool {
+        let source = self.kinds.get(question.channel()).and_then(|kind| self.sources.get(kind));
+        let is_asked = source.is_some_and(|source| source.try_send(question).is_ok());
+        if !is_asked {
+            debug!("nobody answers the hub's question: the source has ended, or too much waits for it");
+        }
+        is_asked
     }
 }
 
-fn shutting_down() -> Closing {
-    Closing { code: Code::SHUTDOWN, reason: "the server is shutting down".to_owned() }
+fn shutting_down() -> Refusal {
+    Refusal::new(Code::SHUTDOWN, "the server is shutting down")
 }

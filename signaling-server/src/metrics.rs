@@ -8,12 +8,14 @@ use prometheus_client::{
     metrics::MetricType,
     registry::{Registry, Unit},
 };
-use tiercast_mesh::hub::{SourceState, Spending};
+use tiercast_mesh::hub::{PastUse, SourceState, Spending};
 
 use crate::{
     config::{Config, Number, numbers},
+    counters::{Counter, Traffic, Transport},
     driver::{ChannelSnapshot, Handle, Snapshot},
     source::amqp::{AmqpStats, dynamic::DynamicStats},
+    transport::Sheets,
 };
 
 /// Everything that one scrape shows.
@@ -22,6 +24,7 @@ pub(crate) struct Scrape {
     pub(crate) handle: Handle,
     pub(crate) amqp: Option<Arc<AmqpStats>>,
     pub(crate) config: Arc<Config>,
+    pub(crate) sheets: Arc<Sheets>,
 }
 
 impl fmt::Debug for Scrape {
@@ -34,6 +37,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut page = Page(encoder);
         self.encode_sessions(&mut page)?;
+        self.encode_readers(&mut page)?;
         encode_channels(&mut page, &self.snapshot.channels)?;
         if let Some(stats) = &self.amqp {
             encode_amqp(&mut page, stats)?;
@@ -56,6 +60,35 @@ impl Scrape {
         text
     }
 
+    fn encode_readers(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.gauge("readers", "Plain readers", self.snapshot.readers as i64)?;
+        let help = "Bytes kept of frames as plain readers get them, about";
+        page.gauge("sheets_bytes", help, self.sheets.bytes() as i64)?;
+        let counters = self.handle.counters();
+        let each = |count: fn(&Traffic) -> &Counter| {
+            let of = move |transport: Transport| {
+                ([("transport", transport.name())], count(counters.traffic(transport)).value())
+            };
+            Transport::ALL.into_iter().map(of)
+        };
+        let help = "Subscriptions and requests of plain clients";
+        page.counters("reader_visits", help, None, each(|traffic| &traffic.visits))?;
+        page.counters(
+            "reader_events",
+            "Events sent to plain clients",
+            None,
+            each(|traffic| &traffic.events),
+        )?;
+        let help = "Bytes of events sent to plain clients";
+        page.counters("reader_sent", help, Some(Unit::Bytes), each(|traffic| &traffic.bytes))?;
+        page.counters(
+            "reader_gaps",
+            "Gaps that plain clients were told of",
+            None,
+            each(|traffic| &traffic.gaps),
+        )
+    }
+
     fn encode_sessions(&self, page: &mut Page<'_>) -> fmt::Result {
         let Snapshot { sessions, hub, channels, .. } = &self.snapshot;
         let unfit: u64 = channels.iter().map(|channel| channel.stats.unfit).sum();
@@ -76,6 +109,7 @@ impl Scrape {
             counters.connections().value(),
         )?;
         self.encode_spending(page)?;
+        encode_past(page, &self.snapshot.past)?;
         let help = "Messages of peers that could not be decoded; each closed its session";
         page.counter("messages_malformed", help, None, malformed)?;
         let help = "Bytes of control messages that are about no channel";
@@ -103,11 +137,24 @@ impl Scrape {
     }
 }
 
+/// What is read of the channels' past, behind their logs.
+fn encode_past(page: &mut Page<'_>, past: &PastUse) -> fmt::Result {
+    page.gauge("past_fetching", "Pages of the past that are being fetched", past.fetching as i64)?;
+    page.gauge("past_waiting", "Subscriptions that wait for a page of the past", past.waiting as i64)?;
+    let help = "How long the first of them has waited, in milliseconds";
+    page.gauge("past_lag_ms", help, past.waited.as_millis() as i64)?;
+    page.unit_gauge("past_kept", "Pages of the past that are kept", Unit::Bytes, past.bytes as i64)
+}
+
 fn encode_channels(page: &mut Page<'_>, channels: &[ChannelSnapshot]) -> fmt::Result {
     type Count = fn(&ChannelSnapshot) -> u64;
-    let counters: [(&str, &str, Option<Unit>, Count); 20] = [
+    let counters: [(&str, &str, Option<Unit>, Count); 22] = [
         ("events", "Events taken from the source", None, |channel| channel.stats.events),
         ("frames", "Frames sealed", None, |channel| channel.stats.frames),
+        ("pages", "Pages of the past that were fetched from the source", None, |channel| channel.stats.pages),
+        ("pages_failed", "Times that the source could not give a page; it is asked again", None, |channel| {
+            channel.stats.pages_failed
+        }),
         ("data", "Bytes of frames handed to sessions", Some(Unit::Bytes), |channel| channel.stats.data_bytes),
         (
             "pulled",

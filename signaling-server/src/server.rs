@@ -1,6 +1,6 @@
 //! Starts and stops the server: the driver, the sources and the listener, all owned by one set of tasks.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use tiercast_codec::{Signer, SigningKey};
@@ -19,10 +19,11 @@ use tracing::{error, info};
 
 use crate::{
     EmbeddedPublisher, PublishError,
+    app::App,
     config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
     driver::{Command, Driver, Handle},
     geo_database::{GeoDatabase, GeoDatabaseError},
-    http::{self, App, Pages},
+    http,
     listener::Connections,
     source::{
         Source,
@@ -30,6 +31,7 @@ use crate::{
         embedded,
     },
     state::{StateError, next_epoch},
+    transport::Sheets,
 };
 
 /// Updates of sources that wait for the hub; a source that finds the queue full waits.
@@ -129,7 +131,9 @@ impl Server {
         let (sink, updates) = mpsc::channel(SOURCE_QUEUE_UPDATES);
         // Channels that come and go may be asked about twice: before they went, and when they have come again.
         let dynamic_max = dynamic.as_ref().map_or(0, |dynamic| dynamic.exchanges_max());
-        let (questions, asked) = mpsc::channel(kinds.len() + 2 * dynamic_max);
+        let (questions, asked) = mpsc::channel(kinds.len() + 2 * dynamic_max + config.hub.past.fetches_max);
+        let sources =
+            BTreeMap::from([(SourceKind::Amqp, questions.clone()), (SourceKind::Dynamic, questions)]);
         let (stopping, stops) = watch::channel(false);
         let handle = Handle::new(commands, kinds.clone(), public_key, dynamic.clone());
         if let (Some(dynamic), Some(opened)) = (dynamic, opened) {
@@ -140,14 +144,14 @@ impl Server {
             handle: handle.clone(),
             api_keys: ApiKeys::new(&config.api_keys),
             amqp: amqp_stats,
-            topologies: Pages::default(),
+            sheets: Arc::new(Sheets::new(config.limits.sheets_bytes)),
             stopping: stops.clone(),
             config: Arc::new(config),
         });
-        let router = http::router(app, routes(&handle));
+        let router = http::router(app.clone(), routes(&handle));
         let connections = Connections {
             router,
-            handle: handle.clone(),
+            app,
             limits: limits.clone(),
             geo_database: geo_database.map(Arc::new),
             stopping: stops.clone(),
@@ -156,7 +160,7 @@ impl Server {
         // Before any part of it says something.
         info!(%addr, summary, "started");
         let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
-        let turning = Driver::new(hub, clock, kinds, batch_delay, questions).run(inputs, updates);
+        let turning = Driver::new(hub, clock, kinds, batch_delay, sources).run(inputs, updates);
         driver.spawn(async move {
             turning.await;
             Task::Driver

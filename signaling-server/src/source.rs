@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin};
 
 use tiercast_codec::{ChannelName, Position};
-use tiercast_mesh::SourceUpdate;
+use tiercast_mesh::{SourceUpdate, hub::Fetch};
 use tokio::sync::{mpsc, watch};
 
 pub mod amqp;
@@ -12,14 +12,30 @@ pub(crate) mod embedded;
 /// Takes what sources say to the hub. Bounded: a source that is faster than the hub waits.
 pub type SourceSink = mpsc::Sender<(String, SourceUpdate)>;
 
-/// What the hub wants to know from a source: where a channel ends now. Answered by [`SourceUpdate::End`]. At most one
-/// question for each channel waits for its answer.
+/// What the hub wants to know from a source.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub enum Question {
+    /// Where a channel ends now. Answered by [`SourceUpdate::End`]. At most one such question for each channel waits for its
+    /// answer.
+    End {
+        /// The channel.
+        channel: ChannelName,
+        /// The farthest position that a peer claims to have. A source that has come so far itself need not look.
+        claimed: Position,
+    },
+    /// A page of a channel's past, of what the source has said that it [retains](SourceUpdate::Retains). Answered by
+    /// [`SourceUpdate::Fetched`] or [`SourceUpdate::NotFetched`], or not at all by a source that says it is lost.
+    Page(Fetch),
+}
+
+impl Question {
     /// The channel.
-    pub channel: ChannelName,
-    /// The farthest position that a peer claims to have. A source that has come so far itself need not look.
-    pub claimed: Position,
+    pub fn channel(&self) -> &ChannelName {
+        match self {
+            Question::End { channel, .. } => channel,
+            Question::Page(fetch) => &fetch.channel,
+        }
+    }
 }
 
 /// Brings the hub's questions.

@@ -22,6 +22,7 @@ use tiercast_mesh::{
 mod channels;
 mod deeds;
 mod links;
+mod past;
 mod sending;
 mod views;
 
@@ -63,6 +64,8 @@ enum Happening {
     PumpPeer(u64, Target),
     WakeHub,
     WakePeer(u64),
+    /// The source answers.
+    Answer(SourceUpdate),
 }
 
 /// A peer with what it got.
@@ -156,6 +159,10 @@ pub struct Net {
     pub answers: Option<Position>,
     /// Whether the source says nothing to the hub's questions.
     pub withholds_answers: bool,
+    /// The pages of the past that the hub has asked its source for.
+    pub fetches: Vec<hub::Fetch>,
+    /// What the source takes to fetch a page; nothing while it does not answer.
+    pub fetch_time: Option<Duration>,
     /// What applications were given since this was last emptied, if nodes do not keep it: a network of many nodes.
     pub fresh: Option<Vec<Given>>,
     /// What was sent since this was last emptied, if anybody wants to know.
@@ -190,7 +197,7 @@ pub struct Net {
     hub_wakes: Option<Time>,
     /// What comes for nodes that stand still.
     frozen: BTreeMap<u64, Vec<Happening>>,
-    /// What was published in the present numbering, for a server that restarts.
+    /// What was published in the present numbering, for a server that restarts and for those who are behind its log.
     history: Vec<Event>,
 }
 
@@ -227,6 +234,8 @@ impl Net {
             questions: Vec::new(),
             answers: None,
             withholds_answers: false,
+            fetches: Vec::new(),
+            fetch_time: Some(Duration::from_millis(20)),
             fresh: None,
             sent: None,
             started: None,
@@ -329,6 +338,7 @@ impl Net {
             Happening::PumpPeer(node, target) => self.pump_peer(node, target),
             Happening::WakeHub => self.wake_hub(at),
             Happening::WakePeer(node) => self.wake_peer(at, node),
+            Happening::Answer(update) => self.source(update),
         }
     }
 
@@ -348,9 +358,11 @@ impl Net {
             | Happening::LinkDown(node, _)
             | Happening::PumpPeer(node, _)
             | Happening::WakePeer(node) => Some(*node),
-            Happening::ToHub(..) | Happening::HubSees(..) | Happening::PumpHub(_) | Happening::WakeHub => {
-                None
-            }
+            Happening::ToHub(..)
+            | Happening::HubSees(..)
+            | Happening::PumpHub(_)
+            | Happening::WakeHub
+            | Happening::Answer(_) => None,
         }
     }
 
@@ -417,6 +429,9 @@ impl Net {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 hub::Output::Transmit(session) => self.queue.plan(self.now, Happening::PumpHub(session.0)),
+                hub::Output::Read(_) | hub::Output::CloseReader(..) => {
+                    unreachable!("there are no plain readers here")
+                }
                 hub::Output::FindEnd { claimed, .. } => {
                     self.questions.push(claimed);
                     if !self.withholds_answers {
@@ -425,6 +440,7 @@ impl Net {
                         self.hub.handle(self.now, answer).expect("an answer");
                     }
                 }
+                hub::Output::Fetch(fetch) => self.fetch(fetch),
                 hub::Output::Close { session, code, .. } => {
                     let Some(node) = self.node_in(session.0) else { continue };
                     if let Some(node) = self.nodes.get_mut(&node) {

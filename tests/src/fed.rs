@@ -64,6 +64,7 @@ impl Fed {
             match update.context("the source has ended")? {
                 (_, SourceUpdate::Behind) => self.is_caught_up = false,
                 (_, SourceUpdate::CaughtUp) => self.is_caught_up = true,
+                (_, SourceUpdate::Retains(_)) => {}
                 named => break named,
             }
         };
@@ -161,7 +162,7 @@ impl Fed {
 
     /// Asks, and does not wait for the answer.
     pub async fn ask(&self, channel: ChannelName, claimed: Position) -> Result<()> {
-        Ok(self.hub.send(Question { channel, claimed }).await?)
+        Ok(self.hub.send(Question::End { channel, claimed }).await?)
     }
 
     /// The next update, which must be an answer.

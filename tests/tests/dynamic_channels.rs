@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeSet,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use tiercast_codec::{Code, GapReason, Pattern, Position};
+use tiercast_codec::{Code, GapReason, Pattern, PatternSet, Position, Since};
+use tiercast_mesh::hub::{Portion, Reading};
 use tiercast_peer_client::{ClientOptions, Notification};
 use tiercast_signaling_server::{
     Config, Server,
@@ -369,6 +371,44 @@ async fn an_exchange_that_is_made_again_is_one_gap_and_then_complete() -> Result
 }
 
 #[tokio::test]
+async fn regression_a_gap_that_the_log_has_forgotten_is_not_passed_by_pages_of_the_stream() -> Result<()> {
+    let broker = Broker::start().await?;
+    let name = exchange(&broker, "past").await?;
+    let mut config = config(&broker, PATIENCE)?;
+    config.hub.log.entries = 2;
+    let server = Server::start(config).await?;
+    let held = lease(&server, &name, "a").await?;
+    let listener = listener(&server, &held).await?;
+    publish(&broker, &name, &["a"]).await?;
+    listener.wait_for(1).await?;
+    let read = Position::new(since(&held, "a")?.epoch, listener.events()[0].0);
+    broker.delete_exchange(&name).await?;
+    let refusal = lease(&server, &name, "b").await.map(|_| ()).map_err(|error| error.code());
+    assert_eq!(refusal, Err(Code::UNKNOWN_EXCHANGE));
+    broker.declare_topic_exchange(&name).await?;
+    until_bound(&broker, &name, &["a"]).await?;
+    let again = lease(&server, &name, "a").await?;
+    for nth in 2..6 {
+        // Each in a frame of its own.
+        publish(&broker, &name, &["a"]).await?;
+        listener.wait_for(nth).await?;
+    }
+    let filter = Arc::new(PatternSet::new(vec![pattern("a")]));
+    let reading = Reading { channel: held.channel().clone(), since: Since::Position(read), filter };
+    let mut reader =
+        server.handle().read(reading).await.map_err(|refusal| anyhow::anyhow!(refusal.reason))?;
+    let first = timeout(PATIENCE, reader.next()).await?.map_err(|refusal| anyhow::anyhow!(refusal.reason))?;
+    match first {
+        Portion::Gap(gap) => ensure!(gap.to >= since(&again, "a")?, "a gap to {} only", gap.to),
+        Portion::Events { .. } => {
+            bail!("what was published while there was no exchange is missing in silence")
+        }
+    }
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_stream_that_is_deleted_by_somebody_is_one_gap_and_then_complete() -> Result<()> {
     let broker = Broker::start().await?;
     let name = exchange(&broker, "deleted").await?;
@@ -457,7 +497,7 @@ async fn publish_until(
 async fn two_thousand_patterns_come_and_go_and_nobody_who_publishes_is_held_up() -> Result<()> {
     const LEASES: usize = 20;
     const PATTERNS: usize = 100;
-    let broker = std::sync::Arc::new(Broker::start().await?);
+    let broker = Arc::new(Broker::start().await?);
     let name = exchange(&broker, "many").await?;
     let server = Server::start(config(&broker, Duration::ZERO)?).await?;
     let ticks = lease(&server, &name, "tick").await?;

@@ -1,9 +1,9 @@
 //! What goes into the hub and what comes out of it.
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Code, Position, SessionId};
+use tiercast_codec::{ChannelName, Code, Offset, Position, SessionId};
 
-use super::Whereabouts;
+use super::{ReaderId, Whereabouts};
 use crate::SourceUpdate;
 
 /// What happens to the hub.
@@ -31,6 +31,9 @@ pub enum Output {
     /// There is something for this session: call [`Hub::poll_transmit`](super::Hub::poll_transmit) whenever it is writable, until that
     /// gives nothing. Said once; the driver remembers.
     Transmit(SessionId),
+    /// There is something for this reader: call [`Hub::poll_read`](super::Hub::poll_read) whenever it can take some, until that
+    /// gives nothing. Said once; the driver remembers.
+    Read(ReaderId),
     /// Ask the channel's source where the channel ends now; it answers with [`SourceUpdate::End`]. At most one question
     /// for each channel waits for its answer, however long that takes.
     FindEnd {
@@ -39,6 +42,12 @@ pub enum Output {
         /// The farthest position that a peer claims to have. A source that has come so far itself need not look.
         claimed: Position,
     },
+    /// Ask the channel's source for a page of the past; it answers with [`SourceUpdate::Fetched`] or
+    /// [`SourceUpdate::NotFetched`], or says that it is [lost](SourceUpdate::Lost). Of all channels together at most
+    /// [`PastLimits::fetches_max`](super::PastLimits::fetches_max) wait for their answer.
+    Fetch(Fetch),
+    /// Close a reader: its channel has ended. The hub has forgotten it already.
+    CloseReader(ReaderId, Refusal),
     /// Close the connection. The hub has forgotten it already.
     Close {
         /// The connection.
@@ -48,6 +57,21 @@ pub enum Output {
         /// For people.
         reason: String,
     },
+}
+
+/// A page of a channel's past that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The page begins after this position.
+    pub after: Position,
+    /// The page ends here at the latest. The source has said everything up to here, so there is no waiting for it.
+    pub to: Offset,
+    /// Most events of the page.
+    pub events_max: usize,
+    /// Bytes of events with which the page is full; the last one may exceed them.
+    pub bytes_max: usize,
 }
 
 /// A call that the driver should not have made. The hub is unchanged, but for the part of the input before
@@ -66,4 +90,21 @@ pub enum CommandError {
     /// A source gave events before it said where the channel is.
     #[error("the source gave events before it was open")]
     NotOpen,
+}
+
+/// Why somebody is not served, or no longer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} ({code})")]
+pub struct Refusal {
+    /// What kind of reason.
+    pub code: Code,
+    /// What is wrong and what to do, for people.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(code: Code, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
 }

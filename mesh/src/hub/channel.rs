@@ -1,21 +1,14 @@
-//! One channel of the hub: its log, the batch that is being filled, and who is fed by the server.
+//! One channel of the hub: its source, its log, and the batch that is being filled.
 
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use tiercast_codec::{
-    ChannelName, Event, Gap, GapReason, Head, Message, Offset, PeerId, Position, Sealer, Signer, Since,
-    ToPeer, WireMessage,
-};
+use tiercast_codec::{ChannelName, Event, GapReason, Head, Message, Offset, PeerId, Position, Signer, Since};
 
 use super::{
-    ChannelStats, Class, CommandError, HubConfig,
-    budget::{Budget, Priority},
-    claims::Claims,
-    pull::Pull,
-    tree::Tree,
+    ChannelStats, CommandError, Fetch, HubConfig, Receiver, claims::Claims, feeding::Fed, past::Past,
+    press::Press, pull::Pull, tree::Tree,
 };
-use crate::{FrameLog, Read, SourceUpdate, Time, batch::Batch, cursor::Cursor};
+use crate::{FrameLog, Page, SourceUpdate, Time, batch::Batch};
 
 /// A channel of the hub.
 #[derive(Debug)]
@@ -28,14 +21,16 @@ pub(super) struct Channel {
     is_behind: bool,
     /// What has been said so far. None until the source is open for the first time.
     pub(super) log: Option<FrameLog>,
+    /// What was said before that.
+    pub(super) past: Past,
     batch: Batch,
-    /// The peers that the server feeds, and how far each is.
-    fed: BTreeMap<PeerId, Fed>,
+    /// Those whom the server feeds, and how far each is.
+    pub(super) fed: BTreeMap<Receiver, Fed>,
     /// What others asked for once.
-    pulls: BTreeMap<PeerId, Pull>,
+    pub(super) pulls: BTreeMap<PeerId, Pull>,
     /// Those of them who say that they have more than the log.
-    claims: Claims,
-    head: Option<Head>,
+    pub(super) claims: Claims,
+    pub(super) head: Option<Head>,
     /// What those are told who are fed by others.
     told: Option<Head>,
     last_said: Time,
@@ -55,35 +50,6 @@ pub enum SourceState {
     },
 }
 
-/// A peer that the server feeds.
-#[derive(Debug)]
-struct Fed {
-    cursor: Cursor,
-    /// Whether heads are sent to it: only to those who may pass them on.
-    wants_heads: bool,
-    claim: Claim,
-    /// Where the channel was when this began: what lies before has been published for long, and tier 1 gets it in its turn
-    /// as others do.
-    backlog: Option<Position>,
-}
-
-/// Whether a peer may have more than the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
-    /// It has not, or it may: the log will come so far.
-    None,
-    /// It says so, and is sent nothing until the source has said what to make of it.
-    Open,
-    /// The channel never came so far: what the peer has is of another numbering.
-    Refuted,
-}
-
-/// What the hub seals and signs with.
-pub(super) struct Press<'a> {
-    pub(super) sealer: &'a mut Sealer,
-    pub(super) signer: &'a dyn Signer,
-}
-
 impl Channel {
     pub(super) fn new(name: ChannelName, config: &HubConfig) -> Self {
         Self {
@@ -93,6 +59,7 @@ impl Channel {
             source: SourceState::Opening,
             is_behind: false,
             log: None,
+            past: Past::new(config.past),
             batch: Batch::new(config.batch),
             fed: BTreeMap::new(),
             pulls: BTreeMap::new(),
@@ -120,7 +87,10 @@ impl Channel {
             SourceUpdate::Opened(position) => self.open(now, position, config, press),
             SourceUpdate::Events(events) => self.take_events(now, events, press)?,
             SourceUpdate::Messages(messages) => self.take_messages(now, messages, press)?,
-            SourceUpdate::Lost { reason } => self.source = SourceState::Lost { reason },
+            SourceUpdate::Lost { reason } => {
+                self.source = SourceState::Lost { reason };
+                self.past.lost();
+            }
             SourceUpdate::Behind => self.is_behind = true,
             SourceUpdate::CaughtUp => {
                 // What has come so far is the past.
@@ -128,6 +98,12 @@ impl Channel {
                 self.is_behind = false;
             }
             SourceUpdate::End(end) => self.judge_claims(end),
+            SourceUpdate::Retains(position) => self.past.retains(position),
+            SourceUpdate::Fetched(page) => self.take_page(now, page, config, press),
+            SourceUpdate::NotFetched { after } => {
+                self.stats.pages_failed += 1;
+                self.past.not_fetched(now, after);
+            }
         }
         if self.batch.due().is_some_and(|due| due <= now) {
             self.flush(now, press);
@@ -138,6 +114,7 @@ impl Channel {
     fn open(&mut self, now: Time, position: Position, config: &HubConfig, press: &mut Press<'_>) {
         self.source = SourceState::Open;
         self.flush(now, press);
+        self.past.opened(position);
         match &mut self.log {
             None => self.log = Some(FrameLog::new(config.log, position)),
             Some(log) => {
@@ -210,14 +187,31 @@ impl Channel {
         let (Some(log), Some(last)) = (&mut self.log, events.last().map(|event| event.offset)) else {
             return;
         };
-        let frame = press
-            .sealer
-            .seal(&self.name, log.head(), last, now.0, &events, press.signer)
-            .expect("events are checked for size and order before they are batched");
+        let frame = press.seal(now, &self.name, log.head(), last, &events);
         self.stats.frames += 1;
         self.stats.direct_data_bytes += (frame.bytes().len() * self.tree.len()) as u64;
         self.last_said = now;
         log.push(frame);
+    }
+
+    /// A page of the past has come. One of another numbering is of no use to anybody.
+    fn take_page(&mut self, now: Time, page: Page, config: &HubConfig, press: &mut Press<'_>) {
+        self.stats.pages += 1;
+        let asked = page.asked;
+        if self.head().is_some_and(|head| head.epoch == asked.epoch) && page.last > asked.offset {
+            let sealed = press.seal_page(now, &self.name, page, config.batch);
+            self.past.fetched(asked, sealed);
+        }
+    }
+
+    /// Since when somebody waits for whom the source may be asked now.
+    pub(super) fn waits_since(&self, now: Time) -> Option<Time> {
+        self.past.queued_since(now).filter(|_| self.source == SourceState::Open)
+    }
+
+    /// The page that has been waited for longest.
+    pub(super) fn fetch(&mut self) -> Option<Fetch> {
+        self.past.ask(&self.name, self.log.as_ref()?)
     }
 
     /// When the waiting events are due.
@@ -253,111 +247,19 @@ impl Channel {
 
     /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone; or why that is not
     /// known yet.
-    pub(super) fn resolve(&self, since: Since) -> Result<(Position, bool), &'static str> {
+    pub(super) fn resolve(&self, now: Time, since: Since) -> Result<(Position, bool), &'static str> {
         let log = self.log.as_ref().ok_or("is not connected yet")?;
-        Ok(match since {
+        let start = match since {
             Since::Now if self.source != SourceState::Open => return Err("is not connected now"),
             Since::Now if self.is_behind => return Err("is still reading what was published before now"),
-            Since::Now => (log.head(), true),
-            Since::Earliest => (log.base(), true),
-            Since::Position(position) if log.is_behind(position) => (position, true),
-            Since::Position(position) => match log.read(position) {
-                Read::Gap { .. } => (position, false),
-                Read::Frame(_) | Read::UpToDate => (position, true),
-            },
-        })
-    }
-
-    /// The server feeds `peer` from `position` on, at most a window ahead of what it acknowledges.
-    pub(super) fn feed(
-        &mut self,
-        peer: PeerId,
-        position: Position,
-        window_bytes: NonZeroU32,
-        wants_heads: bool,
-    ) {
-        self.claims.remove(peer);
-        let mut claim = Claim::None;
-        if self.log.as_ref().is_some_and(|log| log.is_behind(position)) {
-            self.claims.add(peer, position);
-            claim = Claim::Open;
-        }
-        self.pulls.remove(&peer);
-        let (cursor, backlog) = (Cursor::new(position, window_bytes), self.head());
-        self.fed.insert(peer, Fed { cursor, wants_heads, claim, backlog });
-    }
-
-    /// The server gives a peer that somebody else feeds what it has beyond `position` now, at most up to `to`.
-    pub(super) fn pull(&mut self, peer: PeerId, position: Position, to: Option<Position>) {
-        if let Some(log) = self.log.as_ref().filter(|_| !self.fed.contains_key(&peer)) {
-            self.pulls.insert(peer, Pull::new(position, to.map_or(log.head(), |to| to.min(log.head()))));
-        }
-    }
-
-    fn poll_pull(&mut self, now: Time, peer: PeerId, budget: &mut Budget) -> Option<Bytes> {
-        let reader = (self.name.id(), peer);
-        let next = self.pulls.get_mut(&peer).zip(self.log.as_ref());
-        let Some((pull, frame)) = next.and_then(|(pull, log)| pull.read(log).map(|frame| (pull, frame)))
-        else {
-            self.pulls.remove(&peer);
-            budget.forget(reader);
-            return None;
+            Since::Now => log.head(),
+            Since::Earliest => self.past.start(log),
+            Since::Position(position) => position,
         };
-        let length = frame.bytes().len();
-        let priority = Priority { class: Class::Pull, ..self.tree.priority(peer) };
-        if !budget.spend(now, reader, priority, length) {
-            return None;
+        if self.past.is_too_busy_for(log, now, start) {
+            return Err("is asked for more of the past than it gives at a time");
         }
-        pull.sent(frame);
-        self.stats.data_bytes += length as u64;
-        self.stats.pulled_bytes += length as u64;
-        Some(frame.bytes().clone())
-    }
-
-    /// A peer says how far it is. False if the server does not feed it.
-    pub(super) fn acknowledge(&mut self, peer: PeerId, position: Position) -> bool {
-        let (Some(fed), Some(log)) = (self.fed.get_mut(&peer), &self.log) else { return false };
-        fed.cursor.acknowledge(log, position);
-        if fed.claim == Claim::None && log.is_behind(position) {
-            self.claims.add(peer, position);
-            fed.claim = Claim::Open;
-        }
-        true
-    }
-
-    /// The server feeds `peer` no longer.
-    pub(super) fn starve(&mut self, peer: PeerId) {
-        self.fed.remove(&peer);
-        self.claims.remove(peer);
-    }
-
-    /// A peer is gone.
-    pub(super) fn forget(&mut self, peer: PeerId) {
-        self.starve(peer);
-        self.pulls.remove(&peer);
-    }
-
-    /// The farthest claim to more than there is, if the source has to be asked where the channel ends.
-    pub(super) fn question(&mut self) -> Option<Position> {
-        self.claims.question()
-    }
-
-    fn judge_claims(&mut self, end: Position) {
-        for (peer, is_refuted) in self.claims.judged_by(end) {
-            if let Some(fed) = self.fed.get_mut(&peer) {
-                fed.claim = if is_refuted { Claim::Refuted } else { Claim::None };
-            }
-        }
-    }
-
-    /// Whether the server feeds `peer`.
-    pub(super) fn feeds(&self, peer: PeerId) -> bool {
-        self.fed.contains_key(&peer)
-    }
-
-    /// The peers that the server feeds.
-    pub(super) fn fed(&self) -> impl Iterator<Item = PeerId> {
-        self.fed.keys().copied()
+        Ok((start, self.past.has_all_after(log, start)))
     }
 
     /// Bytes that a subscriber who starts at `position` has to catch up with.
@@ -368,48 +270,5 @@ impl Channel {
     /// How far the log is.
     pub(super) fn head(&self) -> Option<Position> {
         self.log.as_ref().map(FrameLog::head)
-    }
-
-    /// The next bytes for a peer that the server feeds, if the budget allows.
-    pub(super) fn poll_transmit(&mut self, now: Time, peer: PeerId, budget: &mut Budget) -> Option<Bytes> {
-        let Some(Fed { cursor, wants_heads, claim, backlog }) = self.fed.get_mut(&peer) else {
-            return self.poll_pull(now, peer, budget);
-        };
-        let reader = (self.name.id(), peer);
-        let log = self.log.as_ref()?;
-        let next = match claim {
-            Claim::Open => Read::UpToDate,
-            Claim::None => cursor.read(log),
-            Claim::Refuted => Read::Gap { to: log.base(), reason: GapReason::Epoch, recorded: false },
-        };
-        match next {
-            Read::Frame(frame) => {
-                let mut priority = self.tree.priority(peer);
-                if backlog.is_some_and(|head| frame.position() <= head) {
-                    priority.class = priority.class.max(Class::Orphan);
-                }
-                if !budget.spend(now, reader, priority, frame.bytes().len()) {
-                    return None;
-                }
-                cursor.sent(frame);
-                self.stats.data_bytes += frame.bytes().len() as u64;
-                Some(frame.bytes().clone())
-            }
-            Read::Gap { to, reason, .. } => {
-                let gap = Gap { channel: self.name.clone(), from: cursor.position(), to, reason };
-                cursor.skip(to);
-                *claim = Claim::None;
-                self.stats.gaps += 1;
-                let bytes = ToPeer::Gap(gap).encode();
-                self.stats.control_bytes += bytes.len() as u64;
-                Some(bytes)
-            }
-            Read::UpToDate => {
-                budget.return_turn(reader);
-                let head = cursor.next_head(self.head.as_ref().filter(|_| *wants_heads))?;
-                self.stats.control_bytes += head.bytes().len() as u64;
-                Some(head.bytes().clone())
-            }
-        }
     }
 }

@@ -16,11 +16,15 @@ pub struct HubConfig {
     pub batch: BatchLimits,
     /// What a channel keeps for those who come back or lag. Default 64 MiB and 65,536 frames, unvalidated.
     pub log: LogLimits,
+    /// What is fetched from sources for those who are behind the log.
+    pub past: PastLimits,
     /// How many peers the server feeds for good.
     pub tier1: Tier1,
     /// Bytes of frames a second for those whom the server feeds and who are not in tier 1; beyond that they take turns, those
     /// with children first. Default 64 MiB, about half of a gigabit line.
     pub feed_bytes: u64,
+    /// Most plain readers at a time. Default 100,000, unvalidated.
+    pub readers_max: usize,
     /// A newcomer that takes no part in the mesh is told to come back while another such waits longer than this for its turn.
     /// Default 2 s.
     pub feed_wait: Duration,
@@ -95,6 +99,35 @@ pub struct HubConfig {
     pub ice_servers: Vec<IceServer>,
 }
 
+/// How the past of channels is fetched from their sources, in pages that all who read there share. Unvalidated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastLimits {
+    /// Most pages that are being fetched at a time, of all channels together. Default 4.
+    pub fetches_max: usize,
+    /// Most events of a page. Default 1,024.
+    pub page_events: usize,
+    /// Bytes of events with which a page is full. Default 1 MiB.
+    pub page_bytes: usize,
+    /// Bytes of the pages that are kept of each channel; one page is kept, however large. The least used go first. Default
+    /// 16 MiB.
+    pub bytes: usize,
+    /// Whoever wants to begin behind the log is told to come back while another waits longer than this for its page.
+    /// Default 10 s.
+    pub wait: Duration,
+}
+
+impl Default for PastLimits {
+    fn default() -> Self {
+        Self {
+            fetches_max: 4,
+            page_events: 1_024,
+            page_bytes: 1 << 20,
+            bytes: 16 << 20,
+            wait: Duration::from_secs(10),
+        }
+    }
+}
+
 /// How many peers the server feeds for good: about N^0.4 of N peers, within bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tier1 {
@@ -109,8 +142,10 @@ impl Default for HubConfig {
         Self {
             batch: BatchLimits::default(),
             log: LogLimits { bytes: 64 << 20, entries: 65_536 },
+            past: PastLimits::default(),
             tier1: Tier1 { min: 2, max: 256 },
             feed_bytes: 64 << 20,
+            readers_max: 100_000,
             feed_wait: Duration::from_secs(2),
             heartbeat: Duration::from_secs(10),
             head_interval: Duration::from_secs(1),

@@ -1,6 +1,6 @@
 //! What the hub counts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tiercast_codec::Code;
 
@@ -13,6 +13,10 @@ pub struct ChannelStats {
     pub unfit: u64,
     /// Frames sealed.
     pub frames: u64,
+    /// Pages of the past that the source gave.
+    pub pages: u64,
+    /// Times that it gave none; it is asked again.
+    pub pages_failed: u64,
     /// Bytes of frames handed to sessions.
     pub data_bytes: u64,
     /// Bytes of those frames that were pulled by peers whose parents were late.
@@ -49,6 +53,19 @@ pub struct ChannelStats {
     pub orphans: u64,
     /// Links that a hub before this one had set up, or that outlived the session of an end, and that were taken over.
     pub adopted: u64,
+}
+
+/// The past of all channels at one moment: what is read of it, and who waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PastUse {
+    /// Pages that are being fetched.
+    pub fetching: usize,
+    /// Those who wait for a page.
+    pub waiting: usize,
+    /// For how long the first of them has waited.
+    pub waited: Duration,
+    /// Bytes of the pages that are kept.
+    pub bytes: usize,
 }
 
 /// Counters of the hub as a whole.

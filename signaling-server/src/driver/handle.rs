@@ -9,12 +9,12 @@ use std::{
 };
 
 use tiercast_codec::{
-    ChannelName, Message, Pattern, Position, PublicKey, SessionId, limits::EVENT_BYTES_MAX,
+    ChannelName, Code, Message, Pattern, Position, PublicKey, SessionId, limits::EVENT_BYTES_MAX,
 };
-use tiercast_mesh::hub::TreeNode;
+use tiercast_mesh::hub::{ReaderId, Reading, Refusal, TreeNode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::Command;
+use super::{Reader, command::Command};
 use crate::{
     EmbeddedPublisher,
     config::SourceKind,
@@ -32,6 +32,7 @@ pub struct Handle {
 #[derive(Debug)]
 struct Shared {
     next_session: AtomicU64,
+    next_reader: AtomicU64,
     kinds: BTreeMap<ChannelName, SourceKind>,
     public_key: PublicKey,
     counters: Counters,
@@ -70,6 +71,12 @@ pub enum PublishError {
     Stopped,
 }
 
+impl From<Stopped> for Refusal {
+    fn from(stopped: Stopped) -> Self {
+        Self::new(Code::SHUTDOWN, stopped.to_string())
+    }
+}
+
 impl From<Stopped> for PublishError {
     fn from(Stopped: Stopped) -> Self {
         Self::Stopped
@@ -83,8 +90,10 @@ impl Handle {
         public_key: PublicKey,
         dynamic: Option<Arc<Dynamic>>,
     ) -> Self {
-        let (next_session, counters) = (AtomicU64::new(1), Counters::default());
-        Self { commands, shared: Arc::new(Shared { next_session, kinds, public_key, counters, dynamic }) }
+        let (next_session, next_reader) = (AtomicU64::new(1), AtomicU64::new(1));
+        let counters = Counters::default();
+        let shared = Shared { next_session, next_reader, kinds, public_key, counters, dynamic };
+        Self { commands, shared: Arc::new(shared) }
     }
 
     /// The hub as it is now.
@@ -106,6 +115,11 @@ impl Handle {
             Some(SourceKind::Amqp | SourceKind::Dynamic) => Err(PublishError::NotEmbedded(name)),
             None => Err(unknown()),
         }
+    }
+
+    /// Reads a channel.
+    pub async fn read(&self, reading: Reading) -> Result<Reader, Refusal> {
+        Reader::open(self, reading).await
     }
 
     /// Binds patterns of an exchange that `amqp.dynamic.exchanges` allows, and keeps them bound as long as the lease is
@@ -179,12 +193,31 @@ impl Handle {
         SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// A number for a new reader: they count up from 1.
+    pub(super) fn next_reader(&self) -> ReaderId {
+        ReaderId(self.shared.next_reader.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Says that a reader is gone, at once or, where the queue is full, when there is room.
+    pub(super) fn forget_reader(&self, reader: ReaderId) {
+        let closed = Command::ReaderClosed(reader);
+        if let Err(mpsc::error::TrySendError::Full(closed)) = self.commands.try_send(closed)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let handle = self.clone();
+            runtime.spawn(async move { handle.send(closed).await });
+        }
+    }
+
     /// Waits for room in the driver's queue, which is everybody's backpressure.
     pub(crate) async fn send(&self, command: Command) -> Result<(), Stopped> {
         self.commands.send(command).await.map_err(|_| Stopped)
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.send(question(reply)).await?;
         answer.await.map_err(|_| Stopped)

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tiercast_codec::{ChannelName, Position};
 use tiercast_mesh::{
     Hub, Time,
-    hub::{ChannelStats, HubStats, SourceState, Spending},
+    hub::{ChannelStats, HubStats, PastUse, SourceState, Spending},
 };
 
 use tiercast_platform::Clock;
@@ -22,10 +22,14 @@ pub struct Snapshot {
     pub uptime: Duration,
     /// Open sessions.
     pub sessions: usize,
+    /// Plain readers.
+    pub readers: usize,
     /// Counters of the hub as a whole.
     pub hub: HubStats,
     /// What is spent on feeding peers, by class.
     pub spending: Vec<Spending>,
+    /// What is read of the past.
+    pub past: PastUse,
     /// Every channel, in the order of their names.
     pub channels: Vec<ChannelSnapshot>,
 }
@@ -70,8 +74,10 @@ impl Snapshot {
             time: clock.now(),
             uptime: clock.uptime(),
             sessions: hub.sessions(),
+            readers: hub.readers(),
             hub: hub.stats().clone(),
             spending: hub.spending().into(),
+            past: hub.past(),
             channels: kinds.iter().filter_map(channel).collect(),
         }
     }

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use tiercast_mesh::hub::SourceState;
 use tokio::time::timeout;
 
-use super::{App, error::ApiError};
 use crate::{
+    api_error::ApiError,
+    app::App,
     config::SourceKind,
     driver::{ChannelSnapshot, Snapshot, Stopped},
     metrics::Scrape,
@@ -76,7 +77,8 @@ pub(super) async fn metrics(
     State(app): State<Arc<App>>,
 ) -> Result<([(header::HeaderName, &'static str); 1], String), ApiError> {
     let (handle, amqp, config) = (app.handle.clone(), app.amqp.clone(), app.config.clone());
-    let scrape = Scrape { snapshot: handle.snapshot().await?, handle, amqp, config };
+    let scrape =
+        Scrape { snapshot: handle.snapshot().await?, handle, amqp, config, sheets: app.sheets.clone() };
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], scrape.into_text()))
 }
 

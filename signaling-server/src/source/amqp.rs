@@ -24,6 +24,7 @@ mod message;
 mod numbering;
 mod omission;
 mod overflow;
+mod past;
 mod peek;
 mod permission;
 mod place;
@@ -56,6 +57,7 @@ use dynamic::{Dynamic, Opened, Service, Services};
 use feed::Feed;
 use inquiries::Inquiries;
 use memory::Memory;
+use past::Past;
 
 /// Feeds the configured channels from a broker, and those that clients ask for.
 #[derive(Debug)]
@@ -102,8 +104,9 @@ impl AmqpSource {
         let (queue_bytes, stats) = (self.config.queue_bytes, &self.stats);
         for channel in self.config.channels.clone() {
             let (name, asked) = (channel.name.to_string(), inquiries.open(&channel.name));
-            let feed = Feed::new(name, sink.clone(), asked, stats.clone(), memory.clone());
-            tasks.spawn(worker::run(channel, queue_bytes, feed, links.clone(), None));
+            let feed = Feed::new(name.clone(), sink.clone(), asked.claims, stats.clone(), memory.clone());
+            let past = Past::new(name, sink.clone(), asked.fetches);
+            tasks.spawn(worker::run(channel, queue_bytes, feed, past, links.clone(), None));
         }
         let (mut services, dynamic) =
             (Services::default(), self.on_demand.as_ref().map(|on_demand| on_demand.dynamic.clone()));
@@ -125,7 +128,7 @@ impl AmqpSource {
         };
         let asking = async {
             while let Some(question) = questions.recv().await {
-                inquiries.pass_on(question);
+                inquiries.pass_on(question, &sink).await;
             }
             std::future::pending().await
         };

@@ -9,12 +9,14 @@ mod documentation;
 mod dynamic;
 mod http_api;
 mod http_client;
+mod json_sessions;
 mod lagging;
 mod many;
 mod mmdb;
 mod near;
 mod program;
 mod publishing;
+mod readers;
 mod sessions;
 mod shutdown;
 

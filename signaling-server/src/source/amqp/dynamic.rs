@@ -26,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-pub(super) use binder::{Binder, keep_bound};
+pub(super) use binder::{Binder, keep_bound, known_from};
 use desk::Desk;
 pub use error::DynamicError;
 pub use lease::Lease;

@@ -83,6 +83,11 @@ impl Feed {
         self.send(SourceUpdate::Behind).await
     }
 
+    /// Says what of the past can be fetched.
+    pub(super) async fn retains(&mut self, position: Position) -> Result<(), AmqpError> {
+        self.send(SourceUpdate::Retains(position)).await
+    }
+
     /// Says that the past is over.
     pub(super) async fn caught_up(&mut self) -> Result<(), AmqpError> {
         info!(channel = %self.channel, "channel caught up");

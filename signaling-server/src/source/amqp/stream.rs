@@ -15,7 +15,7 @@ use super::{
     broker::Broker,
     config::AmqpChannelConfig,
     consumption::Consumption,
-    dynamic::{Binder, keep_bound},
+    dynamic::{Binder, keep_bound, known_from},
     error::AmqpError,
     feed::Feed,
     lifetime::{Lifetime, Settled, is_still, renumber, settle},
@@ -23,6 +23,7 @@ use super::{
     memory::Known,
     message,
     omission::Omission,
+    past::Past,
     peek::{SILENCE, history, oldest},
     place::Place,
     seen::Seen,
@@ -76,6 +77,7 @@ pub(super) async fn run(
     broker: &Broker,
     config: &AmqpChannelConfig,
     feed: &mut Feed,
+    past: &mut Past,
     state: &mut StreamState,
     binder: Option<&Binder>,
 ) -> Result<Infallible, AmqpError> {
@@ -135,7 +137,10 @@ pub(super) async fn run(
         came: None,
         awaited: None,
     };
-    session.hand_over(start, from, is_new).await
+    tokio::select! {
+        ended = session.hand_over(start, from, is_new) => ended,
+        error = past.serve(broker, config, lifetime, binder) => Err(error),
+    }
 }
 
 impl StreamState {
@@ -257,6 +262,7 @@ struct Session<'a> {
 impl Session<'_> {
     async fn hand_over(mut self, start: Start, from: Offset, is_new: bool) -> Result<Infallible, AmqpError> {
         if is_new && start == Start::Resume(BEFORE_FIRST) {
+            self.retains_after(BEFORE_FIRST).await?;
             self.open(BEFORE_FIRST).await?;
             self.feed.caught_up().await?;
         } else {
@@ -264,10 +270,14 @@ impl Session<'_> {
             let Some(batch) = first_batch(broker, queue, &mut self.consumption, from, seen).await? else {
                 return begin_anew(broker, self.config, self.feed, self.state, self.lifetime).await;
             };
+            let oldest = oldest(broker, queue).await?;
             self.feed.behind().await?;
-            self.begin(start, from, &batch).await?;
+            // Before a mark nobody knows what was bound when, so it is as if it were not there.
+            let mark = if let Start::Mark(mark) = start { Some(mark) } else { None };
+            self.retains_after(mark.unwrap_or(oldest - 1)).await?;
+            self.begin(start, from, &batch, oldest).await?;
             if let Some(binder) = self.binder {
-                binder.opened(self.lifetime, self.state.position.filter(|_| matches!(start, Start::Mark(_))));
+                binder.opened(self.lifetime, mark.and(self.state.position));
             }
             self.hand_on(batch).await?;
             self.catch_up().await?;
@@ -314,14 +324,20 @@ impl Session<'_> {
     ///
     /// A hole alone means nothing: a segment's end skips an offset. But where the oldest retained message is behind
     /// the one that we asked for, what was between is gone.
-    async fn begin(&mut self, start: Start, from: Offset, batch: &[Delivery]) -> Result<(), AmqpError> {
+    async fn begin(
+        &mut self,
+        start: Start,
+        from: Offset,
+        batch: &[Delivery],
+        oldest: Offset,
+    ) -> Result<(), AmqpError> {
         let first = message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)?;
         match start {
             Start::History(_) => return self.open(first - 1).await,
             Start::Mark(mark) => return self.open(mark).await,
             Start::Resume(reached) => self.open(reached).await?,
         }
-        if first > from && oldest(self.broker, &self.queue).await? > from {
+        if first > from && oldest > from {
             let to = first - 1;
             warn!(queue = self.queue, from, to, "events are lost: the stream no longer retains them");
             self.open(to).await?;
@@ -421,6 +437,11 @@ impl Session<'_> {
             self.state.position = Some(position);
         }
         self.send(events).await
+    }
+
+    async fn retains_after(&mut self, offset: Offset) -> Result<(), AmqpError> {
+        let retained = Position::new(self.lifetime.epoch, offset);
+        self.feed.retains(known_from(self.binder, retained)).await
     }
 
     async fn open(&mut self, offset: Offset) -> Result<(), AmqpError> {

@@ -14,6 +14,7 @@ use super::{
     dynamic::Binder,
     error::AmqpError,
     feed::Feed,
+    past::Past,
     queue::{self, QueueState},
     stream::{self, StreamState},
 };
@@ -24,11 +25,12 @@ pub(super) async fn run(
     config: AmqpChannelConfig,
     queue_bytes: usize,
     feed: Feed,
+    past: Past,
     link: watch::Receiver<Link>,
     binder: Option<Binder>,
 ) {
     let (stream, queue) = (StreamState::remembered(feed.known()), QueueState::default());
-    let mut worker = Worker { config, queue_bytes, feed, stream, queue, binder };
+    let mut worker = Worker { config, queue_bytes, feed, past, stream, queue, binder };
     worker.run(link).await;
 }
 
@@ -36,6 +38,7 @@ struct Worker {
     config: AmqpChannelConfig,
     queue_bytes: usize,
     feed: Feed,
+    past: Past,
     stream: StreamState,
     queue: QueueState,
     /// Only of a channel whose bindings come and go.
@@ -75,9 +78,9 @@ impl Worker {
     }
 
     async fn session(&mut self, broker: &Broker) -> AmqpError {
-        let Self { config, queue_bytes, feed, stream, queue, binder } = self;
+        let Self { config, queue_bytes, feed, past, stream, queue, binder } = self;
         let ended: Result<Infallible, AmqpError> = match config.mode {
-            Mode::Stream => stream::run(broker, config, feed, stream, binder.as_ref()).await,
+            Mode::Stream => stream::run(broker, config, feed, past, stream, binder.as_ref()).await,
             Mode::Queue => queue::run(broker, config, *queue_bytes, feed, queue).await,
         };
         match ended {

@@ -251,6 +251,12 @@ pub(in super::super) async fn keep_bound(
     }
 }
 
+/// From where on it is known what is in the stream, of which everything after `retained` is still there: where bindings
+/// come and go, from where the channel began in the present life of its stream.
+pub(in super::super) fn known_from(binder: Option<&Binder>, retained: Position) -> Position {
+    binder.and_then(|binder| binder.desk.begins()).map_or(retained, |begins| begins.max(retained))
+}
+
 fn is(error: &AmqpError, code: u16) -> bool {
     matches!(error, AmqpError::Broker { source, .. } if reply_code(source) == Some(code))
 }

@@ -34,6 +34,8 @@ struct State {
     wants: BTreeMap<Pattern, Want>,
     /// In which life of the stream what is said to be complete is so.
     complete_in: Option<Lifetime>,
+    /// Where that began.
+    begins: Option<Position>,
     /// Why nothing more can be bound, as far as that is known.
     failure: Option<DynamicError>,
     /// When a mark that is on its way is given up.
@@ -279,11 +281,16 @@ impl Desk {
     /// The channel is open from here on, and all that was bound before is complete.
     pub(super) fn opened(&self, lifetime: Lifetime, position: Position) {
         let mut state = self.lock();
-        state.complete_in = Some(lifetime);
+        (state.complete_in, state.begins) = (Some(lifetime), Some(position));
         state.failure = None;
         let complete = Standing::Complete(Complete { since: position, reached: position });
         state.turn(|standing| *standing == Standing::Bound, &complete);
         self.changed(state);
+    }
+
+    /// Where that was.
+    pub(super) fn begins(&self) -> Option<Position> {
+        self.lock().begins
     }
 
     /// Goes on where it was.

@@ -21,6 +21,7 @@ use crate::{
             feed::Feed,
             inquiries::Inquiries,
             memory::Memory,
+            past::Past,
             stats::AmqpStats,
             worker::{self, wait_until_up},
         },
@@ -115,9 +116,10 @@ impl Service {
         let name = channel.name.clone();
         let asked = self.inquiries.open(&name);
         let (stats, memory) = (self.stats.clone(), self.memory.clone());
-        let feed = Feed::new(name.to_string(), self.sink.clone(), asked, stats, memory);
+        let feed = Feed::new(name.to_string(), self.sink.clone(), asked.claims, stats, memory);
+        let past = Past::new(name.to_string(), self.sink.clone(), asked.fetches);
         tokio::select! {
-            () = worker::run(channel, self.queue_bytes, feed, self.link.clone(), Some(self.binder(desk))) => {}
+            () = worker::run(channel, self.queue_bytes, feed, past, self.link.clone(), Some(self.binder(desk))) => {}
             () = desk.is_left() => {
                 if desk.is_begun() {
                     self.let_go(desk, &queue).await;

@@ -1,0 +1,179 @@
+//! Pages of a stream's past for the hub: each is read by a consumer of its own, which ends with it.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use lapin::message::Delivery;
+use tiercast_codec::{Event, Offset, Position};
+use tiercast_mesh::{Page, PageEntry, SourceUpdate, hub::Fetch};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, interval_at, timeout},
+};
+use tracing::{debug, warn};
+
+use super::{
+    broker::Broker,
+    config::AmqpChannelConfig,
+    consumption::Consumption,
+    dynamic::{Binder, known_from},
+    error::AmqpError,
+    lifetime::{Lifetime, is_still},
+    mark::Mark,
+    message,
+    omission::Omission,
+    peek::oldest,
+    place::Place,
+};
+use crate::source::SourceSink;
+
+/// How often it is looked up what the stream still retains. A look costs 4 ms (`docs/measurements.md`).
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Answers what the hub wants to know of one channel's past.
+pub(super) struct Past {
+    channel: String,
+    sink: SourceSink,
+    fetches: mpsc::Receiver<Fetch>,
+}
+
+impl Past {
+    pub(super) fn new(channel: String, sink: SourceSink, fetches: mpsc::Receiver<Fetch>) -> Self {
+        Self { channel, sink, fetches }
+    }
+
+    /// Reads pages, as many at a time as the hub asks for. Returns only by an error; may be dropped at any time: what was
+    /// asked for is then not answered.
+    pub(super) async fn serve(
+        &mut self,
+        broker: &Broker,
+        config: &AmqpChannelConfig,
+        lifetime: Lifetime,
+        binder: Option<&Binder>,
+    ) -> AmqpError {
+        let mut pages = FuturesUnordered::new();
+        let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        loop {
+            let update = tokio::select! {
+                Some(fetch) = self.fetches.recv() => {
+                    pages.push(answer(broker, config, lifetime, fetch));
+                    continue;
+                }
+                Some(answer) = pages.next() => answer,
+                _ = look.tick() => match oldest(broker, &config.queue_name()).await {
+                    Ok(oldest) => {
+                        let retained = Position::new(lifetime.epoch, oldest - 1);
+                        SourceUpdate::Retains(known_from(binder, retained))
+                    }
+                    // Most often there is nothing in the stream.
+                    Err(error) => {
+                        debug!(channel = self.channel, %error, "what is retained is not known");
+                        continue;
+                    }
+                },
+            };
+            if self.sink.send((self.channel.clone(), update)).await.is_err() {
+                return AmqpError::SinkClosed;
+            }
+        }
+    }
+}
+
+async fn answer(
+    broker: &Broker,
+    config: &AmqpChannelConfig,
+    lifetime: Lifetime,
+    fetch: Fetch,
+) -> SourceUpdate {
+    let (channel, after) = (fetch.channel.clone(), fetch.after);
+    match read(broker, config, lifetime, fetch).await {
+        Ok(page) => SourceUpdate::Fetched(page),
+        Err(error) => {
+            warn!(%channel, %after, %error, "a page of the past could not be read; tried again");
+            SourceUpdate::NotFetched { after }
+        }
+    }
+}
+
+async fn read(
+    broker: &Broker,
+    config: &AmqpChannelConfig,
+    lifetime: Lifetime,
+    fetch: Fetch,
+) -> Result<Page, AmqpError> {
+    if fetch.after.epoch != lifetime.epoch {
+        return Err(AmqpError::Renumbered);
+    }
+    let (queue, from) = (config.queue_name(), fetch.after.offset + 1);
+    let mut consumption = Consumption::start(broker, &queue, Place::Offset(from).arguments()).await?;
+    let mut reading = Reading::new(fetch);
+    while !reading.is_full() {
+        let batch = timeout(broker.rpc_timeout(), consumption.next_batch()).await;
+        let batch = batch.map_err(|_| broker.silent("reading the stream's past"))??;
+        batch.into_iter().try_for_each(|delivery| reading.take(delivery, &queue))?;
+        consumption.handed_over().await?;
+    }
+    drop(consumption);
+    // A hole alone means nothing: a segment's end skips an offset.
+    if reading.first.is_some_and(|first| first > from) && oldest(broker, &queue).await? > from {
+        reading.begins_later();
+    }
+    match is_still(broker, config, lifetime).await? {
+        true => Ok(reading.page),
+        false => Err(AmqpError::Deleted),
+    }
+}
+
+/// A page that is being read.
+struct Reading {
+    fetch: Fetch,
+    page: Page,
+    /// The first message that came.
+    first: Option<Offset>,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Reading {
+    fn new(fetch: Fetch) -> Self {
+        let (asked, after) = (fetch.after, fetch.after.offset);
+        let page = Page { asked, after, entries: Vec::new(), last: after };
+        Self { fetch, page, first: None, messages: 0, bytes: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        let Fetch { to, events_max, bytes_max, .. } = self.fetch;
+        self.page.last >= to || self.messages >= events_max || self.bytes >= bytes_max
+    }
+
+    /// Takes a message, if the page is not full. Marks of ours are no events.
+    fn take(&mut self, delivery: Delivery, queue: &str) -> Result<(), AmqpError> {
+        if self.is_full() {
+            return Ok(());
+        }
+        let offset = message::stream_offset(&delivery).ok_or(AmqpError::NoOffset)?;
+        self.first.get_or_insert(offset);
+        self.page.last = offset.min(self.fetch.to);
+        if offset > self.fetch.to || Mark::read(&delivery, queue).is_some() {
+            return Ok(());
+        }
+        self.messages += 1;
+        self.page.entries.push(match Omission::read(&delivery) {
+            Some(_) => PageEntry::LeftOut(offset),
+            None => {
+                let message = message::from_stream(delivery);
+                self.bytes += message.bytes();
+                PageEntry::Event(Event { offset, message })
+            }
+        });
+        Ok(())
+    }
+
+    /// What was before the first message is no longer retained.
+    fn begins_later(&mut self) {
+        if let Some(first) = self.first {
+            self.page.after = first - 1;
+            self.page.last = self.page.last.max(first - 1);
+        }
+    }
+}
