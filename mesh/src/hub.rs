@@ -134,6 +134,30 @@ impl Hub {
         Ok(())
     }
 
+    /// Takes a channel away. The sessions that are subscribed to it are closed: when they come back there is none of this
+    /// name.
+    pub fn remove_channel(&mut self, now: Time, name: &ChannelName) -> Result<(), CommandError> {
+        let id = name.id();
+        let Some(channel) = self.channel(name) else {
+            return Err(CommandError::UnknownChannel(name.clone()));
+        };
+        let peers: Vec<_> = channel.tree.nodes().map(|node| node.peer).collect();
+        for peer in peers {
+            match self.present.get(&peer).copied() {
+                Some(session) => self.close(now, session, Code::NOT_READY, format!("`{name}` has ended")),
+                // It may be waited for still.
+                None => self.remove_member(now, peer, id, Leave::ForGood),
+            }
+        }
+        self.close_readers(id, &format!("`{name}` has ended"));
+        self.links.retain(|_, channel| *channel != id);
+        self.channels.remove(&id);
+        for timer in [Timer::Flush(id), Timer::Head(id), Timer::Tree(id)] {
+            self.timers.clear(timer);
+        }
+        Ok(())
+    }
+
     /// Takes an input. An error is the caller's misuse; what a remote says is answered to the remote.
     pub fn handle(&mut self, now: Time, input: Input<'_>) -> Result<(), CommandError> {
         self.now = now;

@@ -180,7 +180,7 @@ impl Config {
             errors.keep_right(&*place, names.take(&place, name));
             channels.insert(name.clone(), kind);
         }
-        if channels.is_empty() {
+        if channels.is_empty() && !self.amqp.as_ref().is_some_and(|amqp| amqp.dynamic.is_on()) {
             errors.add(ConfigError::new("channels", channels::NONE));
         }
         errors.into_result(channels)
@@ -253,6 +253,8 @@ pub enum SourceKind {
     Embedded,
     /// Taken from a broker.
     Amqp,
+    /// Taken from a broker as long as somebody asks for it.
+    Dynamic,
 }
 
 impl std::fmt::Display for SourceKind {
@@ -260,6 +262,7 @@ impl std::fmt::Display for SourceKind {
         f.write_str(match self {
             SourceKind::Embedded => "embedded",
             SourceKind::Amqp => "amqp",
+            SourceKind::Dynamic => "dynamic",
         })
     }
 }

@@ -14,12 +14,14 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
+mod arrivals;
 mod command;
 mod handle;
 mod outlets;
 mod reader;
 mod snapshot;
 
+use arrivals::Arrivals;
 pub(crate) use command::{Change, Command, Inlet, Messages, Outlet};
 pub use handle::{Handle, PublishError, Stopped};
 use outlets::Outlets;
@@ -61,6 +63,7 @@ pub(crate) struct Driver {
     duplicates: DuplicateLimits,
     /// Take what the hub wants to know, by the kind of source. Where there is none, nobody answers.
     sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
+    arrivals: Arrivals,
 }
 
 /// How far the end has come.
@@ -85,9 +88,21 @@ impl Driver {
         duplicates: DuplicateLimits,
         sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
     ) -> Self {
-        let (outlets, readers) = (Outlets::default(), Outlets::default());
+        let (outlets, readers, arrivals) = (Outlets::default(), Outlets::default(), Arrivals::default());
         let (stopping, ids) = (Stopping::No, BTreeMap::new());
-        Self { hub, clock, kinds, outlets, readers, batch_delay, stopping, ids, duplicates, sources }
+        Self {
+            hub,
+            clock,
+            kinds,
+            outlets,
+            readers,
+            batch_delay,
+            stopping,
+            ids,
+            duplicates,
+            sources,
+            arrivals,
+        }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -163,6 +178,11 @@ impl Driver {
             Command::Publish { channel, messages, reply } => {
                 let _ = reply.send(self.publish(&channel, messages));
             }
+            Command::AddChannel(name, reply) => _ = reply.send(self.add_channel(name)),
+            Command::RemoveChannel(name) => self.remove_channel(&name),
+            Command::Reach(channel, position, reply) => {
+                self.arrivals.wait(channel, position, reply, |channel| self.hub.position(channel));
+            }
             Command::Read { reader, reading, outlet, reply } => {
                 let _ = reply.send(self.open_reader(reader, reading, outlet));
             }
@@ -188,6 +208,22 @@ impl Driver {
                 self.stopping = Stopping::ClosingAt(self.clock.now() + delay);
             }
         }
+    }
+
+    fn add_channel(&mut self, name: ChannelName) -> bool {
+        let is_added = self.hub.add_channel(self.clock.now(), &name).is_ok();
+        if is_added {
+            self.kinds.insert(name, SourceKind::Dynamic);
+        }
+        is_added
+    }
+
+    fn remove_channel(&mut self, name: &ChannelName) {
+        if let Err(error) = self.hub.remove_channel(self.clock.now(), name) {
+            error!(%error, "there is no such channel to be taken away");
+        }
+        self.kinds.remove(name);
+        self.arrivals.end(name);
     }
 
     /// Publishes to a channel that is kept in memory.
@@ -231,7 +267,11 @@ impl Driver {
             SourceUpdate::Lost { reason } => warn!(channel = %name, reason, "source lost"),
             _ => {}
         }
+        if !self.kinds.contains_key(&name) {
+            return debug!(channel = %name, "the channel was taken away while its source had more to say");
+        }
         self.input(Input::Source(&name, update));
+        self.arrivals.tell(&name, self.hub.position(&name));
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -250,6 +290,7 @@ impl Driver {
                     debug!(%session, %code, reason, "session closed by the hub");
                     self.outlets.close(session, Refusal { code, reason });
                 }
+                Output::CloseReader(reader, refusal) => self.readers.close(reader, refusal),
                 Output::FindEnd { channel, claimed } => self.find_end(channel, claimed),
                 Output::Fetch(fetch) => self.fetch(fetch),
             }

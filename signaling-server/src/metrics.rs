@@ -14,7 +14,10 @@ use crate::{
     config::{Config, Number, numbers},
     counters::{Counter, Traffic, Transport},
     driver::{ChannelSnapshot, Handle, Snapshot},
-    source::{amqp::AmqpStats, store::Extent},
+    source::{
+        amqp::{AmqpStats, dynamic::DynamicStats},
+        store::Extent,
+    },
     transport::Sheets,
 };
 
@@ -41,6 +44,9 @@ impl Collector for Scrape {
         encode_channels(&mut page, &self.snapshot.channels)?;
         if let Some(stats) = &self.amqp {
             encode_amqp(&mut page, stats)?;
+        }
+        if let Some(stats) = &self.handle.dynamic_stats() {
+            encode_dynamic(&mut page, stats)?;
         }
         encode_process(&mut page, &self.snapshot)?;
         encode_limits(&mut page, &self.config)
@@ -298,6 +304,15 @@ fn encode_amqp(page: &mut Page<'_>, stats: &AmqpStats) -> fmt::Result {
     page.counter("amqp_marks", help, None, stats.marks())?;
     let help = "Bodies of messages that came from the broker and wait for the hub";
     page.unit_gauge("amqp_buffered", help, Unit::Bytes, stats.buffered_bytes() as i64)
+}
+
+fn encode_dynamic(page: &mut Page<'_>, stats: &DynamicStats) -> fmt::Result {
+    let help = "Exchanges that clients ask for, or did a moment ago";
+    page.gauge("dynamic_exchanges", help, stats.exchanges as i64)?;
+    let help = "Patterns of them that are bound, those included that linger";
+    page.gauge("dynamic_bindings", help, stats.bindings as i64)?;
+    let refused = stats.refused.iter().map(|(code, count)| ([("reason", code.name())], *count));
+    page.counters("dynamic_refused", "Requests for dynamic channels that were refused", None, refused)
 }
 
 fn encode_process(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {

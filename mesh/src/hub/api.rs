@@ -46,6 +46,8 @@ pub enum Output {
     /// [`SourceUpdate::NotFetched`], or says that it is [lost](SourceUpdate::Lost). Of all channels together at most
     /// [`PastLimits::fetches_max`](super::PastLimits::fetches_max) wait for their answer.
     Fetch(Fetch),
+    /// Close a reader: its channel has ended. The hub has forgotten it already.
+    CloseReader(ReaderId, Refusal),
     /// Close the connection. The hub has forgotten it already.
     Close {
         /// The connection.

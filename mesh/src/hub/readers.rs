@@ -11,7 +11,7 @@ use std::{
 
 use tiercast_codec::{ChannelId, ChannelName, Code, Event, Frame, Gap, PatternSet, Position, Since};
 
-use super::{Hub, Receiver, Refusal, Timer, feeding::Next};
+use super::{Hub, Output, Receiver, Refusal, Timer, feeding::Next};
 use crate::Time;
 
 /// A reader, as the driver calls it. The number counts up and is never used again.
@@ -171,6 +171,16 @@ impl Hub {
             channel.starve(Receiver::Reader(reader));
         }
         self.budget.forget((state.channel, Receiver::Reader(reader)));
+    }
+
+    /// A channel has ended, and those who read it with it.
+    pub(super) fn close_readers(&mut self, channel: ChannelId, reason: &str) {
+        let readers = self.readers.0.iter().filter(|(_, state)| state.channel == channel);
+        for reader in readers.map(|(reader, _)| *reader).collect::<Vec<_>>() {
+            self.close_reader(reader);
+            let refusal = Refusal::new(Code::NOT_READY, reason);
+            self.outputs.push_back(Output::CloseReader(reader, refusal));
+        }
     }
 
     /// How many readers there are.

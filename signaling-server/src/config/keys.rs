@@ -112,15 +112,15 @@ macro_rules! seconds {
 }
 
 macro_rules! amqp {
-    ($path:literal, $bounds:expr, $field:ident) => {
+    ($path:literal, $bounds:expr, $($field:ident).+) => {
         Key {
             path: $path,
             kind: Kind::Number(Number {
                 bounds: $bounds,
-                read: |config| config.amqp.as_ref().map(|amqp| amqp.$field as u64),
+                read: |config| config.amqp.as_ref().map(|amqp| amqp.$($field).+ as u64),
                 write: |config, value| {
                     if let Some(amqp) = &mut config.amqp {
-                        amqp.$field = value as _;
+                        amqp.$($field).+ = value as _;
                     }
                 },
             }),
@@ -187,6 +187,16 @@ pub static KEYS: &[Key] = &[
     count!("store.max_bytes", 1 << 20..=1 << 50, store.retention.max_bytes),
     count!("store.segment_bytes", 65_536..=1 << 30, store.retention.segment_bytes),
     count!("store.queue_bytes", 65_536..=1 << 30, store.queue_bytes),
+    texts("amqp.dynamic.exchanges"),
+    amqp!("amqp.dynamic.exchanges_max", 1..=1_024, dynamic.exchanges_max),
+    amqp!("amqp.dynamic.bindings_max", 1..=1_000_000, dynamic.bindings_max),
+    amqp!("amqp.dynamic.exchange_patterns_max", 1..=100_000, dynamic.exchange_patterns_max),
+    amqp!("amqp.dynamic.subscription_patterns_max", 1..=100_000, dynamic.subscription_patterns_max),
+    amqp!("amqp.dynamic.pattern_hashes_max", 0..=127, dynamic.pattern_hashes_max),
+    amqp!("amqp.dynamic.linger_ms", 0..=24 * HOUR_MS, dynamic.linger_ms),
+    amqp!("amqp.dynamic.bind_ms", 100..=HOUR_MS, dynamic.bind_ms),
+    amqp!("amqp.dynamic.retention.max_age_s", 1..=YEAR_S, dynamic.retention.max_age_s),
+    amqp!("amqp.dynamic.retention.segment_bytes", 4_096..=3_000_000_000, dynamic.retention.segment_bytes),
     count!("hub.sessions_max", 1..=1_000_000, hub.sessions_max),
     count!("hub.outbox_bytes", 131_072..=1 << 30, hub.outbox_bytes),
     count!("hub.outbox_signal_bytes", 65_536..=1 << 30, hub.outbox_signal_bytes),

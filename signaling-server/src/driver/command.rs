@@ -29,6 +29,12 @@ pub(crate) enum Command {
         messages: Vec<Message>,
         reply: oneshot::Sender<Result<Vec<Published>, PublishError>>,
     },
+    /// Make a channel for an exchange that a client asks for. False if its name, or its number, is in use.
+    AddChannel(ChannelName, oneshot::Sender<bool>),
+    /// Take it away again.
+    RemoveChannel(ChannelName),
+    /// Answer when a channel has got so far; not at all if it is taken away before.
+    Reach(ChannelName, Position, oneshot::Sender<()>),
     /// Somebody wants to read.
     Read {
         reader: ReaderId,

@@ -1,7 +1,7 @@
 //! How the rest of the program talks to the driver.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use tiercast_codec::{
-    ChannelName, Code, Message, PublicKey, SessionId,
+    ChannelName, Code, Message, Pattern, Position, PublicKey, SessionId,
     limits::{EVENT_BYTES_MAX, HEADER_DEPTH_MAX},
 };
 use tiercast_mesh::hub::{ReaderId, Reading, Refusal, TreeNode};
@@ -17,7 +17,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Reader, command::Command};
 use crate::{
-    EmbeddedPublisher, Published, config::SourceKind, counters::Counters, source::stored::StoredChannel,
+    EmbeddedPublisher, Published,
+    config::SourceKind,
+    counters::Counters,
+    source::{
+        amqp::dynamic::{Dynamic, DynamicError, DynamicStats, Lease},
+        stored::StoredChannel,
+    },
 };
 
 /// A running server, as seen from within the process. Cheap to clone; it does not keep the server alive.
@@ -36,6 +42,8 @@ struct Shared {
     stored: BTreeMap<ChannelName, StoredChannel>,
     public_key: PublicKey,
     counters: Counters,
+    /// Only where there is a broker.
+    dynamic: Option<Arc<Dynamic>>,
 }
 
 /// The server has stopped.
@@ -100,10 +108,11 @@ impl Handle {
         kinds: BTreeMap<ChannelName, SourceKind>,
         stored: BTreeMap<ChannelName, StoredChannel>,
         public_key: PublicKey,
+        dynamic: Option<Arc<Dynamic>>,
     ) -> Self {
         let (next_session, next_reader) = (AtomicU64::new(1), AtomicU64::new(1));
         let counters = Counters::default();
-        let shared = Shared { next_session, next_reader, kinds, stored, public_key, counters };
+        let shared = Shared { next_session, next_reader, kinds, stored, public_key, counters, dynamic };
         Self { commands, shared: Arc::new(shared) }
     }
 
@@ -123,7 +132,7 @@ impl Handle {
         let name: ChannelName = channel.parse().map_err(|_| unknown())?;
         match self.shared.kinds.get(&name) {
             Some(SourceKind::Embedded) => Ok(EmbeddedPublisher::new(name, self.clone())),
-            Some(SourceKind::Amqp) => Err(PublishError::NotEmbedded(name)),
+            Some(SourceKind::Amqp | SourceKind::Dynamic) => Err(PublishError::NotEmbedded(name)),
             None => Err(unknown()),
         }
     }
@@ -131,6 +140,34 @@ impl Handle {
     /// Reads a channel.
     pub async fn read(&self, reading: Reading) -> Result<Reader, Refusal> {
         Reader::open(self, reading).await
+    }
+
+    /// Binds patterns of an exchange that `amqp.dynamic.exchanges` allows, and keeps them bound as long as the lease is
+    /// held. It names the channel that has the events, and says from where on each pattern is complete.
+    pub async fn dynamic(
+        &self,
+        exchange: &str,
+        patterns: impl IntoIterator<Item = Pattern>,
+    ) -> Result<Lease, DynamicError> {
+        self.lease(exchange, patterns.into_iter().collect(), 0).await
+    }
+
+    /// Binds patterns for one who has so many of the exchange already.
+    pub(crate) async fn lease(
+        &self,
+        exchange: &str,
+        patterns: BTreeSet<Pattern>,
+        beside: usize,
+    ) -> Result<Lease, DynamicError> {
+        match &self.shared.dynamic {
+            Some(dynamic) => dynamic.lease(self.clone(), exchange, patterns, beside).await,
+            None => Err(DynamicError::NotAllowed(exchange.to_owned())),
+        }
+    }
+
+    /// What there is of dynamic channels; nothing without a broker.
+    pub(crate) fn dynamic_stats(&self) -> Option<DynamicStats> {
+        self.shared.dynamic.as_ref().map(|dynamic| dynamic.stats())
     }
 
     /// The key that frames and heads are signed with.
@@ -163,6 +200,21 @@ impl Handle {
     /// What is counted outside of the hub.
     pub(crate) fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// Makes a channel for an exchange that a client asks for. False if its name, or its number, is in use.
+    pub(crate) async fn add_channel(&self, channel: &ChannelName) -> Result<bool, Stopped> {
+        self.ask(|reply| Command::AddChannel(channel.clone(), reply)).await
+    }
+
+    /// Takes it away again.
+    pub(crate) async fn remove_channel(&self, channel: &ChannelName) -> Result<(), Stopped> {
+        self.send(Command::RemoveChannel(channel.clone())).await
+    }
+
+    /// Waits until a channel has got so far.
+    pub(crate) async fn reaches(&self, channel: &ChannelName, position: Position) -> Result<(), Stopped> {
+        self.ask(|reply| Command::Reach(channel.clone(), position, reply)).await
     }
 
     /// A number for a new session: they count up from 1.

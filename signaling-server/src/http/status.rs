@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::{
     api_error::ApiError,
     app::App,
+    config::SourceKind,
     driver::{ChannelSnapshot, Snapshot, Stopped},
     metrics::Scrape,
 };
@@ -36,7 +37,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Val
     match timeout(ANSWER, app.handle.snapshot()).await {
         Err(_) => reasons.push(format!("the hub has not answered for {} ms", ANSWER.as_millis())),
         Ok(Err(Stopped)) => reasons.push("the hub has stopped".to_owned()),
-        Ok(Ok(snapshot)) => reasons.extend(snapshot.channels.iter().filter_map(not_open)),
+        Ok(Ok(snapshot)) => {
+            // What clients ask for of a broker is no matter of the server's.
+            let own = snapshot.channels.iter().filter(|channel| channel.kind != SourceKind::Dynamic);
+            reasons.extend(own.filter_map(not_open));
+        }
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons })))

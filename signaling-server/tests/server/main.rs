@@ -6,6 +6,7 @@ mod client;
 mod closing;
 mod configuration;
 mod documentation;
+mod dynamic;
 mod http_api;
 mod http_client;
 mod json_sessions;
