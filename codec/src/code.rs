@@ -79,6 +79,8 @@ codes! {
     NOT_ALLOWED = 3509, "not_allowed";
     /// The broker has no such exchange.
     UNKNOWN_EXCHANGE = 3510, "unknown_exchange";
+    /// The key that was shown has expired.
+    EXPIRED = 3511, "expired";
 }
 
 impl Code {

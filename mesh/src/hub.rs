@@ -25,6 +25,7 @@ mod pull;
 mod readers;
 mod reputation;
 mod requests;
+mod rights;
 mod session;
 mod sharing;
 mod stats;
@@ -43,6 +44,7 @@ use readers::Readers;
 pub use readers::{Opening, Portion, ReaderId, Reading};
 pub use reputation::Network;
 use reputation::Reputation;
+pub use rights::Rights;
 use session::Session;
 use sharing::Sharing;
 pub use stats::{ChannelStats, HubStats, PastUse};
@@ -65,6 +67,8 @@ enum Timer {
     Head(ChannelId),
     Tree(ChannelId),
     Heartbeat(SessionId),
+    Expiry(SessionId),
+    ReaderExpiry(ReaderId),
     Look(SessionId),
     Turns,
     Pages,
@@ -170,7 +174,7 @@ impl Hub {
 
     fn take(&mut self, now: Time, input: Input<'_>) -> Result<(), CommandError> {
         match input {
-            Input::SessionOpened(session, from) => self.on_opened(now, session, from),
+            Input::SessionOpened(session, from, rights) => self.on_opened(now, session, from, rights),
             Input::SessionData(session, bytes) => {
                 if !self.sessions.contains_key(&session) {
                     // Closed by the hub while the driver had more to say.
@@ -290,7 +294,13 @@ impl Hub {
         self.channels.get(&name.id()).filter(|channel| channel.name == *name)
     }
 
-    fn on_opened(&mut self, now: Time, session: SessionId, from: Whereabouts) -> Result<(), CommandError> {
+    fn on_opened(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        from: Whereabouts,
+        rights: Rights,
+    ) -> Result<(), CommandError> {
         if self.sessions.contains_key(&session) {
             return Err(CommandError::Session(session));
         }
@@ -300,7 +310,10 @@ impl Hub {
             self.say_close(session, Code::FULL, reason);
             return Ok(());
         }
-        self.sessions.insert(session, Session::new(now, from, &self.config));
+        if let Some(until) = rights.until {
+            self.timers.set(Timer::Expiry(session), until);
+        }
+        self.sessions.insert(session, Session::new(now, from, rights, &self.config));
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
         Ok(())
     }
@@ -385,6 +398,11 @@ impl Hub {
                 }
                 Timer::Tree(id) => self.with_tree(id, |tree, context| tree.handle_timeout(now, context)),
                 Timer::Heartbeat(session) => self.on_heartbeat(now, session),
+                Timer::Expiry(session) => {
+                    let Refusal { code, reason } = rights::expired();
+                    self.close(now, session, code, reason);
+                }
+                Timer::ReaderExpiry(reader) => self.end_reader(reader, rights::expired()),
                 Timer::Look(session) => self.on_look_due(now, session),
                 Timer::Turns => self.give_turns(now),
                 Timer::Pages => self.fetch_pages(now),
@@ -565,6 +583,7 @@ impl Hub {
     fn forget(&mut self, now: Time, session: SessionId, leave: Leave) {
         let Some(state) = self.sessions.remove(&session) else { return };
         self.timers.clear(Timer::Heartbeat(session));
+        self.timers.clear(Timer::Expiry(session));
         self.timers.clear(Timer::Look(session));
         let Some(peer) = state.peer else { return };
         self.present.remove(&peer);

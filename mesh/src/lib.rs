@@ -17,7 +17,7 @@
 //! let mut hub = Hub::new(hub::HubConfig::default(), Box::new(SigningKey::from_seed(&[1; 32])), [2; 32]);
 //! hub.add_channel(now, &channel)?;
 //! hub.handle(now, hub::Input::Source(&channel, SourceUpdate::Opened(Position::new(7, -1))))?;
-//! hub.handle(now, hub::Input::SessionOpened(session, hub::Whereabouts::default()))?;
+//! hub.handle(now, hub::Input::SessionOpened(session, hub::Whereabouts::default(), hub::Rights::default()))?;
 //!
 //! // A node: wants that channel, and has just connected.
 //! let mut peer = Peer::new(peer::PeerConfig::default(), Box::new(Ed25519));

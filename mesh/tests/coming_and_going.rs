@@ -5,7 +5,7 @@ use std::{iter, sync::Arc};
 use tiercast_codec::{Code, PatternSet, Position, Since, ToPeer};
 use tiercast_mesh::{
     SourceUpdate,
-    hub::{CommandError, HubConfig, Input, Output, ReaderId, Reading},
+    hub::{CommandError, HubConfig, Input, Output, ReaderId, Reading, Rights},
 };
 use tiercast_sim::{channel, sessions::Sessions};
 
@@ -43,7 +43,12 @@ fn a_channel_that_is_taken_away_leaves_nothing_and_can_come_again() {
 fn whoever_reads_a_channel_that_is_taken_away_is_told_and_can_read_the_next() {
     let Sessions { mut hub, now, .. } = Sessions::new(HubConfig::default());
     let filter: Arc<PatternSet> = PatternSet::new(vec!["#".parse().unwrap()]).into();
-    let reading = || Reading { channel: channel(), since: Since::Now, filter: filter.clone() };
+    let reading = || Reading {
+        channel: channel(),
+        since: Since::Now,
+        filter: filter.clone(),
+        rights: Rights::default(),
+    };
     hub.open_reader(now, ReaderId(1), reading()).unwrap();
     hub.remove_channel(now, &channel()).unwrap();
     let is_it =

@@ -9,7 +9,7 @@ use tiercast_codec::{
 };
 use tiercast_mesh::{
     Hub, LogLimits, Peer, SourceUpdate, Time,
-    hub::{HubConfig, Input, Output, Whereabouts},
+    hub::{HubConfig, Input, Output, Rights, Whereabouts},
     peer::{self, PeerConfig, PeerStats},
 };
 use tiercast_sim::{
@@ -308,7 +308,13 @@ impl Silent {
         }
         silent.wait(Duration::from_millis(10));
         assert_eq!(silent.hub.position(&channel()), Some(Position::new(7, 999)));
-        silent.hub.handle(silent.now, Input::SessionOpened(Self::SESSION, Whereabouts::default())).unwrap();
+        silent
+            .hub
+            .handle(
+                silent.now,
+                Input::SessionOpened(Self::SESSION, Whereabouts::default(), Rights::default()),
+            )
+            .unwrap();
         silent.say(&ToHub::Hello(Hello {
             id: 1,
             protocol: PROTOCOL_VERSION,

@@ -9,7 +9,7 @@ use tiercast_codec::{
 };
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
-    hub::{HubConfig, Input, Output, Whereabouts},
+    hub::{HubConfig, Input, Output, Rights, Whereabouts},
 };
 use tiercast_sim::{FakeSigner, channel};
 
@@ -42,7 +42,8 @@ impl Talk {
                 hub.handle(Time(0), Input::Source(&name, opened)).unwrap();
             }
         }
-        hub.handle(Time(0), Input::SessionOpened(SESSION, Whereabouts::default())).unwrap();
+        hub.handle(Time(0), Input::SessionOpened(SESSION, Whereabouts::default(), Rights::default()))
+            .unwrap();
         Self { hub }
     }
 

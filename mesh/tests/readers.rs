@@ -7,7 +7,7 @@ use tiercast_codec::{
 };
 use tiercast_mesh::{
     Hub, LogLimits, SourceUpdate, Time,
-    hub::{HubConfig, Input, Opening, Output, Portion, ReaderId, Reading, Refusal},
+    hub::{HubConfig, Input, Opening, Output, Portion, ReaderId, Reading, Refusal, Rights},
 };
 
 const EPOCH: u64 = 7;
@@ -18,6 +18,8 @@ struct World {
     now: Time,
     channel: ChannelName,
     got: BTreeMap<u64, Vec<String>>,
+    /// Of the readers that are opened next.
+    rights: Rights,
 }
 
 impl World {
@@ -25,7 +27,7 @@ impl World {
         let mut hub = Hub::new(config, Box::new(SigningKey::from_seed(&[1; 32])), [2; 32]);
         let (now, channel) = (Time(1_790_000_000_000_000), "builds".parse::<ChannelName>().unwrap());
         hub.add_channel(now, &channel).unwrap();
-        let mut world = Self { hub, now, channel, got: BTreeMap::new() };
+        let mut world = Self { hub, now, channel, got: BTreeMap::new(), rights: Rights::default() };
         world.source(SourceUpdate::Opened(Position::new(EPOCH, BEFORE_FIRST)));
         world
     }
@@ -58,7 +60,7 @@ impl World {
 
     fn try_open(&mut self, id: u64, since: Since, patterns: &[&str]) -> Result<Opening, Refusal> {
         let filter = filter(patterns);
-        let reading = Reading { channel: self.channel.clone(), since, filter };
+        let reading = Reading { channel: self.channel.clone(), since, filter, rights: self.rights.clone() };
         let opening = self.hub.open_reader(self.now, ReaderId(id), reading);
         self.read();
         opening
@@ -242,4 +244,22 @@ fn readers_wait_for_their_turn_and_lose_nothing_by_it() {
     }
     assert_eq!(at_once + later, 12);
     assert_eq!(refused(newcomer), Code::NOT_READY, "those before it have waited for more than feed_wait");
+}
+
+#[test]
+fn a_reader_sees_what_it_may_see_and_no_longer_than_it_may() {
+    let mut world = World::new(HubConfig::default());
+    let until = Some(Time(world.now.0 + 1_000_000));
+    world.rights = Rights { channel: Some(world.channel.clone()), filter: Some(filter(&["a.#"])), until };
+    world.open(1, Since::Now, &["*.b", "c"]);
+    world.publish(&["a.b", "a.a", "c", "c.b"]);
+    assert_eq!(world.got(1), ["0 a.b"], "what it wants, of what it may see");
+    world.hub.filter_reader(ReaderId(1), filter(&[]));
+    world.publish(&["a", "c"]);
+    assert_eq!(world.got(1), ["4 a"]);
+    world.later(1_000);
+    assert_eq!(world.hub.readers(), 0, "its time is over");
+    assert_eq!(refused(world.try_open(2, Since::Now, &[])), Code::EXPIRED);
+    world.rights = Rights { channel: Some("others".parse().unwrap()), ..Rights::default() };
+    assert_eq!(refused(world.try_open(2, Since::Now, &[])), Code::NOT_ALLOWED);
 }

@@ -316,7 +316,9 @@ fn a_session_that_does_not_read_its_control_messages_is_closed_and_the_others_no
     let say = |net: &mut Net, message: ToHub| {
         net.hub.handle(net.now, hub::Input::SessionData(deaf, message.encode())).unwrap();
     };
-    net.hub.handle(net.now, hub::Input::SessionOpened(deaf, hub::Whereabouts::default())).unwrap();
+    net.hub
+        .handle(net.now, hub::Input::SessionOpened(deaf, hub::Whereabouts::default(), hub::Rights::default()))
+        .unwrap();
     say(
         &mut net,
         ToHub::Hello(tiercast_codec::Hello { id: 1, protocol: 1, client: "deaf".into(), resume: None }),

@@ -37,6 +37,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may publish and see the topology. Without one nobody may publish. Default none.
     pub api_keys: Vec<ApiKey>,
+    /// Whether only those may read who show a subscription key or an API key. Default false: everybody may.
+    pub keys_required: bool,
     /// Whether everybody may see the topology. Default false: it tells who feeds whom.
     pub open_topology: bool,
     /// Whether a proxy is in front of the server that names its clients in `X-Forwarded-For`. Default false: then anybody
@@ -104,6 +106,8 @@ pub struct Limits {
     /// Plain readers that lose their connection are told to come back after about so long, each after another time between
     /// half of it and one and a half. Default 3 s.
     pub reader_retry: Duration,
+    /// Longest lifetime of a subscription key, in seconds. Default one day.
+    pub key_lifetime_s: u64,
     /// What is kept of frames as plain readers get them, so that each is written once for all. Default 64 MiB.
     pub sheets_bytes: usize,
     /// Largest body that can be published over HTTP. Default 1 MiB.
@@ -133,6 +137,7 @@ impl Default for Limits {
             page_bytes: 1 << 20,
             patterns_max: 256,
             reader_retry: Duration::from_secs(3),
+            key_lifetime_s: 24 * 3_600,
             sheets_bytes: 64 << 20,
             publish_bytes: 1 << 20,
             publish_batch_bytes: 8 << 20,
@@ -150,6 +155,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8780)),
             api_keys: Vec::new(),
+            keys_required: false,
             open_topology: false,
             behind_proxy: false,
             geo_database_file: None,

@@ -157,12 +157,12 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Opened(session, from, outlet) => {
+            Command::Opened(session, (from, rights), outlet) => {
                 if self.stopping != Stopping::No {
                     return outlet.close(shutting_down());
                 }
                 self.outlets.add(session, outlet);
-                self.input(Input::SessionOpened(session, from));
+                self.input(Input::SessionOpened(session, from, rights));
             }
             Command::Data(session, bytes) => self.input(Input::SessionData(session, bytes)),
             Command::Closed(session) => {

@@ -9,9 +9,9 @@ use axum::{
     routing::{get, post},
 };
 
-mod auth;
 mod batch;
 mod cors;
+mod keys;
 mod publish;
 mod status;
 mod topology;
@@ -37,6 +37,7 @@ pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
         .route("/metrics", get(status::metrics))
         .route("/v1/publish/{channel}", post(publish::publish).layer(limit(one)))
         .route("/v1/publish/{channel}/batch", post(batch::publish).layer(limit(all)))
+        .route("/v1/keys", post(keys::keys))
         .route("/v1/channels", get(status::channels))
         .route("/v1/topology/{channel}", get(topology::topology).layer(Extension(Arc::<Pages>::default())))
         .route("/v1/sse/{channel}", get(sse::sse))

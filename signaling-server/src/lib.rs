@@ -23,9 +23,9 @@
 //!
 //! All types that an application can meet are exported here or in the module that they belong to.
 
+mod access;
 mod api_error;
 mod app;
-mod caller;
 pub mod config;
 mod counters;
 mod driver;
@@ -41,6 +41,7 @@ pub mod source;
 mod stall_guard;
 mod state;
 mod transport;
+mod visitor;
 mod websocket;
 
 pub use axum::Router;
@@ -67,6 +68,6 @@ pub use tiercast_mesh::{
     BatchLimits, LogLimits, SourceUpdate, Time,
     hub::{
         ChannelStats, CommandError, HubConfig, HubStats, Location, Opening, Place, Portion, Reading, Refusal,
-        SourceState, Tier1, TreeNode,
+        Rights, SourceState, Tier1, TreeNode,
     },
 };

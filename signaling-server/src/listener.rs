@@ -21,7 +21,6 @@ use tracing::{debug, error, warn};
 
 use crate::{
     app::App,
-    caller::ConnectedFrom,
     config::Limits,
     geo_database::GeoDatabase,
     http::{Speaks, Upgrade, Upgrades},
@@ -29,6 +28,7 @@ use crate::{
     session,
     stall_guard::StallGuard,
     transport::json,
+    visitor::ConnectedFrom,
 };
 
 /// Most bytes of a request's head.
@@ -125,19 +125,21 @@ impl Connections {
     }
 
     async fn serve_session(self, upgrade: Upgrade) {
-        let upgraded = match upgrade.connection.await {
+        let Upgrade { connection, visitor, speaks } = upgrade;
+        let upgraded = match connection.await {
             Ok(upgraded) => upgraded,
             Err(error) => return debug!(%error, "upgrade failed"),
         };
         match upgraded.downcast::<TokioIo<StallGuard<TcpStream>>>() {
             Ok(parts) => {
                 let (io, leftover) = (parts.io.into_inner(), parts.read_buf);
-                match upgrade.speaks {
+                match speaks {
                     Speaks::Frames => {
-                        let from = self.whereabouts(upgrade.client);
-                        session::run(io, leftover, from, self.app.handle.clone(), &self.limits).await;
+                        let from = self.whereabouts(visitor.address);
+                        let visitor = (from, visitor.rights);
+                        session::run(io, leftover, visitor, self.app.handle.clone(), &self.limits).await;
                     }
-                    Speaks::Json => json::run(io, leftover, upgrade.client, self.app).await,
+                    Speaks::Json => json::run(io, leftover, visitor, self.app).await,
                 }
             }
             Err(_) => error!("an upgraded connection is not the one that was accepted"),

@@ -19,8 +19,9 @@ use tracing::{error, info};
 
 use crate::{
     EmbeddedPublisher, PublishError,
+    access::Access,
     app::App,
-    config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
+    config::{Config, ConfigErrors, SigningKeyError, SourceKind},
     driver::{Command, Driver, Handle},
     geo_database::{GeoDatabase, GeoDatabaseError},
     http,
@@ -111,6 +112,7 @@ impl Server {
         let geo_database = config.geo_database_file.as_deref().map(GeoDatabase::open).transpose()?;
         let signing_key = config.signing_key.load()?;
         let (public_key, secret) = (signing_key.public_key(), hub_secret(&signing_key));
+        let access = Access::new(&config, &signing_key);
         let clock = Clock::start();
         let mut hub = Hub::new(config.hub.clone(), Box::new(signing_key), secret);
         let (stored, storing) = open_channels(&mut hub, clock, &config, &kinds)?;
@@ -146,7 +148,8 @@ impl Server {
         let duplicates = config.limits.duplicates;
         let app = Arc::new(App {
             handle: handle.clone(),
-            api_keys: ApiKeys::new(&config.api_keys),
+            access,
+            clock,
             amqp: amqp_stats,
             sheets: Arc::new(Sheets::new(config.limits.sheets_bytes)),
             stopping: stops.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::SplitStream};
 use tiercast_codec::{Code, SessionId, limits::CONTROL_BYTES_MAX};
-use tiercast_mesh::hub::{Refusal, Whereabouts};
+use tiercast_mesh::hub::{Refusal, Rights, Whereabouts};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::oneshot,
@@ -50,14 +50,19 @@ enum End {
 }
 
 /// Runs a session on a connection that has been upgraded. `leftover` came behind the upgrade request.
-pub(crate) async fn run<T>(io: T, leftover: Bytes, from: Whereabouts, handle: Handle, limits: &Limits)
-where
+pub(crate) async fn run<T>(
+    io: T,
+    leftover: Bytes,
+    visitor: (Whereabouts, Rights),
+    handle: Handle,
+    limits: &Limits,
+) where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let socket = websocket::accept(io, leftover).await;
     let session = handle.next_session();
     let (outlet, inlet) = Outlet::new(limits.writer_queue_messages);
-    if handle.send(Command::Opened(session, from, outlet)).await.is_err() {
+    if handle.send(Command::Opened(session, visitor, outlet)).await.is_err() {
         return;
     }
     debug!(%session, "session opened");

@@ -17,6 +17,7 @@ mod sheets;
 pub(crate) mod sse;
 mod visit;
 
+pub(crate) use query::patterns;
 pub(crate) use sheets::Sheets;
 
 use crate::{api_error::ApiError, driver::PublishError};

@@ -304,7 +304,7 @@ impl Net {
             Happening::HubSees(session, true) => {
                 let node = self.session_node.get(&session);
                 let from = node.and_then(|node| self.whereabouts.get(node)).copied().unwrap_or_default();
-                self.hub_input(hub::Input::SessionOpened(SessionId(session), from));
+                self.hub_input(hub::Input::SessionOpened(SessionId(session), from, hub::Rights::default()));
             }
             Happening::HubSees(session, false) => {
                 self.hub_input(hub::Input::SessionClosed(SessionId(session)));

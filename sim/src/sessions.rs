@@ -8,7 +8,7 @@ use tiercast_codec::{
 };
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
-    hub::{HubConfig, Input, Output, Place, Whereabouts},
+    hub::{HubConfig, Input, Output, Place, Rights, Whereabouts},
 };
 
 use crate::{
@@ -49,7 +49,7 @@ impl Sessions {
         let session = SessionId(self.count);
         let relay = Some(Relay { node: NodeKind::Native, children_max });
         let hello = Hello { id: 1, protocol: PROTOCOL_VERSION, client: "test".into(), resume: None };
-        self.hub.handle(self.now, Input::SessionOpened(session, self.from)).unwrap();
+        self.hub.handle(self.now, Input::SessionOpened(session, self.from, Rights::default())).unwrap();
         self.say(session, ToHub::Hello(hello));
         let window_bytes = NonZeroU32::MAX;
         let (since, links) = (Since::Now, Vec::new());

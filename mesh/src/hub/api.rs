@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use tiercast_codec::{ChannelName, Code, Offset, Position, SessionId};
 
-use super::{ReaderId, Whereabouts};
+use super::{ReaderId, Rights, Whereabouts};
 use crate::SourceUpdate;
 
 /// What happens to the hub.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// A connection is open. The number counts up and is never used again. It comes from there, as far as that is
-    /// known.
-    SessionOpened(SessionId, Whereabouts),
+    /// known, and may read this.
+    SessionOpened(SessionId, Whereabouts, Rights),
     /// A connection brought a message.
     SessionData(SessionId, Bytes),
     /// A connection is gone without a goodbye: its peer may come back. For every connection that is gone the driver says
@@ -46,7 +46,7 @@ pub enum Output {
     /// [`SourceUpdate::NotFetched`], or says that it is [lost](SourceUpdate::Lost). Of all channels together at most
     /// [`PastLimits::fetches_max`](super::PastLimits::fetches_max) wait for their answer.
     Fetch(Fetch),
-    /// Close a reader: its channel has ended. The hub has forgotten it already.
+    /// Close a reader: its channel has ended, or its time is over. The hub has forgotten it already.
     CloseReader(ReaderId, Refusal),
     /// Close the connection. The hub has forgotten it already.
     Close {

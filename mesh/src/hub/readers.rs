@@ -11,7 +11,7 @@ use std::{
 
 use tiercast_codec::{ChannelId, ChannelName, Code, Event, Frame, Gap, PatternSet, Position, Since};
 
-use super::{Hub, Output, Receiver, Refusal, Timer, feeding::Next};
+use super::{Hub, Output, Receiver, Refusal, Rights, Timer, feeding::Next};
 use crate::Time;
 
 /// A reader, as the driver calls it. The number counts up and is never used again.
@@ -27,6 +27,8 @@ pub struct Reading {
     pub since: Since,
     /// Which events.
     pub filter: Arc<PatternSet>,
+    /// What it may read.
+    pub rights: Rights,
 }
 
 /// Where a reader begins.
@@ -51,6 +53,8 @@ pub enum Portion {
         frame: Frame,
         /// Which of them the reader wants.
         filter: Arc<PatternSet>,
+        /// Which of them it may see.
+        rights: Rights,
     },
     /// Events are gone for good.
     Gap(Gap),
@@ -68,8 +72,9 @@ impl Portion {
     /// Whether this event of its frame is one that the reader wants and has not had.
     pub fn holds(&self, event: &Event) -> bool {
         match self {
-            Self::Events { after, filter, .. } => {
-                event.offset > after.offset && filter.matches(&event.message.routing_key)
+            Self::Events { after, filter, rights, .. } => {
+                let key = &event.message.routing_key;
+                event.offset > after.offset && filter.matches(key) && rights.show(key)
             }
             Self::Gap(_) => false,
         }
@@ -84,6 +89,7 @@ pub(super) struct Readers(BTreeMap<ReaderId, Reader>);
 struct Reader {
     channel: ChannelId,
     filter: Arc<PatternSet>,
+    rights: Rights,
     is_paused: bool,
     /// Whether the driver was told that there is something to read.
     is_announced: bool,
@@ -101,12 +107,13 @@ impl Hub {
     /// Somebody begins to read.
     pub fn open_reader(&mut self, now: Time, reader: ReaderId, reading: Reading) -> Result<Opening, Refusal> {
         self.now = now;
-        let Reading { channel: name, since, filter } = reading;
+        let Reading { channel: name, since, filter, rights } = reading;
         let refuse = |code, reason: String| Err(Refusal::new(code, reason));
         let (id, comes_too_early) = (name.id(), self.has_no_time_for(since));
         let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == name) else {
             return refuse(Code::UNKNOWN_CHANNEL, format!("there is no channel `{name}` on this server"));
         };
+        rights.check(now, &name)?;
         if self.readers.0.len() >= self.config.readers_max {
             let reason = format!("the server has all {} readers that it takes", self.config.readers_max);
             return refuse(Code::FULL, reason);
@@ -119,11 +126,15 @@ impl Hub {
             Ok(resolved) => resolved,
             Err(why) => return refuse(Code::NOT_READY, format!("the source of `{name}` {why}")),
         };
+        let until = rights.until;
         let Entry::Vacant(place) = self.readers.0.entry(reader) else {
             return refuse(Code::UNEXPECTED, format!("reader {} is there already", reader.0));
         };
-        place.insert(Reader { channel: id, filter, is_paused: false, is_announced: false });
+        place.insert(Reader { channel: id, filter, rights, is_paused: false, is_announced: false });
         channel.feed(Receiver::Reader(reader), position, NonZeroU32::MAX, false);
+        if let Some(until) = until {
+            self.timers.set(Timer::ReaderExpiry(reader), until);
+        }
         let head = channel.position().unwrap_or(position);
         self.wake(Receiver::Reader(reader));
         self.ask_source(id);
@@ -140,9 +151,12 @@ impl Hub {
             self.timers.set(Timer::Turns, due);
         }
         let portion = next.and_then(|next| match next {
-            Next::Frame { frame, after } => {
-                Some(Portion::Events { after, frame, filter: state.filter.clone() })
-            }
+            Next::Frame { frame, after } => Some(Portion::Events {
+                after,
+                frame,
+                filter: state.filter.clone(),
+                rights: state.rights.clone(),
+            }),
             Next::Gap(gap) => Some(Portion::Gap(gap)),
             Next::Head(_) => None,
         });
@@ -171,16 +185,21 @@ impl Hub {
             channel.starve(Receiver::Reader(reader));
         }
         self.budget.forget((state.channel, Receiver::Reader(reader)));
+        self.timers.clear(Timer::ReaderExpiry(reader));
     }
 
     /// A channel has ended, and those who read it with it.
     pub(super) fn close_readers(&mut self, channel: ChannelId, reason: &str) {
         let readers = self.readers.0.iter().filter(|(_, state)| state.channel == channel);
         for reader in readers.map(|(reader, _)| *reader).collect::<Vec<_>>() {
-            self.close_reader(reader);
-            let refusal = Refusal::new(Code::NOT_READY, reason);
-            self.outputs.push_back(Output::CloseReader(reader, refusal));
+            self.end_reader(reader, Refusal::new(Code::NOT_READY, reason));
         }
+    }
+
+    /// A reader gets no more, and is told why.
+    pub(super) fn end_reader(&mut self, reader: ReaderId, refusal: Refusal) {
+        self.close_reader(reader);
+        self.outputs.push_back(Output::CloseReader(reader, refusal));
     }
 
     /// How many readers there are.

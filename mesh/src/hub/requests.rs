@@ -131,6 +131,10 @@ impl Hub {
             let reason = format!("there is no channel `{}` on this server", subscribe.channel);
             return self.fail(session, request, Code::UNKNOWN_CHANNEL, reason);
         };
+        let Some(state) = self.sessions.get_mut(&session) else { return };
+        if let Err(Refusal { code, reason }) = state.rights.check_peer(now, &subscribe.channel) {
+            return self.fail(session, request, code, reason);
+        }
         if comes_too_early {
             let reason =
                 "the server feeds as many as it may: come back later, or take part in the mesh".into();

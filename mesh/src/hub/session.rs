@@ -2,7 +2,7 @@
 
 use tiercast_codec::{ChannelId, Head, PeerId, SignalMessage, ToPeer, WireMessage};
 
-use super::{HubConfig, Whereabouts};
+use super::{HubConfig, Rights, Whereabouts};
 use crate::{
     Held, Time,
     outbox::{Full, Outbox},
@@ -15,6 +15,8 @@ pub(super) struct Session {
     pub(super) peer: Option<PeerId>,
     /// Where it comes from.
     pub(super) from: Whereabouts,
+    /// What it may read.
+    pub(super) rights: Rights,
     /// What it is subscribed to; the first one is served next.
     pub(super) channels: Vec<ChannelId>,
     pub(super) last_received: Time,
@@ -27,10 +29,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(now: Time, from: Whereabouts, config: &HubConfig) -> Self {
+    pub(super) fn new(now: Time, from: Whereabouts, rights: Rights, config: &HubConfig) -> Self {
         Self {
             peer: None,
             from,
+            rights,
             channels: Vec::new(),
             last_received: now,
             last_sent: now,

@@ -160,6 +160,7 @@ const YEAR_S: u64 = 31_536_000;
 pub static KEYS: &[Key] = &[
     text("listen"),
     texts("api_keys"),
+    flag("keys_required"),
     flag("open_topology"),
     flag("behind_proxy"),
     text("geo_database_file"),
@@ -256,6 +257,7 @@ pub static KEYS: &[Key] = &[
     count!("limits.page_bytes", 1..=1 << 30, limits.page_bytes),
     count!("limits.patterns_max", 1..=65_536, limits.patterns_max),
     millis!("limits.reader_retry_ms", 0..=HOUR_MS, limits.reader_retry),
+    count!("limits.key_lifetime_s", 1..=10 * YEAR_S, limits.key_lifetime_s),
     count!("limits.sheets_bytes", 0..=1 << 40, limits.sheets_bytes),
     count!("limits.publish_bytes", 1..=PUBLISH_BYTES_MAX as u64, limits.publish_bytes),
     count!("limits.publish_batch_bytes", 1..=1 << 28, limits.publish_batch_bytes),

@@ -267,6 +267,7 @@ fn general(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
             }
         }
     }
+    config.keys_required = flag("keys_required").unwrap_or(config.keys_required);
     config.open_topology = flag("open_topology").unwrap_or(config.open_topology);
     config.behind_proxy = flag("behind_proxy").unwrap_or(config.behind_proxy);
     config.geo_database_file = text("geo_database_file").map(PathBuf::from);

@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use tiercast_codec::{ChannelName, Message, PatternSet, Position, SessionId};
-use tiercast_mesh::hub::{Opening, Portion, ReaderId, Reading, Refusal, TreeNode, Whereabouts};
+use tiercast_mesh::hub::{Opening, Portion, ReaderId, Reading, Refusal, Rights, TreeNode, Whereabouts};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{PublishError, Snapshot};
@@ -16,7 +16,7 @@ use crate::Published;
 /// An input of the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Opened(SessionId, Whereabouts, Outlet<Bytes>),
+    Opened(SessionId, (Whereabouts, Rights), Outlet<Bytes>),
     Data(SessionId, Bytes),
     /// A connection is gone without a goodbye.
     Closed(SessionId),

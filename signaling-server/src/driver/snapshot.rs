@@ -92,7 +92,7 @@ mod tests {
     };
     use tiercast_mesh::{
         SourceUpdate,
-        hub::{HubConfig, Input, Whereabouts},
+        hub::{HubConfig, Input, Rights, Whereabouts},
     };
 
     use super::*;
@@ -110,7 +110,8 @@ mod tests {
             let (channel, window_bytes) = (name.clone(), NonZeroU32::MAX);
             let subscribe =
                 Subscribe { id: 2, channel, since: Since::Now, window_bytes, relay, links: Vec::new() };
-            hub.handle(now, Input::SessionOpened(session, Whereabouts::default())).unwrap();
+            hub.handle(now, Input::SessionOpened(session, Whereabouts::default(), Rights::default()))
+                .unwrap();
             hub.handle(now, Input::SessionData(session, ToHub::Hello(hello).encode())).unwrap();
             hub.handle(now, Input::SessionData(session, ToHub::Subscribe(subscribe).encode())).unwrap();
         }

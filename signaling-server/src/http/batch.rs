@@ -12,10 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 use tiercast_codec::{HeaderValue, Message};
 
-use super::{
-    auth,
-    publish::{bad_request, describe_published, read_body, routing_key, too_large},
-};
+use super::publish::{bad_request, describe_published, read_body, routing_key, too_large};
 use crate::{Published, api_error::ApiError, app::App};
 
 /// An event. Its body is `json`, `text` or `base64`, or empty.
@@ -45,7 +42,7 @@ pub(super) async fn publish(
 }
 
 async fn publish_all(app: &App, channel: &str, request: Request) -> Result<Vec<Published>, ApiError> {
-    auth::check(app, request.headers())?;
+    app.access.check_api_key(request.headers())?;
     let publisher = app.handle.publisher(channel)?;
     let body = read_body(app, request, "limits.publish_batch_bytes").await?;
     let items: Vec<Item<'_>> = serde_json::from_slice(&body).map_err(|error| {

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use tiercast_codec::{Code, HeaderValue, Message};
 use tokio::time::timeout;
 
-use super::auth;
 use crate::{Published, api_error::ApiError, app::App, driver::PublishError};
 
 const MESSAGE_ID: &str = "tiercast-message-id";
@@ -47,7 +46,7 @@ async fn publish_one(
     query: Result<Query<PublishQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Vec<Published>, ApiError> {
-    auth::check(app, request.headers())?;
+    app.access.check_api_key(request.headers())?;
     let publisher = app.handle.publisher(&channel)?;
     let Query(query) = query.map_err(|error| {
         bad_request(error.body_text()).fix("the only query parameter is routing_key, given at most once")

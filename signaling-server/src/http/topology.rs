@@ -21,7 +21,6 @@ use tiercast_codec::{ChannelName, NodeKind, PeerId};
 use tiercast_mesh::hub::{Place, TreeNode};
 use tokio::sync::Mutex;
 
-use super::auth;
 use crate::{
     api_error::ApiError,
     app::App,
@@ -40,7 +39,7 @@ pub(super) async fn topology(
     headers: HeaderMap,
 ) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
     if !app.config.open_topology {
-        auth::check(&app, &headers)?;
+        app.access.check_api_key(&headers)?;
     }
     let unknown = || PublishError::UnknownChannel(channel.clone());
     let name = channel.parse().map_err(|_| unknown())?;

@@ -1,6 +1,6 @@
 //! `GET /v1/ws`: checks the WebSocket handshake (RFC 6455, 4.2) and hands the connection over.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension,
@@ -14,13 +14,13 @@ use tiercast_codec::Code;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::{api_error::ApiError, app::App, caller::Caller, session::SUBPROTOCOL, transport::json};
+use crate::{api_error::ApiError, app::App, session::SUBPROTOCOL, transport::json, visitor::Visitor};
 
 /// A connection that becomes a session.
 pub(crate) struct Upgrade {
     pub(crate) connection: OnUpgrade,
-    /// The address of the client.
-    pub(crate) client: IpAddr,
+    /// Who it is.
+    pub(crate) visitor: Visitor,
     /// What it is going to speak.
     pub(crate) speaks: Speaks,
 }
@@ -51,7 +51,7 @@ pub(crate) type Upgrades = mpsc::Sender<Upgrade>;
 
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
-    Caller(client): Caller,
+    visitor: Visitor,
     Extension(upgrades): Extension<Upgrades>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
@@ -61,7 +61,7 @@ pub(super) async fn upgrade(
             .code(Code::SHUTDOWN)
             .fix("connect again in a second"));
     }
-    let upgrade = Upgrade { connection: hyper::upgrade::on(&mut request), client, speaks };
+    let upgrade = Upgrade { connection: hyper::upgrade::on(&mut request), visitor, speaks };
     upgrades.try_send(upgrade).map_err(|_| bad_request("this connection is being upgraded already"))?;
     Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)

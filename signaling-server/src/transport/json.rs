@@ -1,7 +1,7 @@
 //! JSON over WebSocket, subprotocol `tiercast.v1.json`: for clients that want to subscribe, pause and change what they want
 //! on one connection, and are no peers.
 
-use std::{collections::BTreeMap, convert::Infallible, future::pending, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, future::pending, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, future::select_all};
@@ -31,7 +31,7 @@ use tracing::debug;
 mod message;
 
 use super::{query, sheets::Form, visit::Visit};
-use crate::{Reader, app::App, counters::Transport, driver::Stopped, websocket};
+use crate::{Reader, app::App, counters::Transport, driver::Stopped, visitor::Visitor, websocket};
 use message::{FromClient, Request};
 
 /// The subprotocol that these clients speak.
@@ -41,7 +41,7 @@ pub(crate) const SUBPROTOCOL: &str = "tiercast.v1.json";
 struct Session<T> {
     socket: WebSocketStream<T>,
     app: Arc<App>,
-    address: IpAddr,
+    visitor: Visitor,
     subscriptions: BTreeMap<ChannelName, Subscription>,
     heard: Instant,
     said: Instant,
@@ -94,13 +94,13 @@ impl From<WsError> for End {
 }
 
 /// Serves a client on a connection that has been upgraded, until either side has had enough.
-pub(crate) async fn run<T>(io: T, leftover: Bytes, address: IpAddr, app: Arc<App>)
+pub(crate) async fn run<T>(io: T, leftover: Bytes, visitor: Visitor, app: Arc<App>)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let socket = websocket::accept(io, leftover).await;
     let (limit, now) = (app.config.limits.close, Instant::now());
-    let mut session = Session { socket, app, address, subscriptions: BTreeMap::new(), heard: now, said: now };
+    let mut session = Session { socket, app, visitor, subscriptions: BTreeMap::new(), heard: now, said: now };
     let Err(end) = session.serve().await;
     let mut socket = session.socket;
     let closing = match end {
@@ -279,8 +279,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             return Err(bad_request(format!("a session may have {subscriptions_max} subscriptions")));
         }
         let filter = PatternSet::new(query::patterns(patterns, patterns_max).map_err(bad_request)?);
-        let visit = Visit::begin(&self.app.handle, Transport::Json, self.address, channel, since);
-        let reading = Reading { channel: channel.clone(), since, filter: filter.clone().into() };
+        let visit = Visit::begin(&self.app.handle, Transport::Json, &self.visitor, channel, since);
+        let rights = self.visitor.rights.clone();
+        let reading = Reading { channel: channel.clone(), since, filter: filter.clone().into(), rights };
         let reader = self.app.handle.read(reading).await?;
         let opening = *reader.opening();
         let position = opening.position;

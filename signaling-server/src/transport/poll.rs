@@ -1,7 +1,7 @@
 //! `GET /v1/poll/{channel}` and `GET /v1/history/{channel}`: events a page at a time. A page names the position behind it,
 //! with which the next one is asked for; asked for twice, it begins at the same place twice.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -18,7 +18,7 @@ use super::{
     sheets::{Form, Sheets},
     visit::Visit,
 };
-use crate::{Reader, api_error::ApiError, app::App, caller::Caller, config::Limits, counters::Transport};
+use crate::{Reader, api_error::ApiError, app::App, config::Limits, counters::Transport, visitor::Visitor};
 
 type Answer = ([(HeaderName, &'static str); 2], Bytes);
 
@@ -26,7 +26,7 @@ type Answer = ([(HeaderName, &'static str); 2], Bytes);
 pub(crate) async fn poll(
     State(app): State<Arc<App>>,
     Path(channel): Path<String>,
-    Caller(address): Caller,
+    visitor: Visitor,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     let limits = &app.config.limits;
@@ -34,7 +34,7 @@ pub(crate) async fn poll(
     let wait = query.number("wait", 0..=limits.poll_wait.as_secs())?;
     let wait = wait.map_or(limits.poll_wait, Duration::from_secs);
     let sequence = query.number("sequence", 0..=NUMBER_MAX)?;
-    let page = read(&app, (Transport::Poll, address), &channel, query, Since::Now, wait).await?;
+    let page = read(&app, (Transport::Poll, visitor), &channel, query, Since::Now, wait).await?;
     Ok(page.answer(sequence.map(|sequence| ("sequence", json!(sequence)))))
 }
 
@@ -42,12 +42,12 @@ pub(crate) async fn poll(
 pub(crate) async fn history(
     State(app): State<Arc<App>>,
     Path(channel): Path<String>,
-    Caller(address): Caller,
+    visitor: Visitor,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     let query = Query::parse(query.as_deref());
     let page =
-        read(&app, (Transport::History, address), &channel, query, Since::Earliest, Duration::ZERO).await?;
+        read(&app, (Transport::History, visitor), &channel, query, Since::Earliest, Duration::ZERO).await?;
     let more = page.is_full || page.next < page.head;
     Ok(page.answer(Some(("more", json!(more)))))
 }
@@ -55,7 +55,7 @@ pub(crate) async fn history(
 /// Reads a page, as its query says.
 async fn read(
     app: &App,
-    (transport, address): (Transport, IpAddr),
+    (transport, visitor): (Transport, Visitor),
     channel: &str,
     mut query: Query,
     default: Since,
@@ -68,8 +68,9 @@ async fn read(
     let filter = query.filter(limits.patterns_max)?;
     query.end()?;
     let channel = super::channel(channel)?;
-    let mut visit = Visit::begin(&app.handle, transport, address, &channel, since);
-    let mut reader = app.handle.read(Reading { channel: channel.clone(), since, filter }).await?;
+    let mut visit = Visit::begin(&app.handle, transport, &visitor, &channel, since);
+    let mut reader =
+        app.handle.read(Reading { channel: channel.clone(), since, filter, rights: visitor.rights }).await?;
     let mut page = Page::new(channel, &reader, events_max, limits);
     let until = Instant::now() + wait;
     while !page.is_done() {

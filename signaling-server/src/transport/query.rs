@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, str::FromStr, sync::Arc};
 use axum::http::StatusCode;
 use tiercast_codec::{Code, Pattern, PatternSet, Since};
 
-use crate::api_error::ApiError;
+use crate::{api_error::ApiError, visitor::KEY};
 
 /// The parameters of a query, each taken by who knows it. What nobody took is refused in the end, with what there is.
 #[derive(Debug)]
@@ -17,7 +17,9 @@ pub(super) struct Query {
 impl Query {
     pub(super) fn parse(query: Option<&str>) -> Self {
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        Self { left: pairs.into_owned().collect(), known: Vec::new() }
+        // Who shows a key there has been admitted by it.
+        let left = pairs.into_owned().filter(|(name, _)| name != KEY).collect();
+        Self { left, known: Vec::new() }
     }
 
     /// All values of a parameter.
@@ -87,7 +89,7 @@ impl Query {
 }
 
 /// So many patterns at most; or what is wrong with them.
-pub(super) fn patterns(texts: &[String], patterns_max: usize) -> Result<Vec<Pattern>, String> {
+pub(crate) fn patterns(texts: &[String], patterns_max: usize) -> Result<Vec<Pattern>, String> {
     if texts.len() > patterns_max {
         return Err(format!("{} patterns are more than {patterns_max} (limits.patterns_max)", texts.len()));
     }

@@ -170,6 +170,7 @@ fn runs(numbers: &[usize]) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use tiercast_codec::{BEFORE_FIRST, Message, PatternSet, Sealer, SigningKey};
+    use tiercast_mesh::hub::Rights;
 
     use super::*;
 
@@ -193,7 +194,7 @@ mod tests {
     fn portion(after: i64, patterns: &[&str]) -> Portion {
         let filter =
             PatternSet::new(patterns.iter().map(|pattern| pattern.parse().unwrap()).collect()).into();
-        Portion::Events { after: at(after), frame: frame(0), filter }
+        Portion::Events { after: at(after), frame: frame(0), filter, rights: Rights::default() }
     }
 
     fn pieces(sheet: &Sheet, form: Form, portion: &Portion) -> Vec<Bytes> {

@@ -21,7 +21,7 @@ use super::{
     sheets::{Form, Sheets},
     visit::Visit,
 };
-use crate::{Reader, api_error::ApiError, app::App, caller::Caller, counters::Transport};
+use crate::{Reader, api_error::ApiError, app::App, counters::Transport, visitor::Visitor};
 
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -35,7 +35,7 @@ pub(super) fn write(out: &mut Vec<u8>, position: Position, json: &[u8]) {
 pub(crate) async fn sse(
     State(app): State<Arc<App>>,
     Path(channel): Path<String>,
-    Caller(address): Caller,
+    visitor: Visitor,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -46,8 +46,8 @@ pub(crate) async fn sse(
     let channel = super::channel(&channel)?;
     let retry = retry_after(app.config.limits.reader_retry);
     let mut out = VecDeque::from([Bytes::from(format!("retry: {}\n\n", retry.as_millis()))]);
-    let visit = Visit::begin(&app.handle, Transport::Sse, address, &channel, since);
-    let reading = Reading { channel: channel.clone(), since, filter };
+    let visit = Visit::begin(&app.handle, Transport::Sse, &visitor, &channel, since);
+    let reading = Reading { channel: channel.clone(), since, filter, rights: visitor.rights };
     let reader = match app.handle.read(reading).await {
         Ok(reader) => Some(reader),
         // A browser that is answered with an error does not come back by itself.

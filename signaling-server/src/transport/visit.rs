@@ -1,13 +1,12 @@
 //! One plain client's visit, for the operator: who, from where, what it reads and since when, and how much that was.
 
-use std::net::IpAddr;
-
 use tiercast_codec::{ChannelName, Since};
 use tracing::debug;
 
 use crate::{
     counters::{Traffic, Transport},
     driver::Handle,
+    visitor::Visitor,
 };
 
 /// A visit. Its end is said when it is dropped.
@@ -15,7 +14,7 @@ use crate::{
 pub(super) struct Visit {
     handle: Handle,
     transport: Transport,
-    address: IpAddr,
+    visitor: Visitor,
     channel: ChannelName,
     events: u64,
     bytes: u64,
@@ -26,14 +25,16 @@ impl Visit {
     pub(super) fn begin(
         handle: &Handle,
         transport: Transport,
-        address: IpAddr,
+        visitor: &Visitor,
         channel: &ChannelName,
         since: Since,
     ) -> Self {
         handle.counters().traffic(transport).visits.add(1);
-        debug!(transport = transport.name(), %address, %channel, %since, "reader came");
-        let (handle, channel) = (handle.clone(), channel.clone());
-        Self { handle, transport, address, channel, events: 0, bytes: 0 }
+        let Visitor { address, subject, .. } = visitor;
+        let who = subject.as_deref();
+        debug!(transport = transport.name(), who, %address, %channel, %since, "reader came");
+        let (handle, visitor, channel) = (handle.clone(), visitor.clone(), channel.clone());
+        Self { handle, transport, visitor, channel, events: 0, bytes: 0 }
     }
 
     /// So much was sent.
@@ -57,7 +58,8 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let Self { transport, address, channel, events, bytes, .. } = self;
-        debug!(transport = transport.name(), %address, %channel, events, bytes, "reader left");
+        let Self { transport, visitor: Visitor { address, subject, .. }, channel, events, bytes, .. } = self;
+        let who = subject.as_deref();
+        debug!(transport = transport.name(), who, %address, %channel, events, bytes, "reader left");
     }
 }

@@ -58,13 +58,13 @@ async fn open_on<T: AsyncRead + AsyncWrite + Unpin>(
     io: T,
     addr: SocketAddr,
     subprotocols: &str,
-    forwarded_for: Option<HeaderValue>,
+    header: Option<(&'static str, HeaderValue)>,
 ) -> Result<WebSocketStream<T>, tungstenite::Error> {
     let mut request = format!("ws://{addr}/v1/ws").into_client_request()?;
     if let Ok(offered) = HeaderValue::from_str(subprotocols) {
         request.headers_mut().insert("sec-websocket-protocol", offered);
     }
-    request.headers_mut().extend(forwarded_for.map(|by| (HeaderName::from_static("x-forwarded-for"), by)));
+    request.headers_mut().extend(header.map(|(name, value)| (HeaderName::from_static(name), value)));
     Ok(client_async(request, io).await?.0)
 }
 
@@ -76,8 +76,17 @@ impl Client {
 
     /// Connects by way of a proxy, which says where it comes from, and says hello.
     pub async fn connect_from(addr: SocketAddr, address: &str) -> anyhow::Result<Self> {
+        Self::connect_with(addr, ("x-forwarded-for", address.parse()?)).await
+    }
+
+    /// Connects with a key, and says hello.
+    pub async fn connect_by_key(addr: SocketAddr, key: &str) -> anyhow::Result<Self> {
+        Self::connect_with(addr, ("authorization", format!("Bearer {key}").parse()?)).await
+    }
+
+    async fn connect_with(addr: SocketAddr, header: (&'static str, HeaderValue)) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
-        Self::greet(open_on(stream, addr, "tiercast.v1", Some(address.parse()?)).await?).await
+        Self::greet(open_on(stream, addr, "tiercast.v1", Some(header)).await?).await
     }
 
     /// Connects with a small receive buffer, so that one who does not read soon takes nothing more.

@@ -17,14 +17,18 @@ use crate::{config, message, start};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A client that speaks JSON.
-struct Client {
+pub struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     requests: u64,
 }
 
 impl Client {
-    async fn connect(addr: SocketAddr) -> anyhow::Result<Self> {
-        let mut request = format!("ws://{addr}/v1/ws").into_client_request()?;
+    pub async fn connect(addr: SocketAddr) -> anyhow::Result<Self> {
+        Self::connect_at(addr, "/v1/ws").await
+    }
+
+    pub async fn connect_at(addr: SocketAddr, path: &str) -> anyhow::Result<Self> {
+        let mut request = format!("ws://{addr}{path}").into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", "tiercast.v1.json".parse()?);
         let (socket, answer) = connect_async(request).await?;
         assert_eq!(answer.headers()["sec-websocket-protocol"], "tiercast.v1.json");
@@ -36,7 +40,7 @@ impl Client {
     }
 
     /// The next message; or the code with which the server closed.
-    async fn hear(&mut self) -> anyhow::Result<Value> {
+    pub async fn hear(&mut self) -> anyhow::Result<Value> {
         loop {
             let message = timeout(DEADLINE, self.socket.next()).await?.context("the end")??;
             match message {
@@ -64,14 +68,14 @@ impl Client {
         }
     }
 
-    async fn answer(&mut self, request: Value) -> anyhow::Result<Value> {
+    pub async fn answer(&mut self, request: Value) -> anyhow::Result<Value> {
         let (answer, before) = self.ask(request).await?;
         anyhow::ensure!(before.is_empty(), "{before:?}");
         Ok(answer)
     }
 
     /// So many events, by their bodies.
-    async fn bodies(&mut self, count: usize) -> anyhow::Result<Vec<String>> {
+    pub async fn bodies(&mut self, count: usize) -> anyhow::Result<Vec<String>> {
         let mut bodies = Vec::new();
         while bodies.len() < count {
             let event = self.hear().await?;

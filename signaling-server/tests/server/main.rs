@@ -10,6 +10,7 @@ mod dynamic;
 mod http_api;
 mod http_client;
 mod json_sessions;
+mod keys;
 mod killed;
 mod lagging;
 mod many;

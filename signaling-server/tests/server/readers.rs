@@ -19,14 +19,14 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// An event of `text/event-stream`.
 #[derive(Debug, Default, Clone, PartialEq)]
-struct SseEvent {
-    name: String,
-    id: String,
-    data: Value,
+pub struct SseEvent {
+    pub name: String,
+    pub id: String,
+    pub data: Value,
 }
 
 /// A client of `text/event-stream`.
-struct Sse {
+pub struct Sse {
     lines: BufReader<TcpStream>,
     /// What the last id was, as a browser remembers it.
     last_id: String,
@@ -35,7 +35,7 @@ struct Sse {
 }
 
 impl Sse {
-    async fn open(addr: SocketAddr, path: &str, last_id: &str) -> anyhow::Result<Self> {
+    pub async fn open(addr: SocketAddr, path: &str, last_id: &str) -> anyhow::Result<Self> {
         let mut stream = TcpStream::connect(addr).await?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nlast-event-id: {last_id}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
@@ -55,7 +55,7 @@ impl Sse {
     }
 
     /// The next event that has data. The chunks of HTTP/1.1 stand in lines of their own, which are passed over.
-    async fn event(&mut self) -> anyhow::Result<SseEvent> {
+    pub async fn event(&mut self) -> anyhow::Result<SseEvent> {
         let mut event = SseEvent::default();
         loop {
             let line = self.line().await?;
@@ -77,7 +77,7 @@ impl Sse {
     }
 
     /// So many events, by their bodies.
-    async fn bodies(&mut self, count: usize) -> anyhow::Result<Vec<String>> {
+    pub async fn bodies(&mut self, count: usize) -> anyhow::Result<Vec<String>> {
         let mut bodies = Vec::new();
         while bodies.len() < count {
             let event = self.event().await?;

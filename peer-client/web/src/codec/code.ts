@@ -57,6 +57,7 @@ export const Code = {
   not_allowed: 3509,
   /** The broker has no such exchange. */
   unknown_exchange: 3510,
+  expired: 3511,
 } as const;
 
 const names = new Map<number, string>(Object.entries(Code).map(([name, code]) => [code, name]));

@@ -1,0 +1,56 @@
+//! `POST /v1/keys`: a backend gets a key for somebody who is to read, and hands it over.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tiercast_codec::{ChannelName, Code};
+
+use crate::{access::Grant, api_error::ApiError, app::App, transport::patterns};
+
+/// What the key is to be good for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    channel: ChannelName,
+    #[serde(default, rename = "match")]
+    patterns: Vec<String>,
+    lifetime_s: u64,
+    subject: Option<String>,
+}
+
+pub(super) async fn keys(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    wish: Result<Json<Wish>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    app.access.check_api_key(&headers)?;
+    let limits = &app.config.limits;
+    let example =
+        "send JSON such as {\"channel\": \"builds\", \"match\": [\"build.#\"], \"lifetime_s\": 3600}";
+    let Json(wish) = wish.map_err(|error| bad_request(error.body_text()).fix(example))?;
+    if !(1..=limits.key_lifetime_s).contains(&wish.lifetime_s) {
+        let error = format!("lifetime_s = {} is out of bounds", wish.lifetime_s);
+        return Err(bad_request(error).fix(format!("use 1 to {}", limits.key_lifetime_s)));
+    }
+    patterns(&wish.patterns, limits.patterns_max)
+        .map_err(|error| bad_request(error).fix("correct `match`"))?;
+    let until = app.clock.now() + Duration::from_secs(wish.lifetime_s);
+    let grant = Grant {
+        channel: wish.channel,
+        patterns: wish.patterns,
+        subject: wish.subject,
+        until_s: until.0 / 1_000_000,
+    };
+    let answer = json!({ "key": app.access.issue(&grant), "until_s": grant.until_s });
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+fn bad_request(error: String) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, error).code(Code::BAD_REQUEST)
+}
