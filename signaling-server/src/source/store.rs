@@ -217,8 +217,9 @@ impl Store {
     pub(crate) fn retain(&mut self, now: Time) -> Result<usize, StoreError> {
         let Retention { max_age, max_bytes, .. } = self.retention;
         let is_over = |index: &Index| index.bytes() > max_bytes;
-        let is_old = |segment: &Segment| segment.bytes > 0 && now.since(segment.written) > max_age;
-        if is_old(self.shared.index().newest()) {
+        let is_old = |segment: &Segment| now.since(segment.written) > max_age;
+        let is_newest_old = |newest: &mut Segment| newest.bytes > 0 && is_old(newest);
+        if is_newest_old(self.shared.index().newest()) {
             self.begin_segment(now)?;
         }
         let mut removed = Vec::new();
