@@ -8,7 +8,9 @@ use tiercast_mesh::{
     hub::{Class, HubConfig, PastLimits},
     peer::{Delivery, PeerConfig, Status},
 };
-use tiercast_sim::{CALM, CHILD, FIRST_EPOCH, Net, PARENT, bodies, channel, relay, roots, sequence};
+use tiercast_sim::{
+    CALM, CHILD, FIRST_EPOCH, Net, PARENT, bodies, channel, pair_with, relay, roots, sequence,
+};
 
 const PAGE_EVENTS: usize = 100;
 
@@ -333,4 +335,32 @@ fn who_leaves_while_it_waits_is_waited_for_by_nobody() {
     net.run_until("caught up", Net::is_caught_up);
     assert_eq!(net.fetches[1].after, at(600), "nobody wants that of the second");
     assert_eq!(net.offsets(3), (601..1_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_child_that_its_parent_cannot_serve_reads_the_past_and_is_then_fed_by_the_parent() {
+    let mut net = net(hub(), 1_000);
+    let forgetful = PeerConfig { log: LogLimits { entries: 5, ..relay(4).log }, ..relay(4) };
+    net.join(PARENT, forgetful, Since::Now);
+    net.run_until("the parent is placed", |net| net.is_settled(PARENT));
+    net.join(CHILD, relay(0), Since::Earliest);
+    publish(&mut net, 100);
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(1_100));
+    assert!(net.gaps(CHILD).is_empty());
+    net.run_until("fed by the parent", |net| net.parent(CHILD) == Some(PARENT));
+}
+
+#[test]
+fn a_child_that_loses_its_parent_while_the_log_moves_on_misses_nothing() {
+    let mut net = pair_with(hub(), relay(4), relay(0));
+    net.retain(-1);
+    publish(&mut net, 20);
+    net.freeze(CHILD);
+    net.crash(PARENT);
+    publish(&mut net, 200);
+    net.thaw(CHILD);
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), sequence(220));
+    assert!(net.gaps(CHILD).is_empty() && !net.fetches.is_empty());
 }

@@ -214,6 +214,13 @@ impl Broker {
         Ok(text)
     }
 
+    /// How many consumers a queue or stream has. Only of a broker that was started here.
+    pub async fn consumers(&self, name: &str) -> Result<usize> {
+        let queues = self.control(&["list_queues", "name", "consumers"]).await?;
+        let count = queues.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t')?.parse().ok());
+        count.with_context(|| format!("{name} is not among {queues}"))
+    }
+
     /// A publisher to one of its exchanges.
     pub fn publisher(&self, exchange: &str) -> Publisher {
         Publisher { url: self.url.clone(), exchange: exchange.to_owned(), line: None }

@@ -37,7 +37,18 @@ pub(super) struct Broker {
 impl Broker {
     /// Opens an AMQP channel. It is closed when the last of its handles and consumers is dropped.
     pub(super) async fn open_channel(&self) -> Result<Channel, AmqpError> {
-        self.rpc("opening an AMQP channel", self.connection.create_channel()).await
+        self.rpc("opening an AMQP channel", self.create_channel()).await
+    }
+
+    /// The AMQP library gives the number of a channel that the broker has closed with an error to one more channel, which
+    /// ends with the same error, and then to none. As such channels are not missed, another is tried.
+    async fn create_channel(&self) -> lapin::Result<Channel> {
+        loop {
+            match self.connection.create_channel().await {
+                Err(error) if self.is_alive() && reply_code(&error).is_some() => {}
+                created => return created,
+            }
+        }
     }
 
     /// Opens an AMQP channel to publish a mark on.

@@ -1,4 +1,7 @@
 //! Pages of a stream's past for the hub: each is read by a consumer of its own, which ends with it.
+//!
+//! That the stream is still the same is for the session to notice, whose consumer ends with the stream, and looked up from
+//! time to time besides. Not for each page: every look costs the connection one of its AMQP channels for good (`broker.rs`).
 
 use std::time::Duration;
 
@@ -29,6 +32,9 @@ use crate::source::SourceSink;
 /// How often it is looked up what the stream still retains. A look costs 4 ms (`docs/measurements.md`).
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// A page is handed over if no more than this has passed since the stream was known to be the same. Unvalidated.
+const SAME_FOR: Duration = Duration::from_secs(10);
+
 /// Answers what the hub wants to know of one channel's past.
 pub(super) struct Past {
     channel: String,
@@ -51,13 +57,24 @@ impl Past {
     ) -> AmqpError {
         let mut pages = FuturesUnordered::new();
         let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        let mut same_at = Instant::now();
         loop {
             let update = tokio::select! {
                 Some(fetch) = self.fetches.recv() => {
                     pages.push(answer(broker, config, lifetime, fetch));
                     continue;
                 }
-                Some(answer) = pages.next() => answer,
+                Some(answer) = pages.next() => {
+                    if same_at.elapsed() > SAME_FOR {
+                        same_at = Instant::now();
+                        match is_still(broker, config, lifetime).await {
+                            Ok(true) => {}
+                            Ok(false) => return AmqpError::Deleted,
+                            Err(error) => return error,
+                        }
+                    }
+                    answer
+                }
                 _ = look.tick() => match oldest(broker, &config.queue_name()).await {
                     Ok(oldest) => SourceUpdate::Retains(Position::new(lifetime.epoch, oldest - 1)),
                     // Most often there is nothing in the stream.
@@ -113,10 +130,7 @@ async fn read(
     if reading.first.is_some_and(|first| first > from) && oldest(broker, &queue).await? > from {
         reading.begins_later();
     }
-    match is_still(broker, config, lifetime).await? {
-        true => Ok(reading.page),
-        false => Err(AmqpError::Deleted),
-    }
+    Ok(reading.page)
 }
 
 /// A page that is being read.
