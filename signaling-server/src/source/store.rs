@@ -8,7 +8,7 @@
 //! it outlives a `kill -9` in any case, and a loss of power if the disk does not lie about what it has written.
 //!
 //! **What is lost is told.** Every record bears checksums. Where some are damaged, reading goes on behind them, and says so by
-//! where a [`Page`] begins. At the start the newest segment is read. A last record that is there in part was never
+//! where a `Page` begins. At the start the newest segment is read. A last record that is there in part was never
 //! confirmed, and is cut off. One that is there in full but damaged may have been: then the numbering goes on beyond what the
 //! damaged bytes can have held, so that no offset is ever given twice.
 //!
