@@ -37,7 +37,7 @@ codes! {
     SILENT = 3001, "silent";
     /// The session does not read its control messages.
     SLOW = 3002, "slow";
-    /// The server has all the sessions it takes.
+    /// The server has all that it takes: sessions or, of a broker, dynamic channels and bindings.
     FULL = 3003, "full";
     /// The channel's source has not said yet where the channel is.
     NOT_READY = 3004, "not_ready";
@@ -75,6 +75,10 @@ codes! {
     UNKNOWN_MESSAGE = 3507, "unknown_message";
     /// Not subscribed to this channel.
     NOT_SUBSCRIBED = 3508, "not_subscribed";
+    /// The configuration, or the broker, does not allow it.
+    NOT_ALLOWED = 3509, "not_allowed";
+    /// The broker has no such exchange.
+    UNKNOWN_EXCHANGE = 3510, "unknown_exchange";
 }
 
 impl Code {

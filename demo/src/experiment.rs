@@ -168,10 +168,11 @@ impl Task {
 pub(crate) async fn run(options: ExperimentOptions) -> anyhow::Result<ExitCode> {
     options.check()?;
     let report_file = options.report.clone().map(ReportFile::open).transpose()?;
+    let stop = told_to_stop()?;
     let outcomes = tokio::select! {
         outcomes = measure(&options) => outcomes?,
         // Processes that are stopped would wait for ever: they are killed as this ends.
-        _ = told_to_stop() => bail!("told to stop: no figures"),
+        () = stop => bail!("told to stop: no figures"),
     };
     let columns: Vec<_> = outcomes.iter().map(|(title, outcome)| (*title, &outcome.figures)).collect();
     print_line(text(&options, &columns)?)?;

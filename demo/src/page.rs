@@ -52,6 +52,7 @@ pub(crate) struct PageOptions {
 
 /// Runs the demo until ctrl-c.
 pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
+    let stop = told_to_stop()?;
     let listener = listen(options.listen).await?;
     let addr = listener.local_addr()?;
     let state = state_folder()?;
@@ -61,7 +62,7 @@ pub(crate) async fn run(options: PageOptions) -> anyhow::Result<ExitCode> {
     tracing::info!(%addr, "started");
     print_line(format_args!("Tiercast demo: open http://{addr}/ in a browser; ctrl-c ends it."))?;
     tokio::select! {
-        _ = told_to_stop() => Ok(ExitCode::SUCCESS),
+        () = stop => Ok(ExitCode::SUCCESS),
         served = front::serve(listener, router) => served.map(|()| ExitCode::SUCCESS).map_err(Into::into),
         ended = director.run() => ended.map(|()| ExitCode::SUCCESS),
     }

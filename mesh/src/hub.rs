@@ -22,6 +22,7 @@ mod lookout;
 mod past;
 mod press;
 mod pull;
+mod readers;
 mod reputation;
 mod requests;
 mod session;
@@ -31,16 +32,17 @@ mod tickets;
 mod tree;
 mod whereabouts;
 
-pub use api::{CommandError, Fetch, Input, Output};
+pub use api::{CommandError, Fetch, Input, Output, Refusal};
 use budget::Budget;
 pub use budget::{Class, Spending};
 use channel::Channel;
 pub use channel::SourceState;
 pub use config::{HubConfig, PastLimits, Tier1};
 use press::Press;
+use readers::Readers;
+pub use readers::{Opening, Portion, ReaderId, Reading};
 pub use reputation::Network;
 use reputation::Reputation;
-use requests::Refusal;
 use session::Session;
 use sharing::Sharing;
 pub use stats::{ChannelStats, HubStats, PastUse};
@@ -49,6 +51,13 @@ use tree::{Action, Context};
 pub use tree::{Place, TreeNode};
 use whereabouts::Nearness;
 pub use whereabouts::{Location, Whereabouts};
+
+/// One whom the server feeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Receiver {
+    Peer(PeerId),
+    Reader(ReaderId),
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -72,6 +81,7 @@ pub struct Hub {
     present: BTreeMap<PeerId, SessionId>,
     last_peer: u64,
     channels: BTreeMap<ChannelId, Channel>,
+    readers: Readers,
     links: BTreeMap<LinkId, ChannelId>,
     last_link: u64,
     sharing: Sharing,
@@ -101,6 +111,7 @@ impl Hub {
             present: BTreeMap::new(),
             last_peer: 0,
             channels: BTreeMap::new(),
+            readers: Readers::default(),
             links: BTreeMap::new(),
             last_link: 0,
             sharing: Sharing::default(),
@@ -123,6 +134,30 @@ impl Hub {
         Ok(())
     }
 
+    /// Takes a channel away. The sessions that are subscribed to it are closed: when they come back there is none of this
+    /// name.
+    pub fn remove_channel(&mut self, now: Time, name: &ChannelName) -> Result<(), CommandError> {
+        let id = name.id();
+        let Some(channel) = self.channel(name) else {
+            return Err(CommandError::UnknownChannel(name.clone()));
+        };
+        let peers: Vec<_> = channel.tree.nodes().map(|node| node.peer).collect();
+        for peer in peers {
+            match self.present.get(&peer).copied() {
+                Some(session) => self.close(now, session, Code::NOT_READY, format!("`{name}` has ended")),
+                // It may be waited for still.
+                None => self.remove_member(now, peer, id, Leave::ForGood),
+            }
+        }
+        self.close_readers(id, &format!("`{name}` has ended"));
+        self.links.retain(|_, channel| *channel != id);
+        self.channels.remove(&id);
+        for timer in [Timer::Flush(id), Timer::Head(id), Timer::Tree(id)] {
+            self.timers.clear(timer);
+        }
+        Ok(())
+    }
+
     /// Takes an input. An error is the caller's misuse; what a remote says is answered to the remote.
     pub fn handle(&mut self, now: Time, input: Input<'_>) -> Result<(), CommandError> {
         self.now = now;
@@ -141,7 +176,7 @@ impl Hub {
                     // Closed by the hub while the driver had more to say.
                     return Ok(());
                 }
-                if let Err(Refusal(code, reason)) = self.on_data(now, session, &bytes) {
+                if let Err(Refusal { code, reason }) = self.on_data(now, session, &bytes) {
                     self.close(now, session, code, reason);
                 }
                 Ok(())
@@ -311,9 +346,23 @@ impl Hub {
 
     /// Wakes those whom the server feeds: there is something for them.
     fn wake_fed(&mut self, id: ChannelId) {
-        let can_have = |peer: &PeerId| !self.budget.makes_wait((id, *peer));
-        for session in self.channels[&id].fed().filter(can_have).filter_map(|peer| self.present.get(&peer)) {
-            announce(&mut self.sessions, &mut self.outputs, *session);
+        let can_have = |receiver: &Receiver| !self.budget.makes_wait((id, *receiver));
+        for receiver in self.channels[&id].fed().filter(can_have).collect::<Vec<_>>() {
+            self.wake(receiver);
+        }
+    }
+
+    /// Tells the driver once that there is something for one whom the server feeds.
+    fn wake(&mut self, receiver: Receiver) {
+        match receiver {
+            Receiver::Peer(peer) => {
+                if let Some(session) = self.present.get(&peer) {
+                    announce(&mut self.sessions, &mut self.outputs, *session);
+                }
+            }
+            Receiver::Reader(reader) => {
+                self.outputs.extend(self.readers.announce(reader).then_some(Output::Read(reader)));
+            }
         }
     }
 
@@ -345,10 +394,8 @@ impl Hub {
 
     /// Wakes those who waited for their turn to be fed.
     fn give_turns(&mut self, now: Time) {
-        while let Some((_, peer)) = self.budget.next(now) {
-            if let Some(session) = self.present.get(&peer) {
-                announce(&mut self.sessions, &mut self.outputs, *session);
-            }
+        while let Some((_, receiver)) = self.budget.next(now) {
+            self.wake(receiver);
         }
         if let Some(due) = self.budget.due() {
             self.timers.set(Timer::Turns, due);
@@ -542,7 +589,7 @@ impl Hub {
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.forget(peer);
         }
-        self.budget.forget((id, peer));
+        self.budget.forget((id, Receiver::Peer(peer)));
         self.with_tree(id, |tree, context| match leave {
             Leave::ForNow => tree.leave_for_now(now, peer, context),
             Leave::ForGood => tree.leave(now, peer, context),

@@ -90,6 +90,22 @@ pub struct Limits {
     /// Everybody who asks for a channel's topology gets the one that was made last, if it is no older than this:
     /// making it takes the hub 2 ms with 50,000 peers. Default 1 s.
     pub topology: Duration,
+    /// A plain reader to whom nothing was sent for so long is sent a sign of life. Default 15 s: proxies often cut what is
+    /// silent for 30 s or 60 s.
+    pub reader_heartbeat: Duration,
+    /// Longest time that a long poll waits. Default 60 s.
+    pub poll_wait: Duration,
+    /// Most events that one answer of long poll or history holds. Default 1,000.
+    pub page_events: usize,
+    /// Bytes at which such an answer ends; the last event may exceed it. Default 1 MiB.
+    pub page_bytes: usize,
+    /// Most patterns of one reader. Default 256.
+    pub patterns_max: usize,
+    /// Plain readers that lose their connection are told to come back after about so long, each after another time between
+    /// half of it and one and a half. Default 3 s.
+    pub reader_retry: Duration,
+    /// What is kept of frames as plain readers get them, so that each is written once for all. Default 64 MiB.
+    pub sheets_bytes: usize,
     /// Largest body that can be published over HTTP. Default 1 MiB.
     pub publish_bytes: usize,
     /// Largest batch that can be published over HTTP, as JSON. Default 8 MiB.
@@ -111,6 +127,13 @@ impl Default for Limits {
             shutdown: Duration::from_secs(5),
             request: Duration::from_secs(30),
             topology: Duration::from_secs(1),
+            reader_heartbeat: Duration::from_secs(15),
+            poll_wait: Duration::from_secs(60),
+            page_events: 1_000,
+            page_bytes: 1 << 20,
+            patterns_max: 256,
+            reader_retry: Duration::from_secs(3),
+            sheets_bytes: 64 << 20,
             publish_bytes: 1 << 20,
             publish_batch_bytes: 8 << 20,
             publish_batch_events: 10_000,
@@ -157,7 +180,7 @@ impl Config {
             errors.keep_right(&*place, names.take(&place, name));
             channels.insert(name.clone(), kind);
         }
-        if channels.is_empty() {
+        if channels.is_empty() && !self.amqp.as_ref().is_some_and(|amqp| amqp.dynamic.is_on()) {
             errors.add(ConfigError::new("channels", channels::NONE));
         }
         errors.into_result(channels)
@@ -230,6 +253,8 @@ pub enum SourceKind {
     Embedded,
     /// Taken from a broker.
     Amqp,
+    /// Taken from a broker as long as somebody asks for it.
+    Dynamic,
 }
 
 impl std::fmt::Display for SourceKind {
@@ -237,6 +262,7 @@ impl std::fmt::Display for SourceKind {
         f.write_str(match self {
             SourceKind::Embedded => "embedded",
             SourceKind::Amqp => "amqp",
+            SourceKind::Dynamic => "dynamic",
         })
     }
 }

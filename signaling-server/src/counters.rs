@@ -13,6 +13,41 @@ pub(crate) struct Counters {
     published: Counter,
     duplicates: Counter,
     refused: Counter,
+    traffic: [Traffic; Transport::ALL.len()],
+}
+
+/// What plain clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Sse,
+    Poll,
+    History,
+    Json,
+}
+
+/// What was sent to the plain clients of a transport.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    /// Subscriptions, or requests.
+    pub(crate) visits: Counter,
+    pub(crate) events: Counter,
+    /// Of events.
+    pub(crate) bytes: Counter,
+    pub(crate) gaps: Counter,
+}
+
+impl Transport {
+    pub(crate) const ALL: [Self; 4] = [Self::Sse, Self::Poll, Self::History, Self::Json];
+
+    /// Its name in metrics and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::Poll => "poll",
+            Self::History => "history",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// A number that only grows.
@@ -38,6 +73,11 @@ impl Counters {
     /// Sessions closed because their socket took nothing for too long.
     pub(crate) fn stalled(&self) -> &Counter {
         &self.stalled
+    }
+
+    /// What was sent by a transport.
+    pub(crate) fn traffic(&self, transport: Transport) -> &Traffic {
+        &self.traffic[transport as usize]
     }
 
     /// TCP connections accepted.

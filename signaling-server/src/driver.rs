@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
-use tiercast_codec::{ChannelName, Code, Message, Position};
+use bytes::Bytes;
+use tiercast_codec::{ChannelName, Code, Message, Position, SessionId};
 use tiercast_mesh::{
     Hub, SourceUpdate, Time,
-    hub::{Fetch, Input, Output},
+    hub::{Fetch, Input, Opening, Output, Portion, ReaderId, Reading, Refusal},
 };
 use tokio::{
     sync::mpsc,
@@ -13,14 +14,18 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
+mod arrivals;
 mod command;
 mod handle;
 mod outlets;
+mod reader;
 mod snapshot;
 
-pub(crate) use command::{Closing, Command, Inlet, Messages, Outlet};
+use arrivals::Arrivals;
+pub(crate) use command::{Change, Command, Inlet, Messages, Outlet};
 pub use handle::{Handle, PublishError, Stopped};
 use outlets::Outlets;
+pub use reader::Reader;
 pub use snapshot::{ChannelSnapshot, Snapshot};
 
 use tiercast_platform::Clock;
@@ -49,7 +54,8 @@ pub(crate) struct Driver {
     hub: Hub,
     clock: Clock,
     kinds: BTreeMap<ChannelName, SourceKind>,
-    outlets: Outlets,
+    outlets: Outlets<SessionId, Bytes>,
+    readers: Outlets<ReaderId, Portion>,
     batch_delay: Duration,
     stopping: Stopping,
     /// What was published lately to channels that are kept in memory.
@@ -57,6 +63,7 @@ pub(crate) struct Driver {
     duplicates: DuplicateLimits,
     /// Take what the hub wants to know, by the kind of source. Where there is none, nobody answers.
     sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
+    arrivals: Arrivals,
 }
 
 /// How far the end has come.
@@ -81,8 +88,21 @@ impl Driver {
         duplicates: DuplicateLimits,
         sources: BTreeMap<SourceKind, mpsc::Sender<Question>>,
     ) -> Self {
-        let (outlets, stopping, ids) = (Outlets::default(), Stopping::No, BTreeMap::new());
-        Self { hub, clock, kinds, outlets, batch_delay, stopping, ids, duplicates, sources }
+        let (outlets, readers, arrivals) = (Outlets::default(), Outlets::default(), Arrivals::default());
+        let (stopping, ids) = (Stopping::No, BTreeMap::new());
+        Self {
+            hub,
+            clock,
+            kinds,
+            outlets,
+            readers,
+            batch_delay,
+            stopping,
+            ids,
+            duplicates,
+            sources,
+            arrivals,
+        }
     }
 
     /// Turns until nobody can send inputs any more.
@@ -121,6 +141,7 @@ impl Driver {
             if matches!(self.stopping, Stopping::ClosingAt(time) if time <= self.clock.now()) {
                 self.stopping = Stopping::Closed;
                 self.outlets.close_all(&shutting_down());
+                self.readers.close_all(&shutting_down());
             }
         }
     }
@@ -157,6 +178,25 @@ impl Driver {
             Command::Publish { channel, messages, reply } => {
                 let _ = reply.send(self.publish(&channel, messages));
             }
+            Command::AddChannel(name, reply) => _ = reply.send(self.add_channel(name)),
+            Command::RemoveChannel(name) => self.remove_channel(&name),
+            Command::Reach(channel, position, reply) => {
+                self.arrivals.wait(channel, position, reply, |channel| self.hub.position(channel));
+            }
+            Command::Read { reader, reading, outlet, reply } => {
+                let _ = reply.send(self.open_reader(reader, reading, outlet));
+            }
+            Command::ChangeReader(reader, change, reply) => {
+                let _ = reply.send(match change {
+                    Change::Filter(filter) => self.hub.filter_reader(reader, filter),
+                    Change::Pause(is_paused) => self.hub.pause_reader(reader, is_paused),
+                });
+            }
+            Command::ReaderWritable(reader) => self.readers.ready(reader),
+            Command::ReaderClosed(reader) => {
+                self.readers.remove(reader);
+                self.hub.close_reader(reader);
+            }
             Command::Snapshot(reply) => {
                 let _ = reply.send(Snapshot::take(&self.hub, &self.kinds, &self.clock));
             }
@@ -168,6 +208,22 @@ impl Driver {
                 self.stopping = Stopping::ClosingAt(self.clock.now() + delay);
             }
         }
+    }
+
+    fn add_channel(&mut self, name: ChannelName) -> bool {
+        let is_added = self.hub.add_channel(self.clock.now(), &name).is_ok();
+        if is_added {
+            self.kinds.insert(name, SourceKind::Dynamic);
+        }
+        is_added
+    }
+
+    fn remove_channel(&mut self, name: &ChannelName) {
+        if let Err(error) = self.hub.remove_channel(self.clock.now(), name) {
+            error!(%error, "there is no such channel to be taken away");
+        }
+        self.kinds.remove(name);
+        self.arrivals.end(name);
     }
 
     /// Publishes to a channel that is kept in memory.
@@ -187,6 +243,20 @@ impl Driver {
         Ok(offsets.into_iter().map(|offset| published(epoch, offset)).collect())
     }
 
+    fn open_reader(
+        &mut self,
+        reader: ReaderId,
+        reading: Reading,
+        outlet: Outlet<Portion>,
+    ) -> Result<Opening, Refusal> {
+        if self.stopping != Stopping::No {
+            return Err(shutting_down());
+        }
+        let opening = self.hub.open_reader(self.clock.now(), reader, reading)?;
+        self.readers.add(reader, outlet);
+        Ok(opening)
+    }
+
     fn on_source(&mut self, name: &str, update: SourceUpdate) {
         let Ok(name) = name.parse::<ChannelName>() else {
             return error!(channel = name, "a source named a channel that cannot be");
@@ -197,7 +267,11 @@ impl Driver {
             SourceUpdate::Lost { reason } => warn!(channel = %name, reason, "source lost"),
             _ => {}
         }
+        if !self.kinds.contains_key(&name) {
+            return debug!(channel = %name, "the channel was taken away while its source had more to say");
+        }
         self.input(Input::Source(&name, update));
+        self.arrivals.tell(&name, self.hub.position(&name));
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -211,15 +285,18 @@ impl Driver {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Transmit(session) => self.outlets.ready(session),
+                Output::Read(reader) => self.readers.ready(reader),
                 Output::Close { session, code, reason } => {
                     debug!(%session, %code, reason, "session closed by the hub");
-                    self.outlets.close(session, Closing { code, reason });
+                    self.outlets.close(session, Refusal { code, reason });
                 }
+                Output::CloseReader(reader, refusal) => self.readers.close(reader, refusal),
                 Output::FindEnd { channel, claimed } => self.find_end(channel, claimed),
                 Output::Fetch(fetch) => self.fetch(fetch),
             }
         }
         self.outlets.pump(|session| self.hub.poll_transmit(session));
+        self.readers.pump(|reader| self.hub.poll_read(reader));
     }
 }
 
@@ -254,6 +331,6 @@ impl Driver {
     }
 }
 
-fn shutting_down() -> Closing {
-    Closing { code: Code::SHUTDOWN, reason: "the server is shutting down".to_owned() }
+fn shutting_down() -> Refusal {
+    Refusal::new(Code::SHUTDOWN, "the server is shutting down")
 }

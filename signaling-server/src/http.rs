@@ -3,41 +3,28 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
     routing::{get, post},
 };
-use tokio::sync::watch;
 
 mod auth;
 mod batch;
 mod cors;
-mod error;
 mod publish;
 mod status;
 mod topology;
 mod upgrade;
 
-pub(crate) use upgrade::{Upgrade, Upgrades};
+use topology::Pages;
+pub(crate) use upgrade::{Speaks, Upgrade, Upgrades};
 
 use crate::{
-    config::{ApiKeys, Config},
-    driver::Handle,
-    source::amqp::AmqpStats,
+    api_error::ApiError,
+    app::App,
+    transport::{poll, sse},
 };
-use error::ApiError;
-pub(crate) use topology::Pages;
-
-/// What the handlers need.
-pub(crate) struct App {
-    pub(crate) handle: Handle,
-    pub(crate) config: Arc<Config>,
-    pub(crate) api_keys: ApiKeys,
-    pub(crate) amqp: Option<Arc<AmqpStats>>,
-    pub(crate) topologies: Pages,
-    pub(crate) stopping: watch::Receiver<bool>,
-}
 
 /// All routes, and `extra` ones beside them.
 pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
@@ -51,7 +38,10 @@ pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
         .route("/v1/publish/{channel}", post(publish::publish).layer(limit(one)))
         .route("/v1/publish/{channel}/batch", post(batch::publish).layer(limit(all)))
         .route("/v1/channels", get(status::channels))
-        .route("/v1/topology/{channel}", get(topology::topology))
+        .route("/v1/topology/{channel}", get(topology::topology).layer(Extension(Arc::<Pages>::default())))
+        .route("/v1/sse/{channel}", get(sse::sse))
+        .route("/v1/poll/{channel}", get(poll::poll))
+        .route("/v1/history/{channel}", get(poll::history))
         .with_state(app)
         .merge(extra)
         .fallback(unknown_route)

@@ -23,6 +23,9 @@
 //!
 //! All types that an application can meet are exported here or in the module that they belong to.
 
+mod api_error;
+mod app;
+mod caller;
 pub mod config;
 mod counters;
 mod driver;
@@ -35,7 +38,10 @@ mod network;
 mod server;
 mod session;
 pub mod source;
+mod stall_guard;
 mod state;
+mod transport;
+mod websocket;
 
 pub use axum::Router;
 pub use bytes::Bytes;
@@ -43,7 +49,7 @@ pub use config::{
     ApiKey, ApiKeyError, Config, ConfigError, ConfigErrors, KeySource, Layers, Limits, SigningKeyError,
     SourceKind,
 };
-pub use driver::{ChannelSnapshot, Handle, PublishError, Snapshot, Stopped};
+pub use driver::{ChannelSnapshot, Handle, PublishError, Reader, Snapshot, Stopped};
 pub use geo_database::{GeoDatabase, GeoDatabaseError};
 pub use server::{Server, StartError, Task};
 pub use source::{
@@ -55,9 +61,12 @@ pub use source::{
 pub use state::StateError;
 pub use tiercast_codec::{
     BEFORE_FIRST, ChannelName, ChannelNameError, Epoch, Event, HeaderValue, IceServer, LinkId, Message,
-    NodeKind, Offset, Pattern, PatternError, PeerId, Position, PublicKey, Relay,
+    NodeKind, Offset, Pattern, PatternError, PatternSet, PeerId, Position, PublicKey, Relay, Since,
 };
 pub use tiercast_mesh::{
     BatchLimits, LogLimits, SourceUpdate, Time,
-    hub::{ChannelStats, CommandError, HubConfig, HubStats, Location, Place, SourceState, Tier1, TreeNode},
+    hub::{
+        ChannelStats, CommandError, HubConfig, HubStats, Location, Opening, Place, Portion, Reading, Refusal,
+        SourceState, Tier1, TreeNode,
+    },
 };

@@ -2,7 +2,7 @@
 //!
 //! Each connection is one task from beginning to end; all of them belong to the accepting task and end with it.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -20,12 +20,15 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use crate::{
+    app::App,
+    caller::ConnectedFrom,
     config::Limits,
-    driver::Handle,
     geo_database::GeoDatabase,
-    http::{Upgrade, Upgrades},
+    http::{Speaks, Upgrade, Upgrades},
     network::network_of,
     session,
+    stall_guard::StallGuard,
+    transport::json,
 };
 
 /// Most bytes of a request's head.
@@ -38,7 +41,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct Connections {
     pub(crate) router: Router,
-    pub(crate) handle: Handle,
+    pub(crate) app: Arc<App>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) geo_database: Option<Arc<GeoDatabase>>,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -55,7 +58,7 @@ impl Connections {
                 Some(ended) = tasks.join_next() => note(ended),
                 accepted = listener.accept(), if tasks.len() < self.limits.connections_max => match accepted {
                     Ok((stream, address)) => {
-                        self.handle.counters().connections().add(1);
+                        self.app.handle.counters().connections().add(1);
                         tasks.spawn(self.clone().serve(stream, address.ip()));
                     }
                     Err(error) => {
@@ -83,19 +86,21 @@ impl Connections {
             return;
         }
         let (upgrades, mut upgrade) = mpsc::channel(1);
-        self.serve_http(stream, upgrades).await;
+        self.serve_http(stream, address, upgrades).await;
         // The connection's task goes on as the session's, if it was upgraded.
         if let Ok(upgrade) = upgrade.try_recv() {
-            self.serve_session(upgrade, address).await;
+            self.serve_session(upgrade).await;
         }
     }
 
-    async fn serve_http(&self, stream: TcpStream, upgrades: Upgrades) {
+    async fn serve_http(&self, stream: TcpStream, address: IpAddr, upgrades: Upgrades) {
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(upgrades.clone());
+            request.extensions_mut().insert(ConnectedFrom(address));
             hyper::service::Service::call(&router, request.map(Body::new))
         });
+        let stream = StallGuard::new(stream, self.limits.write_stall);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.request)
@@ -112,20 +117,28 @@ impl Connections {
             }
         };
         if let Err(error) = result {
+            if is_stalled(&error) {
+                self.app.handle.counters().stalled().add(1);
+            }
             debug!(%error, "connection broke");
         }
     }
 
-    async fn serve_session(&self, upgrade: Upgrade, address: IpAddr) {
-        let from = self.whereabouts(upgrade.client.unwrap_or(address));
+    async fn serve_session(self, upgrade: Upgrade) {
         let upgraded = match upgrade.connection.await {
             Ok(upgraded) => upgraded,
             Err(error) => return debug!(%error, "upgrade failed"),
         };
-        match upgraded.downcast::<TokioIo<TcpStream>>() {
+        match upgraded.downcast::<TokioIo<StallGuard<TcpStream>>>() {
             Ok(parts) => {
                 let (io, leftover) = (parts.io.into_inner(), parts.read_buf);
-                session::run(io, leftover, from, self.handle.clone(), &self.limits).await;
+                match upgrade.speaks {
+                    Speaks::Frames => {
+                        let from = self.whereabouts(upgrade.client);
+                        session::run(io, leftover, from, self.app.handle.clone(), &self.limits).await;
+                    }
+                    Speaks::Json => json::run(io, leftover, upgrade.client, self.app).await,
+                }
             }
             Err(_) => error!("an upgraded connection is not the one that was accepted"),
         }
@@ -140,6 +153,12 @@ impl Connections {
 /// Waits until the server stops; that it is gone is the same.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Whether a connection took no byte for too long.
+fn is_stalled(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
 }
 
 fn note(ended: Result<(), JoinError>) {

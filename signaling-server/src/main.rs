@@ -46,6 +46,7 @@ fn start() -> anyhow::Result<ExitCode> {
 async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::Result<ExitCode> {
     let channel = config.embedded_channels.first().cloned();
     let nobody_may_publish = channel.is_some() && config.api_keys.is_empty();
+    let stop = told_to_stop()?;
     let mut server = Server::start(config).await?;
     if let (Some(key), Some(channel)) = (generated_key, channel) {
         say("No api_keys are set. For this run:");
@@ -59,7 +60,7 @@ async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::
         say("Nobody may publish: set api_keys, or TIERCAST_API_KEYS.");
     }
     let failed = tokio::select! {
-        told = told_to_stop() => told.is_err(),
+        () = stop => false,
         _ = server.failed() => true,
     };
     server.shutdown().await;

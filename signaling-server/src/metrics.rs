@@ -12,8 +12,13 @@ use tiercast_mesh::hub::{PastUse, SourceState, Spending};
 
 use crate::{
     config::{Config, Number, numbers},
+    counters::{Counter, Traffic, Transport},
     driver::{ChannelSnapshot, Handle, Snapshot},
-    source::{amqp::AmqpStats, store::Extent},
+    source::{
+        amqp::{AmqpStats, dynamic::DynamicStats},
+        store::Extent,
+    },
+    transport::Sheets,
 };
 
 /// Everything that one scrape shows.
@@ -22,6 +27,7 @@ pub(crate) struct Scrape {
     pub(crate) handle: Handle,
     pub(crate) amqp: Option<Arc<AmqpStats>>,
     pub(crate) config: Arc<Config>,
+    pub(crate) sheets: Arc<Sheets>,
 }
 
 impl fmt::Debug for Scrape {
@@ -34,9 +40,13 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut page = Page(encoder);
         self.encode_sessions(&mut page)?;
+        self.encode_readers(&mut page)?;
         encode_channels(&mut page, &self.snapshot.channels)?;
         if let Some(stats) = &self.amqp {
             encode_amqp(&mut page, stats)?;
+        }
+        if let Some(stats) = &self.handle.dynamic_stats() {
+            encode_dynamic(&mut page, stats)?;
         }
         encode_process(&mut page, &self.snapshot)?;
         encode_limits(&mut page, &self.config)
@@ -51,6 +61,35 @@ impl Scrape {
         let mut text = String::new();
         text::encode(&mut text, &registry).expect("writing to a string does not fail");
         text
+    }
+
+    fn encode_readers(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.gauge("readers", "Plain readers", self.snapshot.readers as i64)?;
+        let help = "Bytes kept of frames as plain readers get them, about";
+        page.gauge("sheets_bytes", help, self.sheets.bytes() as i64)?;
+        let counters = self.handle.counters();
+        let each = |count: fn(&Traffic) -> &Counter| {
+            let of = move |transport: Transport| {
+                ([("transport", transport.name())], count(counters.traffic(transport)).value())
+            };
+            Transport::ALL.into_iter().map(of)
+        };
+        let help = "Subscriptions and requests of plain clients";
+        page.counters("reader_visits", help, None, each(|traffic| &traffic.visits))?;
+        page.counters(
+            "reader_events",
+            "Events sent to plain clients",
+            None,
+            each(|traffic| &traffic.events),
+        )?;
+        let help = "Bytes of events sent to plain clients";
+        page.counters("reader_sent", help, Some(Unit::Bytes), each(|traffic| &traffic.bytes))?;
+        page.counters(
+            "reader_gaps",
+            "Gaps that plain clients were told of",
+            None,
+            each(|traffic| &traffic.gaps),
+        )
     }
 
     fn encode_sessions(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -273,6 +312,15 @@ fn encode_amqp(page: &mut Page<'_>, stats: &AmqpStats) -> fmt::Result {
     page.counter("amqp_marks", help, None, stats.marks())?;
     let help = "Bodies of messages that came from the broker and wait for the hub";
     page.unit_gauge("amqp_buffered", help, Unit::Bytes, stats.buffered_bytes() as i64)
+}
+
+fn encode_dynamic(page: &mut Page<'_>, stats: &DynamicStats) -> fmt::Result {
+    let help = "Exchanges that clients ask for, or did a moment ago";
+    page.gauge("dynamic_exchanges", help, stats.exchanges as i64)?;
+    let help = "Patterns of them that are bound, those included that linger";
+    page.gauge("dynamic_bindings", help, stats.bindings as i64)?;
+    let refused = stats.refused.iter().map(|(code, count)| ([("reason", code.name())], *count));
+    page.counters("dynamic_refused", "Requests for dynamic channels that were refused", None, refused)
 }
 
 fn encode_process(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {

@@ -19,19 +19,21 @@ use tracing::{error, info};
 
 use crate::{
     EmbeddedPublisher, PublishError,
+    app::App,
     config::{ApiKeys, Config, ConfigErrors, SigningKeyError, SourceKind},
     driver::{Command, Driver, Handle},
     geo_database::{GeoDatabase, GeoDatabaseError},
-    http::{self, App, Pages},
+    http,
     listener::Connections,
     source::{
         Source,
-        amqp::AmqpSource,
+        amqp::{AmqpSource, dynamic::Dynamic},
         embedded,
         store::{Folder, StoreError},
         stored::{self, StoredChannel, StoredSource},
     },
     state::{StateError, next_epoch},
+    transport::Sheets,
 };
 
 /// Updates of sources that wait for the hub; a source that finds the queue full waits.
@@ -116,6 +118,9 @@ impl Server {
         if let Some(dir) = &config.state_dir {
             amqp = amqp.map(|amqp| amqp.remembering(dir)).transpose()?;
         }
+        let dynamic =
+            config.amqp.as_ref().map(|amqp| Dynamic::new(&amqp.dynamic, config.state_dir.as_deref()));
+        let (dynamic, opened) = dynamic.transpose()?.unzip();
         let amqp_stats = amqp.as_ref().map(AmqpSource::stats);
         let bound = TcpListener::bind(config.listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));
         let (addr, listener) = bound.map_err(|reason| StartError::Listen { addr: config.listen, reason })?;
@@ -123,25 +128,34 @@ impl Server {
         let limits = Arc::new(config.limits.clone());
         let (commands, inputs) = mpsc::channel(limits.input_queue_messages);
         let (sink, updates) = mpsc::channel(SOURCE_QUEUE_UPDATES);
-        let (questions, asked) = mpsc::channel(kinds.len() + config.hub.past.fetches_max);
+        // Channels that come and go may be asked about twice: before they went, and when they have come again.
+        let dynamic_max = dynamic.as_ref().map_or(0, |dynamic| dynamic.exchanges_max());
+        let (questions, asked) = mpsc::channel(kinds.len() + 2 * dynamic_max + config.hub.past.fetches_max);
         let (past_questions, past_asked) = mpsc::channel(config.hub.past.fetches_max);
-        let sources = BTreeMap::from([(SourceKind::Amqp, questions), (SourceKind::Embedded, past_questions)]);
+        let sources = BTreeMap::from([
+            (SourceKind::Amqp, questions.clone()),
+            (SourceKind::Dynamic, questions),
+            (SourceKind::Embedded, past_questions),
+        ]);
         let (stopping, stops) = watch::channel(false);
-        let handle = Handle::new(commands, kinds.clone(), stored.clone(), public_key);
+        let handle = Handle::new(commands, kinds.clone(), stored.clone(), public_key, dynamic.clone());
+        if let (Some(dynamic), Some(opened)) = (dynamic, opened) {
+            amqp = amqp.map(|amqp| amqp.with_dynamic(dynamic, opened, handle.clone()));
+        }
         let (summary, batch_delay) = (config.summary(), config.hub.batch.delay);
         let duplicates = config.limits.duplicates;
         let app = Arc::new(App {
             handle: handle.clone(),
             api_keys: ApiKeys::new(&config.api_keys),
             amqp: amqp_stats,
-            topologies: Pages::default(),
+            sheets: Arc::new(Sheets::new(config.limits.sheets_bytes)),
             stopping: stops.clone(),
             config: Arc::new(config),
         });
-        let router = http::router(app, routes(&handle));
+        let router = http::router(app.clone(), routes(&handle));
         let connections = Connections {
             router,
-            handle: handle.clone(),
+            app,
             limits: limits.clone(),
             geo_database: geo_database.map(Arc::new),
             stopping: stops.clone(),

@@ -8,44 +8,32 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::SplitStream};
 use tiercast_codec::{Code, SessionId, limits::CONTROL_BYTES_MAX};
-use tiercast_mesh::hub::Whereabouts;
+use tiercast_mesh::hub::{Refusal, Whereabouts};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite},
     sync::oneshot,
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Error as WsError, Message as WsMessage,
         error::ProtocolError,
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+        protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
 use tracing::{debug, info};
 
-mod stall_guard;
 mod writer;
 
 use crate::{
     config::Limits,
-    driver::{Closing, Command, Handle, Inlet, Outlet},
+    driver::{Command, Handle, Inlet, Outlet, Stopped},
+    websocket,
 };
-use stall_guard::StallGuard;
 
 /// The subprotocol that peers speak.
 pub(crate) const SUBPROTOCOL: &str = "tiercast.v1";
-
-/// A close frame holds two bytes of code and at most so many of reason (RFC 6455, 5.5).
-const CLOSE_REASON_BYTES_MAX: usize = 123;
-
-/// Peers send small messages, and one at a time.
-const READ_BUFFER_BYTES: usize = 4 << 10;
-
-/// Small messages share a write up to this.
-const WRITE_BUFFER_BYTES: usize = 8 << 10;
-
-type Socket<T> = WebSocketStream<StallGuard<T>>;
 
 /// How a session ended.
 enum End {
@@ -54,9 +42,9 @@ enum End {
     /// Its connection broke, or the peer closed it to make another one.
     Lost,
     /// The peer broke a rule that the hub does not see.
-    Refused(Closing),
+    Refused(Refusal),
     /// The hub closed it and has forgotten it already.
-    ClosedByHub(Closing),
+    ClosedByHub(Refusal),
     /// Nothing can be written any more.
     Unwritable(WsError),
 }
@@ -66,9 +54,7 @@ pub(crate) async fn run<T>(io: T, leftover: Bytes, from: Whereabouts, handle: Ha
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let io = StallGuard::new(io, limits.write_stall);
-    let config = Some(websocket_config());
-    let socket = WebSocketStream::from_partially_read(io, leftover.to_vec(), Role::Server, config).await;
+    let socket = websocket::accept(io, leftover).await;
     let session = handle.next_session();
     let (outlet, inlet) = Outlet::new(limits.writer_queue_messages);
     if handle.send(Command::Opened(session, from, outlet)).await.is_err() {
@@ -88,22 +74,14 @@ where
     conclude(socket, session, end, &handle, limits.close).await;
 }
 
-fn websocket_config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_message_size(Some(CONTROL_BYTES_MAX))
-        .max_frame_size(Some(CONTROL_BYTES_MAX))
-}
-
 /// Reads and writes until the session ends.
 async fn exchange<T>(
-    socket: Socket<T>,
+    socket: WebSocketStream<T>,
     session: SessionId,
-    inlet: Inlet,
+    inlet: Inlet<Bytes>,
     handle: &Handle,
     limits: &Limits,
-) -> (Socket<T>, End)
+) -> (WebSocketStream<T>, End)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -120,19 +98,18 @@ where
     let end = end.unwrap_or_else(|| {
         let closing = said.or_else(|| closing.try_recv().ok());
         // The driver has gone without a word only if the whole server has.
-        let gone = || Closing { code: Code::SHUTDOWN, reason: "the server has stopped".to_owned() };
-        End::ClosedByHub(closing.unwrap_or_else(gone))
+        End::ClosedByHub(closing.unwrap_or_else(|| Stopped.into()))
     });
     (sink.reunite(stream).expect("both halves are of one socket"), end)
 }
 
 /// Waits until the hub has closed the session and then as long as the rest may take to be written.
-async fn overdue(closing: &mut oneshot::Receiver<Closing>, said: &mut Option<Closing>, limit: Duration) {
+async fn overdue(closing: &mut oneshot::Receiver<Refusal>, said: &mut Option<Refusal>, limit: Duration) {
     *said = closing.await.ok();
     sleep(limit).await;
 }
 
-async fn read<T>(stream: &mut SplitStream<Socket<T>>, session: SessionId, handle: &Handle) -> End
+async fn read<T>(stream: &mut SplitStream<WebSocketStream<T>>, session: SessionId, handle: &Handle) -> End
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -181,12 +158,17 @@ fn is_cut(error: &WsError) -> bool {
 }
 
 fn refuse(reason: String) -> End {
-    End::Refused(Closing { code: Code::MALFORMED, reason })
+    End::Refused(Refusal::new(Code::MALFORMED, reason))
 }
 
 /// Ends the connection in the way that its end asks for. `limit`: for the closing handshake as a whole.
-async fn conclude<T>(mut socket: Socket<T>, session: SessionId, end: End, handle: &Handle, limit: Duration)
-where
+async fn conclude<T>(
+    mut socket: WebSocketStream<T>,
+    session: SessionId,
+    end: End,
+    handle: &Handle,
+    limit: Duration,
+) where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let closing = match end {
@@ -211,46 +193,12 @@ where
         }
         End::ClosedByHub(closing) => Some(closing),
     };
-    if let Some(Closing { code, reason }) = &closing {
+    if let Some(Refusal { code, reason }) = &closing {
         info!(%session, %code, reason, "closing session");
     }
-    if timeout(limit, shake_hands(&mut socket, closing)).await.is_err() {
+    if !websocket::close(&mut socket, closing, limit).await {
         debug!(%session, "cut off: the peer did not finish the closing handshake in time");
     }
-}
-
-/// The closing handshake (RFC 6455, 7.1): says Close, unless it is the peer who closes; waits for the peer's, which is
-/// answered if it came first; and ends the connection, which is the server's part.
-async fn shake_hands<T>(socket: &mut Socket<T>, closing: Option<Closing>)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    if let Some(Closing { code, reason }) = closing {
-        let frame = CloseFrame { code: code.0.into(), reason: cut(&reason).into() };
-        // Refused if the peer's close has come meanwhile; that one is answered below.
-        let _ = socket.close(Some(frame)).await;
-    }
-    // Writes the answer, too. Ends once both have said Close, or the peer says what is not WebSocket.
-    while let Some(Ok(_)) = socket.next().await {}
-    // Whatever goes wrong now, the connection is dropped.
-    let _ = linger(socket.get_mut()).await;
-}
-
-/// Ends our side and waits for the peer to end its own. A connection that is dropped with unread bytes is reset, and a
-/// reset can overtake the close frame.
-async fn linger<T>(io: &mut StallGuard<T>) -> std::io::Result<()>
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    io.shutdown().await?;
-    let mut unread = [0; 1_024];
-    while io.read(&mut unread).await? > 0 {}
-    Ok(())
-}
-
-/// Cuts a reason to what a close frame holds.
-fn cut(reason: &str) -> &str {
-    &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX)]
 }
 
 #[cfg(test)]
@@ -262,13 +210,5 @@ mod tests {
         let closes = |code: u16| is_farewell(Some(&CloseFrame { code: code.into(), reason: "".into() }));
         assert!(is_farewell(None) && [1000, 1001, 3100].into_iter().all(closes));
         assert!(![1006, 1011, 3001, 3002, 3500].into_iter().any(closes));
-    }
-
-    #[test]
-    fn a_reason_is_cut_between_two_characters() {
-        assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"a".repeat(200)).len(), 123);
-        let cut_text = format!("{}ü and more", "a".repeat(122));
-        assert_eq!(cut(&cut_text), "a".repeat(122));
     }
 }

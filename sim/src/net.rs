@@ -429,6 +429,9 @@ impl Net {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 hub::Output::Transmit(session) => self.queue.plan(self.now, Happening::PumpHub(session.0)),
+                hub::Output::Read(_) | hub::Output::CloseReader(..) => {
+                    unreachable!("there are no plain readers here")
+                }
                 hub::Output::FindEnd { claimed, .. } => {
                     self.questions.push(claimed);
                     if !self.withholds_answers {

@@ -221,6 +221,18 @@ impl Broker {
         count.with_context(|| format!("{name} is not among {queues}"))
     }
 
+    /// Publishes a message that nothing is bound to: waits until the broker has taken it and thrown it away.
+    pub async fn publish_to_nobody(&self, exchange: &str, routing_key: &str) -> Result<()> {
+        let connection = self.connect().await?;
+        let channel = connection.create_channel().await?;
+        answer(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let publishing =
+            channel.basic_publish(exchange.into(), routing_key.into(), options, b"lost", properties);
+        answer(answer(publishing).await?).await?;
+        Ok(())
+    }
+
     /// A publisher to one of its exchanges.
     pub fn publisher(&self, exchange: &str) -> Publisher {
         Publisher { url: self.url.clone(), exchange: exchange.to_owned(), line: None }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tiercast_codec::{ChannelName, Code, Offset, Position, SessionId};
 
-use super::Whereabouts;
+use super::{ReaderId, Whereabouts};
 use crate::SourceUpdate;
 
 /// What happens to the hub.
@@ -31,6 +31,9 @@ pub enum Output {
     /// There is something for this session: call [`Hub::poll_transmit`](super::Hub::poll_transmit) whenever it is writable, until that
     /// gives nothing. Said once; the driver remembers.
     Transmit(SessionId),
+    /// There is something for this reader: call [`Hub::poll_read`](super::Hub::poll_read) whenever it can take some, until that
+    /// gives nothing. Said once; the driver remembers.
+    Read(ReaderId),
     /// Ask the channel's source where the channel ends now; it answers with [`SourceUpdate::End`]. At most one question
     /// for each channel waits for its answer, however long that takes.
     FindEnd {
@@ -43,6 +46,8 @@ pub enum Output {
     /// [`SourceUpdate::NotFetched`], or says that it is [lost](SourceUpdate::Lost). Of all channels together at most
     /// [`PastLimits::fetches_max`](super::PastLimits::fetches_max) wait for their answer.
     Fetch(Fetch),
+    /// Close a reader: its channel has ended. The hub has forgotten it already.
+    CloseReader(ReaderId, Refusal),
     /// Close the connection. The hub has forgotten it already.
     Close {
         /// The connection.
@@ -85,4 +90,21 @@ pub enum CommandError {
     /// A source gave events before it said where the channel is.
     #[error("the source gave events before it was open")]
     NotOpen,
+}
+
+/// Why somebody is not served, or no longer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} ({code})")]
+pub struct Refusal {
+    /// What kind of reason.
+    pub code: Code,
+    /// What is wrong and what to do, for people.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(code: Code, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
 }

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-use tiercast_codec::{ChannelId, PeerId};
+use tiercast_codec::ChannelId;
 
+use super::Receiver;
 use crate::Time;
 
 /// What was not spent may be spent later, but no more than that of so long a time.
@@ -67,8 +68,8 @@ pub struct Spending {
     pub waited: Duration,
 }
 
-/// One who is fed: a peer, on one of its channels.
-pub(super) type Reader = (ChannelId, PeerId);
+/// One who is fed, and on which channel.
+pub(super) type Feeding = (ChannelId, Receiver);
 
 /// Who comes before whom: the class, and how many tiers hang below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +79,7 @@ pub(crate) struct Priority {
 }
 
 /// A place in the queue.
-type Turn = (Time, Reader);
+type Turn = (Time, Feeding);
 
 /// The server's spending.
 #[derive(Debug)]
@@ -92,9 +93,9 @@ pub(super) struct Budget {
     not_before: Time,
     /// Those who wait, by priority, and in the order in which they began to.
     queue: BTreeMap<Priority, BTreeSet<Turn>>,
-    waiting: BTreeMap<Reader, (Priority, Time)>,
+    waiting: BTreeMap<Feeding, (Priority, Time)>,
     /// Those whose turn it is, and how many bytes they have left.
-    granted: BTreeMap<Reader, i64>,
+    granted: BTreeMap<Feeding, i64>,
     bytes: [u64; Class::ALL.len()],
 }
 
@@ -113,57 +114,57 @@ impl Budget {
         }
     }
 
-    /// Whether so many bytes may be sent now; if not, the reader waits for its turn.
-    pub(super) fn spend(&mut self, now: Time, reader: Reader, priority: Priority, bytes: usize) -> bool {
-        let may = priority.class == Class::Root || self.is_its_turn(now, reader, priority, bytes as i64);
+    /// Whether so many bytes may be sent now; if not, the receiver waits for its turn.
+    pub(super) fn spend(&mut self, now: Time, feeding: Feeding, priority: Priority, bytes: usize) -> bool {
+        let may = priority.class == Class::Root || self.is_its_turn(now, feeding, priority, bytes as i64);
         if may {
             self.bytes[priority.class as usize] += bytes as u64;
         }
         may
     }
 
-    fn is_its_turn(&mut self, now: Time, reader: Reader, priority: Priority, bytes: i64) -> bool {
-        if let Some(left) = self.granted.get_mut(&reader) {
+    fn is_its_turn(&mut self, now: Time, feeding: Feeding, priority: Priority, bytes: i64) -> bool {
+        if let Some(left) = self.granted.get_mut(&feeding) {
             *left -= bytes;
             if *left <= 0 {
-                self.return_turn(reader);
+                self.return_turn(feeding);
             }
             return true;
         }
         self.reckon(now);
-        let since = self.leave(reader).unwrap_or(now);
+        let since = self.leave(feeding).unwrap_or(now);
         if self.balance > 0 && self.queue.keys().next().is_none_or(|first| priority < *first) {
             self.balance -= bytes * PARTS;
             return true;
         }
-        self.waiting.insert(reader, (priority, since));
-        self.queue.entry(priority).or_default().insert((since, reader));
+        self.waiting.insert(feeding, (priority, since));
+        self.queue.entry(priority).or_default().insert((since, feeding));
         false
     }
 
-    /// Whether a reader waits for its turn.
-    pub(super) fn makes_wait(&self, reader: Reader) -> bool {
-        self.waiting.contains_key(&reader)
+    /// Whether a receiver waits for its turn.
+    pub(super) fn makes_wait(&self, feeding: Feeding) -> bool {
+        self.waiting.contains_key(&feeding)
     }
 
-    /// A reader has everything that it may be sent. What it did not use of its turn is for others.
-    pub(super) fn return_turn(&mut self, reader: Reader) {
-        if let Some(left) = self.granted.remove(&reader) {
+    /// A receiver has everything that it may be sent. What it did not use of its turn is for others.
+    pub(super) fn return_turn(&mut self, feeding: Feeding) {
+        if let Some(left) = self.granted.remove(&feeding) {
             self.balance += left * PARTS;
         }
     }
 
-    /// A reader wants nothing any more.
-    pub(super) fn forget(&mut self, reader: Reader) {
-        self.return_turn(reader);
-        self.leave(reader);
+    /// A receiver wants nothing any more.
+    pub(super) fn forget(&mut self, feeding: Feeding) {
+        self.return_turn(feeding);
+        self.leave(feeding);
     }
 
-    /// Takes a reader out of the queue. Since when it waited, if it did.
-    fn leave(&mut self, reader: Reader) -> Option<Time> {
-        let (priority, since) = self.waiting.remove(&reader)?;
+    /// Takes a receiver out of the queue. Since when it waited, if it did.
+    fn leave(&mut self, feeding: Feeding) -> Option<Time> {
+        let (priority, since) = self.waiting.remove(&feeding)?;
         if let Some(turns) = self.queue.get_mut(&priority) {
-            turns.remove(&(since, reader));
+            turns.remove(&(since, feeding));
             if turns.is_empty() {
                 self.queue.remove(&priority);
             }
@@ -178,15 +179,15 @@ impl Budget {
         Some((self.reckoned + Duration::from_micros(debt as u64)).max(self.not_before))
     }
 
-    /// The next reader whose turn it is, if there is something to be spent.
-    pub(super) fn next(&mut self, now: Time) -> Option<Reader> {
+    /// The next receiver whose turn it is, if there is something to be spent.
+    pub(super) fn next(&mut self, now: Time) -> Option<Feeding> {
         self.reckon(now);
-        let (_, reader) = self.queue.values().next()?.first().copied().filter(|_| self.balance > 0)?;
-        self.leave(reader);
+        let (_, feeding) = self.queue.values().next()?.first().copied().filter(|_| self.balance > 0)?;
+        self.leave(feeding);
         self.not_before = now + PACE;
         self.balance -= TURN_BYTES * PARTS;
-        self.granted.insert(reader, TURN_BYTES);
-        Some(reader)
+        self.granted.insert(feeding, TURN_BYTES);
+        Some(feeding)
     }
 
     /// For how long the first of a class has waited.
@@ -219,13 +220,15 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use tiercast_codec::PeerId;
+
     use super::*;
 
     const CHANNEL: ChannelId = ChannelId(1);
     const RATE: u64 = 1_000_000;
 
-    fn reader(peer: u64) -> Reader {
-        (CHANNEL, PeerId(peer))
+    fn feeding(peer: u64) -> Feeding {
+        (CHANNEL, Receiver::Peer(PeerId(peer)))
     }
 
     fn priority(class: Class, height: u32) -> Priority {
@@ -236,7 +239,7 @@ mod tests {
     fn spent(begin: Time) -> Budget {
         let mut budget = Budget::new(RATE);
         assert!(
-            budget.spend(begin, reader(0), priority(Class::Leaf, 1), 200_000),
+            budget.spend(begin, feeding(0), priority(Class::Leaf, 1), 200_000),
             "it is spent before it runs out"
         );
         budget
@@ -249,13 +252,13 @@ mod tests {
         let mut budget = Budget::new(RATE);
         let mut now = BEGIN;
         let sent = |budget: &mut Budget, now| {
-            (0..).take_while(|_| budget.spend(now, reader(1), priority(Class::Leaf, 1), 1_000)).count()
+            (0..).take_while(|_| budget.spend(now, feeding(1), priority(Class::Leaf, 1), 1_000)).count()
         };
         assert_eq!(sent(&mut budget, now), 100);
-        budget.forget(reader(1));
+        budget.forget(feeding(1));
         now = now + Duration::from_millis(20);
         assert_eq!(sent(&mut budget, now), 20);
-        budget.forget(reader(1));
+        budget.forget(feeding(1));
         now = now + Duration::from_secs(20);
         assert_eq!(sent(&mut budget, now), 100);
     }
@@ -271,13 +274,13 @@ mod tests {
             (5, priority(Class::Orphan, 3)),
         ];
         for (after, (peer, priority)) in (0..).zip(waiting) {
-            assert!(!budget.spend(BEGIN + Duration::from_micros(after), reader(peer), priority, 100));
+            assert!(!budget.spend(BEGIN + Duration::from_micros(after), feeding(peer), priority, 100));
         }
-        assert!(budget.spend(BEGIN, reader(9), priority(Class::Root, 4), 100), "tier 1 does not wait");
+        assert!(budget.spend(BEGIN, feeding(9), priority(Class::Root, 4), 100), "tier 1 does not wait");
         let later = BEGIN + Duration::from_millis(150);
         let turns: Vec<_> = std::iter::from_fn(|| budget.next(later)).collect();
-        assert_eq!(turns, [5, 3, 2, 4].map(reader), "then nothing is left");
-        assert_eq!(budget.next(budget.due().unwrap()), Some(reader(1)));
+        assert_eq!(turns, [5, 3, 2, 4].map(feeding), "then nothing is left");
+        assert_eq!(budget.next(budget.due().unwrap()), Some(feeding(1)));
         assert_eq!(budget.due(), None);
     }
 
@@ -285,16 +288,16 @@ mod tests {
     fn a_turn_is_good_for_a_full_batch_and_the_rest_of_it_is_for_others() {
         let mut budget = spent(BEGIN);
         let leaf = priority(Class::Leaf, 1);
-        assert!(!budget.spend(BEGIN, reader(1), leaf, 4_096));
+        assert!(!budget.spend(BEGIN, feeding(1), leaf, 4_096));
         let now = BEGIN + Duration::from_millis(110);
-        assert_eq!(budget.next(now), Some(reader(1)));
-        let sent = (0..).take_while(|_| budget.spend(now, reader(1), leaf, 4_096)).count();
+        assert_eq!(budget.next(now), Some(feeding(1)));
+        let sent = (0..).take_while(|_| budget.spend(now, feeding(1), leaf, 4_096)).count();
         assert_eq!(sent, 4);
         assert_eq!(budget.spending(now)[2].waiting, 1, "it waits for its next turn");
         let balance = budget.balance;
         let now = budget.due().unwrap();
-        assert_eq!(budget.next(now), Some(reader(1)));
-        budget.return_turn(reader(1));
+        assert_eq!(budget.next(now), Some(feeding(1)));
+        budget.return_turn(feeding(1));
         assert!(budget.balance > balance, "it did not need it");
     }
 
@@ -302,16 +305,16 @@ mod tests {
     fn it_is_known_who_waits_and_for_how_long() {
         let mut budget = spent(BEGIN);
         for (peer, class) in [(1, Class::Leaf), (2, Class::Leaf), (3, Class::Direct)] {
-            budget.spend(BEGIN + Duration::from_millis(peer), reader(peer), priority(class, 1), 100);
+            budget.spend(BEGIN + Duration::from_millis(peer), feeding(peer), priority(class, 1), 100);
         }
         let now = BEGIN + Duration::from_millis(10);
-        budget.forget(reader(1));
+        budget.forget(feeding(1));
         let [root, orphan, leaf, _, direct] = budget.spending(now);
         assert_eq!((root.waiting, orphan.waiting, leaf.waiting, direct.waiting), (0, 0, 1, 1));
         assert_eq!((leaf.waited.as_millis(), direct.waited.as_millis()), (8, 7));
         assert_eq!(leaf.bytes, 200_000);
-        budget.forget(reader(2));
-        budget.forget(reader(3));
+        budget.forget(feeding(2));
+        budget.forget(feeding(3));
         assert_eq!(budget.due(), None);
     }
 }

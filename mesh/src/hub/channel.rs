@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tiercast_codec::{ChannelName, Event, GapReason, Head, Message, Offset, PeerId, Position, Signer, Since};
 
 use super::{
-    ChannelStats, CommandError, Fetch, HubConfig, claims::Claims, feeding::Fed, past::Past, press::Press,
-    pull::Pull, tree::Tree,
+    ChannelStats, CommandError, Fetch, HubConfig, Receiver, claims::Claims, feeding::Fed, past::Past,
+    press::Press, pull::Pull, tree::Tree,
 };
 use crate::{FrameLog, Page, SourceUpdate, Time, batch::Batch};
 
@@ -24,8 +24,8 @@ pub(super) struct Channel {
     /// What was said before that.
     pub(super) past: Past,
     batch: Batch,
-    /// The peers that the server feeds, and how far each is.
-    pub(super) fed: BTreeMap<PeerId, Fed>,
+    /// Those whom the server feeds, and how far each is.
+    pub(super) fed: BTreeMap<Receiver, Fed>,
     /// What others asked for once.
     pub(super) pulls: BTreeMap<PeerId, Pull>,
     /// Those of them who say that they have more than the log.

@@ -6,29 +6,31 @@
 
 use std::collections::BTreeMap;
 
-use tiercast_codec::{PeerId, Position};
+use tiercast_codec::Position;
+
+use super::Receiver;
 
 /// The claims of one channel.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     /// Made since the last question.
-    new: BTreeMap<PeerId, Position>,
+    new: BTreeMap<Receiver, Position>,
     /// Those that the open question is about.
-    asked: Option<BTreeMap<PeerId, Position>>,
+    asked: Option<BTreeMap<Receiver, Position>>,
 }
 
 impl Claims {
-    /// A peer claims to have everything up to `position`.
-    pub(super) fn add(&mut self, peer: PeerId, position: Position) {
-        self.remove(peer);
-        self.new.insert(peer, position);
+    /// Somebody claims to have everything up to `position`.
+    pub(super) fn add(&mut self, receiver: Receiver, position: Position) {
+        self.remove(receiver);
+        self.new.insert(receiver, position);
     }
 
-    /// The peer claims nothing any more.
-    pub(super) fn remove(&mut self, peer: PeerId) {
-        self.new.remove(&peer);
+    /// It claims nothing any more.
+    pub(super) fn remove(&mut self, receiver: Receiver) {
+        self.new.remove(&receiver);
         if let Some(asked) = &mut self.asked {
-            asked.remove(&peer);
+            asked.remove(&receiver);
         }
     }
 
@@ -44,46 +46,52 @@ impl Claims {
 
     /// The answer: since the question, the channel has ended here. Gives whose claims are judged by it, and whether
     /// they are refuted: they claim to have more than that.
-    pub(super) fn judged_by(&mut self, end: Position) -> Vec<(PeerId, bool)> {
+    pub(super) fn judged_by(&mut self, end: Position) -> Vec<(Receiver, bool)> {
         let is_refuted = |claimed: Position| claimed.epoch == end.epoch && claimed.offset > end.offset;
         let asked = self.asked.take().unwrap_or_default();
-        asked.into_iter().map(|(peer, claimed)| (peer, is_refuted(claimed))).collect()
+        asked.into_iter().map(|(receiver, claimed)| (receiver, is_refuted(claimed))).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tiercast_codec::PeerId;
+
     use super::*;
 
     fn at(offset: i64) -> Position {
         Position::new(7, offset)
     }
 
+    fn peer(number: u64) -> Receiver {
+        Receiver::Peer(PeerId(number))
+    }
+
     #[test]
     fn a_claim_is_refuted_by_an_end_before_it_and_by_no_other() {
         let mut claims = Claims::default();
-        for peer in [1, 2, 3] {
-            claims.add(PeerId(peer), at(peer as i64 * 10));
+        for number in [1, 2, 3] {
+            claims.add(peer(number), at(number as i64 * 10));
         }
-        claims.remove(PeerId(3));
+        claims.remove(peer(3));
         assert_eq!(claims.question(), Some(at(20)));
-        assert_eq!(claims.judged_by(at(19)), [(PeerId(1), false), (PeerId(2), true)]);
-        claims.add(PeerId(1), at(10));
+        assert_eq!(claims.judged_by(at(19)), [(peer(1), false), (peer(2), true)]);
+        claims.add(peer(1), at(10));
         claims.question();
         let another = Position::new(8, 0);
-        assert_eq!(claims.judged_by(another), [(PeerId(1), false)], "it says nothing about this numbering");
+        assert_eq!(claims.judged_by(another), [(peer(1), false)], "it says nothing about this numbering");
     }
 
     #[test]
     fn a_claim_that_is_made_after_the_question_waits_for_the_next_one() {
         let mut claims = Claims::default();
-        claims.add(PeerId(1), at(10));
+        claims.add(peer(1), at(10));
         assert_eq!(claims.question(), Some(at(10)));
-        claims.add(PeerId(1), at(11));
-        claims.add(PeerId(2), at(20));
+        claims.add(peer(1), at(11));
+        claims.add(peer(2), at(20));
         assert_eq!(claims.question(), None, "one at a time");
         assert!(claims.judged_by(at(5)).is_empty());
         assert_eq!(claims.question(), Some(at(20)));
-        assert_eq!(claims.judged_by(at(5)), [(PeerId(1), true), (PeerId(2), true)]);
+        assert_eq!(claims.judged_by(at(5)), [(peer(1), true), (peer(2), true)]);
     }
 }

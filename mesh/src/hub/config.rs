@@ -23,6 +23,8 @@ pub struct HubConfig {
     /// Bytes of frames a second for those whom the server feeds and who are not in tier 1; beyond that they take turns, those
     /// with children first. Default 64 MiB, about half of a gigabit line.
     pub feed_bytes: u64,
+    /// Most plain readers at a time. Default 100,000, unvalidated.
+    pub readers_max: usize,
     /// A newcomer that takes no part in the mesh is told to come back while another such waits longer than this for its turn.
     /// Default 2 s.
     pub feed_wait: Duration,
@@ -143,6 +145,7 @@ impl Default for HubConfig {
             past: PastLimits::default(),
             tier1: Tier1 { min: 2, max: 256 },
             feed_bytes: 64 << 20,
+            readers_max: 100_000,
             feed_wait: Duration::from_secs(2),
             heartbeat: Duration::from_secs(10),
             head_interval: Duration::from_secs(1),

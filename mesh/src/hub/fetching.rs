@@ -2,7 +2,7 @@
 
 use tiercast_codec::ChannelId;
 
-use super::{Fetch, Hub, Output, PastUse, Timer, announce, channel::Channel, past};
+use super::{Fetch, Hub, Output, PastUse, Timer, channel::Channel, past};
 use crate::Time;
 
 impl Hub {
@@ -45,10 +45,8 @@ impl Hub {
     /// Wakes those who waited for a page.
     pub(super) fn wake_waiters(&mut self, id: ChannelId) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
-        for peer in channel.past.take_woken() {
-            if let Some(session) = self.present.get(&peer) {
-                announce(&mut self.sessions, &mut self.outputs, *session);
-            }
+        for receiver in channel.past.take_woken() {
+            self.wake(receiver);
         }
     }
 }

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use tiercast_codec::{ChannelName, GapReason, PeerId, Position};
+use tiercast_codec::{ChannelName, GapReason, Position};
 
-use super::{Fetch, PastLimits};
+use super::{Fetch, PastLimits, Receiver};
 use crate::{FrameLog, Held, Read, Time};
 
 mod pages;
@@ -17,7 +17,7 @@ use pages::Pages;
 use waiting::Waiting;
 
 /// One who reads a channel by position.
-pub(super) type Waiter = PeerId;
+pub(super) type Waiter = Receiver;
 
 /// A source that did not answer is asked again after so long. Unvalidated.
 pub(super) const RETRY: Duration = Duration::from_secs(1);

@@ -6,11 +6,10 @@ use tiercast_codec::{
     Subscribe, Subscribed, ToHub, ToPeer, Unsubscribed, Welcome, WireMessage,
 };
 
-use super::{Class, Hub, Leave, announce, channel::Channel, session::Session, tickets::next_number};
+use super::{
+    Class, Hub, Leave, Receiver, Refusal, announce, channel::Channel, session::Session, tickets::next_number,
+};
 use crate::Time;
-
-/// Why a session is closed: the code and a text for people.
-pub(super) struct Refusal(pub(super) Code, pub(super) String);
 
 impl Hub {
     pub(super) fn on_data(&mut self, now: Time, session: SessionId, bytes: &[u8]) -> Result<(), Refusal> {
@@ -23,18 +22,18 @@ impl Hub {
             }
             Err(error) => {
                 self.stats.malformed += 1;
-                return Err(Refusal(Code::MALFORMED, error.to_string()));
+                return Err(Refusal::new(Code::MALFORMED, error.to_string()));
             }
         };
         let peer = self.seen(now, session);
         let Some(peer) = peer else {
             return match message {
                 ToHub::Hello(hello) => self.on_hello(now, session, &hello),
-                _ => Err(Refusal(Code::UNEXPECTED, "the first message must be `hello`".into())),
+                _ => Err(Refusal::new(Code::UNEXPECTED, "the first message must be `hello`")),
             };
         };
         match message {
-            ToHub::Hello(_) => return Err(Refusal(Code::UNEXPECTED, "`hello` was said before".into())),
+            ToHub::Hello(_) => return Err(Refusal::new(Code::UNEXPECTED, "`hello` was said before")),
             ToHub::Subscribe(subscribe) => self.on_subscribe(now, session, peer, subscribe),
             ToHub::Unsubscribe(unsubscribe) => {
                 let id = unsubscribe.channel.id();
@@ -54,7 +53,7 @@ impl Hub {
                 if caught_up && let Some(channel) = self.channels.get_mut(&id) {
                     // What it asked for besides comes from there as well.
                     channel.forget(peer);
-                    self.budget.forget((id, peer));
+                    self.budget.forget((id, Receiver::Peer(peer)));
                 }
             }
             ToHub::At(at) => self.on_at(now, session, peer, &at),
@@ -87,7 +86,7 @@ impl Hub {
     pub(super) fn on_hello(&mut self, now: Time, session: SessionId, hello: &Hello) -> Result<(), Refusal> {
         if hello.protocol != PROTOCOL_VERSION {
             let reason = format!("this server speaks version {PROTOCOL_VERSION}, not {}", hello.protocol);
-            return Err(Refusal(Code::UNSUPPORTED_VERSION, reason));
+            return Err(Refusal::new(Code::UNSUPPORTED_VERSION, reason));
         }
         let peer = self.identify(now, hello.resume);
         if let Some(state) = self.sessions.get_mut(&session) {
@@ -126,16 +125,13 @@ impl Hub {
 
     pub(super) fn on_subscribe(&mut self, now: Time, session: SessionId, peer: PeerId, subscribe: Subscribe) {
         let (request, id) = (Some(subscribe.id), subscribe.channel.id());
+        let comes_too_early = subscribe.relay.is_none() && self.has_no_time_for(subscribe.since);
         let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.name == subscribe.channel)
         else {
             let reason = format!("there is no channel `{}` on this server", subscribe.channel);
             return self.fail(session, request, Code::UNKNOWN_CHANNEL, reason);
         };
-        let is_newcomer = !matches!(subscribe.since, Since::Position(_));
-        if is_newcomer
-            && subscribe.relay.is_none()
-            && self.budget.waited(now, Class::Direct) > self.config.feed_wait
-        {
+        if comes_too_early {
             let reason =
                 "the server feeds as many as it may: come back later, or take part in the mesh".into();
             return self.fail(session, request, Code::NOT_READY, reason);
@@ -172,9 +168,15 @@ impl Hub {
         let mut has_parent = false;
         self.with_tree(id, |tree, context| has_parent = tree.join(now, peer, from, relay, &links, context));
         if let Some(channel) = self.channels.get_mut(&id).filter(|_| !has_parent) {
-            channel.feed(peer, start, window_bytes, relay.is_some());
+            channel.feed(Receiver::Peer(peer), start, window_bytes, relay.is_some());
         }
         self.ask_source(id);
+    }
+
+    /// Whether those who are no peers of the mesh wait so long for their turn that newcomers had better come back.
+    pub(super) fn has_no_time_for(&self, since: Since) -> bool {
+        let is_newcomer = !matches!(since, Since::Position(_));
+        is_newcomer && self.budget.waited(self.now, Class::Direct) > self.config.feed_wait
     }
 
     /// A peer can do more for others from now on, or less.
@@ -196,7 +198,7 @@ impl Hub {
         };
         channel.stats.orphans += u64::from(!channel.feeds(peer));
         let wants_heads = channel.tree.is_relay(peer);
-        channel.feed(peer, feed.position, feed.window_bytes, wants_heads);
+        channel.feed(Receiver::Peer(peer), feed.position, feed.window_bytes, wants_heads);
         self.with_tree(id, |tree, context| tree.orphaned(now, peer, feed.link, feed.code, context));
         announce(&mut self.sessions, &mut self.outputs, session);
         self.ask_source(id);

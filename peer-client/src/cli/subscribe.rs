@@ -47,7 +47,7 @@ impl Subscribe {
             tokio::spawn(async move { while other.next().await.is_some() {} });
         }
         let (mut printed, mut status) = (0, Status::default());
-        let (mut unread, mut stop) = (pin!(stdout_unread()), pin!(told_to_stop()));
+        let (mut unread, mut stop) = (pin!(stdout_unread()), pin!(told_to_stop()?));
         while self.count.is_none_or(|count| printed < count) {
             tokio::select! {
                 notification = subscription.next() => match notification {
@@ -87,7 +87,7 @@ impl Subscribe {
                     Err(RecvError::Closed) => anyhow::bail!("the peer has ended"),
                 },
                 () = &mut unread => break,
-                _ = &mut stop => break,
+                () = &mut stop => break,
             }
         }
         client.close().await;

@@ -36,7 +36,7 @@ impl SwarmCommand {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         let end = tokio::time::Instant::now() + self.seconds.map_or(Duration::MAX / 4, Duration::from_secs);
         let mut before = 0;
-        let (mut unread, mut stop) = (pin!(stdout_unread()), pin!(told_to_stop()));
+        let (mut unread, mut stop) = (pin!(stdout_unread()), pin!(told_to_stop()?));
         let mut was_connected = false;
         let is_over = loop {
             tokio::select! {
@@ -53,7 +53,7 @@ impl SwarmCommand {
                 }
                 () = &mut unread, if self.json => break false,
                 () = tokio::time::sleep_until(end) => break true,
-                _ = &mut stop => break false,
+                () = &mut stop => break false,
             }
         };
         was_connected |= is_connected(&swarm);

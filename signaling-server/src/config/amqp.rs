@@ -8,9 +8,14 @@ use super::{
     keys,
     values::{at, required, required_text, sections},
 };
-use crate::source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig, BrokerUrl, Mode, check_name};
+use crate::source::amqp::{
+    AmqpChannelConfig, AmqpConfig, BindingConfig, BrokerUrl, Mode, check_name,
+    dynamic::{DynamicConfig, check_vhost},
+};
 
 const URL_EXAMPLE: &str = "url = \"amqp://USER:PASSWORD@HOST:5672/%2f\"";
+
+const EXCHANGES: &str = "amqp.dynamic.exchanges";
 
 const BINDINGS_EXAMPLE: &str = "bindings = [{ exchange = \"NAME\", patterns = [\"#\"] }]";
 
@@ -19,6 +24,26 @@ pub(super) fn url(table: &Table, found: &mut ConfigErrors) -> Option<BrokerUrl> 
     let section = table.get("amqp")?.as_table()?;
     let (place, url) = required_text("amqp", section, "url", URL_EXAMPLE, found)?;
     found.keep_right(place, url.parse())
+}
+
+/// What clients may ask for, as far as that is right.
+pub(super) fn dynamic(table: &Table, vhost: &str, found: &mut ConfigErrors) -> DynamicConfig {
+    let mut dynamic = DynamicConfig::default();
+    let Some(texts) = at(table, EXCHANGES).and_then(Value::as_array) else { return dynamic };
+    for (index, text) in texts.iter().enumerate() {
+        let pattern = text.as_str().map(str::parse);
+        dynamic
+            .exchanges
+            .extend(pattern.and_then(|pattern| found.keep_right(format!("{EXCHANGES}[{index}]"), pattern)));
+    }
+    check_dynamic(&dynamic, vhost, found);
+    dynamic
+}
+
+fn check_dynamic(dynamic: &DynamicConfig, vhost: &str, found: &mut ConfigErrors) {
+    if dynamic.is_on() {
+        found.keep_right(EXCHANGES, check_vhost(vhost));
+    }
 }
 
 /// What is right of a channel. `vhost` is empty where it is not known.
@@ -44,6 +69,7 @@ pub(super) fn channel(
 
 /// Checks what was made in code. Of what was read all this has been said.
 pub(super) fn check(amqp: &AmqpConfig, found: &mut ConfigErrors) {
+    check_dynamic(&amqp.dynamic, amqp.url.vhost(), found);
     for (index, channel) in amqp.channels.iter().enumerate() {
         let place = format!("amqp.channels[{index}]");
         found.keep_right(format!("{place}.name"), check_name(&channel.name, channel.mode, amqp.url.vhost()));

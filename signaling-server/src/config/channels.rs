@@ -10,7 +10,7 @@ use super::{
     error::{ConfigError, ConfigErrors},
     values::{required_text, sections},
 };
-use crate::source::amqp::{AmqpConfig, BrokerUrl};
+use crate::source::amqp::{AmqpConfig, BrokerUrl, dynamic::CHANNEL_PREFIX};
 
 /// Keys of a channel that only those of a broker have.
 const AMQP_ONLY: &[&str] = &["mode", "bindings", "history_s", "retention"];
@@ -26,6 +26,11 @@ pub(super) struct Names(BTreeMap<ChannelId, (String, ChannelName)>);
 impl Names {
     /// Takes a name for the channel at `place`.
     pub(super) fn take(&mut self, place: &str, name: &ChannelName) -> Result<(), String> {
+        if name.as_str().starts_with(CHANNEL_PREFIX) {
+            return Err(format!(
+                "`{name}`: what begins with `{CHANNEL_PREFIX}` is not for channels: rename it"
+            ));
+        }
         match self.0.get(&name.id()) {
             Some((first, other)) if other == name => {
                 Err(format!("`{name}` is the name of {first}, too: rename one"))
@@ -63,11 +68,13 @@ pub(super) fn read(table: &Table, config: &mut Config, found: &mut ConfigErrors)
                 fed.extend(amqp::channel(&place, section, name, vhost, found));
                 places.push(place);
             }
-            None => {}
+            Some(SourceKind::Dynamic) | None => {}
         }
     }
-    compare(table, places.first(), found);
-    config.amqp = url.filter(|_| !places.is_empty()).map(|url| AmqpConfig::new(url, fed));
+    let dynamic = amqp::dynamic(table, vhost, found);
+    let is_used = !places.is_empty() || dynamic.is_on();
+    compare(table, places.first(), is_used, found);
+    config.amqp = url.filter(|_| is_used).map(|url| AmqpConfig { dynamic, ..AmqpConfig::new(url, fed) });
 }
 
 /// Who feeds a channel, if that can be told.
@@ -99,15 +106,15 @@ fn reject_keys_of_a_broker(place: &str, section: &Table, found: &mut ConfigError
 }
 
 /// Whether there is a broker if it has channels, and the other way round.
-fn compare(table: &Table, first_fed: Option<&String>, found: &mut ConfigErrors) {
+fn compare(table: &Table, first_fed: Option<&String>, is_used: bool, found: &mut ConfigErrors) {
     match (table.get("amqp"), first_fed) {
         (None, Some(place)) => {
             let problem = "there is no [amqp] section: add one with a `url`";
             found.add(ConfigError::new(format!("{place}.source"), problem));
         }
-        (Some(Value::Table(_)), None) if !found.concern("channels") => {
-            let problem =
-                "no channel is fed by it: give one of [[channels]] source = \"amqp\", or remove [amqp]";
+        (Some(Value::Table(_)), None) if !is_used && !found.concern("channels") => {
+            let problem = "no channel is fed by it: give one of [[channels]] source = \"amqp\", name exchanges that \
+                           clients may ask for in amqp.dynamic.exchanges, or remove [amqp]";
             found.add(ConfigError::new("amqp", problem));
         }
         _ => {}

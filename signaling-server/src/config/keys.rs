@@ -112,15 +112,15 @@ macro_rules! seconds {
 }
 
 macro_rules! amqp {
-    ($path:literal, $bounds:expr, $field:ident) => {
+    ($path:literal, $bounds:expr, $($field:ident).+) => {
         Key {
             path: $path,
             kind: Kind::Number(Number {
                 bounds: $bounds,
-                read: |config| config.amqp.as_ref().map(|amqp| amqp.$field as u64),
+                read: |config| config.amqp.as_ref().map(|amqp| amqp.$($field).+ as u64),
                 write: |config, value| {
                     if let Some(amqp) = &mut config.amqp {
-                        amqp.$field = value as _;
+                        amqp.$($field).+ = value as _;
                     }
                 },
             }),
@@ -187,6 +187,16 @@ pub static KEYS: &[Key] = &[
     count!("store.max_bytes", 1 << 20..=1 << 50, store.retention.max_bytes),
     count!("store.segment_bytes", 65_536..=1 << 30, store.retention.segment_bytes),
     count!("store.queue_bytes", 65_536..=1 << 30, store.queue_bytes),
+    texts("amqp.dynamic.exchanges"),
+    amqp!("amqp.dynamic.exchanges_max", 1..=1_024, dynamic.exchanges_max),
+    amqp!("amqp.dynamic.bindings_max", 1..=1_000_000, dynamic.bindings_max),
+    amqp!("amqp.dynamic.exchange_patterns_max", 1..=100_000, dynamic.exchange_patterns_max),
+    amqp!("amqp.dynamic.subscription_patterns_max", 1..=100_000, dynamic.subscription_patterns_max),
+    amqp!("amqp.dynamic.pattern_hashes_max", 0..=127, dynamic.pattern_hashes_max),
+    amqp!("amqp.dynamic.linger_ms", 0..=24 * HOUR_MS, dynamic.linger_ms),
+    amqp!("amqp.dynamic.bind_ms", 100..=HOUR_MS, dynamic.bind_ms),
+    amqp!("amqp.dynamic.retention.max_age_s", 1..=YEAR_S, dynamic.retention.max_age_s),
+    amqp!("amqp.dynamic.retention.segment_bytes", 4_096..=3_000_000_000, dynamic.retention.segment_bytes),
     count!("hub.sessions_max", 1..=1_000_000, hub.sessions_max),
     count!("hub.outbox_bytes", 131_072..=1 << 30, hub.outbox_bytes),
     count!("hub.outbox_signal_bytes", 65_536..=1 << 30, hub.outbox_signal_bytes),
@@ -206,6 +216,7 @@ pub static KEYS: &[Key] = &[
     count!("hub.tier1_min", 1..=1_000_000, hub.tier1.min),
     count!("hub.tier1_max", 1..=1_000_000, hub.tier1.max),
     count!("hub.feed_bytes", 1_024..=1 << 40, hub.feed_bytes),
+    count!("hub.readers_max", 1..=1_000_000, hub.readers_max),
     millis!("hub.feed_wait_ms", 0..=HOUR_MS, hub.feed_wait),
     millis!("hub.link_setup_ms", 100..=HOUR_MS, hub.link_setup),
     count!("hub.link_tries", 1..=100, hub.link_tries),
@@ -239,6 +250,13 @@ pub static KEYS: &[Key] = &[
     millis!("limits.shutdown_ms", 0..=10 * 60_000, limits.shutdown),
     millis!("limits.request_ms", 100..=10 * 60_000, limits.request),
     millis!("limits.topology_ms", 0..=HOUR_MS, limits.topology),
+    millis!("limits.reader_heartbeat_ms", 100..=HOUR_MS, limits.reader_heartbeat),
+    millis!("limits.poll_wait_ms", 0..=HOUR_MS, limits.poll_wait),
+    count!("limits.page_events", 1..=100_000, limits.page_events),
+    count!("limits.page_bytes", 1..=1 << 30, limits.page_bytes),
+    count!("limits.patterns_max", 1..=65_536, limits.patterns_max),
+    millis!("limits.reader_retry_ms", 0..=HOUR_MS, limits.reader_retry),
+    count!("limits.sheets_bytes", 0..=1 << 40, limits.sheets_bytes),
     count!("limits.publish_bytes", 1..=PUBLISH_BYTES_MAX as u64, limits.publish_bytes),
     count!("limits.publish_batch_bytes", 1..=1 << 28, limits.publish_batch_bytes),
     count!("limits.publish_batch_events", 1..=1_000_000, limits.publish_batch_events),

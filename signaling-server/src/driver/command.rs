@@ -1,4 +1,4 @@
-//! What the driver is told, and the driver's end of a session.
+//! What the driver is told, and its end of a session or reader.
 
 use std::sync::{
     Arc,
@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Code, Message, SessionId};
-use tiercast_mesh::hub::{TreeNode, Whereabouts};
+use tiercast_codec::{ChannelName, Message, PatternSet, Position, SessionId};
+use tiercast_mesh::hub::{Opening, Portion, ReaderId, Reading, Refusal, TreeNode, Whereabouts};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{PublishError, Snapshot};
@@ -16,7 +16,7 @@ use crate::Published;
 /// An input of the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Opened(SessionId, Whereabouts, Outlet),
+    Opened(SessionId, Whereabouts, Outlet<Bytes>),
     Data(SessionId, Bytes),
     /// A connection is gone without a goodbye.
     Closed(SessionId),
@@ -29,25 +29,43 @@ pub(crate) enum Command {
         messages: Vec<Message>,
         reply: oneshot::Sender<Result<Vec<Published>, PublishError>>,
     },
+    /// Make a channel for an exchange that a client asks for. False if its name, or its number, is in use.
+    AddChannel(ChannelName, oneshot::Sender<bool>),
+    /// Take it away again.
+    RemoveChannel(ChannelName),
+    /// Answer when a channel has got so far; not at all if it is taken away before.
+    Reach(ChannelName, Position, oneshot::Sender<()>),
+    /// Somebody wants to read.
+    Read {
+        reader: ReaderId,
+        reading: Reading,
+        outlet: Outlet<Portion>,
+        reply: oneshot::Sender<Result<Opening, Refusal>>,
+    },
+    /// A reader wants something else from now on; answered with where it is.
+    ChangeReader(ReaderId, Change, oneshot::Sender<Option<Position>>),
+    /// A reader whose queue was full has room again.
+    ReaderWritable(ReaderId),
+    ReaderClosed(ReaderId),
     Snapshot(oneshot::Sender<Snapshot>),
     Topology(ChannelName, oneshot::Sender<Option<Vec<TreeNode>>>),
     /// Close every session, and refuse what comes after.
     Shutdown,
 }
 
-/// Why a session is closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Closing {
-    pub(crate) code: Code,
-    pub(crate) reason: String,
+/// What a reader wants from now on.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Filter(Arc<PatternSet>),
+    Pause(bool),
 }
 
 /// The driver's end of a session.
 #[derive(Debug)]
-pub(crate) struct Outlet {
+pub(crate) struct Outlet<T> {
     /// Bounded by `limits.writer_queue_messages`; when it is full the session's cursor waits in the hub.
-    pub(super) queue: mpsc::Sender<Bytes>,
-    closing: oneshot::Sender<Closing>,
+    pub(super) queue: mpsc::Sender<T>,
+    closing: oneshot::Sender<Refusal>,
     /// Set by the driver when the queue is full, cleared by the session when it says that there is room.
     is_blocked: Arc<AtomicBool>,
     pub(super) is_ready: bool,
@@ -55,31 +73,31 @@ pub(crate) struct Outlet {
 
 /// The session's end.
 #[derive(Debug)]
-pub(crate) struct Inlet {
-    pub(crate) messages: Messages,
+pub(crate) struct Inlet<T> {
+    pub(crate) messages: Messages<T>,
     /// Sent before the last of the messages can be taken.
-    pub(crate) closing: oneshot::Receiver<Closing>,
+    pub(crate) closing: oneshot::Receiver<Refusal>,
 }
 
 /// What the session has to write. Ends when the driver has closed the session.
 #[derive(Debug)]
-pub(crate) struct Messages {
-    pub(crate) queue: mpsc::Receiver<Bytes>,
+pub(crate) struct Messages<T> {
+    pub(crate) queue: mpsc::Receiver<T>,
     is_blocked: Arc<AtomicBool>,
 }
 
 /// A place in the queue, if there is one.
-pub(super) enum Slot<'a> {
-    Free(mpsc::Permit<'a, Bytes>),
+pub(super) enum Slot<'a, T> {
+    Free(mpsc::Permit<'a, T>),
     /// The session will say when there is one.
     Full,
     /// The session has ended, and says so elsewhere.
     Gone,
 }
 
-impl Outlet {
+impl<T> Outlet<T> {
     /// Both ends of a session's queue.
-    pub(crate) fn new(queue_messages: usize) -> (Self, Inlet) {
+    pub(crate) fn new(queue_messages: usize) -> (Self, Inlet<T>) {
         let (queue, messages) = mpsc::channel(queue_messages);
         let (close, closing) = oneshot::channel();
         let is_blocked = Arc::new(AtomicBool::new(false));
@@ -87,7 +105,7 @@ impl Outlet {
         (outlet, Inlet { messages: Messages { queue: messages, is_blocked }, closing })
     }
 
-    pub(super) fn slot(&self) -> Slot<'_> {
+    pub(super) fn slot(&self) -> Slot<'_, T> {
         if let Ok(permit) = self.queue.try_reserve() {
             return Slot::Free(permit);
         }
@@ -102,13 +120,13 @@ impl Outlet {
     }
 
     /// Ends the session once it has written what is queued.
-    pub(super) fn close(self, closing: Closing) {
+    pub(super) fn close(self, closing: Refusal) {
         // An error means that the session has ended by itself.
         let _ = self.closing.send(closing);
     }
 }
 
-impl Messages {
+impl<T> Messages<T> {
     /// Whether the driver waits for room and there is some. Says so once.
     pub(crate) fn has_room_again(&self) -> bool {
         self.queue.len() <= self.queue.max_capacity() / 2 && self.is_blocked.swap(false, Ordering::SeqCst)

@@ -1,7 +1,7 @@
 //! How the rest of the program talks to the driver.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,15 +9,21 @@ use std::{
 };
 
 use tiercast_codec::{
-    ChannelName, Message, PublicKey, SessionId,
+    ChannelName, Code, Message, Pattern, Position, PublicKey, SessionId,
     limits::{EVENT_BYTES_MAX, HEADER_DEPTH_MAX},
 };
-use tiercast_mesh::hub::TreeNode;
+use tiercast_mesh::hub::{ReaderId, Reading, Refusal, TreeNode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::Command;
+use super::{Reader, command::Command};
 use crate::{
-    EmbeddedPublisher, Published, config::SourceKind, counters::Counters, source::stored::StoredChannel,
+    EmbeddedPublisher, Published,
+    config::SourceKind,
+    counters::Counters,
+    source::{
+        amqp::dynamic::{Dynamic, DynamicError, DynamicStats, Lease},
+        stored::StoredChannel,
+    },
 };
 
 /// A running server, as seen from within the process. Cheap to clone; it does not keep the server alive.
@@ -30,11 +36,14 @@ pub struct Handle {
 #[derive(Debug)]
 struct Shared {
     next_session: AtomicU64,
+    next_reader: AtomicU64,
     kinds: BTreeMap<ChannelName, SourceKind>,
     /// Those of the embedded channels that are kept on disk.
     stored: BTreeMap<ChannelName, StoredChannel>,
     public_key: PublicKey,
     counters: Counters,
+    /// Only where there is a broker.
+    dynamic: Option<Arc<Dynamic>>,
 }
 
 /// The server has stopped.
@@ -81,6 +90,12 @@ pub enum PublishError {
     Stopped,
 }
 
+impl From<Stopped> for Refusal {
+    fn from(stopped: Stopped) -> Self {
+        Self::new(Code::SHUTDOWN, stopped.to_string())
+    }
+}
+
 impl From<Stopped> for PublishError {
     fn from(Stopped: Stopped) -> Self {
         Self::Stopped
@@ -93,9 +108,12 @@ impl Handle {
         kinds: BTreeMap<ChannelName, SourceKind>,
         stored: BTreeMap<ChannelName, StoredChannel>,
         public_key: PublicKey,
+        dynamic: Option<Arc<Dynamic>>,
     ) -> Self {
-        let (next_session, counters) = (AtomicU64::new(1), Counters::default());
-        Self { commands, shared: Arc::new(Shared { next_session, kinds, stored, public_key, counters }) }
+        let (next_session, next_reader) = (AtomicU64::new(1), AtomicU64::new(1));
+        let counters = Counters::default();
+        let shared = Shared { next_session, next_reader, kinds, stored, public_key, counters, dynamic };
+        Self { commands, shared: Arc::new(shared) }
     }
 
     /// The hub as it is now.
@@ -114,9 +132,42 @@ impl Handle {
         let name: ChannelName = channel.parse().map_err(|_| unknown())?;
         match self.shared.kinds.get(&name) {
             Some(SourceKind::Embedded) => Ok(EmbeddedPublisher::new(name, self.clone())),
-            Some(SourceKind::Amqp) => Err(PublishError::NotEmbedded(name)),
+            Some(SourceKind::Amqp | SourceKind::Dynamic) => Err(PublishError::NotEmbedded(name)),
             None => Err(unknown()),
         }
+    }
+
+    /// Reads a channel.
+    pub async fn read(&self, reading: Reading) -> Result<Reader, Refusal> {
+        Reader::open(self, reading).await
+    }
+
+    /// Binds patterns of an exchange that `amqp.dynamic.exchanges` allows, and keeps them bound as long as the lease is
+    /// held. It names the channel that has the events, and says from where on each pattern is complete.
+    pub async fn dynamic(
+        &self,
+        exchange: &str,
+        patterns: impl IntoIterator<Item = Pattern>,
+    ) -> Result<Lease, DynamicError> {
+        self.lease(exchange, patterns.into_iter().collect(), 0).await
+    }
+
+    /// Binds patterns for one who has so many of the exchange already.
+    pub(crate) async fn lease(
+        &self,
+        exchange: &str,
+        patterns: BTreeSet<Pattern>,
+        beside: usize,
+    ) -> Result<Lease, DynamicError> {
+        match &self.shared.dynamic {
+            Some(dynamic) => dynamic.lease(self.clone(), exchange, patterns, beside).await,
+            None => Err(DynamicError::NotAllowed(exchange.to_owned())),
+        }
+    }
+
+    /// What there is of dynamic channels; nothing without a broker.
+    pub(crate) fn dynamic_stats(&self) -> Option<DynamicStats> {
+        self.shared.dynamic.as_ref().map(|dynamic| dynamic.stats())
     }
 
     /// The key that frames and heads are signed with.
@@ -151,9 +202,40 @@ impl Handle {
         &self.shared.counters
     }
 
+    /// Makes a channel for an exchange that a client asks for. False if its name, or its number, is in use.
+    pub(crate) async fn add_channel(&self, channel: &ChannelName) -> Result<bool, Stopped> {
+        self.ask(|reply| Command::AddChannel(channel.clone(), reply)).await
+    }
+
+    /// Takes it away again.
+    pub(crate) async fn remove_channel(&self, channel: &ChannelName) -> Result<(), Stopped> {
+        self.send(Command::RemoveChannel(channel.clone())).await
+    }
+
+    /// Waits until a channel has got so far.
+    pub(crate) async fn reaches(&self, channel: &ChannelName, position: Position) -> Result<(), Stopped> {
+        self.ask(|reply| Command::Reach(channel.clone(), position, reply)).await
+    }
+
     /// A number for a new session: they count up from 1.
     pub(crate) fn next_session(&self) -> SessionId {
         SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A number for a new reader: they count up from 1.
+    pub(super) fn next_reader(&self) -> ReaderId {
+        ReaderId(self.shared.next_reader.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Says that a reader is gone, at once or, where the queue is full, when there is room.
+    pub(super) fn forget_reader(&self, reader: ReaderId) {
+        let closed = Command::ReaderClosed(reader);
+        if let Err(mpsc::error::TrySendError::Full(closed)) = self.commands.try_send(closed)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let handle = self.clone();
+            runtime.spawn(async move { handle.send(closed).await });
+        }
     }
 
     /// Waits for room in the driver's queue, which is everybody's backpressure.
@@ -161,7 +243,10 @@ impl Handle {
         self.commands.send(command).await.map_err(|_| Stopped)
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.send(question(reply)).await?;
         answer.await.map_err(|_| Stopped)

@@ -1,58 +1,63 @@
-//! The sessions as the driver sees them: who can take something now. One that cannot delays nobody.
+//! Sessions and readers as the driver sees them: who can take something now. One that cannot delays nobody.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-use tiercast_codec::SessionId;
+use tiercast_mesh::hub::Refusal;
 
-use super::command::{Closing, Outlet, Slot};
+use super::command::{Outlet, Slot};
 
-/// The open sessions.
-#[derive(Debug, Default)]
-pub(super) struct Outlets {
-    by_session: BTreeMap<SessionId, Outlet>,
-    /// Sessions for which the hub has something and whose queue may have room. Each is here at most once.
-    ready: VecDeque<SessionId>,
+/// Those that are open, by their numbers, and what each is given.
+#[derive(Debug)]
+pub(super) struct Outlets<Id, T> {
+    by_id: BTreeMap<Id, Outlet<T>>,
+    /// Those for which the hub has something and whose queue may have room. Each is here at most once.
+    ready: VecDeque<Id>,
 }
 
-impl Outlets {
-    pub(super) fn add(&mut self, session: SessionId, outlet: Outlet) {
-        self.by_session.insert(session, outlet);
+impl<Id, T> Default for Outlets<Id, T> {
+    fn default() -> Self {
+        Self { by_id: BTreeMap::new(), ready: VecDeque::new() }
+    }
+}
+
+impl<Id: Copy + Ord, T> Outlets<Id, T> {
+    pub(super) fn add(&mut self, id: Id, outlet: Outlet<T>) {
+        self.by_id.insert(id, outlet);
     }
 
-    pub(super) fn remove(&mut self, session: SessionId) {
-        self.by_session.remove(&session);
+    pub(super) fn remove(&mut self, id: Id) {
+        self.by_id.remove(&id);
     }
 
-    /// The hub has something for the session, or its queue has room again.
-    pub(super) fn ready(&mut self, session: SessionId) {
-        if let Some(outlet) = self.by_session.get_mut(&session)
+    /// The hub has something for it, or its queue has room again.
+    pub(super) fn ready(&mut self, id: Id) {
+        if let Some(outlet) = self.by_id.get_mut(&id)
             && !std::mem::replace(&mut outlet.is_ready, true)
         {
-            self.ready.push_back(session);
+            self.ready.push_back(id);
         }
     }
 
-    pub(super) fn close(&mut self, session: SessionId, closing: Closing) {
-        if let Some(outlet) = self.by_session.remove(&session) {
+    pub(super) fn close(&mut self, id: Id, closing: Refusal) {
+        if let Some(outlet) = self.by_id.remove(&id) {
             outlet.close(closing);
         }
     }
 
-    pub(super) fn close_all(&mut self, closing: &Closing) {
-        for (_, outlet) in std::mem::take(&mut self.by_session) {
+    pub(super) fn close_all(&mut self, closing: &Refusal) {
+        for (_, outlet) in std::mem::take(&mut self.by_id) {
             outlet.close(closing.clone());
         }
     }
 
-    /// Moves messages into the queues of the ready sessions until each is full or has all there is.
-    pub(super) fn pump(&mut self, mut poll_transmit: impl FnMut(SessionId) -> Option<Bytes>) {
-        while let Some(session) = self.ready.pop_front() {
-            let Some(outlet) = self.by_session.get_mut(&session) else { continue };
+    /// Moves what there is into the queues of those that are ready, until each is full or has all.
+    pub(super) fn pump(&mut self, mut poll: impl FnMut(Id) -> Option<T>) {
+        while let Some(id) = self.ready.pop_front() {
+            let Some(outlet) = self.by_id.get_mut(&id) else { continue };
             outlet.is_ready = false;
             while let Slot::Free(permit) = outlet.slot() {
-                match poll_transmit(session) {
-                    Some(bytes) => permit.send(bytes),
+                match poll(id) {
+                    Some(item) => permit.send(item),
                     None => break,
                 }
             }
@@ -62,7 +67,8 @@ impl Outlets {
 
 #[cfg(test)]
 mod tests {
-    use tiercast_codec::Code;
+    use bytes::Bytes;
+    use tiercast_codec::{Code, SessionId};
 
     use super::*;
 
@@ -105,7 +111,7 @@ mod tests {
         let mut messages = vec![Bytes::from_static(b"last words")];
         outlets.ready(FAST);
         outlets.pump(|_| messages.pop());
-        let closing = Closing { code: Code::SILENT, reason: "bye".to_owned() };
+        let closing = Refusal::new(Code::SILENT, "bye");
         outlets.close(FAST, closing.clone());
         assert_eq!(end.messages.queue.try_recv().as_deref(), Ok(&b"last words"[..]));
         assert!(end.messages.queue.try_recv().is_err());

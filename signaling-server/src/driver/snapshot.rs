@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub uptime: Duration,
     /// Open sessions.
     pub sessions: usize,
+    /// Plain readers.
+    pub readers: usize,
     /// Counters of the hub as a whole.
     pub hub: HubStats,
     /// What is spent on feeding peers, by class.
@@ -72,6 +74,7 @@ impl Snapshot {
             time: clock.now(),
             uptime: clock.uptime(),
             sessions: hub.sessions(),
+            readers: hub.readers(),
             hub: hub.stats().clone(),
             spending: hub.spending().into(),
             past: hub.past(),

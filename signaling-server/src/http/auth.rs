@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, StatusCode, header};
 
-use super::{App, error::ApiError};
+use crate::{api_error::ApiError, app::App};
 
 /// Checks the key that a request shows. Refuses with 403 if none is configured, with 401 if it is not one.
 pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {

@@ -13,11 +13,10 @@ use serde_json::{Value, json, value::RawValue};
 use tiercast_codec::{HeaderValue, Message};
 
 use super::{
-    App, auth,
-    error::ApiError,
+    auth,
     publish::{bad_request, describe_published, read_body, routing_key, too_large},
 };
-use crate::Published;
+use crate::{Published, api_error::ApiError, app::App};
 
 /// An event. Its body is `json`, `text` or `base64`, or empty.
 #[derive(Debug, Deserialize)]

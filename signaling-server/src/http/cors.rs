@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::error::ApiError;
+use crate::api_error::ApiError;
 
 /// Allows other origins to GET, and answers their preflight requests.
 pub(super) async fn allow_reading(request: Request, next: Next) -> Response {

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tiercast_codec::{Code, HeaderValue, Message};
 use tokio::time::timeout;
 
-use super::{App, auth, error::ApiError};
-use crate::{Published, driver::PublishError};
+use super::auth;
+use crate::{Published, api_error::ApiError, app::App, driver::PublishError};
 
 const MESSAGE_ID: &str = "tiercast-message-id";
 const TIMESTAMP: &str = "tiercast-timestamp";

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use tiercast_mesh::hub::SourceState;
 use tokio::time::timeout;
 
-use super::{App, error::ApiError};
 use crate::{
+    api_error::ApiError,
+    app::App,
+    config::SourceKind,
     driver::{ChannelSnapshot, Snapshot, Stopped},
     metrics::Scrape,
 };
@@ -35,7 +37,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Val
     match timeout(ANSWER, app.handle.snapshot()).await {
         Err(_) => reasons.push(format!("the hub has not answered for {} ms", ANSWER.as_millis())),
         Ok(Err(Stopped)) => reasons.push("the hub has stopped".to_owned()),
-        Ok(Ok(snapshot)) => reasons.extend(snapshot.channels.iter().filter_map(not_open)),
+        Ok(Ok(snapshot)) => {
+            // What clients ask for of a broker is no matter of the server's.
+            let own = snapshot.channels.iter().filter(|channel| channel.kind != SourceKind::Dynamic);
+            reasons.extend(own.filter_map(not_open));
+        }
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons })))
@@ -71,7 +77,8 @@ pub(super) async fn metrics(
     State(app): State<Arc<App>>,
 ) -> Result<([(header::HeaderName, &'static str); 1], String), ApiError> {
     let (handle, amqp, config) = (app.handle.clone(), app.amqp.clone(), app.config.clone());
-    let scrape = Scrape { snapshot: handle.snapshot().await?, handle, amqp, config };
+    let scrape =
+        Scrape { snapshot: handle.snapshot().await?, handle, amqp, config, sheets: app.sheets.clone() };
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], scrape.into_text()))
 }
 

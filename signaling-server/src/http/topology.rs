@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::{Path, State},
     http::{
@@ -20,8 +21,12 @@ use tiercast_codec::{ChannelName, NodeKind, PeerId};
 use tiercast_mesh::hub::{Place, TreeNode};
 use tokio::sync::Mutex;
 
-use super::{App, auth, error::ApiError};
-use crate::driver::{Handle, PublishError};
+use super::auth;
+use crate::{
+    api_error::ApiError,
+    app::App,
+    driver::{Handle, PublishError},
+};
 
 /// The last page of each channel, and when the tree was asked for. Whoever asks while one is made waits for it: the
 /// lock is held until it is done.
@@ -30,6 +35,7 @@ pub(crate) struct Pages(Mutex<BTreeMap<ChannelName, (Instant, Bytes)>>);
 
 pub(super) async fn topology(
     State(app): State<Arc<App>>,
+    Extension(pages): Extension<Arc<Pages>>,
     Path(channel): Path<String>,
     headers: HeaderMap,
 ) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
@@ -38,7 +44,7 @@ pub(super) async fn topology(
     }
     let unknown = || PublishError::UnknownChannel(channel.clone());
     let name = channel.parse().map_err(|_| unknown())?;
-    let page = app.topologies.page(&app.handle, &name, app.config.limits.topology).await?;
+    let page = pages.page(&app.handle, &name, app.config.limits.topology).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], page.ok_or_else(unknown)?))
 }
 

@@ -14,14 +14,36 @@ use tiercast_codec::Code;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{App, error::ApiError};
-use crate::{network::forwarded_for, session::SUBPROTOCOL};
+use crate::{api_error::ApiError, app::App, caller::Caller, session::SUBPROTOCOL, transport::json};
 
 /// A connection that becomes a session.
 pub(crate) struct Upgrade {
     pub(crate) connection: OnUpgrade,
-    /// The address of the client, if a proxy says so that is to be believed.
-    pub(crate) client: Option<IpAddr>,
+    /// The address of the client.
+    pub(crate) client: IpAddr,
+    /// What it is going to speak.
+    pub(crate) speaks: Speaks,
+}
+
+/// What is spoken on a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// The session of a peer.
+    Frames,
+    /// JSON, to a plain client.
+    Json,
+}
+
+impl Speaks {
+    const ALL: [Self; 2] = [Self::Frames, Self::Json];
+
+    /// Its name in the handshake.
+    fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Frames => SUBPROTOCOL,
+            Self::Json => json::SUBPROTOCOL,
+        }
+    }
 }
 
 /// Where a connection's task waits for its upgrade: it becomes the session's task.
@@ -29,30 +51,30 @@ pub(crate) type Upgrades = mpsc::Sender<Upgrade>;
 
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
+    Caller(client): Caller,
     Extension(upgrades): Extension<Upgrades>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
-    let key = check(request.version(), request.headers())?;
+    let (key, speaks) = check(request.version(), request.headers())?;
     if *app.stopping.borrow() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down")
             .code(Code::SHUTDOWN)
             .fix("connect again in a second"));
     }
-    let client = if app.config.behind_proxy { forwarded_for(request.headers()) } else { None };
-    let upgrade = Upgrade { connection: hyper::upgrade::on(&mut request), client };
+    let upgrade = Upgrade { connection: hyper::upgrade::on(&mut request), client, speaks };
     upgrades.try_send(upgrade).map_err(|_| bad_request("this connection is being upgraded already"))?;
     Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
-        .header(header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
+        .header(header::SEC_WEBSOCKET_PROTOCOL, speaks.subprotocol())
         .body(Body::empty())
         .map_err(|error| bad_request(&error.to_string()))
 }
 
-/// Checks the handshake; gives the client's key.
-fn check(version: Version, headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
+/// Checks the handshake; gives the client's key, and what it speaks.
+fn check(version: Version, headers: &HeaderMap) -> Result<(HeaderValue, Speaks), ApiError> {
     let is_upgrade = version == Version::HTTP_11
         && has_token(headers, header::CONNECTION, "upgrade")
         && has_token(headers, header::UPGRADE, "websocket");
@@ -63,12 +85,14 @@ fn check(version: Version, headers: &HeaderMap) -> Result<HeaderValue, ApiError>
         let error = "this server speaks WebSocket version 13 only";
         return Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, error).fix("send Sec-WebSocket-Version: 13"));
     }
-    if !has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        return Err(bad_request(&format!(
-            "offer the subprotocol {SUBPROTOCOL}, which is all this server speaks"
-        )));
-    }
-    headers.get(header::SEC_WEBSOCKET_KEY).cloned().ok_or_else(|| bad_request("Sec-WebSocket-Key is missing"))
+    let is_offered =
+        |speaks: &Speaks| has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, speaks.subprotocol());
+    let Some(speaks) = Speaks::ALL.into_iter().find(is_offered) else {
+        let error = format!("offer the subprotocol {SUBPROTOCOL} or {}", json::SUBPROTOCOL);
+        return Err(bad_request(&format!("{error}: this server speaks no other")));
+    };
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
+    Ok((key.ok_or_else(|| bad_request("Sec-WebSocket-Key is missing"))?, speaks))
 }
 
 /// Whether a header that is a list, possibly spread over several lines, holds a token.

@@ -4,15 +4,17 @@ use bytes::Bytes;
 use futures_util::{SinkExt, stream::SplitSink};
 use tiercast_codec::SessionId;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::tungstenite::{
-    Error as WsError, Message as WsMessage,
-    protocol::frame::{
-        Frame,
-        coding::{Data, OpCode},
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error as WsError, Message as WsMessage,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
     },
 };
 
-use super::Socket;
 use crate::driver::{Command, Handle, Messages};
 
 /// A larger message is written in fragments of this size, each as soon as the socket has taken the one before:
@@ -21,8 +23,8 @@ const FRAGMENT_BYTES: usize = 16 << 10;
 
 /// Writes until the driver has closed the session and everything is written.
 pub(super) async fn run<T>(
-    sink: &mut SplitSink<Socket<T>, WsMessage>,
-    messages: &mut Messages,
+    sink: &mut SplitSink<WebSocketStream<T>, WsMessage>,
+    messages: &mut Messages<Bytes>,
     session: SessionId,
     handle: &Handle,
 ) -> Result<(), WsError>

@@ -10,10 +10,12 @@ mod config;
 mod connection;
 mod connector;
 mod consumption;
+pub mod dynamic;
 mod encoding;
 mod epoch_marker;
 mod error;
 mod feed;
+mod inquiries;
 mod lifetime;
 mod mark;
 mod marks_connection;
@@ -37,14 +39,9 @@ mod unreachable;
 mod url;
 mod worker;
 
-use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc};
+use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
-use tiercast_codec::Position;
-use tiercast_mesh::{SourceUpdate, hub::Fetch};
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
 pub use config::{
     AmqpChannelConfig, AmqpConfig, AmqpConfigError, BindingConfig, Exchange, Mode, RetentionConfig,
@@ -53,25 +50,36 @@ pub use config::{
 pub use stats::AmqpStats;
 pub use url::{BrokerUrl, BrokerUrlError};
 
-use super::{Question, Questions, Shutdown, Source, SourceSink};
-use crate::state::StateError;
+use super::{Questions, Shutdown, Source, SourceSink};
+use crate::{driver::Handle, state::StateError};
 use connection::{Keeper, Link};
+use dynamic::{Dynamic, Opened, Service, Services};
 use feed::Feed;
+use inquiries::Inquiries;
 use memory::Memory;
 use past::Past;
 
-/// Feeds the configured channels from a broker.
+/// Feeds the configured channels from a broker, and those that clients ask for.
 #[derive(Debug)]
 pub struct AmqpSource {
     config: AmqpConfig,
     stats: Arc<AmqpStats>,
     memory: Memory,
+    on_demand: Option<OnDemand>,
+}
+
+/// What clients ask for.
+#[derive(Debug)]
+struct OnDemand {
+    dynamic: Arc<Dynamic>,
+    opened: Opened,
+    hub: Handle,
 }
 
 impl AmqpSource {
     /// A source; it does nothing before it is run.
     pub fn new(config: AmqpConfig) -> Self {
-        Self { config, stats: Arc::default(), memory: Memory::default() }
+        Self { config, stats: Arc::default(), memory: Memory::default(), on_demand: None }
     }
 
     /// Lets it remember in a folder what it had of streams, so that the next start notices what they have lost meanwhile.
@@ -84,18 +92,35 @@ impl AmqpSource {
         self.stats.clone()
     }
 
+    /// Lets it make channels in a hub for those who ask for them.
+    pub(crate) fn with_dynamic(self, dynamic: Arc<Dynamic>, opened: Opened, hub: Handle) -> Self {
+        Self { on_demand: Some(OnDemand { dynamic, opened, hub }), ..self }
+    }
+
     async fn feed_channels(self, sink: SourceSink, mut questions: Questions, mut shutdown: Shutdown) {
         let (link, links) = watch::channel(Link::Connecting);
         let mut tasks = JoinSet::new();
-        let (mut asked, memory) = (BTreeMap::new(), Arc::new(self.memory));
+        let (inquiries, memory) = (Arc::new(Inquiries::default()), Arc::new(self.memory));
+        let (queue_bytes, stats) = (self.config.queue_bytes, &self.stats);
         for channel in self.config.channels.clone() {
-            let (asks, questions) = Asks::new();
-            asked.insert(channel.name.clone(), asks);
-            let (name, stats) = (channel.name.to_string(), self.stats.clone());
-            let feed = Feed::new(name.clone(), sink.clone(), questions.claims, stats, memory.clone());
-            let past = Past::new(name, sink.clone(), questions.fetches);
-            tasks.spawn(worker::run(channel, self.config.queue_bytes, feed, past, links.clone()));
+            let (name, asked) = (channel.name.to_string(), inquiries.open(&channel.name));
+            let feed = Feed::new(name.clone(), sink.clone(), asked.claims, stats.clone(), memory.clone());
+            let past = Past::new(name, sink.clone(), asked.fetches);
+            tasks.spawn(worker::run(channel, queue_bytes, feed, past, links.clone(), None));
         }
+        let (mut services, dynamic) =
+            (Services::default(), self.on_demand.as_ref().map(|on_demand| on_demand.dynamic.clone()));
+        let served = self.on_demand.map(|OnDemand { dynamic, opened, hub }| {
+            let (sink, stats, link) = (sink.clone(), stats.clone(), links.clone());
+            let (inquiries, memory) = (inquiries.clone(), memory.clone());
+            (Service { dynamic, hub, queue_bytes, sink, inquiries, stats, memory, link }, opened)
+        });
+        let serving = async {
+            match served {
+                Some((service, opened)) => services.serve(&service, opened).await,
+                None => std::future::pending().await,
+            }
+        };
         let keeper = Keeper::new(&self.config, self.stats.clone(), link);
         let closing = async {
             // An error means that whoever could ask for a shutdown is gone: that is one, too.
@@ -103,14 +128,13 @@ impl AmqpSource {
         };
         let asking = async {
             while let Some(question) = questions.recv().await {
-                if let Some(asks) = asked.get(question.channel()) {
-                    asks.pass_on(question, &sink).await;
-                }
+                inquiries.pass_on(question, &sink).await;
             }
             std::future::pending().await
         };
         tokio::select! {
             () = asking => {}
+            () = serving => {}
             () = closing => {}
             () = sink.closed() => {}
             () = keeper.keep() => {}
@@ -118,47 +142,11 @@ impl AmqpSource {
         }
         // Dropping a session in its middle is safe: what it has not handed over is not acknowledged.
         tasks.shutdown().await;
+        if let Some(dynamic) = dynamic {
+            services.close(&dynamic).await;
+        }
         memory.save().await;
         keeper.close().await;
-    }
-}
-
-/// The most pages of one channel's past that can be asked for at a time; the hub asks for fewer.
-const FETCHES_MAX: usize = 64;
-
-/// Brings the hub's questions to a channel.
-struct Asks {
-    /// One at a time waits for its answer.
-    claims: mpsc::Sender<Position>,
-    fetches: mpsc::Sender<Fetch>,
-}
-
-/// Their other end.
-struct Asked {
-    claims: mpsc::Receiver<Position>,
-    fetches: mpsc::Receiver<Fetch>,
-}
-
-impl Asks {
-    fn new() -> (Self, Asked) {
-        let ((claim, claims), (fetch, fetches)) = (mpsc::channel(1), mpsc::channel(FETCHES_MAX));
-        (Self { claims: claim, fetches: fetch }, Asked { claims, fetches })
-    }
-
-    async fn pass_on(&self, question: Question, sink: &SourceSink) {
-        match question {
-            Question::End { claimed, .. } => {
-                // Refused only where the hub asks again before it was answered.
-                let _ = self.claims.try_send(claimed);
-            }
-            Question::Page(fetch) => {
-                if let Err(refused) = self.fetches.try_send(fetch) {
-                    let Fetch { channel, after, .. } = refused.into_inner();
-                    // Refused only where the hub has ended.
-                    let _ = sink.send((channel.to_string(), SourceUpdate::NotFetched { after })).await;
-                }
-            }
-        }
     }
 }
 

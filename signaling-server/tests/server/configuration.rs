@@ -137,6 +137,9 @@ fn an_unknown_key_anywhere_is_named_with_its_place_and_the_nearest_known_one() -
 fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
     let channel = "[[channels]]\nname = \"a\"\n";
     let amqp = "[[channels]]\nname = \"a\"\nsource = \"amqp\"\nbindings = [{ exchange = \"x\", patterns = [\"#\"] }]\n";
+    let dynamic = |vhost: &str, exchange: &str| {
+        format!("[amqp]\nurl = \"amqp://x/{vhost}\"\n[amqp.dynamic]\nexchanges = [{exchange}]")
+    };
     let cases = [
         ("listen = \"localhost\"".to_owned(), "listen", "127.0.0.1:8780"),
         ("listen = 80".to_owned(), "listen", "a text in quotes"),
@@ -176,6 +179,11 @@ fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
             "channels[1].bindings[0].patterns[0]",
             "stand alone between dots",
         ),
+        ("[[channels]]\nname = \"dynamic.a\"".to_owned(), "channels[0].name", "rename it"),
+        (dynamic("b", "\"\""), "amqp.dynamic.exchanges[0]", "name another"),
+        (dynamic("b", "5"), "amqp.dynamic.exchanges", "a list of texts"),
+        (dynamic(&"v".repeat(32), "\"ci/*\""), "amqp.dynamic.exchanges", "virtual host"),
+        (dynamic("b", "\"ci/*\"]\nlinger_ms = [86_400_001"), "amqp.dynamic.linger_ms", "whole number"),
         ("[[ice_servers]]\nurls = [\"http://x\"]".to_owned(), "ice_servers[0].urls", "stun:"),
         ("[[ice_servers]]\nurls = [\"turn:x\"]".to_owned(), "ice_servers[0]", "credential"),
         ("listen = ".to_owned(), "test.toml", "line 1"),
@@ -191,6 +199,19 @@ fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
 /// The keys at fault, each once.
 fn keys(problems: &str) -> Vec<&str> {
     problems.lines().filter_map(|line| line.trim_start_matches("test.toml: ").split(": ").next()).collect()
+}
+
+#[test]
+fn a_broker_may_have_no_channel_but_those_that_clients_ask_for() -> anyhow::Result<()> {
+    let text = "[amqp]\nurl = \"amqp://x\"\n[amqp.dynamic]\nexchanges = [\"ci/*\", \"x\"]\nexchanges_max = 3\n\
+                [amqp.dynamic.retention]\nmax_age_s = 60";
+    let config = Layers::default().with_toml("test.toml", text).load()?;
+    config.validate()?;
+    let dynamic = config.amqp.context("a broker")?.dynamic;
+    ensure!(dynamic.exchanges == ["ci/*".parse()?, "x".parse()?]);
+    ensure!((dynamic.exchanges_max, dynamic.retention.max_age_s) == (3, 60));
+    ensure!(config.embedded_channels.is_empty());
+    Ok(())
 }
 
 #[test]

@@ -15,7 +15,7 @@ export const Code = {
   silent: 3001,
   /** The session does not read its control messages. */
   slow: 3002,
-  /** The server has all the sessions it takes. */
+  /** The server has all that it takes: sessions or, of a broker, dynamic channels and bindings. */
   full: 3003,
   /** The channel's source has not said yet where the channel is. */
   not_ready: 3004,
@@ -53,6 +53,10 @@ export const Code = {
   unknown_message: 3507,
   /** Not subscribed to this channel. */
   not_subscribed: 3508,
+  /** The configuration, or the broker, does not allow it. */
+  not_allowed: 3509,
+  /** The broker has no such exchange. */
+  unknown_exchange: 3510,
 } as const;
 
 const names = new Map<number, string>(Object.entries(Code).map(([name, code]) => [code, name]));

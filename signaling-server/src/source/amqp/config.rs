@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 use tiercast_codec::{ChannelName, Pattern, PatternError};
 
-use super::url::BrokerUrl;
+use super::{dynamic::DynamicConfig, url::BrokerUrl};
 
 /// Longest exchange name in AMQP 0-9-1, a "short string".
 const EXCHANGE_BYTES_MAX: usize = 255;
@@ -46,6 +46,8 @@ pub struct AmqpConfig {
     pub queue_bytes: usize,
     /// The channels; no two of one name.
     pub channels: Vec<AmqpChannelConfig>,
+    /// What clients may ask for beside the channels.
+    pub dynamic: DynamicConfig,
 }
 
 /// One channel and the messages that belong to it.
@@ -87,7 +89,7 @@ pub struct BindingConfig {
 }
 
 /// The name of an exchange: 1 to 255 bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Exchange(String);
 
 /// How long a stream keeps events. Applied when the stream is created; change it later by a broker policy
@@ -123,6 +125,11 @@ pub enum AmqpConfigError {
          mode = \"queue\""
     )]
     NamesTooLong(ChannelName),
+    /// The names of dynamic channels' streams have no place beside it.
+    #[error(
+        "the name of the virtual host is longer than 31 bytes, too long for dynamic channels: shorten it"
+    )]
+    VhostTooLong,
     /// Not a way to number events.
     #[error("`{0}`: write \"stream\" or \"queue\"")]
     Mode(String),
@@ -155,6 +162,7 @@ impl AmqpConfig {
             buffer_bytes: 64 << 20,
             queue_bytes: 64 << 20,
             channels,
+            dynamic: DynamicConfig::default(),
         }
     }
 }

@@ -54,21 +54,25 @@ impl Mark {
         is_mark.then(|| numbering.map_or(Mark::Here, Mark::Numbering))
     }
 
-    /// Puts a mark into the stream and does not wait for it. Says how it can be told from others.
-    pub(super) async fn put(self, broker: &Broker, queue: &str) -> Result<String, AmqpError> {
+    /// What a new mark can be told by from others.
+    pub(super) fn id() -> String {
+        format!("{:016x}", rand::random::<u64>())
+    }
+
+    /// Puts a mark into the stream and does not wait for it.
+    pub(super) async fn put(self, broker: &Broker, queue: &str, id: &str) -> Result<(), AmqpError> {
         let channel = broker.open_channel_for_a_mark().await?;
-        let id = format!("{:016x}", rand::random::<u64>());
         let publishing = channel.basic_publish(
             // The exchange is called like the stream.
             queue.into(),
             self.routing_key().into(),
             BasicPublishOptions::default(),
             &[],
-            BasicProperties::default().with_message_id(id.as_str().into()),
+            BasicProperties::default().with_message_id(id.into()),
         );
         broker.rpc("marking the stream's end", publishing).await?;
         broker.count_mark();
-        Ok(id)
+        Ok(())
     }
 
     /// Puts a mark into the stream and waits for it: its offset is where the stream has ended.
@@ -77,7 +81,8 @@ impl Mark {
         let prefetch = broker.prefetch().min(PREFETCH_MAX);
         let counted = broker.count_buffered(&channel);
         let mut consumer = consume(broker, &channel, queue, prefetch, Place::Next.arguments()).await?;
-        let id = self.put(broker, queue).await?;
+        let id = Self::id();
+        self.put(broker, queue, &id).await?;
         let coming = async {
             loop {
                 let delivery = accept(consumer.next().await)?;

@@ -19,6 +19,7 @@ use super::{
     broker::Broker,
     config::AmqpChannelConfig,
     consumption::Consumption,
+    dynamic::{Binder, known_from},
     error::AmqpError,
     lifetime::{Lifetime, is_still},
     mark::Mark,
@@ -54,6 +55,7 @@ impl Past {
         broker: &Broker,
         config: &AmqpChannelConfig,
         lifetime: Lifetime,
+        binder: Option<&Binder>,
     ) -> AmqpError {
         let mut pages = FuturesUnordered::new();
         let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
@@ -76,7 +78,10 @@ impl Past {
                     answer
                 }
                 _ = look.tick() => match oldest(broker, &config.queue_name()).await {
-                    Ok(oldest) => SourceUpdate::Retains(Position::new(lifetime.epoch, oldest - 1)),
+                    Ok(oldest) => {
+                        let retained = Position::new(lifetime.epoch, oldest - 1);
+                        SourceUpdate::Retains(known_from(binder, retained))
+                    }
                     // Most often there is nothing in the stream.
                     Err(error) => {
                         debug!(channel = self.channel, %error, "what is retained is not known");

@@ -42,7 +42,7 @@ pub(super) async fn history(broker: &Broker, queue: &str, since: Option<u64>) ->
     let mut last = timeout(SILENCE, offset_of_next(&mut newest)).await;
     if last.is_err() {
         // Empty, or slow.
-        Mark::Here.put(broker, queue).await?;
+        Mark::Here.put(broker, queue, &Mark::id()).await?;
         last = timeout(broker.rpc_timeout(), offset_of_next(&mut newest)).await;
     }
     let last = last.map_err(|_| broker.silent("looking for the newest message"))??;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::config::{AmqpConfig, QUEUE_PREFIX};
+use super::{
+    config::{AmqpConfig, QUEUE_PREFIX},
+    dynamic::ExchangePattern,
+};
 
 /// A refusal for want of a permission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +53,12 @@ impl fmt::Display for Denial {
 pub(super) fn grant(config: &AmqpConfig) -> String {
     let uri = config.url.uri();
     let bindings = config.channels.iter().flat_map(|channel| &channel.bindings);
-    let exchanges: BTreeSet<_> = bindings.map(|binding| literally(binding.exchange.as_str())).collect();
+    let bound = bindings.map(|binding| literally(binding.exchange.as_str()));
+    let any_of = |pattern: &ExchangePattern| {
+        let parts: Vec<_> = pattern.to_string().split('*').map(literally).collect();
+        parts.join(".*")
+    };
+    let exchanges: BTreeSet<_> = bound.chain(config.dynamic.exchanges.iter().map(any_of)).collect();
     let ours = format!("{}.*", literally(QUEUE_PREFIX));
     let readable: Vec<_> = [ours.clone()].into_iter().chain(exchanges).collect();
     let (vhost, user) = (&uri.vhost, &uri.authority.userinfo.username);
@@ -118,7 +126,10 @@ mod tests {
         let bindings = vec![binding("ci"), binding("a.b"), binding("ci")];
         let channel = AmqpChannelConfig::new("builds".parse().expect("a name"), bindings);
         let url = "amqp://me:hunter2@broker/events".parse().expect("a URL");
-        let expected = "rabbitmqctl set_permissions -p 'events' 'me' '^tiercast[.].*' '^tiercast[.].*' '^(tiercast[.].*|a[.]b|ci)$'";
-        assert_eq!(grant(&AmqpConfig::new(url, vec![channel])), expected);
+        let expected = "rabbitmqctl set_permissions -p 'events' 'me' '^tiercast[.].*' '^tiercast[.].*' '^(tiercast[.].*|a[.]b|ci";
+        let mut config = AmqpConfig::new(url, vec![channel]);
+        assert_eq!(grant(&config), format!("{expected})$'"));
+        config.dynamic.exchanges = vec!["d.*".parse().expect("a pattern")];
+        assert_eq!(grant(&config), format!("{expected}|d[.].*)$'"));
     }
 }

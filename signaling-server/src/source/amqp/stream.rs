@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use lapin::message::Delivery;
+use lapin::{message::Delivery, types::FieldTable};
 use tiercast_codec::{BEFORE_FIRST, Event, Offset, Position};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tracing::warn;
@@ -15,6 +15,7 @@ use super::{
     broker::Broker,
     config::AmqpChannelConfig,
     consumption::Consumption,
+    dynamic::{Binder, keep_bound, known_from},
     error::AmqpError,
     feed::Feed,
     lifetime::{Lifetime, Settled, is_still, renumber, settle},
@@ -78,18 +79,27 @@ pub(super) async fn run(
     feed: &mut Feed,
     past: &mut Past,
     state: &mut StreamState,
+    binder: Option<&Binder>,
 ) -> Result<Infallible, AmqpError> {
     let queue = config.queue_name();
+    if let Some(binder) = binder {
+        binder.find_exchange(broker).await?;
+    }
     let Settled { lifetime, is_new, is_renumbered } = settle(broker, config, state.lifetime).await?;
     state.enter(lifetime);
     if is_renumbered {
         feed.renumbered(lifetime.epoch);
         state.is_unannounced = true;
     }
-    let channel = broker.open_channel().await?;
-    bind(broker, &channel, &queue, &config.bindings).await?;
-    bind_marks(broker, &channel, &queue).await?;
-    drop(channel);
+    let begins = match binder {
+        Some(binder) => binder.enter(broker, &queue, lifetime).await?,
+        None => {
+            let channel = broker.open_channel().await?;
+            bind(broker, &channel, &queue, &config.bindings).await?;
+            bind_marks(broker, &channel, &queue, FieldTable::default()).await?;
+            None
+        }
+    };
     if state.is_unannounced {
         state.announce(broker, &queue).await;
     }
@@ -103,10 +113,11 @@ pub(super) async fn run(
         state.seen = None;
     }
 
-    let start = match state.position {
-        Some(position) => Start::Resume(position.offset),
-        None if is_new => Start::Resume(BEFORE_FIRST),
-        None => Start::History(start_of_history(broker, &queue, config.history_s).await?),
+    let start = match (begins, state.position) {
+        (Some(mark), _) => Start::Mark(mark),
+        (None, Some(position)) => Start::Resume(position.offset),
+        (None, None) if is_new => Start::Resume(BEFORE_FIRST),
+        (None, None) => Start::History(start_of_history(broker, &queue, config.history_s).await?),
     };
     let from = start.first(state.seen);
     let consumption = Consumption::start(broker, &queue, Place::Offset(from).arguments()).await?;
@@ -114,11 +125,21 @@ pub(super) async fn run(
     if !is_still(broker, config, lifetime).await? {
         return Err(AmqpError::Deleted);
     }
-    let session =
-        Session { broker, config, queue, lifetime, feed, state, consumption, came: None, awaited: None };
+    let session = Session {
+        broker,
+        config,
+        queue,
+        lifetime,
+        feed,
+        state,
+        binder,
+        consumption,
+        came: None,
+        awaited: None,
+    };
     tokio::select! {
         ended = session.hand_over(start, from, is_new) => ended,
-        error = past.serve(broker, config, lifetime) => Err(error),
+        error = past.serve(broker, config, lifetime, binder) => Err(error),
     }
 }
 
@@ -126,8 +147,8 @@ impl StreamState {
     /// Tells the other servers of a stream that a new numbering has begun. Tried again where that fails.
     async fn announce(&mut self, broker: &Broker, queue: &str) {
         let Some(lifetime) = self.lifetime else { return };
-        match Mark::Numbering(lifetime.epoch).put(broker, queue).await {
-            Ok(_) => self.is_unannounced = false,
+        match Mark::Numbering(lifetime.epoch).put(broker, queue, &Mark::id()).await {
+            Ok(()) => self.is_unannounced = false,
             Err(error) => {
                 warn!(queue, %error, "other servers do not know the new numbering yet; tried again")
             }
@@ -142,6 +163,8 @@ enum Start {
     History(Offset),
     /// Behind what has been handed over.
     Resume(Offset),
+    /// At this mark: only from here on is all bound that is wanted.
+    Mark(Offset),
 }
 
 impl Start {
@@ -149,7 +172,7 @@ impl Start {
     /// where it was.
     fn first(self, seen: Option<Seen>) -> Offset {
         match self {
-            Start::History(first) => first,
+            Start::History(first) | Start::Mark(first) => first,
             Start::Resume(reached) => match seen {
                 Some(seen) if seen.offset >= reached => seen.offset,
                 _ => reached + 1,
@@ -227,6 +250,8 @@ struct Session<'a> {
     feed: &'a mut Feed,
     /// The position moves as soon as the hub has what it covers.
     state: &'a mut StreamState,
+    /// Binds what is asked for while the session runs; none for what the configuration binds.
+    binder: Option<&'a Binder>,
     consumption: Consumption,
     /// The last message that this consumer got.
     came: Option<Offset>,
@@ -236,7 +261,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     async fn hand_over(mut self, start: Start, from: Offset, is_new: bool) -> Result<Infallible, AmqpError> {
-        if is_new {
+        if is_new && start == Start::Resume(BEFORE_FIRST) {
             self.retains_after(BEFORE_FIRST).await?;
             self.open(BEFORE_FIRST).await?;
             self.feed.caught_up().await?;
@@ -247,8 +272,13 @@ impl Session<'_> {
             };
             let oldest = oldest(broker, queue).await?;
             self.feed.behind().await?;
-            self.retains_after(oldest - 1).await?;
+            // Before a mark nobody knows what was bound when, so it is as if it were not there.
+            let mark = if let Start::Mark(mark) = start { Some(mark) } else { None };
+            self.retains_after(mark.unwrap_or(oldest - 1)).await?;
             self.begin(start, from, &batch, oldest).await?;
+            if let Some(binder) = self.binder {
+                binder.opened(self.lifetime, mark.and(self.state.position));
+            }
             self.hand_on(batch).await?;
             self.catch_up().await?;
         }
@@ -261,8 +291,10 @@ impl Session<'_> {
         let mut look_at = Instant::now();
         let mut look = None;
         let mut often = interval(LOOKS_APART);
+        let mut binding = std::pin::pin!(keep_bound(self.binder, broker, &queue));
         loop {
             tokio::select! {
+                ended = &mut binding => return ended,
                 _ = often.tick(), if self.state.is_unannounced => self.state.announce(broker, &queue).await,
                 batch = self.consumption.next_batch() => {
                     self.hand_on(batch?).await?;
@@ -302,6 +334,7 @@ impl Session<'_> {
         let first = message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)?;
         match start {
             Start::History(_) => return self.open(first - 1).await,
+            Start::Mark(mark) => return self.open(mark).await,
             Start::Resume(reached) => self.open(reached).await?,
         }
         if first > from && oldest > from {
@@ -323,8 +356,9 @@ impl Session<'_> {
                 return self.feed.caught_up().await;
             }
             if !is_marked && Instant::now() >= look_at {
-                match Mark::Here.put(self.broker, &self.queue).await {
-                    Ok(mark) => (self.awaited, is_marked) = (Some(mark), true),
+                let mark = Mark::id();
+                match Mark::Here.put(self.broker, &self.queue, &mark).await {
+                    Ok(()) => (self.awaited, is_marked) = (Some(mark), true),
                     Err(error) => warn!(queue = self.queue, %error, "{END_UNKNOWN}"),
                 }
                 look_at = Instant::now() + LOOKS_APART;
@@ -367,7 +401,7 @@ impl Session<'_> {
     /// Hands a batch to the hub: not what it has already, and with an explicit gap in the place of what is left out.
     async fn take(&mut self, batch: Vec<Delivery>) -> Result<(), AmqpError> {
         let reached = self.reached();
-        let mut events = Vec::with_capacity(batch.len());
+        let mut events: Vec<Event> = Vec::with_capacity(batch.len());
         for delivery in batch {
             let offset = message::stream_offset(&delivery).ok_or(AmqpError::NoOffset)?;
             if self.came.replace(offset).is_some_and(|came| offset <= came) {
@@ -386,6 +420,11 @@ impl Session<'_> {
                 }
                 let id = mark::id(&delivery);
                 self.awaited.take_if(|awaited| id.as_ref() == Some(awaited));
+                if let (Some(binder), Some(id)) = (self.binder, id) {
+                    let at = |offset| Position::new(self.lifetime.epoch, offset);
+                    let before = events.last().map_or(self.reached(), |event| event.offset);
+                    binder.came_by(&id, at(offset), at(before));
+                }
                 continue;
             }
             let Some(omission) = Omission::read(&delivery) else {
@@ -401,7 +440,8 @@ impl Session<'_> {
     }
 
     async fn retains_after(&mut self, offset: Offset) -> Result<(), AmqpError> {
-        self.feed.retains(Position::new(self.lifetime.epoch, offset)).await
+        let retained = Position::new(self.lifetime.epoch, offset);
+        self.feed.retains(known_from(self.binder, retained)).await
     }
 
     async fn open(&mut self, offset: Offset) -> Result<(), AmqpError> {

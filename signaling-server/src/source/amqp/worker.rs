@@ -11,6 +11,7 @@ use super::{
     broker::Broker,
     config::{AmqpChannelConfig, Mode},
     connection::Link,
+    dynamic::Binder,
     error::AmqpError,
     feed::Feed,
     past::Past,
@@ -26,9 +27,10 @@ pub(super) async fn run(
     feed: Feed,
     past: Past,
     link: watch::Receiver<Link>,
+    binder: Option<Binder>,
 ) {
     let (stream, queue) = (StreamState::remembered(feed.known()), QueueState::default());
-    let mut worker = Worker { config, queue_bytes, feed, past, stream, queue };
+    let mut worker = Worker { config, queue_bytes, feed, past, stream, queue, binder };
     worker.run(link).await;
 }
 
@@ -39,6 +41,8 @@ struct Worker {
     past: Past,
     stream: StreamState,
     queue: QueueState,
+    /// Only of a channel whose bindings come and go.
+    binder: Option<Binder>,
 }
 
 impl Worker {
@@ -56,6 +60,9 @@ impl Worker {
                 reason = broken(&mut link, &broker) => AmqpError::Disconnected(reason),
             };
             let lasted = started.elapsed();
+            if let Some(binder) = &self.binder {
+                binder.failed(&error);
+            }
             if error.needs_new_connection() {
                 broker.give_up();
             }
@@ -71,9 +78,9 @@ impl Worker {
     }
 
     async fn session(&mut self, broker: &Broker) -> AmqpError {
-        let Self { config, queue_bytes, feed, past, stream, queue } = self;
+        let Self { config, queue_bytes, feed, past, stream, queue, binder } = self;
         let ended: Result<Infallible, AmqpError> = match config.mode {
-            Mode::Stream => stream::run(broker, config, feed, past, stream).await,
+            Mode::Stream => stream::run(broker, config, feed, past, stream, binder.as_ref()).await,
             Mode::Queue => queue::run(broker, config, *queue_bytes, feed, queue).await,
         };
         match ended {
@@ -93,6 +100,15 @@ impl Worker {
             // An error means that the source has ended.
             link.changed().await.map_err(|_| AmqpError::SinkClosed)?;
         }
+    }
+}
+
+/// Waits for a connection; nothing if the source has ended.
+pub(super) async fn wait_until_up(link: &mut watch::Receiver<Link>) -> Option<Broker> {
+    let up = link.wait_for(|link| matches!(link, Link::Up(_))).await.ok()?;
+    match &*up {
+        Link::Up(broker) => Some(broker.clone()),
+        Link::Connecting | Link::Down(_) => None,
     }
 }
 

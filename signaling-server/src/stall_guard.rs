@@ -15,7 +15,7 @@ use tokio::{
 
 /// Fails a write that makes no progress for `limit`.
 #[derive(Debug)]
-pub(super) struct StallGuard<T> {
+pub(crate) struct StallGuard<T> {
     io: T,
     limit: Duration,
     /// Runs while a write is waiting. Allocated then only: most sessions never wait.
@@ -23,7 +23,7 @@ pub(super) struct StallGuard<T> {
 }
 
 impl<T> StallGuard<T> {
-    pub(super) fn new(io: T, limit: Duration) -> Self {
+    pub(crate) fn new(io: T, limit: Duration) -> Self {
         Self { io, limit, stalled: None }
     }
 

@@ -1,0 +1,76 @@
+//! One who reads a channel: a cursor of the hub, as the rest of the program holds it.
+
+use std::sync::Arc;
+
+use tiercast_codec::{PatternSet, Position};
+use tiercast_mesh::hub::{Opening, Portion, ReaderId, Reading, Refusal};
+
+use super::{Change, Command, Handle, Inlet, Outlet, Stopped};
+
+/// Portions that wait for a reader; when so many do, its cursor waits in the hub. They are references to what the log
+/// holds: what falls out of the log meanwhile is kept alive for those that wait for it.
+const QUEUE_PORTIONS: usize = 4;
+
+/// Reads a channel from some position on. Dropping it ends that.
+#[derive(Debug)]
+pub struct Reader {
+    id: ReaderId,
+    opening: Opening,
+    inlet: Inlet<Portion>,
+    /// The driver waits to hear that there is room.
+    has_room: bool,
+    handle: Handle,
+}
+
+impl Reader {
+    pub(super) async fn open(handle: &Handle, reading: Reading) -> Result<Self, Refusal> {
+        let id = handle.next_reader();
+        let (outlet, inlet) = Outlet::new(QUEUE_PORTIONS);
+        let opening = handle.ask(|reply| Command::Read { reader: id, reading, outlet, reply }).await??;
+        Ok(Self { id, opening, inlet, has_room: false, handle: handle.clone() })
+    }
+
+    /// Where it began.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// Waits for what comes next; or there will be no more, and why. May be dropped while it waits.
+    pub async fn next(&mut self) -> Result<Portion, Refusal> {
+        if self.has_room {
+            self.handle.send(Command::ReaderWritable(self.id)).await?;
+            self.has_room = false;
+        }
+        let Some(portion) = self.inlet.messages.queue.recv().await else {
+            return Err(self.inlet.closing.try_recv().unwrap_or_else(|_| Stopped.into()));
+        };
+        self.has_room |= self.inlet.messages.has_room_again();
+        Ok(portion)
+    }
+
+    /// Wants other events from now on. Says after which position that is.
+    pub async fn filter(&self, filter: Arc<PatternSet>) -> Result<Position, Stopped> {
+        self.change(Change::Filter(filter)).await
+    }
+
+    /// Wants nothing until [`Reader::resume`], beside what is under way. Says where it will go on.
+    pub async fn pause(&self) -> Result<Position, Stopped> {
+        self.change(Change::Pause(true)).await
+    }
+
+    /// Goes on where it paused. Says where that is.
+    pub async fn resume(&self) -> Result<Position, Stopped> {
+        self.change(Change::Pause(false)).await
+    }
+
+    async fn change(&self, change: Change) -> Result<Position, Stopped> {
+        let position = self.handle.ask(|reply| Command::ChangeReader(self.id, change, reply)).await?;
+        position.ok_or(Stopped)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.handle.forget_reader(self.id);
+    }
+}

@@ -1,0 +1,49 @@
+//! What a plain client can speak. Each transport turns what a [`Reader`](crate::Reader) brings into bytes, and no more:
+//! positions, filters and gaps are the hub's.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use tiercast_codec::{ChannelName, Code, Gap};
+use tiercast_mesh::hub::Refusal;
+
+mod event_json;
+pub(crate) mod json;
+mod plain_json;
+pub(crate) mod poll;
+mod query;
+mod sheets;
+pub(crate) mod sse;
+mod visit;
+
+pub(crate) use sheets::Sheets;
+
+use crate::{api_error::ApiError, driver::PublishError};
+
+/// The channel that a path names.
+fn channel(name: &str) -> Result<ChannelName, ApiError> {
+    name.parse().map_err(|_| PublishError::UnknownChannel(name.to_owned()).into())
+}
+
+/// A gap as JSON.
+fn gap(gap: &Gap) -> Value {
+    let Gap { channel, from, to, reason } = gap;
+    json!({ "channel": channel, "from": from.to_string(), "to": to.to_string(), "reason": reason })
+}
+
+/// How long a client is to wait before it comes back: another time for each, so that they do not come all at once.
+fn retry_after(about: Duration) -> Duration {
+    about.mul_f64(rand::random_range(0.5..1.5))
+}
+
+impl From<Refusal> for ApiError {
+    fn from(Refusal { code, reason }: Refusal) -> Self {
+        let (status, fix) = match code {
+            Code::UNKNOWN_CHANNEL => (StatusCode::NOT_FOUND, "GET /v1/channels lists the channels"),
+            code if code.may_reconnect() => (StatusCode::SERVICE_UNAVAILABLE, "try again in a few seconds"),
+            _ => (StatusCode::BAD_REQUEST, "correct the request"),
+        };
+        Self::new(status, reason).code(code).fix(fix)
+    }
+}

@@ -1,0 +1,369 @@
+//! JSON over WebSocket, subprotocol `tiercast.v1.json`: for clients that want to subscribe, pause and change what they want
+//! on one connection, and are no peers.
+
+use std::{collections::BTreeMap, convert::Infallible, future::pending, net::IpAddr, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt, future::select_all};
+use serde_json::{Value, json};
+use tiercast_codec::{
+    ChannelName, Code, PROTOCOL_VERSION, Pattern, PatternSet, Position, Since, limits::CONTROL_BYTES_MAX,
+};
+use tiercast_mesh::hub::{Portion, Reading, Refusal};
+use tiercast_platform::Clock;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep_until},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error as WsError, Message as WsMessage,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
+    },
+};
+
+use tracing::debug;
+
+mod message;
+
+use super::{query, sheets::Form, visit::Visit};
+use crate::{Reader, app::App, counters::Transport, driver::Stopped, websocket};
+use message::{FromClient, Request};
+
+/// The subprotocol that these clients speak.
+pub(crate) const SUBPROTOCOL: &str = "tiercast.v1.json";
+
+/// What a client is told on its connection, and what it reads.
+struct Session<T> {
+    socket: WebSocketStream<T>,
+    app: Arc<App>,
+    address: IpAddr,
+    subscriptions: BTreeMap<ChannelName, Subscription>,
+    heard: Instant,
+    said: Instant,
+}
+
+struct Subscription {
+    reader: Reader,
+    filter: PatternSet,
+    visit: Visit,
+    /// How far it is, and how far the client knows that it is.
+    reached: Position,
+    said: Position,
+}
+
+/// What happens next on a connection.
+enum Happening {
+    Came(Option<Result<WsMessage, WsError>>),
+    Read(ChannelName, Result<Portion, Refusal>),
+    Due,
+    Stopping,
+}
+
+/// How a connection ends.
+enum End {
+    /// The client has ended it, or it broke.
+    Gone,
+    /// The server ends it.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<WsError> for End {
+    fn from(error: WsError) -> Self {
+        match error {
+            WsError::Capacity(_) => {
+                let reason = format!("a message may have {CONTROL_BYTES_MAX} bytes, this one has more");
+                Self::Refused(Refusal::new(Code::MALFORMED, reason))
+            }
+            error => {
+                debug!(%error, "connection broke");
+                Self::Gone
+            }
+        }
+    }
+}
+
+/// Serves a client on a connection that has been upgraded, until either side has had enough.
+pub(crate) async fn run<T>(io: T, leftover: Bytes, address: IpAddr, app: Arc<App>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let socket = websocket::accept(io, leftover).await;
+    let (limit, now) = (app.config.limits.close, Instant::now());
+    let mut session = Session { socket, app, address, subscriptions: BTreeMap::new(), heard: now, said: now };
+    let Err(end) = session.serve().await;
+    let mut socket = session.socket;
+    let closing = match end {
+        End::Gone => None,
+        End::Refused(refusal) => Some(refusal),
+    };
+    websocket::close(&mut socket, closing, limit).await;
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
+    async fn serve(&mut self) -> Result<Infallible, End> {
+        loop {
+            match self.next().await {
+                Happening::Came(message) => {
+                    self.heard = Instant::now();
+                    self.on_message(message.ok_or(End::Gone)??).await?;
+                }
+                Happening::Read(channel, Ok(portion)) => self.on_portion(&channel, &portion).await?,
+                Happening::Read(channel, Err(refusal)) => {
+                    self.subscriptions.remove(&channel);
+                    self.fail(None, Some(&channel), refusal).await?;
+                }
+                Happening::Due => self.on_due().await?,
+                Happening::Stopping => return Err(Refusal::from(Stopped).into()),
+            }
+            self.socket.flush().await?;
+        }
+    }
+
+    async fn on_message(&mut self, message: WsMessage) -> Result<(), End> {
+        match message {
+            WsMessage::Text(text) => self.on_text(&text).await,
+            WsMessage::Binary(_) => {
+                let reason = format!("{SUBPROTOCOL} has text messages only, this one was binary");
+                Err(Refusal::new(Code::MALFORMED, reason).into())
+            }
+            WsMessage::Close(_) => Err(End::Gone),
+            WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_) => Ok(()),
+        }
+    }
+
+    async fn next(&mut self) -> Happening {
+        let heartbeat = self.app.config.limits.reader_heartbeat;
+        let mut stopping = self.app.stopping.clone();
+        tokio::select! {
+            message = self.socket.next() => Happening::Came(message),
+            (channel, portion) = any(&mut self.subscriptions) => Happening::Read(channel, portion),
+            () = sleep_until(self.said + heartbeat) => Happening::Due,
+            _ = stopping.wait_for(|stop| *stop) => Happening::Stopping,
+        }
+    }
+
+    /// It has been quiet for a heartbeat: asks whether the client is there, and says where its subscriptions are.
+    async fn on_due(&mut self) -> Result<(), End> {
+        let silence = self.heard.elapsed();
+        if silence > self.app.config.limits.reader_heartbeat * 3 {
+            let reason = format!("nothing was heard for {} ms", silence.as_millis());
+            return Err(Refusal::new(Code::SILENT, reason).into());
+        }
+        self.said = Instant::now();
+        self.socket.feed(WsMessage::Ping(Bytes::new())).await?;
+        let moved = self
+            .subscriptions
+            .iter_mut()
+            .filter(|(_, subscription)| subscription.said != subscription.reached);
+        let at = |(channel, subscription): (&ChannelName, &mut Subscription)| {
+            subscription.said = subscription.reached;
+            json!({ "type": "at", "channel": channel, "position": subscription.reached.to_string() })
+        };
+        for message in moved.map(at).collect::<Vec<_>>() {
+            self.say(message).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_portion(&mut self, channel: &ChannelName, portion: &Portion) -> Result<(), End> {
+        let Some(subscription) = self.subscriptions.get_mut(channel) else { return Ok(()) };
+        subscription.reached = portion.position();
+        self.said = Instant::now();
+        match portion {
+            Portion::Events { frame, .. } => {
+                let sheet = self.app.sheets.of(channel, frame);
+                let (mut count, mut bytes) = (0, 0);
+                for nth in sheet.wanted(portion) {
+                    subscription.said = sheet.position(nth);
+                    let event = sheet.event(Form::Json, nth);
+                    (count, bytes) = (count + 1, bytes + event.len());
+                    let frame = Frame::message(event, OpCode::Data(Data::Text), true);
+                    self.socket.feed(WsMessage::Frame(frame)).await?;
+                }
+                subscription.visit.sent(count, bytes);
+                Ok(())
+            }
+            Portion::Gap(gap) => {
+                subscription.said = gap.to;
+                subscription.visit.gap();
+                let mut message = super::gap(gap);
+                message["type"] = json!("gap");
+                self.say(message).await
+            }
+        }
+    }
+
+    async fn on_text(&mut self, text: &str) -> Result<(), End> {
+        let message = match FromClient::parse(text) {
+            Ok(message) => message,
+            Err(unreadable) => {
+                let refusal = unreadable.refusal()?;
+                return self.fail(unreadable.id, None, refusal).await;
+            }
+        };
+        match message {
+            FromClient::Hello { id, protocol } => {
+                if protocol != PROTOCOL_VERSION {
+                    let reason = format!("this server speaks version {PROTOCOL_VERSION}, not {protocol}");
+                    return Err(Refusal::new(Code::UNSUPPORTED_VERSION, reason).into());
+                }
+                let heartbeat = self.app.config.limits.reader_heartbeat;
+                let now = Clock::start().now();
+                self.say(json!({
+                    "type": "welcome", "id": id, "server_time_us": now.0, "heartbeat_ms": heartbeat.as_millis() as u64,
+                }))
+                .await
+            }
+            FromClient::Ping { time_us } => self.say(json!({ "type": "pong", "time_us": time_us })).await,
+            FromClient::Request { id, channel, request } => match self.on_request(&channel, request).await {
+                Ok((name, mut answer)) => {
+                    answer["type"] = json!(name);
+                    answer["id"] = json!(id);
+                    answer["channel"] = json!(channel);
+                    self.say(answer).await
+                }
+                Err(refusal) => self.fail(Some(id), Some(&channel), refusal).await,
+            },
+        }
+    }
+
+    /// Does what is asked for. Gives the answer's type, and what is in it.
+    async fn on_request(
+        &mut self,
+        channel: &ChannelName,
+        request: Request,
+    ) -> Result<(&'static str, Value), Refusal> {
+        let at = |position: Position| json!({ "position": position.to_string() });
+        match request {
+            Request::Subscribe { since, patterns } => return self.subscribe(channel, since, &patterns).await,
+            Request::Unsubscribe => {
+                self.subscription(channel)?;
+                self.subscriptions.remove(channel);
+                Ok(("unsubscribed", json!({})))
+            }
+            Request::Pause => Ok(("paused", at(self.subscription(channel)?.reader.pause().await?))),
+            Request::Resume => Ok(("resumed", at(self.subscription(channel)?.reader.resume().await?))),
+            Request::Bind { patterns } => {
+                Ok(("bound", self.refilter(channel, &patterns, PatternSet::insert).await?))
+            }
+            Request::Unbind { patterns } => {
+                let remove = |filter: &mut PatternSet, pattern| filter.remove(&pattern);
+                Ok(("unbound", self.refilter(channel, &patterns, remove).await?))
+            }
+        }
+    }
+
+    async fn subscribe(
+        &mut self,
+        channel: &ChannelName,
+        since: Since,
+        patterns: &[String],
+    ) -> Result<(&'static str, Value), Refusal> {
+        let patterns_max = self.app.config.limits.patterns_max;
+        let subscriptions_max = self.app.config.hub.subscriptions_max;
+        if self.subscriptions.contains_key(channel) {
+            return Err(bad_request(format!("already subscribed to `{channel}`: unsubscribe first")));
+        }
+        if self.subscriptions.len() >= subscriptions_max {
+            return Err(bad_request(format!("a session may have {subscriptions_max} subscriptions")));
+        }
+        let filter = PatternSet::new(query::patterns(patterns, patterns_max).map_err(bad_request)?);
+        let visit = Visit::begin(&self.app.handle, Transport::Json, self.address, channel, since);
+        let reading = Reading { channel: channel.clone(), since, filter: filter.clone().into() };
+        let reader = self.app.handle.read(reading).await?;
+        let opening = *reader.opening();
+        let position = opening.position;
+        let subscription = Subscription { reader, filter, visit, reached: position, said: position };
+        self.subscriptions.insert(channel.clone(), subscription);
+        let answer = json!({
+            "position": position.to_string(), "head": opening.head.to_string(), "recovered": opening.recovered,
+        });
+        Ok(("subscribed", answer))
+    }
+
+    /// The client wants other events from now on. Says after which position, and what is wanted then.
+    async fn refilter(
+        &mut self,
+        channel: &ChannelName,
+        patterns: &[String],
+        change: impl Fn(&mut PatternSet, Pattern) -> bool,
+    ) -> Result<Value, Refusal> {
+        let patterns_max = self.app.config.limits.patterns_max;
+        let subscription = self.subscription(channel)?;
+        let mut filter = subscription.filter.clone();
+        for pattern in query::patterns(patterns, patterns_max).map_err(bad_request)? {
+            change(&mut filter, pattern);
+        }
+        if filter.len() > patterns_max {
+            return Err(bad_request(format!("a subscription may have {patterns_max} patterns")));
+        }
+        let position = subscription.reader.filter(Arc::new(filter.clone())).await?;
+        let patterns: Vec<_> = filter.iter().map(ToString::to_string).collect();
+        subscription.filter = filter;
+        Ok(json!({ "position": position.to_string(), "match": patterns }))
+    }
+
+    fn subscription(&mut self, channel: &ChannelName) -> Result<&mut Subscription, Refusal> {
+        let missing = || Refusal::new(Code::NOT_SUBSCRIBED, format!("not subscribed to `{channel}`"));
+        self.subscriptions.get_mut(channel).ok_or_else(missing)
+    }
+
+    async fn fail(
+        &mut self,
+        id: Option<u64>,
+        channel: Option<&ChannelName>,
+        refusal: Refusal,
+    ) -> Result<(), End> {
+        let mut message = json!({ "type": "error" });
+        if let Some(id) = id {
+            message["id"] = json!(id);
+        }
+        if let Some(channel) = channel {
+            message["channel"] = json!(channel);
+        }
+        message["code"] = json!(refusal.code);
+        message["reason"] = json!(refusal.reason);
+        if refusal.code.may_reconnect() {
+            let wait = super::retry_after(self.app.config.limits.reader_retry);
+            message["retry_after_ms"] = json!(wait.as_millis() as u64);
+        }
+        self.say(message).await
+    }
+
+    async fn say(&mut self, message: Value) -> Result<(), End> {
+        self.said = Instant::now();
+        Ok(self.socket.feed(WsMessage::text(message.to_string())).await?)
+    }
+}
+
+/// What comes next on any of the subscriptions.
+async fn any(
+    subscriptions: &mut BTreeMap<ChannelName, Subscription>,
+) -> (ChannelName, Result<Portion, Refusal>) {
+    let nexts: Vec<_> = subscriptions.iter_mut().map(|one| Box::pin(next(one))).collect();
+    if nexts.is_empty() {
+        return pending().await;
+    }
+    select_all(nexts).await.0
+}
+
+async fn next(
+    (channel, subscription): (&ChannelName, &mut Subscription),
+) -> (ChannelName, Result<Portion, Refusal>) {
+    (channel.clone(), subscription.reader.next().await)
+}
+
+fn bad_request(reason: String) -> Refusal {
+    Refusal::new(Code::BAD_REQUEST, reason)
+}

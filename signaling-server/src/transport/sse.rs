@@ -1,0 +1,165 @@
+//! `GET /v1/sse/{channel}`: a channel as `text/event-stream`. The id of each event is the position behind it, so that a
+//! browser's `EventSource` that connects again goes on where it was.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use serde_json::{Value, json};
+use tiercast_codec::{ChannelName, Position, Since};
+use tiercast_mesh::hub::{Portion, Reading, Refusal};
+use tokio::time::timeout;
+
+use super::{
+    query::{Query, bad},
+    retry_after,
+    sheets::{Form, Sheets},
+    visit::Visit,
+};
+use crate::{Reader, api_error::ApiError, app::App, caller::Caller, counters::Transport};
+
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Writes one event.
+pub(super) fn write(out: &mut Vec<u8>, position: Position, json: &[u8]) {
+    out.extend_from_slice(format!("id: {position}\ndata: ").as_bytes());
+    out.extend_from_slice(json);
+    out.extend_from_slice(b"\n\n");
+}
+
+pub(crate) async fn sse(
+    State(app): State<Arc<App>>,
+    Path(channel): Path<String>,
+    Caller(address): Caller,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut query = Query::parse(query.as_deref());
+    let since = last_event_id(&headers)?.or(query.since()?).unwrap_or_default();
+    let filter = query.filter(app.config.limits.patterns_max)?;
+    query.end()?;
+    let channel = super::channel(&channel)?;
+    let retry = retry_after(app.config.limits.reader_retry);
+    let mut out = VecDeque::from([Bytes::from(format!("retry: {}\n\n", retry.as_millis()))]);
+    let visit = Visit::begin(&app.handle, Transport::Sse, address, &channel, since);
+    let reading = Reading { channel: channel.clone(), since, filter };
+    let reader = match app.handle.read(reading).await {
+        Ok(reader) => Some(reader),
+        // A browser that is answered with an error does not come back by itself.
+        Err(refusal) if refusal.code.may_reconnect() => {
+            out.push_back(ended(&refusal));
+            None
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let said = reader.as_ref().map(|reader| reader.opening().position);
+    out.extend(reader.as_ref().map(ready));
+    let heartbeat = app.config.limits.reader_heartbeat;
+    let stream =
+        Stream { channel, visit, reader, sheets: app.sheets.clone(), heartbeat, out, reached: said, said };
+    let body = stream::unfold(stream, |mut stream| async {
+        let bytes = stream.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(bytes), stream))
+    });
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    // Proxies that would hold back what they have not had all of are asked not to.
+    let unbuffered = [("x-accel-buffering", "no")];
+    Ok((StatusCode::OK, headers, unbuffered, Body::from_stream(body)).into_response())
+}
+
+/// Where a client that connects again was.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Since>, ApiError> {
+    let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else { return Ok(None) };
+    let position = id.to_str().ok().and_then(|id| id.parse::<Position>().ok());
+    let wrong =
+        || bad("Last-Event-ID is not a position".to_owned(), "send the id of an event of this channel");
+    position.map(Since::Position).ok_or_else(wrong).map(Some)
+}
+
+/// What one client is still to be sent.
+struct Stream {
+    channel: ChannelName,
+    visit: Visit,
+    /// None once it has ended.
+    reader: Option<Reader>,
+    sheets: Arc<Sheets>,
+    heartbeat: Duration,
+    out: VecDeque<Bytes>,
+    /// How far the reader is.
+    reached: Option<Position>,
+    /// How far the client knows that it is.
+    said: Option<Position>,
+}
+
+impl Stream {
+    /// The next bytes; none when it has ended.
+    async fn next(&mut self) -> Option<Bytes> {
+        while self.out.is_empty() {
+            let next = timeout(self.heartbeat, self.reader.as_mut()?.next()).await;
+            match next {
+                Ok(Ok(portion)) => self.take(&portion),
+                Ok(Err(refusal)) => {
+                    self.reader = None;
+                    self.out.push_back(ended(&refusal));
+                }
+                Err(_) => {
+                    let sign = self.sign_of_life();
+                    self.out.push_back(sign);
+                }
+            }
+        }
+        self.out.pop_front()
+    }
+
+    fn take(&mut self, portion: &Portion) {
+        self.reached = Some(portion.position());
+        match portion {
+            Portion::Events { frame, .. } => {
+                let sheet = self.sheets.of(&self.channel, frame);
+                let wanted: Vec<_> = sheet.wanted(portion).collect();
+                self.said = wanted.last().map(|nth| sheet.position(*nth)).or(self.said);
+                let before = self.out.len();
+                self.out.extend(sheet.pieces(Form::Sse, &wanted));
+                self.visit.sent(wanted.len(), self.out.range(before..).map(Bytes::len).sum());
+            }
+            Portion::Gap(gap) => {
+                self.said = self.reached;
+                self.visit.gap();
+                self.out.push_back(event("gap", Some(gap.to), &super::gap(gap)));
+            }
+        }
+    }
+
+    /// A comment; or, where the client's position has moved over what it did not ask for, that position.
+    fn sign_of_life(&mut self) -> Bytes {
+        if self.said == self.reached {
+            return Bytes::from_static(b":\n\n");
+        }
+        self.said = self.reached;
+        self.reached.map_or_else(Bytes::new, |position| format!("id: {position}\n\n").into())
+    }
+}
+
+/// The first event: where the client begins.
+fn ready(reader: &Reader) -> Bytes {
+    let opening = reader.opening();
+    let data = json!({
+        "position": opening.position.to_string(), "head": opening.head.to_string(), "recovered": opening.recovered,
+    });
+    event("ready", Some(opening.position), &data)
+}
+
+/// The last event: why there will be no more on this connection.
+fn ended(refusal: &Refusal) -> Bytes {
+    event("end", None, &json!({ "code": refusal.code, "reason": refusal.reason }))
+}
+
+fn event(name: &str, id: Option<Position>, data: &Value) -> Bytes {
+    let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
+    format!("event: {name}\n{id}data: {data}\n\n").into()
+}
