@@ -149,6 +149,14 @@ impl Scrape {
             |value: fn(&Extent) -> u64| extents.iter().map(move |(labels, extent)| (*labels, value(extent)));
         let gauge = |value| each(value).map(|(labels, value)| (labels, value as i64));
         page.gauges("store_bytes", "Bytes of events on disk", gauge(|extent| extent.bytes))?;
+        let stored = self.handle.stored().iter();
+        let waiting =
+            stored.map(|(name, stored)| ([("channel", name.as_str())], stored.waiting_bytes() as i64));
+        page.gauges(
+            "store_waiting_bytes",
+            "Bytes of events that wait for the disk (store.queue_bytes)",
+            waiting,
+        )?;
         let help = "The offset of the oldest event on disk; that of the next one if there is none";
         page.gauges("store_oldest_offset", help, gauge(|extent| extent.oldest as u64))?;
         page.counters(

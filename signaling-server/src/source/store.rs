@@ -8,7 +8,7 @@
 //! it outlives a `kill -9` in any case, and a loss of power if the disk does not lie about what it has written.
 //!
 //! **What is lost is told.** Every record bears checksums. Where some are damaged, reading goes on behind them, and says so by
-//! where a [`Page`] begins. At the start the newest segment is read. A last record that is there in part was never
+//! where a `Page` begins. At the start the newest segment is read. A last record that is there in part was never
 //! confirmed, and is cut off. One that is there in full but damaged may have been: then the numbering goes on beyond what the
 //! damaged bytes can have held, so that no offset is ever given twice.
 //!
@@ -217,8 +217,9 @@ impl Store {
     pub(crate) fn retain(&mut self, now: Time) -> Result<usize, StoreError> {
         let Retention { max_age, max_bytes, .. } = self.retention;
         let is_over = |index: &Index| index.bytes() > max_bytes;
-        let is_old = |segment: &Segment| segment.bytes > 0 && now.since(segment.written) > max_age;
-        if is_old(self.shared.index().newest()) {
+        let is_old = |segment: &Segment| now.since(segment.written) > max_age;
+        let is_newest_old = |newest: &mut Segment| newest.bytes > 0 && is_old(newest);
+        if is_newest_old(self.shared.index().newest()) {
             self.begin_segment(now)?;
         }
         let mut removed = Vec::new();

@@ -69,7 +69,7 @@ struct Answer {
     offsets: Vec<(Offset, bool)>,
     reply: Reply,
     /// Given back with the answer.
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 /// What comes back from the thread that waited for the disk.
@@ -150,6 +150,11 @@ impl StoredChannel {
         self.reader.extent()
     }
 
+    /// Bytes of events that wait for the disk.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        u64::from(self.queue_bytes).saturating_sub(self.room.available_permits() as u64)
+    }
+
     /// What the source says first: how far back it goes, where the log begins that is to hold the newest `log_bytes`, and
     /// these events.
     pub(crate) fn history(
@@ -227,7 +232,7 @@ impl StoredSource {
         let number = |Request { messages, reply, room }| {
             let Numbered { new, offsets } = self.ids.number(now, next, messages);
             next += new.len() as Offset;
-            (new, Answer { offsets, reply, _room: room })
+            (new, Answer { offsets, reply, room })
         };
         requests.into_iter().map(number).unzip()
     }
@@ -274,6 +279,7 @@ impl Answer {
             Err(reason) if self.has_new(reached) => Err(PublishError::NotKept { reason: reason.clone() }),
             _ => Ok(self.offsets.into_iter().map(|offset| published(reached.epoch, offset)).collect()),
         };
+        drop(self.room);
         // Whoever asked may have gone away.
         let _ = self.reply.send(answer);
     }

@@ -28,20 +28,29 @@ async fn start(folder: &Path) -> anyhow::Result<Program> {
     Program::start(&args).await
 }
 
-/// Publishes one event or batch after the other, each as often as it takes to be confirmed, until it is told to stop.
-async fn publish(publisher: usize, mut server: watch::Receiver<Option<SocketAddr>>) -> anyhow::Result<Known> {
+/// What publishers know of the server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    Down,
+    At(SocketAddr),
+    /// There will be no other.
+    Over,
+}
+
+/// Publishes one event or batch after the other, each as often as it takes to be confirmed, until it is over.
+async fn publish(publisher: usize, mut server: watch::Receiver<State>) -> anyhow::Result<Known> {
+    let count = if publisher.is_multiple_of(2) { 1 } else { BATCH };
     let (mut known, mut number) = (Known::new(), 0);
-    while let Ok(Some(addr)) = server.wait_for(|addr| *addr != Some(NOBODY)).await.map(|addr| *addr) {
-        let count = if publisher.is_multiple_of(2) { 1 } else { BATCH };
+    loop {
+        let State::At(addr) = *server.wait_for(|state| *state != State::Down).await? else {
+            return Ok(known);
+        };
         let names: Vec<_> = (number..number + count).map(|number| format!("{publisher}:{number}")).collect();
         let Some(answers) = try_publish(addr, &names).await else {
-            // Killed: until the next one is there.
-            let is_another = |other: &Option<SocketAddr>| *other != Some(addr) && *other != Some(NOBODY);
-            server.wait_for(is_another).await?;
+            server.wait_for(|state| *state != State::At(addr)).await?;
             continue;
         };
-        let is_duplicate = |answer: &Value| answer["duplicate"] == true;
-        let duplicates = answers.iter().filter(|answer| is_duplicate(answer)).count();
+        let duplicates = answers.iter().filter(|answer| answer["duplicate"] == true).count();
         ensure!(duplicates == 0 || duplicates == count, "a part of a batch was published: {answers:?}");
         for (answer, name) in answers.iter().zip(names) {
             let position: Position = answer["position"].as_str().context("a position")?.parse()?;
@@ -49,11 +58,7 @@ async fn publish(publisher: usize, mut server: watch::Receiver<Option<SocketAddr
         }
         number += count;
     }
-    Ok(known)
 }
-
-/// What stands for the address while no server runs.
-const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// The answers for these events, if they were confirmed.
 async fn try_publish(addr: SocketAddr, names: &[String]) -> Option<Vec<Value>> {
@@ -93,24 +98,23 @@ fn name(event: &Event) -> String {
 async fn whatever_was_confirmed_is_there_once_where_it_was_said_to_be() -> anyhow::Result<()> {
     let kills = std::env::var("TIERCAST_KILLS").map_or(Ok(10), |kills| kills.parse::<usize>())?;
     let folder = tempfile::tempdir()?;
-    let (tell, server) = watch::channel(Some(NOBODY));
+    let (tell, server) = watch::channel(State::Down);
     let mut publishers = JoinSet::new();
     (0..PUBLISHERS).for_each(|publisher| drop(publishers.spawn(publish(publisher, server.clone()))));
     let (mut since, mut seen) = (Since::Earliest, Known::new());
     for _ in 0..kills {
         let program = start(folder.path()).await?;
-        tell.send(Some(program.addr))?;
+        tell.send(State::At(program.addr))?;
         let subscriber = tokio::spawn(subscribe(program.addr, since));
         sleep(Duration::from_millis(rand::random_range(0..200))).await;
         program.kill().await?;
-        tell.send(Some(NOBODY))?;
+        tell.send(State::Down)?;
         let (position, known) = subscriber.await??;
         since = position.map_or(since, Since::Position);
         seen.extend(known);
     }
     let program = start(folder.path()).await?;
-    tell.send(Some(program.addr))?;
-    tell.send(None)?;
+    tell.send(State::Over)?;
     let mut confirmed = Known::new();
     while let Some(known) = publishers.join_next().await {
         for (position, name) in known?? {

@@ -197,6 +197,7 @@ async fn those_who_publish_the_same_at_the_same_time_get_one_answer() -> anyhow:
         "tiercast_published_duplicates_total 19",
         "tiercast_publish_refused_total 0",
         "tiercast_store_syncs_total{channel=\"events\"} 1",
+        "tiercast_store_waiting_bytes{channel=\"events\"} 0",
         "tiercast_store_oldest_offset{channel=\"events\"} 0",
     ] {
         ensure!(has(line), "{line} is not in {page}");

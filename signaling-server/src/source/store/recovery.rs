@@ -2,7 +2,8 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::UNIX_EPOCH,
@@ -72,9 +73,8 @@ pub(super) fn recover(
         let path = name(newest.first);
         let end = scan(&path, epoch, newest, &mut damages)?;
         next = end.next;
-        if !end.is_damaged {
-            file = Some(OpenOptions::new().write(true).open(&path).map_err(failed(&path))?);
-        }
+        let synced = sync(&path).map_err(failed(&path))?;
+        file = Some(synced).filter(|_| !end.is_damaged);
     }
     let file = match file {
         Some(file) => file,
@@ -123,10 +123,14 @@ fn scan(path: &Path, epoch: Epoch, segment: &mut Segment, damages: &mut u64) -> 
     }
 }
 
+/// Makes durable what was read: a killed server may have written it without having come to its sync.
+fn sync(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
 fn cut_off(path: &Path, at: u64) -> Result<(), StoreError> {
-    let cut = OpenOptions::new().write(true).open(path).and_then(|file| {
-        file.set_len(at)?;
-        file.sync_all()
-    });
+    let cut = OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(at));
     cut.map_err(failed(path))
 }
