@@ -39,6 +39,7 @@ mod link_message;
 mod message;
 mod nack;
 mod pattern;
+mod pattern_set;
 mod payload;
 mod position;
 mod range;
@@ -63,6 +64,7 @@ pub use link_message::{At, Bye, Have, Hold, Join, Joined, LinkMessage, SendMessa
 pub use message::WireMessage;
 pub use nack::{NACK_BYTES, NACK_KIND, Nack};
 pub use pattern::{Pattern, PatternError};
+pub use pattern_set::PatternSet;
 pub use position::{BEFORE_FIRST, Epoch, NUMBER_MAX, Offset, Position, PositionError, Since, SinceError};
 pub use signal::{IceServer, Signal};
 pub use signature::{Ed25519, PublicKey, SIGNATURE_BYTES, Signature, Signer, SigningKey, Verifier};

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 /// A topic pattern: words separated by dots, where `*` stands for one word and `#` for any number of words. A word may
 /// be empty, as the second of `a..b`; an empty text has no word. RabbitMQ says the same (`tests/tests/patterns.rs`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern(String);
 
 /// A text that is not a pattern.
@@ -13,40 +13,55 @@ pub struct Pattern(String);
 pub struct PatternError(String);
 
 impl Pattern {
-    /// Whether `routing_key` matches.
+    /// The pattern that every routing key matches.
+    pub(crate) fn all() -> Self {
+        Self("#".to_owned())
+    }
+
+    /// Whether `routing_key` matches. Allocates nothing, and takes at most the product of both numbers of words.
     pub fn matches(&self, routing_key: &str) -> bool {
-        let words: Vec<_> = words_of(&self.0).collect();
-        // reached[i]: the pattern's first i words match the key's words so far.
-        let mut reached = vec![false; words.len() + 1];
-        reached[0] = true;
-        skip_hashes(&words, &mut reached);
-        for key in words_of(routing_key) {
-            let mut next = vec![false; words.len() + 1];
-            for (at, word) in words.iter().enumerate().filter(|(at, _)| reached[*at]) {
-                match *word {
-                    "#" => next[at] = true,
-                    word if word == "*" || word == key => next[at + 1] = true,
-                    _ => {}
+        let (mut pattern, mut key) = (words_of(&self.0), words_of(routing_key));
+        // Where to go on if it goes wrong: behind the last `#`, which then stands for one word more. An earlier one
+        // never has to: whatever it would take, the last one takes as well.
+        let mut retry = None;
+        loop {
+            let before = key.clone();
+            match (pattern.next(), key.next()) {
+                (Some("#"), _) if pattern.clone().next().is_none() => return true,
+                (Some("#"), _) => {
+                    key = before;
+                    retry = Some((pattern.clone(), key.clone()));
+                }
+                (Some("*"), Some(_)) => {}
+                (Some(wanted), Some(word)) if wanted == word => {}
+                (None, None) => return true,
+                _ => {
+                    let Some((behind, rest)) = &mut retry else { return false };
+                    if rest.next().is_none() {
+                        return false;
+                    }
+                    (pattern, key) = (behind.clone(), rest.clone());
                 }
             }
-            reached = next;
-            skip_hashes(&words, &mut reached);
         }
-        reached[words.len()]
+    }
+
+    /// The words that it begins with and that stand for themselves; `None` if there are none.
+    pub(crate) fn beginning(&self) -> Option<&str> {
+        let places = ends_of_words(&self.0).zip(words_of(&self.0));
+        let literal = places.take_while(|(_, word)| !matches!(*word, "*" | "#"));
+        literal.last().map(|(end, _)| &self.0[..end])
     }
 }
 
-fn words_of(text: &str) -> impl Iterator<Item = &str> {
+fn words_of(text: &str) -> impl Iterator<Item = &str> + Clone {
     text.split('.').filter(move |_| !text.is_empty())
 }
 
-/// `#` matches no word, too.
-fn skip_hashes(words: &[&str], reached: &mut [bool]) {
-    for (at, word) in words.iter().enumerate() {
-        if reached[at] && *word == "#" {
-            reached[at + 1] = true;
-        }
-    }
+/// Where the words of a text end.
+pub(crate) fn ends_of_words(text: &str) -> impl Iterator<Item = usize> {
+    let dots = text.match_indices('.').map(|(at, _)| at);
+    dots.chain((!text.is_empty()).then_some(text.len()))
 }
 
 impl FromStr for Pattern {

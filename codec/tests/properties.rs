@@ -6,8 +6,8 @@ use bytes::Bytes;
 use proptest::{collection, option, prelude::*, test_runner::RngSeed};
 use tiercast_codec::{
     BEFORE_FIRST, ChannelName, DecodeError, Ed25519, EncodeError, Event, Frame, Head, HeaderValue, Item,
-    LinkMessage, Message, NUMBER_MAX, Position, Sealer, Signature, Signer, SigningKey, Since, ToHub, ToPeer,
-    Verifier, WireMessage, chunks,
+    LinkMessage, Message, NUMBER_MAX, Pattern, PatternSet, Position, Sealer, Signature, Signer, SigningKey,
+    Since, ToHub, ToPeer, Verifier, WireMessage, chunks,
     limits::{
         CONTROL_BYTES_MAX, EVENT_BYTES_MAX, FRAME_EVENTS_MAX, FRAME_INFLATED_BYTES_MAX, HEADER_DEPTH_MAX,
         LINK_MESSAGE_BYTES_MAX,
@@ -284,6 +284,61 @@ proptest! {
         } else {
             prop_assert_eq!(claimed, Err(DecodeError::BadPayload));
         }
+    }
+}
+
+/// What `Pattern::matches` says, by trying everything.
+fn matches_slowly(pattern: &[&str], key: &[&str]) -> bool {
+    match (pattern, key) {
+        (["#", behind @ ..], _) => {
+            matches_slowly(behind, key) || matches!(key, [_, rest @ ..] if matches_slowly(pattern, rest))
+        }
+        ([wanted, behind @ ..], [word, rest @ ..]) => {
+            (*wanted == "*" || wanted == word) && matches_slowly(behind, rest)
+        }
+        (pattern, key) => pattern.is_empty() && key.is_empty(),
+    }
+}
+
+fn words_of(text: &str) -> Vec<&str> {
+    if text.is_empty() { Vec::new() } else { text.split('.').collect() }
+}
+
+fn dotted(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+    collection::vec(prop::sample::select(words), 0..7).prop_map(|words| words.join("."))
+}
+
+fn pattern_text() -> impl Strategy<Value = String> {
+    dotted(&["a", "b", "", "*", "#"])
+}
+
+fn routing_key() -> impl Strategy<Value = String> {
+    dotted(&["a", "b", "", "ab"])
+}
+
+proptest! {
+    #![proptest_config(config(4_000))]
+
+    #[test]
+    fn a_pattern_matches_what_trying_everything_finds(text in pattern_text(), key in routing_key()) {
+        let pattern: Pattern = text.parse().unwrap();
+        prop_assert_eq!(pattern.matches(&key), matches_slowly(&words_of(&text), &words_of(&key)));
+    }
+
+    #[test]
+    fn a_set_of_patterns_matches_what_one_of_those_left_in_it_matches(
+        texts in collection::btree_set(pattern_text(), 1..8),
+        removed in 0..8usize,
+        key in routing_key(),
+    ) {
+        let patterns: Vec<Pattern> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        let mut set = PatternSet::new(patterns.clone());
+        let (gone, left) = patterns.split_at(removed.min(patterns.len()));
+        for pattern in gone {
+            prop_assert!(set.remove(pattern));
+        }
+        prop_assert_eq!(set.matches(&key), left.iter().any(|pattern| pattern.matches(&key)));
+        prop_assert_eq!((set.len(), set.is_empty()), (left.len(), left.is_empty()));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tiercast_codec::{ChannelName, Event, GapReason, Offset, Pattern, Position};
+use tiercast_codec::{ChannelName, Event, GapReason, Offset, Pattern, PatternSet, Position};
 
 use crate::{FrameLog, Read};
 
@@ -36,7 +36,7 @@ pub enum Delivery {
 /// Reads a log for the application, event by event.
 #[derive(Debug)]
 pub(super) struct Reader {
-    patterns: Vec<Pattern>,
+    patterns: PatternSet,
     pub(super) position: Position,
     /// The events of the frame before `position` that have not been given yet.
     events: VecDeque<Event>,
@@ -45,7 +45,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(position: Position, patterns: Vec<Pattern>) -> Self {
-        Self { patterns, position, events: VecDeque::new(), sealed_us: 0 }
+        Self { patterns: PatternSet::new(patterns), position, events: VecDeque::new(), sealed_us: 0 }
     }
 
     /// The next delivery.
@@ -78,10 +78,7 @@ impl Reader {
     }
 
     fn keep(&mut self, events: Vec<Event>, after: Offset) {
-        let wanted = |event: &Event| {
-            let key = &event.message.routing_key;
-            self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(key))
-        };
+        let wanted = |event: &Event| self.patterns.matches(&event.message.routing_key);
         self.events = events.into_iter().filter(|event| event.offset > after && wanted(event)).collect();
     }
 }

@@ -11,6 +11,7 @@ export * from "./limits.js";
 export * from "./link-message.js";
 export * from "./nack.js";
 export * from "./pattern.js";
+export * from "./pattern-set.js";
 export * from "./position.js";
 export type { IceServer, Signal } from "./signal.js";
 export * from "./signature.js";

@@ -18,39 +18,64 @@ export class PatternError extends Error {
  * be empty, as the second of `a..b`; an empty text has no word.
  */
 export class Pattern {
+  readonly #text: string;
   readonly #words: readonly string[];
 
   /** Throws {@link PatternError}. */
   constructor(text: string) {
+    this.#text = text;
     this.#words = wordsOf(text);
     const isAlone = (word: string): boolean => word.length === 1 || !/[*#]/.test(word);
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > PATTERN_BYTES_MAX || !this.#words.every(isAlone)) throw new PatternError(text);
   }
 
-  /** Whether `routingKey` matches. */
-  matches(routingKey: string): boolean {
-    // The places in the pattern that the key's words so far can have reached.
-    let reached = this.#withHashes(new Set([0]));
-    for (const key of wordsOf(routingKey)) {
-      const next = new Set<number>();
-      for (const at of reached) {
-        const word = this.#words[at];
-        if (word === "#") next.add(at);
-        else if (word === "*" || word === key) next.add(at + 1);
-      }
-      reached = this.#withHashes(next);
-    }
-    return reached.has(this.#words.length);
+  toString(): string {
+    return this.#text;
   }
 
-  /** `#` matches no word, too. A set that grows while it is walked is walked to its end. */
-  #withHashes(reached: Set<number>): Set<number> {
-    for (const at of reached) if (this.#words[at] === "#") reached.add(at + 1);
-    return reached;
+  /** Whether `routingKey` matches. Takes at most the product of both numbers of words. */
+  matches(routingKey: string): boolean {
+    return this.matchesWords(wordsOf(routingKey));
+  }
+
+  /** The same for a key's words. @internal */
+  matchesWords(key: readonly string[]): boolean {
+    const pattern = this.#words;
+    // Where to go on if it goes wrong: behind the last `#`, which then stands for one word more. An earlier one never
+    // has to: whatever it would take, the last one takes as well.
+    let behindHash = 0;
+    let taken = -1;
+    let at = 0;
+    let keyAt = 0;
+    for (;;) {
+      const wanted = pattern[at];
+      const word = key[keyAt];
+      if (wanted === "#") {
+        behindHash = ++at;
+        taken = keyAt;
+      } else if (wanted !== undefined && word !== undefined && (wanted === "*" || wanted === word)) {
+        at++;
+        keyAt++;
+      } else if (wanted === undefined && word === undefined) {
+        return true;
+      } else {
+        if (taken < 0 || taken === key.length) return false;
+        at = behindHash;
+        keyAt = ++taken;
+      }
+    }
+  }
+
+  /** The words that it begins with and that stand for themselves; undefined if there are none. @internal */
+  get beginning(): string | undefined {
+    const wildcard = this.#words.findIndex((word) => word === "*" || word === "#");
+    const count = wildcard < 0 ? this.#words.length : wildcard;
+    return count === 0 ? undefined : this.#words.slice(0, count).join(".");
   }
 }
 
-function wordsOf(text: string): string[] {
+/** The words of a routing key or pattern. @internal */
+export function wordsOf(text: string): string[] {
   return text === "" ? [] : text.split(".");
 }

@@ -1,5 +1,5 @@
 /** The application's cursor over the log: which events it has been given. */
-import { DecodeError, type Event, type GapReason, type Offset, type Pattern, type Position } from "../codec/index.js";
+import { DecodeError, type Event, type GapReason, type Offset, type Pattern, PatternSet, type Position } from "../codec/index.js";
 import type { FrameLog } from "./log.js";
 
 /** Something for the application. */
@@ -26,14 +26,14 @@ export type Delivery =
 /** Reads a log for the application, event by event. */
 export class Reader {
   #position: Position;
-  readonly #patterns: readonly Pattern[];
+  readonly #patterns: PatternSet;
   /** The events of the frame before `position` that have not been given yet, the next one last. */
   #events: Event[] = [];
   #sealedUs = 0;
 
   constructor(position: Position, patterns: readonly Pattern[]) {
     this.#position = position;
-    this.#patterns = patterns;
+    this.#patterns = new PatternSet(patterns);
   }
 
   /** What the application has been given, or will be next. */
@@ -70,8 +70,7 @@ export class Reader {
   }
 
   #keep(events: readonly Event[], after: Offset): void {
-    const isWanted = ({ routingKey }: Event): boolean =>
-      this.#patterns.length === 0 || this.#patterns.some((pattern) => pattern.matches(routingKey));
+    const isWanted = ({ routingKey }: Event): boolean => this.#patterns.matches(routingKey);
     this.#events = events.filter((event) => event.offset > after && isWanted(event)).reverse();
   }
 }
