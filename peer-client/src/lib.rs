@@ -37,15 +37,18 @@ pub mod link;
 mod notification;
 mod options;
 mod server_url;
+mod servers;
 mod session;
+mod subscription;
 pub mod swarm;
 
 pub use bytes::Bytes;
-pub use client::{Client, Subscription};
+pub use client::Client;
 pub use error::ClientError;
 pub use notification::{News, Notification, Standing};
 pub use options::{ClientOptions, SubscribeOptions};
-pub use server_url::{ServerUrl, ServerUrlError};
+pub use server_url::{ServerUrl, ServerUrlError, ServerUrls};
+pub use subscription::{Controls, Subscription};
 pub use tiercast_codec::{
     BEFORE_FIRST, ChannelName, ChannelNameError, Code, Epoch, Event, GapReason, HeaderValue, IceServer,
     Message, Offset, Pattern, PatternError, PeerId, Position, PositionError, Signal, Since, SinceError,

@@ -115,7 +115,7 @@ async fn regression_one_that_cannot_go_on_says_why_also_to_whoever_asks_later() 
     let (mut io, _) = timeout(DEADLINE, server.listener.accept()).await.context("nobody comes")??;
     io.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
     let heard = timeout(DEADLINE, news.recv()).await.context("it does not end")??;
-    ensure!(matches!(heard, News::Disconnected { retry_in_ms: None, .. }), "{heard:?}");
+    ensure!(matches!(heard, News::Closed { .. }), "{heard:?}");
     let mut subscription = server.client.subscribe("builds", SubscribeOptions::default()).await?;
     let said = timeout(DEADLINE, subscription.next()).await.context("it says nothing")?;
     let Some(Notification::Refused { code: None, reason }) = &said else { bail!("{said:?}") };

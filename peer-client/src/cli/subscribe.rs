@@ -39,7 +39,8 @@ pub(super) struct Subscribe {
 
 impl Subscribe {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let (client, mut news) = Client::connect_with_news(self.taking.url.clone(), self.taking.options());
+        let (client, mut news) =
+            Client::connect_with_news(self.taking.servers.clone(), self.taking.options());
         let options = SubscribeOptions { since: self.taking.since, patterns: self.patterns };
         let mut subscription = client.subscribe(&self.taking.channel, options).await?;
         for channel in &self.also {
