@@ -1,0 +1,76 @@
+/** A page with a client and a server that is played, in a time that only a test moves. */
+import { mock, test } from "node:test";
+import { Client, type ClientStatus } from "../client.js";
+import { verifyEd25519 } from "../io/ed25519.js";
+import type { Platform } from "../io/platform.js";
+import type { Notification } from "../notification.js";
+import type { ConnectOptions, Servers } from "../options.js";
+import { FakeHub } from "./fake-hub.js";
+import { FakeSocket } from "./fake-socket.js";
+import { FakeSurroundings } from "./fake-surroundings.js";
+
+export const CHANNEL = "builds";
+
+export class Page {
+  readonly hub = new FakeHub(CHANNEL, () => Date.now() * 1000);
+  /** Other servers than that one, by host and port. */
+  readonly hubs = new Map<string, FakeHub>();
+  readonly sockets: FakeSocket[] = [];
+  readonly urls: string[] = [];
+  readonly statuses: ClientStatus[] = [];
+  readonly surroundings = new FakeSurroundings();
+  readonly client: Client;
+
+  constructor(options: ConnectOptions = {}, others: Partial<Platform> = {}, servers: Servers = "http://localhost:1") {
+    const platform: Platform = {
+      openSocket: (url, protocol) => {
+        this.urls.push(url);
+        const socket = new FakeSocket(this.hubs.get(new URL(url).host) ?? this.hub, protocol);
+        this.sockets.push(socket);
+        return socket.asWebSocket();
+      },
+      openConnection: undefined,
+      surroundings: this.surroundings,
+      createVerifier: () =>
+        Promise.resolve((key, message, signature) => Promise.resolve(verifyEd25519(key, message, signature))),
+      now: () => Date.now() * 1000,
+      random: () => 0.5,
+      ...others,
+    };
+    this.client = new Client(servers, options, platform);
+    this.client.on("status", (status) => this.statuses.push(status));
+  }
+
+  get kinds(): string[] {
+    return this.statuses.map(({ kind }) => kind);
+  }
+
+  drop(code: number): void {
+    this.sockets.at(-1)?.drop(code);
+  }
+}
+
+/** Lets everything happen that needs no more than so many milliseconds. */
+export async function pass(ms = 0): Promise<void> {
+  for (let step = 0; step < 20; step++) await new Promise((done) => setImmediate(done));
+  mock.timers.tick(ms);
+  for (let round = 0; round < 200; round++) {
+    await new Promise((done) => setImmediate(done));
+    mock.timers.tick(0);
+  }
+}
+
+export function inFakeTime(name: string, run: () => Promise<void>): void {
+  void test(name, async () => {
+    mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_790_000_000_000 });
+    try {
+      await run();
+    } finally {
+      mock.timers.reset();
+    }
+  });
+}
+
+export function text(notification: Notification): string {
+  return notification.type === "event" ? new TextDecoder().decode(notification.body) : notification.reason;
+}
