@@ -4,7 +4,7 @@ import { Client, type ClientStatus } from "../client.js";
 import { verifyEd25519 } from "../io/ed25519.js";
 import type { Platform } from "../io/platform.js";
 import type { Notification } from "../notification.js";
-import type { ConnectOptions, Servers } from "../options.js";
+import type { ConnectOptions } from "../options.js";
 import { FakeHub } from "./fake-hub.js";
 import { FakeSocket } from "./fake-socket.js";
 import { FakeSurroundings } from "./fake-surroundings.js";
@@ -13,19 +13,25 @@ export const CHANNEL = "builds";
 
 export class Page {
   readonly hub = new FakeHub(CHANNEL, () => Date.now() * 1000);
-  /** Other servers than that one, by host and port. */
-  readonly hubs = new Map<string, FakeHub>();
   readonly sockets: FakeSocket[] = [];
+  /** Whether connections come about. */
+  isReachable = true;
   readonly urls: string[] = [];
   readonly statuses: ClientStatus[] = [];
   readonly surroundings = new FakeSurroundings();
   readonly client: Client;
 
-  constructor(options: ConnectOptions = {}, others: Partial<Platform> = {}, servers: Servers = "http://localhost:1") {
+  /** `hubs`: other servers in the place of the one, by their addresses. */
+  constructor(
+    options: ConnectOptions = {},
+    others: Partial<Platform> = {},
+    hubs: ReadonlyMap<string, FakeHub> = new Map([["http://localhost:1", this.hub]]),
+  ) {
     const platform: Platform = {
       openSocket: (url, protocol) => {
         this.urls.push(url);
-        const socket = new FakeSocket(this.hubs.get(new URL(url).host) ?? this.hub, protocol);
+        const socket = new FakeSocket(hubs.get(new URL(url).origin) ?? this.hub, protocol);
+        if (!this.isReachable) socket.readyState = 2;
         this.sockets.push(socket);
         return socket.asWebSocket();
       },
@@ -37,7 +43,7 @@ export class Page {
       random: () => 0.5,
       ...others,
     };
-    this.client = new Client(servers, options, platform);
+    this.client = new Client([...hubs.keys()], options, platform);
     this.client.on("status", (status) => this.statuses.push(status));
   }
 
