@@ -21,7 +21,8 @@
 //! ```
 //!
 //! The peer reconnects by itself, relays to others unless told not to, and gives every event once and in
-//! order. An application that reads slowly costs nobody anything: what it has not read waits in the peer's
+//! order. Of several servers (`"h:1,h:2".parse()`) it uses one at a time. [`Subscription::position`] is what to keep in order
+//! to go on there when the program is started again: `examples/keep_position.rs` does it. An application that reads slowly costs nobody anything: what it has not read waits in the peer's
 //! log, and when that is full, on the server.
 //!
 //! All types that an application can meet are exported here. Enums that will grow are `non_exhaustive`; options are
