@@ -63,6 +63,11 @@ impl Subscribe {
                             say(format_args!("subscribed to {} {place}{gap}", self.taking.channel));
                         }
                     }
+                    Some(Notification::Recovered { count }) => {
+                        if !self.quiet {
+                            say(format_args!("caught up: {count} events came after the reconnect"));
+                        }
+                    }
                     Some(Notification::Event { epoch, event, .. }) => {
                         if !print(&event_json(epoch, &event))? {
                             break;

@@ -74,7 +74,7 @@ declare function parsePosition(text: string): Position;
 /** What a page does for others: see {@link ConnectOptions.relay}. */
 type Relaying = "always" | "polite" | "never";
 /** Where servers are: one, or several of which one at a time is used. */
-type Servers = string | URL | readonly (string | URL)[];
+type ServerUrls = string | URL | readonly (string | URL)[];
 /** Options of {@link connect}. */
 interface ConnectOptions {
     /**
@@ -146,7 +146,7 @@ interface PeerStats {
     duplicates: number;
     /** Frames not taken because something before them was missing, or there was no room. */
     notTaken: number;
-    /** Events given to the application. */
+    /** Events given to the application, wanted or not. */
     delivered: number;
     /** Gaps that the application was told of. */
     gaps: number;
@@ -458,5 +458,5 @@ declare class CommandError extends Error {
  * A server's address may be a path of the page's own server; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is
  * meant. Throws {@link ConnectError} if nothing can be reached by it, and `RangeError` for an option out of bounds.
  */
-declare function connect(servers: Servers, options?: ConnectOptions): Client;
-export { BodyError, ChannelNameError, ChannelStats, Child, Client, ClientStats, ClientStatus, Code, CommandError, ConnectError, ConnectOptions, Event, EventNotification, GapNotification, GapReason, HeaderTable, HeaderValue, Notification, PatternError, Position, PositionError, Relaying, Resting, Servers, StatusNotification, SubscribeOptions, Subscription, SubscriptionError, SubscriptionStatus, codeName, connect, formatPosition, parsePosition };
+declare function connect(servers: ServerUrls, options?: ConnectOptions): Client;
+export { BodyError, ChannelNameError, ChannelStats, Child, Client, ClientStats, ClientStatus, Code, CommandError, ConnectError, ConnectOptions, Event, EventNotification, GapNotification, GapReason, HeaderTable, HeaderValue, Notification, PatternError, Position, PositionError, Relaying, Resting, ServerUrls, StatusNotification, SubscribeOptions, Subscription, SubscriptionError, SubscriptionStatus, codeName, connect, formatPosition, parsePosition };

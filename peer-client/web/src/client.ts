@@ -10,7 +10,7 @@ import type { Surroundings } from "./io/surroundings.js";
 import {
   type ConnectOptions,
   type RelaySettings,
-  type Servers,
+  type ServerUrls,
   type SubscribeOptions,
   driverSettings,
   relaySettings,
@@ -54,7 +54,7 @@ export class Client {
   #sessions = 0;
 
   /** @internal */
-  constructor(urls: Servers, options: ConnectOptions, platform: Platform) {
+  constructor(urls: ServerUrls, options: ConnectOptions, platform: Platform) {
     options.signal?.throwIfAborted();
     this.#platform = platform;
     this.#relays = relaySettings(options, platform.openConnection !== undefined);

@@ -4,7 +4,7 @@
  */
 import { Client } from "./client.js";
 import { browserPlatform } from "./io/platform.js";
-import type { ConnectOptions, Servers } from "./options.js";
+import type { ConnectOptions, ServerUrls } from "./options.js";
 
 export { Client, type ClientStatus } from "./client.js";
 export { ChannelNameError } from "./codec/channel.js";
@@ -17,7 +17,7 @@ export { CommandError } from "./core/command-error.js";
 export type { Child } from "./core/stats.js";
 export { BodyError, EventNotification, type GapNotification, type Notification } from "./notification.js";
 export type { Resting } from "./io/manners.js";
-export type { ConnectOptions, Relaying, Servers, SubscribeOptions } from "./options.js";
+export type { ConnectOptions, Relaying, ServerUrls, SubscribeOptions } from "./options.js";
 export type { ChannelStats, ClientStats } from "./stats.js";
 export {
   type StatusNotification,
@@ -33,6 +33,6 @@ export {
  * A server's address may be a path of the page's own server; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is
  * meant. Throws {@link ConnectError} if nothing can be reached by it, and `RangeError` for an option out of bounds.
  */
-export function connect(servers: Servers, options: ConnectOptions = {}): Client {
+export function connect(servers: ServerUrls, options: ConnectOptions = {}): Client {
   return new Client(servers, options, browserPlatform());
 }

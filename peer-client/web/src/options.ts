@@ -11,7 +11,7 @@ import { type Page, sessionUrl } from "./server-url.js";
 export type Relaying = "always" | "polite" | "never";
 
 /** Where servers are: one, or several of which one at a time is used. */
-export type Servers = string | URL | readonly (string | URL)[];
+export type ServerUrls = string | URL | readonly (string | URL)[];
 
 /** Options of {@link connect}. */
 export interface ConnectOptions {
@@ -102,7 +102,7 @@ export function relaySettings(options: ConnectOptions, hasWebRtc: boolean): Rela
 }
 
 /** @internal */
-export function driverSettings(servers: Servers, options: ConnectOptions, relays: RelaySettings): DriverSettings {
+export function driverSettings(servers: ServerUrls, options: ConnectOptions, relays: RelaySettings): DriverSettings {
   const { iceServers = [], iceTransportPolicy = "all", client = CLIENT } = options;
   const { relay, maxChildren, maxConnections } = relays;
   const logBytes = within("logBytes", options.logBytes ?? DEFAULT_CONFIG.log.bytes, 64 << 10, 256 << 20);
