@@ -86,6 +86,7 @@ impl fmt::Display for Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PatternSet;
 
     #[test]
     fn patterns_match_as_in_amqp() {
@@ -94,7 +95,9 @@ mod tests {
         for case in cases["match"].as_array().unwrap() {
             let text = |index: usize| case[index].as_str().unwrap();
             let pattern: Pattern = text(0).parse().unwrap();
-            assert_eq!(pattern.matches(text(1)), case[2].as_bool().unwrap(), "{case}");
+            let matches = case[2].as_bool().unwrap();
+            assert_eq!(pattern.matches(text(1)), matches, "{case}");
+            assert_eq!(PatternSet::new(vec![pattern]).matches(text(1)), matches, "{case}");
         }
         for text in cases["invalid"].as_array().unwrap() {
             assert!(text.as_str().unwrap().parse::<Pattern>().is_err(), "{text}");

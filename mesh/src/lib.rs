@@ -21,8 +21,7 @@
 //!
 //! // A node: wants that channel, and has just connected.
 //! let mut peer = Peer::new(peer::PeerConfig::default(), Box::new(Ed25519));
-//! let (since, patterns) = (Since::Earliest, Vec::new());
-//! peer.handle(now, peer::Input::Subscribe { channel: channel.clone(), since, patterns })?;
+//! peer.handle(now, peer::Input::Subscribe { channel: channel.clone(), since: Since::Earliest })?;
 //! peer.handle(now, peer::Input::SessionOpened)?;
 //!
 //! let message = Message { routing_key: "build.done".into(), body: "{}".into(), ..Message::default() };

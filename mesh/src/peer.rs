@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use tiercast_codec::{
-    ChannelId, ChannelName, Code, LinkId, LinkMessage, Pattern, PeerId, Ping, Position, PublicKey, Resume,
+    ChannelId, ChannelName, Code, LinkId, LinkMessage, PeerId, Ping, Position, PublicKey, Resume,
     SignalMessage, Since, ToHub, Unsubscribe, Verifier,
 };
 
@@ -138,9 +138,7 @@ impl Peer {
                     self.tell_hub(ToHub::Signal(SignalMessage { link, signal }));
                 }
             }
-            Input::Subscribe { channel, since, patterns } => {
-                return self.on_subscribe(channel, since, patterns);
-            }
+            Input::Subscribe { channel, since } => return self.on_subscribe(channel, since),
             Input::Unsubscribe(channel) => return self.on_unsubscribe(channel),
             Input::Offer(children_max) => self.on_offer(children_max),
             Input::Timeout => self.on_timeout(),
@@ -162,9 +160,9 @@ impl Peer {
         match &delivery {
             Some(Delivery::Event { .. }) => self.stats.delivered += 1,
             Some(Delivery::Gap { .. }) => self.stats.gaps += 1,
-            None => {}
+            Some(Delivery::CaughtUp { .. }) | None => {}
         }
-        // What was read may all have been something that the application did not ask for.
+        // What was read makes room, also where it held no event.
         self.end_stall(id);
         delivery
     }
@@ -233,17 +231,12 @@ impl Peer {
 
 // The application's side.
 impl Peer {
-    fn on_subscribe(
-        &mut self,
-        channel: ChannelName,
-        since: Since,
-        patterns: Vec<Pattern>,
-    ) -> Result<(), CommandError> {
+    fn on_subscribe(&mut self, channel: ChannelName, since: Since) -> Result<(), CommandError> {
         let id = channel.id();
         if self.subscriptions.contains_key(&id) {
             return Err(CommandError::AlreadySubscribed(channel));
         }
-        self.subscriptions.insert(id, Subscription::new(self.now, channel, since, patterns));
+        self.subscriptions.insert(id, Subscription::new(self.now, channel, since));
         self.ask_for(id);
         Ok(())
     }

@@ -8,7 +8,7 @@ use tiercast_codec::{
     ToHub, ToPeer, WireMessage,
 };
 use tiercast_mesh::{
-    Hub, LogLimits, Peer, SourceUpdate, Time,
+    Hub, LogLimits, SourceUpdate, Time,
     hub::{HubConfig, Input, Output, Rights, Whereabouts},
     peer::{self, PeerConfig, PeerStats},
 };
@@ -245,8 +245,7 @@ fn an_application_that_stopped_gets_what_its_parent_has_while_there_is_no_server
 fn an_application_that_subscribes_anew_begins_with_a_window_of_its_own() {
     let mut net = held_child();
     net.peer(CHILD, peer::Input::Unsubscribe(channel()));
-    let (since, patterns) = (Since::Earliest, Vec::new());
-    net.peer(CHILD, peer::Input::Subscribe { channel: channel(), since, patterns });
+    net.peer(CHILD, peer::Input::Subscribe { channel: channel(), since: Since::Earliest });
     net.nodes.get_mut(&CHILD).unwrap().deliveries.clear();
     net.set_reads(CHILD, true);
     net.run_until("caught up", Net::is_caught_up);
@@ -254,15 +253,39 @@ fn an_application_that_subscribes_anew_begins_with_a_window_of_its_own() {
 }
 
 #[test]
-fn an_application_that_wants_none_of_it_holds_up_nobody() {
-    let mut net = Net::new(5, roots(1), CALM);
+fn the_children_of_one_whose_application_stopped_do_not_wait_for_it() {
+    let mut net = pair_with(roots(1), keeping(64 << 10, relay(4)), relay(0));
+    net.set_reads(PARENT, false);
     publish(&mut net, 1_000);
-    let peer = Peer::new(keeping(64 << 10, PeerConfig::default()), Box::new(tiercast_sim::FakeVerifier));
-    net.subscribe(CHILD, peer, Since::Earliest, vec!["wanted".parse().unwrap()]);
-    net.publish_to("wanted", bodies(1));
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.offsets(CHILD), sequence(1_000), "while its parent's application reads nothing");
+    assert_eq!((stalls(&net, PARENT), net.parent(CHILD)), (1, None));
+    net.run_for(Duration::from_secs(3_600));
+    net.set_reads(PARENT, true);
     net.run_until("caught up", Net::is_caught_up);
-    assert_eq!(net.offsets(CHILD), [1_000]);
-    assert_eq!(stalls(&net, CHILD), 0);
+    net.run_until("a child again", |net| net.parent(CHILD) == Some(PARENT));
+    assert_eq!(net.offsets(PARENT), sequence(1_000));
+    assert!(net.gaps(PARENT).is_empty() && net.gaps(CHILD).is_empty());
+}
+
+#[test]
+fn one_who_stopped_for_longer_than_anybody_retains_is_told_once_what_is_gone() {
+    let retains = LogLimits { bytes: 200_000, entries: 1_000 };
+    let config = HubConfig { log: retains, ..roots(1) };
+    let mut net = pair_with(config, PeerConfig { log: retains, ..relay(4) }, keeping(64 << 10, relay(0)));
+    net.set_reads(CHILD, false);
+    for _ in 0..100 {
+        publish(&mut net, 10);
+        net.run_for(Duration::from_secs(60));
+    }
+    net.set_reads(CHILD, true);
+    net.run_until("caught up", Net::is_caught_up);
+    let gaps = net.gaps(CHILD);
+    let [peer::Delivery::Gap { from, to, reason: GapReason::Retention, .. }] = gaps.as_slice() else {
+        panic!("one gap: {gaps:?}");
+    };
+    let expected: Vec<_> = (0..=from.offset).chain(to.offset + 1..1_000).collect();
+    assert_eq!(net.offsets(CHILD), expected);
 }
 
 #[test]

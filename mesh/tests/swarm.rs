@@ -273,9 +273,13 @@ fn events(range: Range<usize>) -> Vec<Told> {
 fn story(deliveries: &[Delivery]) -> Vec<Told> {
     let mut story = Vec::new();
     for delivery in deliveries {
-        let Delivery::Event { event, .. } = delivery else {
-            story.push(Told::Gap);
-            continue;
+        let event = match delivery {
+            Delivery::Event { event, .. } => event,
+            Delivery::Gap { .. } => {
+                story.push(Told::Gap);
+                continue;
+            }
+            Delivery::CaughtUp { .. } => continue,
         };
         let number = std::str::from_utf8(&event.message.body).unwrap().parse().unwrap();
         match story.last_mut() {

@@ -13,7 +13,7 @@ use tiercast_codec::{
 };
 use tiercast_mesh::{
     LogLimits, Peer, SourceUpdate, Time,
-    peer::{Input, PeerConfig, Status, Target},
+    peer::{Delivery, Input, PeerConfig, Status, Target},
 };
 use tiercast_sim::{
     CALM, Net, channel,
@@ -125,10 +125,10 @@ fn scenarios() -> Vec<Scenario> {
             full,
         ),
         scenario(
-            "picky",
-            "an application that wants some events only, and stops reading for a while",
+            "paused",
+            "an application that stops reading over two reconnects, and is told once that it has caught up",
             PeerConfig { log: LogLimits { bytes: 4_000, entries: 64 }, ..PeerConfig::default() },
-            picky,
+            paused,
         ),
         scenario(
             "restart",
@@ -729,22 +729,25 @@ fn full(net: &mut Net, config: PeerConfig) {
     assert_eq!(net.offsets(SUBJECT), (0..33).collect::<Vec<_>>());
 }
 
-fn picky(net: &mut Net, config: PeerConfig) {
-    let peer = Peer::new(config, Box::new(Ed25519));
-    net.subscribe(SUBJECT, peer, Since::Earliest, vec!["build.*.done".parse().unwrap()]);
-    net.run_until("placed", |net| net.is_settled(SUBJECT));
-    net.publish_to("build.linux.done", bodies(2, 100));
-    net.publish_to("build.linux.started", bodies(2, 100));
-    net.run_for(ms(50));
+fn paused(net: &mut Net, config: PeerConfig) {
+    join_subject(net, config);
+    publish(net, bodies(3, 100));
     net.set_reads(SUBJECT, false);
-    for body in bodies(20, 300) {
-        net.publish_to("build.linux.started", [body]);
+    for body in bodies(20, 400) {
+        net.publish([body]);
         net.run_for(ms(20));
     }
+    for _ in 0..2 {
+        net.disconnect(SUBJECT);
+        net.publish(bodies(3, 100));
+        net.connect(SUBJECT);
+        net.run_for(ms(100));
+    }
     net.set_reads(SUBJECT, true);
-    net.publish_to("build.macos.done", bodies(2, 100));
-    net.run_until("caught up", Net::is_caught_up);
-    assert_eq!(net.offsets(SUBJECT), [0, 1, 24, 25]);
+    publish(net, bodies(3, 100));
+    assert_eq!(net.offsets(SUBJECT), (0..32).collect::<Vec<_>>());
+    let caught_up = |delivery: &&Delivery| matches!(delivery, Delivery::CaughtUp { .. });
+    assert_eq!(net.nodes[&SUBJECT].deliveries.iter().filter(caught_up).count(), 1);
 }
 
 fn restart(net: &mut Net, config: PeerConfig) {

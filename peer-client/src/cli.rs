@@ -7,7 +7,7 @@ use clap::{
     builder::{RangedI64ValueParser, RangedU64ValueParser},
 };
 use tiercast_peer_client::{
-    ClientOptions, ServerUrl, Since,
+    ClientOptions, ServerUrls, Since,
     link::{CandidatePolicy, LinkSettings},
 };
 
@@ -43,8 +43,10 @@ enum Command {
 /// How a peer takes part.
 #[derive(Args)]
 struct Taking {
-    /// The server: ws://HOST:PORT/v1/ws, or HOST:PORT.
-    url: ServerUrl,
+    /// The server: ws://HOST:PORT/v1/ws, or HOST:PORT. Several with commas between them: one at a time is used, at first
+    /// any of them.
+    #[arg(value_name = "URL")]
+    servers: ServerUrls,
     /// The channel.
     channel: String,
     /// Take no part in the mesh: the server feeds this peer, and no other peer learns its address.

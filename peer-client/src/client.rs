@@ -1,12 +1,7 @@
 //! The public face of a native peer.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use futures_util::Stream;
 use tiercast_codec::ChannelName;
 use tokio::{
     sync::{Notify, broadcast, mpsc, oneshot, watch},
@@ -16,9 +11,10 @@ use tokio::{
 use crate::{
     driver::{Command, Driver, refuse},
     error::ClientError,
-    notification::{News, Notification, Standing},
+    notification::{News, Standing},
     options::{ClientOptions, SubscribeOptions},
-    server_url::ServerUrl,
+    server_url::ServerUrls,
+    subscription::Subscription,
 };
 
 /// Notifications that wait for the application, per subscription. The rest stays in the log.
@@ -36,37 +32,33 @@ pub struct Client {
     task: JoinHandle<()>,
 }
 
-/// A subscription: a stream of notifications. It ends when this is dropped.
-#[derive(Debug)]
-pub struct Subscription {
-    channel: ChannelName,
-    notifications: mpsc::Receiver<Notification>,
-    commands: mpsc::Sender<Command>,
-    drained: Arc<Notify>,
-}
-
 impl Client {
-    /// A peer that connects to a server, and again whenever it has to.
+    /// A peer that connects to a server, and again whenever it has to. Of several servers it uses one at a time, at first
+    /// any of them, and turns to another one when it cannot reach that or is sent away; where they have the same streams
+    /// nothing is lost or repeated.
     ///
     /// Must be called within a tokio runtime.
-    pub fn connect(url: ServerUrl, options: ClientOptions) -> Self {
-        Self::connect_with_news(url, options).0
+    pub fn connect(servers: ServerUrls, options: ClientOptions) -> Self {
+        Self::connect_with_news(servers, options).0
     }
 
     /// The same, and what the peer does from the very beginning.
     ///
     /// Must be called within a tokio runtime.
-    pub fn connect_with_news(url: ServerUrl, options: ClientOptions) -> (Self, broadcast::Receiver<News>) {
+    pub fn connect_with_news(
+        servers: ServerUrls,
+        options: ClientOptions,
+    ) -> (Self, broadcast::Receiver<News>) {
         let (commands, inbox) = mpsc::channel(16);
         let (standing_sender, standing) = watch::channel(Standing::default());
         let (news, first_news) = broadcast::channel(STATUSES_MAX);
         let drained = Arc::new(Notify::new());
-        let driver = Driver::new(url, options, standing_sender, news.clone(), drained.clone());
+        let driver = Driver::new(servers, options, standing_sender, news.clone(), drained.clone());
         let task = tokio::spawn(driver.run(inbox));
         (Self { commands, standing, news, drained, task }, first_news)
     }
 
-    /// Subscribes to a channel. A peer that cannot go on gives [`Notification::Refused`] with the reason, and no more.
+    /// Subscribes to a channel. A peer that cannot go on gives [`Notification::Refused`](crate::Notification::Refused) with the reason, and no more.
     ///
     /// # Errors
     ///
@@ -77,11 +69,11 @@ impl Client {
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
         let channel: ChannelName = channel.parse()?;
-        let (notify, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
+        let (notify, said) = mpsc::channel(NOTIFICATIONS_MAX);
         let (done, answer) = oneshot::channel();
         let SubscribeOptions { since, patterns } = options;
         let refusal = notify.clone();
-        let command = Command::Subscribe { channel: channel.clone(), since, patterns, notify, done };
+        let command = Command::Subscribe { channel: channel.clone(), since, notify, done };
         // Whether it ended before the command or does so over it, the answer fails.
         let _ = self.commands.send(command).await;
         match answer.await {
@@ -92,7 +84,7 @@ impl Client {
             }
         }
         let (commands, drained) = (self.commands.clone(), self.drained.clone());
-        Ok(Subscription { channel, notifications, commands, drained })
+        Ok(Subscription::new(channel, patterns, said, commands, drained))
     }
 
     /// Serves at most so many children in each channel from now on, in place of [`ClientOptions::children_max`]. Those for
@@ -148,39 +140,5 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-impl Subscription {
-    /// The next notification; `None` after the end.
-    pub async fn next(&mut self) -> Option<Notification> {
-        let notification = self.notifications.recv().await;
-        self.drained.notify_one();
-        notification
-    }
-
-    /// The channel.
-    pub fn channel(&self) -> &ChannelName {
-        &self.channel
-    }
-}
-
-impl Stream for Subscription {
-    type Item = Notification;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Notification>> {
-        let polled = self.notifications.poll_recv(context);
-        if polled.is_ready() {
-            self.drained.notify_one();
-        }
-        polled
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        // If the peer is too busy to hear it, it notices by the closed channel.
-        let _ = self.commands.try_send(Command::Unsubscribe(self.channel.clone()));
-        self.drained.notify_one();
     }
 }

@@ -7,24 +7,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Code, Ed25519, LinkId, Pattern, Since};
+use tiercast_codec::{ChannelName, Code, Ed25519, LinkId, Since};
 use tiercast_mesh::{
     Peer,
     peer::{CommandError, Input, Output, Status, Target},
 };
 use tiercast_platform::Clock;
-use tokio::{
-    sync::{Notify, broadcast, mpsc, oneshot, watch},
-    task::JoinSet,
-};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use crate::{
     error::ClientError,
     link::{LinkEvent, LinkHandle, Links, Role, TrySendError},
-    notification::{News, Notification, Standing},
+    notification::{News, Standing},
     options::ClientOptions,
-    server_url::ServerUrl,
-    session::{self, Outgoing, SessionEvent},
+    server_url::ServerUrls,
+    session::{Attempt, Ended, Outgoing, SessionEvent, Sessions},
+    subscription::Said,
 };
 
 /// Events of the session, and of all links together, that wait for the peer's task. When it is full, whoever
@@ -41,8 +39,7 @@ pub(crate) enum Command {
     Subscribe {
         channel: ChannelName,
         since: Since,
-        patterns: Vec<Pattern>,
-        notify: mpsc::Sender<Notification>,
+        notify: mpsc::Sender<Said>,
         done: oneshot::Sender<Result<(), ClientError>>,
     },
     Unsubscribe(ChannelName),
@@ -56,7 +53,8 @@ pub(crate) enum Command {
 
 /// Drives one peer.
 pub(crate) struct Driver {
-    url: ServerUrl,
+    sessions: Sessions,
+    session_events: mpsc::Receiver<SessionEvent>,
     peer: Peer,
     clock: Clock,
     links: Links,
@@ -67,7 +65,7 @@ pub(crate) struct Driver {
     ready: BTreeSet<Target>,
     /// A message that its link refused, to be sent when it has room.
     refused: BTreeMap<LinkId, Bytes>,
-    subscribers: BTreeMap<ChannelName, mpsc::Sender<Notification>>,
+    subscribers: BTreeMap<ChannelName, Subscriber>,
     standing: watch::Sender<Standing>,
     news: broadcast::Sender<News>,
     drained: Arc<Notify>,
@@ -76,17 +74,27 @@ pub(crate) struct Driver {
     villain: Option<Box<dyn crate::faults::Villain>>,
 }
 
+/// Where what there is for a subscription goes.
+struct Subscriber {
+    sender: mpsc::Sender<Said>,
+    /// That the server has granted it, while the application has no room to be told. Only the last time counts.
+    granted: Option<Said>,
+}
+
 impl Driver {
+    /// Begins to connect. Must be called within a tokio runtime.
     pub(crate) fn new(
-        url: ServerUrl,
+        servers: ServerUrls,
         options: ClientOptions,
         standing: watch::Sender<Standing>,
         news: broadcast::Sender<News>,
         drained: Arc<Notify>,
     ) -> Self {
         let (link_sender, link_events) = mpsc::channel(INBOX_MAX);
+        let (session_sender, session_events) = mpsc::channel(INBOX_MAX);
         Self {
-            url,
+            sessions: Sessions::start(servers, session_sender),
+            session_events,
             peer: Peer::new(options.peer_config(), Box::new(Ed25519)),
             clock: Clock::start(),
             links: Links::new(options.links, link_sender),
@@ -106,10 +114,6 @@ impl Driver {
     }
 
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let (session_sender, mut session_events) = mpsc::channel(INBOX_MAX);
-        // The set ends the session's task together with this one.
-        let mut tasks = JoinSet::new();
-        tasks.spawn(session::run(self.url.clone(), session_sender));
         let drained = self.drained.clone();
         while !self.is_closing {
             let timeout = self.peer.poll_timeout().map(|due| self.clock.instant(due));
@@ -119,9 +123,12 @@ impl Driver {
                     Some(command) => self.on_command(command),
                     None => self.is_closing = true,
                 },
-                Some(event) = session_events.recv() => {
+                Some(event) = self.session_events.recv() => {
                     self.on_session(event);
-                    drain(&mut session_events, |event| self.on_session(event));
+                    for _ in 1..INPUTS_AT_ONCE {
+                        let Ok(event) = self.session_events.try_recv() else { break };
+                        self.on_session(event);
+                    }
                 }
                 Some(event) = self.link_events.recv() => {
                     self.on_link(event);
@@ -137,9 +144,6 @@ impl Driver {
             self.drive();
         }
         self.close().await;
-        drop(session_events);
-        // A server that does not take the close frame sees the connection end anyway.
-        let _ = tokio::time::timeout(CLOSING, tasks.join_next()).await;
     }
 
     /// Does what the core wants until it wants nothing more.
@@ -172,12 +176,12 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Subscribe { channel, since, patterns, notify, done } => {
+            Command::Subscribe { channel, since, notify, done } => {
                 let now = self.clock.now();
-                let input = Input::Subscribe { channel: channel.clone(), since, patterns };
+                let input = Input::Subscribe { channel: channel.clone(), since };
                 let result = match self.peer.handle(now, input) {
                     Ok(()) => {
-                        self.subscribers.insert(channel, notify);
+                        self.subscribers.insert(channel, Subscriber { sender: notify, granted: None });
                         Ok(())
                     }
                     Err(CommandError::AlreadySubscribed(channel) | CommandError::NotSubscribed(channel)) => {
@@ -199,7 +203,7 @@ impl Driver {
 
     fn unsubscribe(&mut self, channel: ChannelName) {
         // A newer subscription for the same channel is not the one that was dropped.
-        if self.subscribers.get(&channel).is_some_and(mpsc::Sender::is_closed) {
+        if self.subscribers.get(&channel).is_some_and(|subscriber| subscriber.sender.is_closed()) {
             self.subscribers.remove(&channel);
             self.input(Input::Unsubscribe(channel));
         }
@@ -212,23 +216,33 @@ impl Driver {
                 self.input(Input::SessionOpened);
             }
             SessionEvent::Data(bytes) => self.input(Input::SessionData(bytes)),
-            SessionEvent::Closed { reason, retry_in } => {
-                self.session = None;
-                self.ready.remove(&Target::Session);
-                self.input(Input::SessionClosed);
-                self.standing.send_modify(|standing| {
-                    standing.disconnects += u64::from(standing.is_connected);
-                    standing.is_connected = false;
-                    standing.trouble = Some(reason.clone());
-                });
-                if retry_in.is_none() {
-                    for (_, subscriber) in std::mem::take(&mut self.subscribers) {
-                        refuse(subscriber, None, reason.clone());
-                    }
-                    self.is_closing = true;
+            SessionEvent::Closed(ended) => self.on_session_closed(ended),
+        }
+    }
+
+    fn on_session_closed(&mut self, ended: Ended) {
+        self.session = None;
+        self.ready.remove(&Target::Session);
+        self.input(Input::SessionClosed);
+        let next = self.sessions.go_on(&ended);
+        let reason = ended.reason;
+        self.standing.send_modify(|standing| {
+            standing.disconnects += u64::from(standing.is_connected);
+            standing.is_connected = false;
+            standing.trouble = Some(reason.clone());
+        });
+        match next {
+            Some(Attempt { number: attempt, delay, server }) => {
+                self.tell(News::Disconnected { reason });
+                let delay_ms = delay.as_millis() as u64;
+                self.tell(News::Reconnecting { attempt, delay_ms, server });
+            }
+            None => {
+                for (_, subscriber) in std::mem::take(&mut self.subscribers) {
+                    refuse(subscriber.sender, None, reason.clone());
                 }
-                let retry_in_ms = retry_in.map(|delay| delay.as_millis() as u64);
-                self.tell(News::Disconnected { reason, retry_in_ms });
+                self.is_closing = true;
+                self.tell(News::Closed { reason });
             }
         }
     }
@@ -303,26 +317,30 @@ impl Driver {
                 if !ice_servers.is_empty() {
                     self.links.set_ice_servers(ice_servers);
                 }
+                let Some(server) = self.sessions.succeeded() else { return };
                 self.standing.send_modify(|standing| {
                     standing.peer = Some(peer);
                     standing.is_connected = true;
+                    standing.server = Some(server.clone());
                     standing.trouble = None;
                 });
-                self.tell(News::Connected { peer });
+                self.tell(News::Connected { peer, server });
             }
             Status::Subscribed { channel, position, recovered } => {
-                if let Some(subscriber) = self.subscribers.get(&channel) {
-                    // An application that does not read learns the position from the next event.
-                    let _ = subscriber.try_send(Notification::Subscribed { position, recovered });
+                if let Some(subscriber) = self.subscribers.get_mut(&channel) {
+                    subscriber.granted = Some(Said::Subscribed { position, recovered });
                 }
             }
-            Status::Refused { channel: Some(channel), code, reason } => {
+            Status::Refused { channel: Some(channel), code, reason, .. } => {
                 if let Some(subscriber) = self.subscribers.remove(&channel) {
-                    refuse(subscriber, Some(code), reason);
+                    refuse(subscriber.sender, Some(code), reason);
                 }
             }
-            Status::Refused { channel: None, code, reason } => {
-                tracing::warn!(%code, reason, "refused by the server")
+            Status::Refused { channel: None, code, reason, retry_after_ms } => {
+                tracing::warn!(%code, reason, "refused by the server");
+                if let Some(retry_after_ms) = retry_after_ms {
+                    self.sessions.retry_after(Duration::from_millis(retry_after_ms.into()));
+                }
             }
             Status::Placed { channel, tier } => {
                 self.standing.send_modify(|standing| standing.tier = tier);
@@ -348,13 +366,16 @@ impl Driver {
     /// Gives each subscriber what it has room for.
     fn deliver(&mut self) {
         let mut gone = Vec::new();
-        for (channel, subscriber) in &self.subscribers {
+        for (channel, Subscriber { sender, granted }) in &mut self.subscribers {
             loop {
-                match subscriber.try_reserve() {
-                    Ok(permit) => match self.peer.poll_delivery(channel) {
-                        Some(delivery) => permit.send(delivery.into()),
-                        None => break,
-                    },
+                match sender.try_reserve() {
+                    Ok(permit) => {
+                        let delivery = || self.peer.poll_delivery(channel).map(Said::Delivery);
+                        match granted.take().or_else(delivery) {
+                            Some(said) => permit.send(said),
+                            None => break,
+                        }
+                    }
                     Err(mpsc::error::TrySendError::Full(())) => break,
                     Err(mpsc::error::TrySendError::Closed(())) => {
                         gone.push(channel.clone());
@@ -453,7 +474,7 @@ impl Driver {
     }
 
     /// Says goodbye: to each neighbour on its link, to the server by closing the connection.
-    async fn close(mut self) {
+    async fn close(&mut self) {
         let bye = tiercast_mesh::peer::bye(Code::DEPARTED);
         for handle in self.handles.values() {
             let _ = handle.try_send(bye.clone());
@@ -471,23 +492,18 @@ impl Driver {
         };
         // Whoever does not hear the goodbye notices by itself.
         let _ = tokio::time::timeout(CLOSING, all_closed).await;
+        self.session_events.close();
+        // A server that does not take the close frame sees the connection end anyway.
+        let _ = tokio::time::timeout(CLOSING, self.sessions.ended()).await;
     }
 }
 
 /// Ends a subscription with the reason, as soon as the application has room for it.
-pub(crate) fn refuse(subscriber: mpsc::Sender<Notification>, code: Option<Code>, reason: String) {
+pub(crate) fn refuse(subscriber: mpsc::Sender<Said>, code: Option<Code>, reason: String) {
     tokio::spawn(async move {
         // An application that has gone needs no reason.
-        let _ = subscriber.send(Notification::Refused { code, reason }).await;
+        let _ = subscriber.send(Said::Refused { code, reason }).await;
     });
-}
-
-/// Handles what else has arrived, as far as that is little.
-fn drain<T>(receiver: &mut mpsc::Receiver<T>, mut handle: impl FnMut(T)) {
-    for _ in 1..INPUTS_AT_ONCE {
-        let Ok(item) = receiver.try_recv() else { break };
-        handle(item);
-    }
 }
 
 async fn until(due: Option<tokio::time::Instant>) {

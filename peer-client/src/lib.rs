@@ -21,7 +21,8 @@
 //! ```
 //!
 //! The peer reconnects by itself, relays to others unless told not to, and gives every event once and in
-//! order. An application that reads slowly costs nobody anything: what it has not read waits in the peer's
+//! order. Of several servers (`"h:1,h:2".parse()`) it uses one at a time. [`Subscription::position`] is what to keep in order
+//! to go on there when the program is started again: `examples/keep_position.rs` does it. An application that reads slowly costs nobody anything: what it has not read waits in the peer's
 //! log, and when that is full, on the server.
 //!
 //! All types that an application can meet are exported here. Enums that will grow are `non_exhaustive`; options are
@@ -37,15 +38,18 @@ pub mod link;
 mod notification;
 mod options;
 mod server_url;
+mod servers;
 mod session;
+mod subscription;
 pub mod swarm;
 
 pub use bytes::Bytes;
-pub use client::{Client, Subscription};
+pub use client::Client;
 pub use error::ClientError;
 pub use notification::{News, Notification, Standing};
 pub use options::{ClientOptions, SubscribeOptions};
-pub use server_url::{ServerUrl, ServerUrlError};
+pub use server_url::{ServerUrl, ServerUrlError, ServerUrls};
+pub use subscription::{Controls, Subscription};
 pub use tiercast_codec::{
     BEFORE_FIRST, ChannelName, ChannelNameError, Code, Epoch, Event, GapReason, HeaderValue, IceServer,
     Message, Offset, Pattern, PatternError, PeerId, Position, PositionError, Signal, Since, SinceError,

@@ -1,7 +1,9 @@
 //! What an application is told: the events of a subscription, and how its peer fares.
 
 use tiercast_codec::{ChannelName, Code, Epoch, Event, GapReason, PeerId, Position};
-use tiercast_mesh::peer::{Delivery, PeerStats};
+use tiercast_mesh::peer::PeerStats;
+
+use crate::server_url::ServerUrl;
 
 /// Something that a subscription gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +34,15 @@ pub enum Notification {
         /// Why.
         reason: GapReason,
     },
+    /// All that was published up to a reconnect has been given.
+    Recovered {
+        /// How many events that the server brought after the reconnect were given.
+        count: u64,
+    },
+    /// Neither events nor gaps follow until [`Self::Resumed`].
+    Paused,
+    /// It goes on where it was paused.
+    Resumed,
     /// The server refuses the subscription, or the peer cannot go on; nothing follows.
     Refused {
         /// The server's code; `None` if it is not the subscription that was refused.
@@ -49,13 +60,27 @@ pub enum News {
     Connected {
         /// What the peer is called in the tree.
         peer: PeerId,
+        /// The server.
+        server: ServerUrl,
     },
-    /// Disconnected from the server.
+    /// Disconnected from the server, or the attempt to connect has failed; [`Self::Reconnecting`] follows.
     Disconnected {
         /// Why.
         reason: String,
-        /// When it tries again; `None`: it does not.
-        retry_in_ms: Option<u64>,
+    },
+    /// It tries again after a while.
+    Reconnecting {
+        /// How many attempts there will have been since it was connected.
+        attempt: u32,
+        /// When, in milliseconds from now.
+        delay_ms: u64,
+        /// The server that it turns to.
+        server: ServerUrl,
+    },
+    /// Disconnected for good: no server wants this peer back.
+    Closed {
+        /// Why.
+        reason: String,
     },
     /// It has a place in the tree.
     Placed {
@@ -95,6 +120,8 @@ pub struct Standing {
     pub peer: Option<PeerId>,
     /// Whether it is connected to the server.
     pub is_connected: bool,
+    /// The server that it is connected to, or was last.
+    pub server: Option<ServerUrl>,
     /// Why it is not, if it was tried.
     pub trouble: Option<String>,
     /// How often it has lost the server.
@@ -111,15 +138,4 @@ pub struct Standing {
     pub connections: usize,
     /// Its counters.
     pub stats: PeerStats,
-}
-
-impl From<Delivery> for Notification {
-    fn from(delivery: Delivery) -> Self {
-        match delivery {
-            Delivery::Event { position, sealed_us, event, .. } => {
-                Self::Event { epoch: position.epoch, sealed_us, event }
-            }
-            Delivery::Gap { from, to, reason, .. } => Self::Gap { from, to, reason },
-        }
-    }
 }

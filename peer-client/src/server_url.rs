@@ -12,6 +12,10 @@ const PATH: &str = "/v1/ws";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl(String);
 
+/// The addresses of servers of which a peer uses one at a time; at least one. As a text they stand between commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrls(Vec<ServerUrl>);
+
 /// Why a text is no address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -71,6 +75,41 @@ impl FromStr for ServerUrl {
     }
 }
 
+impl FromStr for ServerUrls {
+    type Err = ServerUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ServerUrlError> {
+        text.split(',').map(|url| url.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl TryFrom<Vec<ServerUrl>> for ServerUrls {
+    type Error = ServerUrlError;
+
+    fn try_from(urls: Vec<ServerUrl>) -> Result<Self, ServerUrlError> {
+        if urls.is_empty() {
+            Err(ServerUrlError::Malformed("no server is named".to_owned()))
+        } else {
+            Ok(Self(urls))
+        }
+    }
+}
+
+impl From<ServerUrl> for ServerUrls {
+    fn from(url: ServerUrl) -> Self {
+        Self(vec![url])
+    }
+}
+
+impl IntoIterator for ServerUrls {
+    type Item = ServerUrl;
+    type IntoIter = std::vec::IntoIter<ServerUrl>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl ServerUrl {
     /// The address as a text.
     pub fn as_str(&self) -> &str {
@@ -122,6 +161,17 @@ mod tests {
             );
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn several_addresses_stand_between_commas() {
+        let urls: ServerUrls = "h:1, ws://h:2".parse().unwrap();
+        let texts: Vec<_> = urls.into_iter().map(|url| url.to_string()).collect();
+        assert_eq!(texts, ["ws://h:1/v1/ws", "ws://h:2/v1/ws"]);
+        for text in ["", "h:1,", ",h:1", "h:1,nonsense"] {
+            assert!(text.parse::<ServerUrls>().is_err(), "{text}");
+        }
+        assert!(ServerUrls::try_from(Vec::new()).unwrap_err().to_string().contains("no server is named"));
     }
 
     #[test]

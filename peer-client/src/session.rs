@@ -1,4 +1,4 @@
-//! The connection to the server: one task that connects, carries messages both ways, and connects again.
+//! The connection to a server: a task that connects and carries messages both ways; and the one after it.
 
 use std::{io, time::Duration};
 
@@ -8,8 +8,7 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use tiercast_codec::Code;
-use tiercast_platform::Reconnect;
-use tokio::{net::TcpStream, sync::mpsc, time::Instant};
+use tokio::{net::TcpStream, sync::mpsc, task::JoinSet, time::Instant};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{
@@ -20,7 +19,10 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::server_url::ServerUrl;
+use crate::{
+    server_url::{ServerUrl, ServerUrls},
+    servers::Servers,
+};
 
 /// The WebSocket subprotocol of peers.
 const SUBPROTOCOL: &str = "tiercast.v1";
@@ -40,8 +42,8 @@ pub(crate) enum SessionEvent {
     Opened(mpsc::Sender<Outgoing>),
     /// A message came.
     Data(Bytes),
-    /// Disconnected; the next attempt follows by itself, unless the server's code forbids it.
-    Closed { reason: String, retry_in: Option<Duration> },
+    /// Disconnected.
+    Closed(Ended),
 }
 
 /// What the peer's task tells the session.
@@ -61,34 +63,93 @@ enum End {
     Broken(String),
 }
 
-/// Why a connection ended.
-struct Ended {
-    reason: String,
+/// How a connection ended, or the attempt at one.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) reason: String,
     may_retry: bool,
+    lasted: Duration,
 }
 
-/// Keeps a connection to `url` for as long as somebody listens to `events`, or until the server forbids it.
-pub(crate) async fn run(url: ServerUrl, events: mpsc::Sender<SessionEvent>) {
-    let mut reconnect = Reconnect::new();
-    loop {
-        let (ended, lasted) = connect_and_carry(&url, &events).await;
-        let retry_in = ended.may_retry.then(|| reconnect.next_delay(lasted));
-        let closed = SessionEvent::Closed { reason: ended.reason, retry_in };
-        if events.send(closed).await.is_err() {
-            return;
+/// The connections to the servers, one at a time.
+pub(crate) struct Sessions {
+    servers: Servers,
+    events: mpsc::Sender<SessionEvent>,
+    /// Ends a session's task together with this.
+    tasks: JoinSet<()>,
+    /// Attempts since one succeeded.
+    attempts: u32,
+    retry_after: Duration,
+}
+
+/// The next attempt.
+pub(crate) struct Attempt {
+    pub(crate) number: u32,
+    pub(crate) delay: Duration,
+    pub(crate) server: ServerUrl,
+}
+
+impl Sessions {
+    /// Connects; what happens is told to `events`.
+    pub(crate) fn start(urls: ServerUrls, events: mpsc::Sender<SessionEvent>) -> Self {
+        let (servers, tasks) = (Servers::new(urls), JoinSet::new());
+        let mut sessions = Self { servers, events, tasks, attempts: 0, retry_after: Duration::ZERO };
+        sessions.attempt(Duration::ZERO);
+        sessions
+    }
+
+    /// The server that has answered.
+    pub(crate) fn succeeded(&mut self) -> Option<ServerUrl> {
+        self.attempts = 0;
+        self.servers.current().cloned()
+    }
+
+    /// The server that there is a connection to does not want this peer back earlier.
+    pub(crate) fn retry_after(&mut self, delay: Duration) {
+        self.retry_after = delay;
+    }
+
+    /// A connection has ended: gives the next attempt, which comes by itself. `None`: no server wants this peer back.
+    pub(crate) fn go_on(&mut self, ended: &Ended) -> Option<Attempt> {
+        let retry_after = std::mem::take(&mut self.retry_after);
+        if ended.may_retry {
+            self.servers.failed(ended.lasted, retry_after);
+        } else {
+            self.servers.forbidden();
         }
-        match retry_in {
-            Some(delay) => tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = events.closed() => return,
-            },
-            None => return,
-        }
+        let delay = self.servers.turn()?;
+        self.attempt(delay)
+    }
+
+    fn attempt(&mut self, delay: Duration) -> Option<Attempt> {
+        let server = self.servers.current()?.clone();
+        self.attempts += 1;
+        // The task before has said its last word.
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(run(server.clone(), delay, self.events.clone()));
+        Some(Attempt { number: self.attempts, delay, server })
+    }
+
+    /// Waits until the last connection has ended.
+    pub(crate) async fn ended(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
-/// Says why the connection ended, and how long it was there.
-async fn connect_and_carry(url: &ServerUrl, events: &mpsc::Sender<SessionEvent>) -> (Ended, Duration) {
+/// Connects to `url` after a while, and carries messages for as long as the connection is there and somebody listens to
+/// `events`.
+async fn run(url: ServerUrl, delay: Duration, events: mpsc::Sender<SessionEvent>) {
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        () = events.closed() => return,
+    }
+    let ended = connect_and_carry(&url, &events).await;
+    // Whoever does not listen any more needs not know.
+    let _ = events.send(SessionEvent::Closed(ended)).await;
+}
+
+/// Says how the connection ended.
+async fn connect_and_carry(url: &ServerUrl, events: &mpsc::Sender<SessionEvent>) -> Ended {
     let socket = tokio::select! {
         socket = connect_in_time(url) => socket,
         () = events.closed() => Err(Ended::retry("closed".into())),
@@ -96,9 +157,10 @@ async fn connect_and_carry(url: &ServerUrl, events: &mpsc::Sender<SessionEvent>)
     match socket {
         Ok(socket) => {
             let since = Instant::now();
-            (carry(socket, events).await, since.elapsed())
+            let ended = carry(socket, events).await;
+            Ended { lasted: since.elapsed(), ..ended }
         }
-        Err(ended) => (ended, Duration::ZERO),
+        Err(ended) => ended,
     }
 }
 
@@ -136,6 +198,7 @@ fn connect_error(url: &ServerUrl, error: &Error) -> Ended {
             Ended {
                 reason: format!("{url} answers {}: {NO_SERVER}", answer.trim()),
                 may_retry: !is_final(response.status()),
+                lasted: Duration::ZERO,
             }
         }
         Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -247,6 +310,7 @@ fn closed_by_server(frame: Option<CloseFrame>) -> Ended {
     Ended {
         reason: format!("closed by the server with {code}: {}", frame.reason),
         may_retry: code.may_reconnect(),
+        lasted: Duration::ZERO,
     }
 }
 
@@ -261,6 +325,6 @@ fn cut(reason: &str) -> &str {
 
 impl Ended {
     fn retry(reason: String) -> Self {
-        Self { reason, may_retry: true }
+        Self { reason, may_retry: true, lasted: Duration::ZERO }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
-    Client, ClientError, ClientOptions, Notification, PeerId, ServerUrl, Since, Standing, SubscribeOptions,
+    Client, ClientError, ClientOptions, Notification, PeerId, ServerUrls, Since, Standing, SubscribeOptions,
 };
 
 mod checker;
@@ -24,7 +24,7 @@ pub use checker::{DIGEST_HEADER, NUMBER_HEADER, SENT_HEADER, digest};
 #[non_exhaustive]
 pub struct SwarmOptions {
     /// The server.
-    pub url: ServerUrl,
+    pub servers: ServerUrls,
     /// The channel.
     pub channel: String,
     /// Where each peer starts. Default: now.
@@ -144,9 +144,9 @@ pub struct Spread {
 
 impl SwarmOptions {
     /// For a channel of a server.
-    pub fn new(url: ServerUrl, channel: impl Into<String>) -> Self {
+    pub fn new(servers: ServerUrls, channel: impl Into<String>) -> Self {
         Self {
-            url,
+            servers,
             channel: channel.into(),
             since: Since::Now,
             first: None,
@@ -185,7 +185,7 @@ impl Swarm {
 
     async fn start(&mut self, since: Since, first: Option<u64>) -> Result<u64, ClientError> {
         let started = Instant::now();
-        let client = Client::connect(self.options.url.clone(), self.options.client.clone());
+        let client = Client::connect(self.options.servers.clone(), self.options.client.clone());
         let standing = client.standing();
         let subscribe = SubscribeOptions { since, ..SubscribeOptions::default() };
         let mut subscription = client.subscribe(&self.options.channel, subscribe).await?;

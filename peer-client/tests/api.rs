@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use tiercast_peer_client::{
-    BEFORE_FIRST, Bytes, ChannelName, ChannelNameError, Client, ClientError, ClientOptions, Code, Epoch,
-    Event, GapReason, HeaderValue, IceServer, Message, News, Notification, Offset, Pattern, PatternError,
-    PeerId, PeerStats, Position, PositionError, ServerUrl, ServerUrlError, Signal, Since, SinceError,
-    Standing, SubscribeOptions, Subscription,
+    BEFORE_FIRST, Bytes, ChannelName, ChannelNameError, Client, ClientError, ClientOptions, Code, Controls,
+    Epoch, Event, GapReason, HeaderValue, IceServer, Message, News, Notification, Offset, Pattern,
+    PatternError, PeerId, PeerStats, Position, PositionError, ServerUrl, ServerUrlError, ServerUrls, Signal,
+    Since, SinceError, Standing, SubscribeOptions, Subscription,
     link::{CandidatePolicy, LinkCloseReason, LinkEvent, LinkId, LinkSettings, Role, TrySendError},
 };
 
@@ -73,13 +73,17 @@ async fn regression_a_peer_can_be_watched_by_types_named_here() -> Result<(), Cl
         LinkSettings { ice_servers, candidates: CandidatePolicy::RelayOnly, ..LinkSettings::default() };
     let options = ClientOptions { relay: false, links, ..ClientOptions::default() };
     // Nobody listens there: what is to be seen is that of a peer that tries.
-    let client = Client::connect("127.0.0.1:1".parse()?, options);
+    let nobody: Vec<ServerUrl> = vec!["127.0.0.1:1".parse()?, "127.0.0.1:2".parse()?];
+    let client = Client::connect(ServerUrls::try_from(nobody)?, options);
     let mut news = client.news();
     let wanted = SubscribeOptions { since: Since::Earliest, patterns: vec!["a.#".parse()?] };
     let subscription: Subscription = client.subscribe("builds", wanted).await?;
     assert_eq!(subscription.channel(), &"builds".parse::<ChannelName>()?);
+    let controls: Controls = subscription.controls().clone();
+    assert!(controls.bind("b".parse()?) && controls.unbind(&"a.#".parse()?));
+    assert_eq!((controls.position(), subscription.position()), (None, None));
     let heard = news.recv().await;
-    assert!(matches!(&heard, Ok(News::Disconnected { retry_in_ms: Some(_), .. })), "{heard:?}");
+    assert!(matches!(&heard, Ok(News::Disconnected { .. })), "{heard:?}");
     let standing: Standing = client.standing().borrow().clone();
     assert_eq!((standing.peer, standing.parent), (None::<PeerId>, None));
     assert_eq!(standing.stats, PeerStats::default());

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
-use tiercast_peer_client::{Client, ClientOptions, Code, News, Notification, SubscribeOptions};
+use tiercast_codec::{ErrorMessage, ToPeer, WireMessage};
+use tiercast_peer_client::{Client, ClientOptions, Code, News, Notification, ServerUrl, SubscribeOptions};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -40,16 +41,20 @@ impl Server {
 
     async fn accept(&self) -> Result<WebSocketStream<TcpStream>> {
         let (io, _) = timeout(DEADLINE, self.listener.accept()).await.context("nobody comes")??;
-        // The error's type is the library's.
-        #[allow(clippy::result_large_err)]
-        let subprotocol = |request: &Request, mut response: Response| {
-            if let Some(asked) = request.headers().get("Sec-WebSocket-Protocol") {
-                response.headers_mut().insert("Sec-WebSocket-Protocol", asked.clone());
-            }
-            Ok(response)
-        };
-        Ok(accept_hdr_async(io, subprotocol).await?)
+        as_server(io).await
     }
+}
+
+async fn as_server(io: TcpStream) -> Result<WebSocketStream<TcpStream>> {
+    // The error's type is the library's.
+    #[allow(clippy::result_large_err)]
+    let subprotocol = |request: &Request, mut response: Response| {
+        if let Some(asked) = request.headers().get("Sec-WebSocket-Protocol") {
+            response.headers_mut().insert("Sec-WebSocket-Protocol", asked.clone());
+        }
+        Ok(response)
+    };
+    Ok(accept_hdr_async(io, subprotocol).await?)
 }
 
 /// The close frame that comes, whatever comes before it.
@@ -99,6 +104,59 @@ async fn regression_a_departure_waits_for_the_answer() -> Result<()> {
     Ok(())
 }
 
+/// What a server asks for that has no time now.
+const PATIENCE_MS: u32 = 1_500;
+
+/// Asks for patience and closes; gives the time.
+async fn send_away(socket: &mut WebSocketStream<TcpStream>) -> Result<Instant> {
+    let retry_after_ms = Some(PATIENCE_MS);
+    let error = ErrorMessage { id: None, code: Code::SHUTDOWN, reason: "not now".into(), retry_after_ms };
+    socket.send(Message::Binary(ToPeer::Error(error).encode())).await?;
+    let frame = CloseFrame { code: Code::SHUTDOWN.0.into(), reason: "".into() };
+    socket.send(Message::Close(Some(frame))).await?;
+    Ok(Instant::now())
+}
+
+#[tokio::test]
+async fn regression_a_server_that_asks_for_patience_is_left_alone_for_as_long() -> Result<()> {
+    let server = Server::start().await?;
+    let mut socket = server.accept().await?;
+    let asked = send_away(&mut socket).await?;
+    server.accept().await?;
+    ensure!(asked.elapsed() >= Duration::from_millis(PATIENCE_MS.into()), "{:?}", asked.elapsed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_peer_that_is_sent_away_turns_to_another_server_and_leaves_the_first_alone() -> Result<()> {
+    let listeners = [TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?];
+    let urls: Vec<_> = listeners
+        .iter()
+        .map(|listener| listener.local_addr().map(|at| at.to_string()))
+        .collect::<Result<_, _>>()?;
+    let client = Client::connect(urls.join(",").parse()?, ClientOptions::default());
+    let mut news = client.news();
+    let [one, other] = &listeners;
+    let (io, second) = tokio::select! {
+        came = one.accept() => (came?.0, other),
+        came = other.accept() => (came?.0, one),
+    };
+    let asked = send_away(&mut as_server(io).await?).await?;
+    let (io, _) = timeout(DEADLINE, second.accept()).await.context("nobody comes")??;
+    ensure!(asked.elapsed() < Duration::from_millis(PATIENCE_MS.into()), "{:?}", asked.elapsed());
+    drop(io);
+    let mut next = Vec::new();
+    while next.len() < 2 {
+        if let News::Reconnecting { attempt, server, .. } = timeout(DEADLINE, news.recv()).await?? {
+            next.push((attempt, server));
+        }
+    }
+    let second: ServerUrl = second.local_addr()?.to_string().parse()?;
+    ensure!(next[0] == (2, second), "{next:?}");
+    ensure!(next[1].0 == 3, "{next:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn regression_a_server_that_sends_text_is_told_that_this_is_malformed() -> Result<()> {
     let server = Server::start().await?;
@@ -115,7 +173,7 @@ async fn regression_one_that_cannot_go_on_says_why_also_to_whoever_asks_later() 
     let (mut io, _) = timeout(DEADLINE, server.listener.accept()).await.context("nobody comes")??;
     io.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
     let heard = timeout(DEADLINE, news.recv()).await.context("it does not end")??;
-    ensure!(matches!(heard, News::Disconnected { retry_in_ms: None, .. }), "{heard:?}");
+    ensure!(matches!(heard, News::Closed { .. }), "{heard:?}");
     let mut subscription = server.client.subscribe("builds", SubscribeOptions::default()).await?;
     let said = timeout(DEADLINE, subscription.next()).await.context("it says nothing")?;
     let Some(Notification::Refused { code: None, reason }) = &said else { bail!("{said:?}") };

@@ -127,10 +127,9 @@ fn input_json(input: &Input) -> Value {
         Input::LinkData(link, bytes) => json!({ "type": "link_data", "link": link, "bytes": hex(bytes) }),
         Input::LinkClosed(link) => json!({ "type": "link_closed", "link": link }),
         Input::LocalSignal(link, signal) => json!({ "type": "local_signal", "link": link, "signal": signal }),
-        Input::Subscribe { channel, since, patterns } => json!({
-            "type": "subscribe", "channel": channel, "since": since,
-            "patterns": patterns.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        }),
+        Input::Subscribe { channel, since } => {
+            json!({ "type": "subscribe", "channel": channel, "since": since })
+        }
         Input::Unsubscribe(channel) => json!({ "type": "unsubscribe", "channel": channel }),
         Input::Offer(children_max) => json!({ "type": "offer", "children_max": children_max }),
         Input::Timeout => json!({ "type": "timeout" }),
@@ -155,12 +154,6 @@ pub fn input_from(value: &Value) -> Input {
         "subscribe" => Input::Subscribe {
             channel: channel(),
             since: value["since"].as_str().expect("since").parse().expect("since"),
-            patterns: value["patterns"]
-                .as_array()
-                .expect("patterns")
-                .iter()
-                .map(|pattern| pattern.as_str().expect("pattern").parse().expect("pattern"))
-                .collect(),
         },
         "unsubscribe" => Input::Unsubscribe(channel()),
         "offer" => Input::Offer(serde_json::from_value(value["children_max"].clone()).expect("children_max")),
@@ -207,9 +200,9 @@ fn status_json(status: &Status) -> Value {
         Status::Subscribed { channel, position, recovered } => json!({
             "type": "subscribed", "channel": channel, "position": position.to_string(), "recovered": recovered,
         }),
-        Status::Refused { channel, code, reason } => {
-            json!({ "type": "refused", "channel": channel, "code": code, "reason": reason })
-        }
+        Status::Refused { channel, code, reason, retry_after_ms } => json!({
+            "type": "refused", "channel": channel, "code": code, "reason": reason, "retry_after_ms": retry_after_ms,
+        }),
         Status::Placed { channel, tier } => json!({ "type": "placed", "channel": channel, "tier": tier }),
         Status::Parent { channel, parent } => {
             json!({ "type": "parent", "channel": channel, "parent": parent })
@@ -229,6 +222,9 @@ fn delivery_json(delivery: &Delivery) -> Value {
         }),
         Delivery::Gap { from, to, reason, .. } => {
             json!({ "type": "gap", "from": from.to_string(), "to": to.to_string(), "reason": reason })
+        }
+        Delivery::CaughtUp { position, .. } => {
+            json!({ "type": "caught_up", "position": position.to_string() })
         }
     }
 }

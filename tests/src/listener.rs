@@ -62,6 +62,18 @@ impl Listener {
         }
     }
 
+    /// Waits until something like this has been told.
+    pub async fn wait_for_told(&self, is_it: impl Fn(&Notification) -> bool) -> Result<()> {
+        let mut count = self.count.clone();
+        let told = async {
+            while !self.notifications().iter().any(&is_it) {
+                count.changed().await?;
+            }
+            anyhow::Ok(())
+        };
+        timeout(PATIENCE, told).await.context("it is not told")?
+    }
+
     /// Waits until the peer stands like this.
     pub async fn wait_until(&self, what: &str, is_so: impl FnMut(&Standing) -> bool) -> Result<Standing> {
         let mut standing = self.client.standing();

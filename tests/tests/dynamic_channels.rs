@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use tiercast_codec::{Code, GapReason, Pattern, PatternSet, Position, Since};
-use tiercast_mesh::hub::{Portion, Reading};
+use tiercast_mesh::hub::{Portion, Reading, Rights};
 use tiercast_peer_client::{ClientOptions, Notification};
 use tiercast_signaling_server::{
     Config, Server,
@@ -394,7 +394,12 @@ async fn regression_a_gap_that_the_log_has_forgotten_is_not_passed_by_pages_of_t
         listener.wait_for(nth).await?;
     }
     let filter = Arc::new(PatternSet::new(vec![pattern("a")]));
-    let reading = Reading { channel: held.channel().clone(), since: Since::Position(read), filter };
+    let reading = Reading {
+        channel: held.channel().clone(),
+        since: Since::Position(read),
+        filter,
+        rights: Rights::default(),
+    };
     let mut reader =
         server.handle().read(reading).await.map_err(|refusal| anyhow::anyhow!(refusal.reason))?;
     let first = timeout(PATIENCE, reader.next()).await?.map_err(|refusal| anyhow::anyhow!(refusal.reason))?;

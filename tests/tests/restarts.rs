@@ -1,13 +1,13 @@
 //! The mesh across restarts of the broker and of the server, and behind a connection that changes a bit.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use lapin::message::Delivery;
 use tiercast_mesh::hub::Tier1;
-use tiercast_peer_client::{ClientOptions, Notification};
+use tiercast_peer_client::{ClientOptions, Notification, ServerUrl, Standing};
 use tiercast_signaling_server::{
-    Config, Server,
+    Config, KeySource, Server,
     source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig},
 };
 use tiercast_tests::{
@@ -17,6 +17,7 @@ use tiercast_tests::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    runtime::Runtime,
 };
 
 const CHANNEL: &str = "builds";
@@ -41,12 +42,46 @@ fn anywhere() -> SocketAddr {
 }
 
 async fn peers(addr: SocketAddr) -> Result<Vec<Listener>> {
-    let url = format!("ws://{addr}/v1/ws");
+    peers_of(&addr.to_string()).await
+}
+
+/// Peers of several servers, with commas between them.
+async fn peers_of(servers: &str) -> Result<Vec<Listener>> {
     let mut peers = Vec::new();
     for _ in 0..PEERS {
-        peers.push(Listener::start(&url, CHANNEL, ClientOptions::default()).await?);
+        peers.push(Listener::start(servers, CHANNEL, ClientOptions::default()).await?);
     }
     Ok(peers)
+}
+
+/// A server that can be killed: it has threads of its own.
+struct Victim {
+    runtime: Runtime,
+    addr: SocketAddr,
+}
+
+impl Victim {
+    async fn start(config: Config) -> Result<Self> {
+        let runtime = Runtime::new()?;
+        // It lives until the runtime ends.
+        let running = async {
+            let server = Server::start(config).await?;
+            let addr = server.addr();
+            tokio::spawn(async move {
+                let _server = server;
+                std::future::pending::<()>().await;
+            });
+            anyhow::Ok(addr)
+        };
+        let addr = runtime.spawn(running).await??;
+        Ok(Self { runtime, addr })
+    }
+
+    /// Nothing of it runs after this, and nobody is told.
+    fn kill(self) -> SocketAddr {
+        self.runtime.shutdown_background();
+        self.addr
+    }
 }
 
 /// Waits until the tree stands: two peers fed by the server, the others by peers.
@@ -143,6 +178,62 @@ async fn with_a_stream_peers_go_on_from_their_position_when_the_server_restarts(
     check_against_stream(&broker, &peers, MESSAGES).await?;
     assert!(peers.iter().all(|peer| peer.standing().disconnects == 1));
     server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_go_on_at_another_server_of_the_same_stream_when_theirs_is_killed_and_come_back() -> Result<()>
+{
+    go_on_at_another_server(|_| KeySource::Random).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_go_on_at_another_server_with_the_same_key_when_theirs_is_killed_and_come_back() -> Result<()> {
+    go_on_at_another_server(|folder| KeySource::File { path: folder.join("key"), create: true }).await
+}
+
+async fn go_on_at_another_server(key: impl Fn(&Path) -> KeySource) -> Result<()> {
+    const MESSAGES: usize = 4_000;
+    let (broker, folder) = (Broker::start().await?, tempfile::tempdir()?);
+    broker.declare_topic_exchange(EXCHANGE).await?;
+    let config =
+        |listen| anyhow::Ok(Config { signing_key: key(folder.path()), ..amqp_config(listen, &broker)? });
+    let (one, other) = (Victim::start(config(anywhere())?).await?, Victim::start(config(anywhere())?).await?);
+    let servers = [one.addr, other.addr].map(|addr| addr.to_string());
+    let peers = peers_of(&servers.join(",")).await?;
+    let mut publisher = broker.publisher(EXCHANGE);
+    publisher.publish(&messages(0..1_000)).await?;
+    wait_for_all(&peers, 1_000).await?;
+    let addr = one.kill();
+    publisher.publish(&messages(1_000..2_000)).await?;
+    wait_for_server(&peers, &servers[1]).await?;
+    wait_for_all(&peers, 2_000).await?;
+    let one = Victim::start(config(addr)?).await?;
+    other.kill();
+    publisher.publish(&messages(2_000..3_000)).await?;
+    wait_for_server(&peers, &servers[0]).await?;
+    publisher.publish(&messages(3_000..MESSAGES)).await?;
+    check_against_stream(&broker, &peers, MESSAGES).await?;
+    for peer in &peers {
+        peer.wait_for_told(|told| matches!(told, Notification::Recovered { .. })).await?;
+    }
+    one.kill();
+    Ok(())
+}
+
+async fn wait_for_all(peers: &[Listener], events: usize) -> Result<()> {
+    for peer in peers {
+        peer.wait_for(events).await?;
+    }
+    Ok(())
+}
+
+async fn wait_for_server(peers: &[Listener], addr: &str) -> Result<()> {
+    let url: ServerUrl = addr.parse()?;
+    for peer in peers {
+        let is_there = |standing: &Standing| standing.is_connected && standing.server.as_ref() == Some(&url);
+        peer.wait_until("at the other server", is_there).await?;
+    }
     Ok(())
 }
 

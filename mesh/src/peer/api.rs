@@ -1,7 +1,7 @@
 //! What goes into a peer and what comes out of it.
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Code, IceServer, LinkId, Pattern, PeerId, Position, Signal, Since};
+use tiercast_codec::{ChannelName, Code, IceServer, LinkId, PeerId, Position, Signal, Since};
 
 /// What happens to a peer.
 #[derive(Debug)]
@@ -26,8 +26,6 @@ pub enum Input {
         channel: ChannelName,
         /// Where to start.
         since: Since,
-        /// Which routing keys; empty: all.
-        patterns: Vec<Pattern>,
     },
     /// The application wants a channel no longer.
     Unsubscribe(ChannelName),
@@ -111,6 +109,8 @@ pub enum Status {
         code: Code,
         /// For people.
         reason: String,
+        /// If it was not about a subscription: come back to this server, if at all, no earlier than this.
+        retry_after_ms: Option<u32>,
     },
     /// The peer has a place in the tree.
     Placed {

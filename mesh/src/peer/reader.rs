@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tiercast_codec::{ChannelName, Event, GapReason, Offset, Pattern, PatternSet, Position};
+use tiercast_codec::{ChannelName, Event, GapReason, Position};
 
 use crate::{FrameLog, Read};
 
@@ -31,21 +31,34 @@ pub enum Delivery {
         /// Why.
         reason: GapReason,
     },
+    /// All that had been published by the time of a reconnect has been given.
+    CaughtUp {
+        /// The channel.
+        channel: ChannelName,
+        /// What the application has.
+        position: Position,
+    },
 }
 
 /// Reads a log for the application, event by event.
 #[derive(Debug)]
 pub(super) struct Reader {
-    patterns: PatternSet,
     pub(super) position: Position,
     /// The events of the frame before `position` that have not been given yet.
     events: VecDeque<Event>,
     sealed_us: u64,
+    /// How far the channel was at the last reconnect, while the application has not got that far.
+    goal: Option<Position>,
 }
 
 impl Reader {
-    pub(super) fn new(position: Position, patterns: Vec<Pattern>) -> Self {
-        Self { patterns: PatternSet::new(patterns), position, events: VecDeque::new(), sealed_us: 0 }
+    pub(super) fn new(position: Position) -> Self {
+        Self { position, events: VecDeque::new(), sealed_us: 0, goal: None }
+    }
+
+    /// There has been a reconnect, and the channel is this far.
+    pub(super) fn catch_up(&mut self, goal: Position) {
+        self.goal = Some(goal);
     }
 
     /// The next delivery.
@@ -55,6 +68,9 @@ impl Reader {
                 let position = Position::new(self.position.epoch, event.offset);
                 let sealed_us = self.sealed_us;
                 return Some(Delivery::Event { channel: channel.clone(), position, sealed_us, event });
+            }
+            if self.goal.take_if(|goal| *goal <= self.position).is_some() {
+                return Some(Delivery::CaughtUp { channel: channel.clone(), position: self.position });
             }
             let from = self.position;
             match log.read(from) {
@@ -71,14 +87,9 @@ impl Reader {
                         let (channel, to) = (channel.clone(), self.position);
                         return Some(Delivery::Gap { channel, from, to, reason: GapReason::Source });
                     };
-                    self.keep(events, from.offset);
+                    self.events = events.into_iter().filter(|event| event.offset > from.offset).collect();
                 }
             }
         }
-    }
-
-    fn keep(&mut self, events: Vec<Event>, after: Offset) {
-        let wanted = |event: &Event| self.patterns.matches(&event.message.routing_key);
-        self.events = events.into_iter().filter(|event| event.offset > after && wanted(event)).collect();
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use tiercast_codec::{
     Assign, ChannelId, Code, DecodeError, ErrorMessage, Expect, Feed, Gap, Hello, Item, LinkId, LinkMessage,
-    LinkRole, LivingLink, PROTOCOL_VERSION, Ping, Pong, PublicKey, Report, Resume, SignalMessage, Subscribe,
-    Subscribed, ToHub, ToPeer, Welcome, WireMessage, limits::LIVING_LINKS_MAX,
+    LinkRole, LivingLink, PROTOCOL_VERSION, Ping, Pong, Position, PublicKey, Report, Resume, SignalMessage,
+    Subscribe, Subscribed, ToHub, ToPeer, Welcome, WireMessage, limits::LIVING_LINKS_MAX,
 };
 
 use super::{
@@ -242,7 +242,8 @@ impl Peer {
             // What comes next comes by itself now.
             *stall = Stall::default();
         }
-        subscription.start(subscribed.position, limits);
+        let head = Position::new(subscribed.position.epoch, subscribed.head);
+        subscription.start(subscribed.position, head, limits);
         self.outputs.push_back(Output::Status(Status::Subscribed {
             channel: subscribed.channel.clone(),
             position: subscribed.position,
@@ -297,8 +298,8 @@ impl Peer {
             channel = self.subscriptions.get(&id).map(|subscription| subscription.channel.clone());
             self.forget_subscription(id, Code::DEPARTED);
         }
-        let ErrorMessage { code, reason, .. } = error;
-        self.outputs.push_back(Output::Status(Status::Refused { channel, code, reason }));
+        let ErrorMessage { code, reason, retry_after_ms, .. } = error;
+        self.outputs.push_back(Output::Status(Status::Refused { channel, code, reason, retry_after_ms }));
     }
 
     pub(super) fn on_assign(&mut self, assign: Assign) {

@@ -13,7 +13,7 @@ pub struct PeerStats {
     pub duplicates: u64,
     /// Frames that were not taken because something before them was missing, or there was no room.
     pub not_taken: u64,
-    /// Events given to the application.
+    /// Events given to the application, wanted or not.
     pub delivered: u64,
     /// Gaps that the application was told of.
     pub gaps: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tiercast_codec::{BEFORE_FIRST, ChannelName, Head, LinkId, Pattern, Position, Since};
+use tiercast_codec::{BEFORE_FIRST, ChannelName, Head, LinkId, Position, Since};
 
 use super::{
     ahead::Ahead,
@@ -41,7 +41,6 @@ pub(super) struct Subscription {
     /// There while the application is too slow.
     pub(super) stall: Option<Stall>,
     since: Since,
-    patterns: Vec<Pattern>,
     /// Exists once the server has said where the subscription starts.
     pub(super) taken: Option<Taken>,
 }
@@ -78,7 +77,7 @@ pub(super) enum Relation {
 }
 
 impl Subscription {
-    pub(super) fn new(now: Time, channel: ChannelName, since: Since, patterns: Vec<Pattern>) -> Self {
+    pub(super) fn new(now: Time, channel: ChannelName, since: Since) -> Self {
         Self {
             channel,
             parent: None,
@@ -96,7 +95,6 @@ impl Subscription {
             unsaid_bytes: 0,
             stall: None,
             since,
-            patterns,
             taken: None,
         }
     }
@@ -116,11 +114,14 @@ impl Subscription {
         self.taken.as_ref().map(|taken| &taken.log)
     }
 
-    /// The server has said where the subscription starts.
-    pub(super) fn start(&mut self, position: Position, limits: LogLimits) {
-        if self.taken.is_none() {
-            let reader = Reader::new(position, std::mem::take(&mut self.patterns));
-            self.taken = Some(Taken { log: FrameLog::new(limits, position), reader });
+    /// The server has said where the subscription starts or, after a reconnect, goes on; and how far the channel is.
+    pub(super) fn start(&mut self, position: Position, head: Position, limits: LogLimits) {
+        match &mut self.taken {
+            Some(taken) => taken.reader.catch_up(head),
+            None => {
+                let (log, reader) = (FrameLog::new(limits, position), Reader::new(position));
+                self.taken = Some(Taken { log, reader });
+            }
         }
     }
 

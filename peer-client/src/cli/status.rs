@@ -1,27 +1,28 @@
 //! What `subscribe` says on stderr about the peer. What is tried again and again in vain is said once.
 
+use std::collections::BTreeSet;
+
 use tiercast_peer_client::News;
 
 /// Puts news into words.
 #[derive(Debug, Default)]
 pub(super) struct Status {
-    /// Why there is no connection, as it was said.
-    said: Option<String>,
+    /// Why there is no connection, as it was said; of several servers each has its reason.
+    said: BTreeSet<String>,
 }
 
 impl Status {
     /// The line for this, if it tells something new.
     pub(super) fn line(&mut self, news: &News) -> Option<String> {
         Some(match news {
-            News::Connected { peer } => {
-                self.said = None;
-                format!("connected as peer {peer}")
+            News::Connected { peer, server } => {
+                self.said.clear();
+                format!("connected to {server} as peer {peer}")
             }
-            News::Disconnected { reason, retry_in_ms: Some(_) } => {
-                if self.said.as_ref() == Some(reason) {
+            News::Disconnected { reason } => {
+                if !self.said.insert(reason.clone()) {
                     return None;
                 }
-                self.said = Some(reason.clone());
                 format!("not connected: {reason} (trying again until it works)")
             }
             News::Placed { tier: 0, .. } => "fed by the server, relaying nothing".to_owned(),
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     fn disconnected(reason: &str) -> News {
-        News::Disconnected { reason: reason.to_owned(), retry_in_ms: Some(5) }
+        News::Disconnected { reason: reason.to_owned() }
     }
 
     #[test]
@@ -51,7 +52,10 @@ mod tests {
         assert!(line.contains("refused") && line.contains("trying again"), "{line}");
         assert_eq!(status.line(&disconnected("refused")), None);
         assert!(status.line(&disconnected("no answer")).is_some());
-        assert!(status.line(&News::Connected { peer: tiercast_codec::PeerId(7) }).is_some());
+        assert_eq!(status.line(&disconnected("refused")), None, "the other server");
+        let connected =
+            News::Connected { peer: tiercast_codec::PeerId(7), server: "h:1".parse().expect("a URL") };
+        assert!(status.line(&connected).is_some());
         assert!(status.line(&disconnected("no answer")).is_some());
     }
 }

@@ -39,7 +39,8 @@ pub(super) struct Subscribe {
 
 impl Subscribe {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let (client, mut news) = Client::connect_with_news(self.taking.url.clone(), self.taking.options());
+        let (client, mut news) =
+            Client::connect_with_news(self.taking.servers.clone(), self.taking.options());
         let options = SubscribeOptions { since: self.taking.since, patterns: self.patterns };
         let mut subscription = client.subscribe(&self.taking.channel, options).await?;
         for channel in &self.also {
@@ -60,6 +61,11 @@ impl Subscribe {
                             let gap = if recovered { "" } else { "; not everything since then is there" };
                             let place = place(position);
                             say(format_args!("subscribed to {} {place}{gap}", self.taking.channel));
+                        }
+                    }
+                    Some(Notification::Recovered { count }) => {
+                        if !self.quiet {
+                            say(format_args!("caught up: {count} events came after the reconnect"));
                         }
                     }
                     Some(Notification::Event { epoch, event, .. }) => {

@@ -26,7 +26,7 @@ pub(super) struct SwarmCommand {
 
 impl SwarmCommand {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut options = SwarmOptions::new(self.taking.url.clone(), &self.taking.channel);
+        let mut options = SwarmOptions::new(self.taking.servers.clone(), &self.taking.channel);
         options.since = self.taking.since;
         options.client = self.taking.options();
         let mut swarm = Swarm::new(options);

@@ -73,6 +73,8 @@ declare function formatPosition({ epoch, offset }: Position): string;
 declare function parsePosition(text: string): Position;
 /** What a page does for others: see {@link ConnectOptions.relay}. */
 type Relaying = "always" | "polite" | "never";
+/** Where servers are: one, or several of which one at a time is used. */
+type ServerUrls = string | URL | readonly (string | URL)[];
 /** Options of {@link connect}. */
 interface ConnectOptions {
     /**
@@ -102,6 +104,8 @@ interface ConnectOptions {
     readonly iceTransportPolicy?: RTCIceTransportPolicy;
     /** Program and version, for the server's operator; at most 128 characters. Default: this library's. */
     readonly client?: string;
+    /** Closes the client when it is aborted. */
+    readonly signal?: AbortSignal;
 }
 /** Options of {@link Client.subscribe}. */
 interface SubscribeOptions {
@@ -115,6 +119,13 @@ interface SubscribeOptions {
      * Applied here, at delivery. Default: all events.
      */
     readonly match?: string | readonly string[];
+    /**
+     * A name, under which the browser keeps how far the application is. A page that is loaded again, or opened again later,
+     * goes on there, and at `since` only the first time. See the README for several tabs. Default: nothing is kept.
+     */
+    readonly remember?: string;
+    /** Ends the subscription when it is aborted; loops end, without an error. */
+    readonly signal?: AbortSignal;
 }
 /** A neighbour that a channel is relayed to. */
 interface Child {
@@ -135,7 +146,7 @@ interface PeerStats {
     duplicates: number;
     /** Frames not taken because something before them was missing, or there was no room. */
     notTaken: number;
-    /** Events given to the application. */
+    /** Events given to the application, wanted or not. */
     delivered: number;
     /** Gaps that the application was told of. */
     gaps: number;
@@ -169,7 +180,9 @@ type Resting = "hidden" | "metered";
 interface ClientStats extends Readonly<PeerStats> {
     /** What the server calls the page; undefined while there is no connection to it. */
     readonly peer: number | undefined;
-    /** Times that the connection to the server was made again. */
+    /** The server that there is a connection to, or the next one. */
+    readonly server: string | undefined;
+    /** Times that the connection to a server was made again. */
     readonly reconnects: number;
     /** The server's clock minus the page's, in microseconds; good to half a round trip. */
     readonly clockOffsetUs: number | undefined;
@@ -222,14 +235,31 @@ interface HeaderTable {
 }
 /** The value of an application header. Integers beyond 2^53 - 1 are bigints. */
 type HeaderValue = null | boolean | number | bigint | string | Uint8Array | readonly HeaderValue[] | HeaderTable;
+/** The body of an event is not what it was taken for. */
+declare class BodyError extends Error {
+    readonly name = "BodyError";
+}
 /** An event of the channel. */
-interface EventNotification extends Event {
-    readonly type: "event";
+declare class EventNotification implements Event {
+    #private;
+    readonly type = "event";
     readonly channel: string;
     /** Its position: what to give as `since` to go on after it. */
     readonly position: Position;
     /** When the server sealed its frame, in microseconds since the Unix epoch, by the server's clock. */
     readonly sealedUs: number;
+    readonly offset: Offset;
+    readonly routingKey: string;
+    readonly exchange: string;
+    readonly contentType: string | undefined;
+    readonly messageId: string | undefined;
+    readonly timestamp: number | bigint | undefined;
+    readonly headers: HeaderTable;
+    readonly body: Uint8Array;
+    /** The body as text. Throws {@link BodyError} if it is not UTF-8. */
+    text(): string;
+    /** What the body says in JSON. Throws {@link BodyError} if it is not JSON in UTF-8. */
+    json(): unknown;
 }
 /** Events that are gone for good: those after `from`, up to where the channel goes on. */
 interface GapNotification {
@@ -245,6 +275,8 @@ interface GapNotification {
      */
     readonly reason: GapReason;
 }
+/** What is waited for with `for await`. */
+type Notification = EventNotification | GapNotification;
 /** News of a subscription. */
 interface StatusNotification {
     readonly type: "status";
@@ -257,6 +289,22 @@ type SubscriptionStatus =
     readonly kind: "subscribed";
     readonly position: Position;
     readonly recovered: boolean;
+}
+/** All that was published up to a reconnect has been given: so many events that the server brought after it. */
+ | {
+    readonly kind: "recovered";
+    readonly count: number;
+}
+/** `pause` was called: neither events nor gaps follow until `resumed`. */
+ | {
+    readonly kind: "paused";
+} | {
+    readonly kind: "resumed";
+}
+/** The browser keeps no positions, although `remember` asks for it. */
+ | {
+    readonly kind: "not_remembered";
+    readonly reason: string;
 }
 /** The page has a place in the tree: 1 is fed by the server for good, n by a peer of n - 1, 0 has none. */
  | {
@@ -279,8 +327,6 @@ type SubscriptionStatus =
     readonly code: Code;
     readonly reason: string;
 };
-/** What is waited for with `for await`. */
-type Notification = EventNotification | GapNotification;
 /** Why a subscription ended that the application did not end. */
 declare class SubscriptionError extends Error {
     readonly name = "SubscriptionError";
@@ -295,8 +341,30 @@ interface SubscriptionEvents extends Readonly<Record<string, unknown>> {
 declare class Subscription implements AsyncIterable<Notification> {
     #private;
     readonly channel: string;
-    /** What the page has of the channel; undefined until the server has said where the subscription starts. */
+    /**
+     * How far the application is: it has been given everything that it wants up to here, what it was given last included.
+     * As `since` it goes on after that. Undefined until the server has said where the subscription starts.
+     */
     get position(): Position | undefined;
+    get isPaused(): boolean;
+    /**
+     * Gives no events and gaps until `resume`. What comes meanwhile waits in the page's log; when that is half full, the page
+     * gives back its children, and whoever feeds it waits. What is still retained when it goes on is given then, the rest is
+     * one gap.
+     */
+    pause(): void;
+    /** Goes on where it was paused. */
+    resume(): void;
+    /**
+     * Wants the events that match this pattern, too, from the next event on; false if it did before. What was passed over
+     * before does not come again. Who has named no pattern wants `#`, everything. Throws {@link PatternError}.
+     */
+    bind(pattern: string): boolean;
+    /**
+     * No longer wants the events that match this pattern and no other, from the next event on; false if it was not among the
+     * patterns. Without any pattern nothing is wanted, and only gaps come.
+     */
+    unbind(pattern: string): boolean;
     /** Calls `listener` with each event, gap or change of status, until the function that it returns is called. */
     on<K extends "event" | "gap" | "status">(type: K, listener: (value: SubscriptionEvents[K]) => void): () => void;
     /** Ends the subscription. Iterations end, without an error. */
@@ -307,20 +375,28 @@ declare class Subscription implements AsyncIterable<Notification> {
 /** News of a client. */
 type ClientStatus = {
     readonly kind: "connecting";
+    readonly server: string;
 }
 /** The server has answered; `peer` is what it calls the page. */
  | {
     readonly kind: "connected";
     readonly peer: number;
+    readonly server: string;
 }
-/** The connection is gone and will be tried again after `retryMs`. Links go on working. */
+/** The connection is gone, or the attempt has failed; `reconnecting` follows. Links go on working. */
  | {
     readonly kind: "disconnected";
     readonly code: Code;
     readonly reason: string;
-    readonly retryMs: number;
 }
-/** The connection is gone for good: the server said that coming back makes no sense, or `close` was called. */
+/** It is tried again in `delayMs`. `attempt`: how many there will have been since one succeeded. */
+ | {
+    readonly kind: "reconnecting";
+    readonly attempt: number;
+    readonly delayMs: number;
+    readonly server: string;
+}
+/** The connection is gone for good: every server said that coming back makes no sense, or `close` was called. */
  | {
     readonly kind: "closed";
     readonly code: Code;
@@ -376,10 +452,11 @@ declare class CommandError extends Error {
     constructor(reason: "already_subscribed" | "not_subscribed", channel: string);
 }
 /**
- * Connects to a server, and stays connected until `close`.
+ * Connects to a server, and stays connected until `close`. Of several it uses one at a time, at first any of them, and turns
+ * to another one when it cannot reach that or is sent away; where they have the same streams nothing is lost or repeated.
  *
- * `url` may be a path of the page's own server; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is
+ * A server's address may be a path of the page's own server; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is
  * meant. Throws {@link ConnectError} if nothing can be reached by it, and `RangeError` for an option out of bounds.
  */
-declare function connect(url: string | URL, options?: ConnectOptions): Client;
-export { ChannelNameError, ChannelStats, Child, Client, ClientStats, ClientStatus, Code, CommandError, ConnectError, ConnectOptions, Event, EventNotification, GapNotification, GapReason, HeaderTable, HeaderValue, Notification, PatternError, Position, PositionError, Relaying, Resting, StatusNotification, SubscribeOptions, Subscription, SubscriptionError, SubscriptionStatus, codeName, connect, formatPosition, parsePosition };
+declare function connect(servers: ServerUrls, options?: ConnectOptions): Client;
+export { BodyError, ChannelNameError, ChannelStats, Child, Client, ClientStats, ClientStatus, Code, CommandError, ConnectError, ConnectOptions, Event, EventNotification, GapNotification, GapReason, HeaderTable, HeaderValue, Notification, PatternError, Position, PositionError, Relaying, Resting, ServerUrls, StatusNotification, SubscribeOptions, Subscription, SubscriptionError, SubscriptionStatus, codeName, connect, formatPosition, parsePosition };

@@ -1,80 +1,11 @@
 import assert from "node:assert/strict";
-import { mock, test } from "node:test";
+import { test } from "node:test";
 import { Code } from "./codec/code.js";
-import { Client, type ClientStatus } from "./client.js";
-import { verifyEd25519 } from "./io/ed25519.js";
-import type { Platform } from "./io/platform.js";
-import type { ConnectOptions } from "./options.js";
-import { type Notification, SubscriptionError } from "./subscription.js";
-import { FakeHub } from "./testing/fake-hub.js";
+import { SubscriptionError } from "./subscription.js";
 import { FakeConnection } from "./testing/fake-connection.js";
-import { FakeSocket } from "./testing/fake-socket.js";
 import { FakeSurroundings } from "./testing/fake-surroundings.js";
+import { CHANNEL, Page, inFakeTime, pass, text } from "./testing/page.js";
 import { Sealer } from "./testing/seal.js";
-
-const CHANNEL = "builds";
-
-class Page {
-  readonly hub = new FakeHub(CHANNEL, () => Date.now() * 1000);
-  readonly sockets: FakeSocket[] = [];
-  readonly urls: string[] = [];
-  readonly statuses: ClientStatus[] = [];
-  readonly surroundings = new FakeSurroundings();
-  readonly client: Client;
-
-  constructor(options: ConnectOptions = {}, others: Partial<Platform> = {}) {
-    const platform: Platform = {
-      openSocket: (url, protocol) => {
-        this.urls.push(url);
-        const socket = new FakeSocket(this.hub, protocol);
-        this.sockets.push(socket);
-        return socket.asWebSocket();
-      },
-      openConnection: undefined,
-      surroundings: this.surroundings,
-      createVerifier: () =>
-        Promise.resolve((key, message, signature) => Promise.resolve(verifyEd25519(key, message, signature))),
-      now: () => Date.now() * 1000,
-      random: () => 0.5,
-      ...others,
-    };
-    this.client = new Client("http://localhost:1", options, platform);
-    this.client.on("status", (status) => this.statuses.push(status));
-  }
-
-  get kinds(): string[] {
-    return this.statuses.map(({ kind }) => kind);
-  }
-
-  drop(code: number): void {
-    this.sockets.at(-1)?.drop(code);
-  }
-}
-
-/** Lets everything happen that needs no more than so many milliseconds. */
-async function pass(ms = 0): Promise<void> {
-  for (let step = 0; step < 20; step++) await new Promise((done) => setImmediate(done));
-  mock.timers.tick(ms);
-  for (let round = 0; round < 200; round++) {
-    await new Promise((done) => setImmediate(done));
-    mock.timers.tick(0);
-  }
-}
-
-function inFakeTime(name: string, run: () => Promise<void>): void {
-  test(name, async () => {
-    mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_790_000_000_000 });
-    try {
-      await run();
-    } finally {
-      mock.timers.reset();
-    }
-  });
-}
-
-function text(notification: Notification): string {
-  return notification.type === "event" ? new TextDecoder().decode(notification.body) : notification.reason;
-}
 
 inFakeTime("a loop over a subscription gets every event, over a reconnect, too", async () => {
   const page = new Page();
@@ -95,7 +26,7 @@ inFakeTime("a loop over a subscription gets every event, over a reconnect, too",
   await pass();
   await loop;
   assert.deepEqual(got, ["a", "b", "c", "d"]);
-  assert.deepEqual(page.kinds, ["connected", "disconnected", "connecting", "connected"]);
+  assert.deepEqual(page.kinds, ["connected", "disconnected", "reconnecting", "connecting", "connected"]);
   assert.equal(page.client.stats().reconnects, 1);
   page.client.close();
 });
@@ -191,7 +122,7 @@ inFakeTime("a server that the client left for what it sent is come back to", asy
   await pass();
   page.hub.publish("a");
   await pass();
-  assert.deepEqual(page.kinds, ["connected", "disconnected"]);
+  assert.deepEqual(page.kinds, ["connected", "disconnected", "reconnecting"]);
   assert.equal(page.client.stats().badSignatures, 1);
   page.hub.keys = [page.hub.sealer.publicKey];
   await pass(500);

@@ -5,10 +5,12 @@ import { Emitter } from "./emitter.js";
 import { Driver } from "./io/driver.js";
 import { Manners } from "./io/manners.js";
 import type { Platform } from "./io/platform.js";
+import type { Attempt } from "./io/session.js";
 import type { Surroundings } from "./io/surroundings.js";
 import {
   type ConnectOptions,
   type RelaySettings,
+  type ServerUrls,
   type SubscribeOptions,
   driverSettings,
   relaySettings,
@@ -16,16 +18,19 @@ import {
   subscribeSettings,
 } from "./options.js";
 import { type ClientStats, channelStats } from "./stats.js";
+import { Memory } from "./memory.js";
 import { Subscription, SubscriptionError } from "./subscription.js";
 
 /** News of a client. */
 export type ClientStatus =
-  | { readonly kind: "connecting" }
+  | { readonly kind: "connecting"; readonly server: string }
   /** The server has answered; `peer` is what it calls the page. */
-  | { readonly kind: "connected"; readonly peer: number }
-  /** The connection is gone and will be tried again after `retryMs`. Links go on working. */
-  | { readonly kind: "disconnected"; readonly code: Code; readonly reason: string; readonly retryMs: number }
-  /** The connection is gone for good: the server said that coming back makes no sense, or `close` was called. */
+  | { readonly kind: "connected"; readonly peer: number; readonly server: string }
+  /** The connection is gone, or the attempt has failed; `reconnecting` follows. Links go on working. */
+  | { readonly kind: "disconnected"; readonly code: Code; readonly reason: string }
+  /** It is tried again in `delayMs`. `attempt`: how many there will have been since one succeeded. */
+  | { readonly kind: "reconnecting"; readonly attempt: number; readonly delayMs: number; readonly server: string }
+  /** The connection is gone for good: every server said that coming back makes no sense, or `close` was called. */
   | { readonly kind: "closed"; readonly code: Code; readonly reason: string }
   /** The server refused something that belongs to no subscription. */
   | { readonly kind: "refused"; readonly code: Code; readonly reason: string }
@@ -37,6 +42,7 @@ interface ClientEvents extends Readonly<Record<string, unknown>> {
 }
 
 export class Client {
+  readonly #platform: Platform;
   readonly #driver: Driver;
   readonly #emitter = new Emitter<ClientEvents>();
   readonly #subscriptions = new Map<string, Subscription>();
@@ -48,14 +54,16 @@ export class Client {
   #sessions = 0;
 
   /** @internal */
-  constructor(url: string | URL, options: ConnectOptions, platform: Platform) {
+  constructor(urls: ServerUrls, options: ConnectOptions, platform: Platform) {
+    options.signal?.throwIfAborted();
+    this.#platform = platform;
     this.#relays = relaySettings(options, platform.openConnection !== undefined);
-    this.#driver = new Driver(driverSettings(url, options, this.#relays), platform, {
-      connecting: () => {
-        this.#say({ kind: "connecting" });
+    this.#driver = new Driver(driverSettings(urls, options, this.#relays), platform, {
+      connecting: (server) => {
+        this.#say({ kind: "connecting", server });
       },
-      disconnected: (code, reason, retryMs) => {
-        this.#onDisconnected(code, reason, retryMs);
+      disconnected: (code, reason, next) => {
+        this.#onDisconnected(code, reason, next);
       },
       status: (status) => {
         this.#onStatus(status);
@@ -67,15 +75,21 @@ export class Client {
     this.#manners = this.#watch(platform.surroundings);
     this.#offer();
     this.#driver.start();
+    const close = (): void => {
+      this.close();
+    };
+    options.signal?.addEventListener("abort", close, { signal: this.#closed.signal });
   }
 
   /** Asks for a channel. It goes on over reconnects, from where it was. Throws if there is a subscription for it. */
   subscribe(channel: string, options: SubscribeOptions = {}): Subscription {
     if (this.#closed.signal.aborted) throw new Error("the client is closed");
-    this.#driver.handle({ type: "subscribe", ...subscribeSettings(channel, options) });
-    const subscription = new Subscription(channel, {
+    options.signal?.throwIfAborted();
+    const { since, patterns } = subscribeSettings(channel, options);
+    const memory = this.#memory(channel, options.remember);
+    this.#driver.handle({ type: "subscribe", channel, since: memory?.position ?? since });
+    const subscription = new Subscription(channel, patterns, memory, {
       poll: () => this.#driver.pollDelivery(channel),
-      position: () => this.#driver.peer.position(channel),
       unsubscribe: () => {
         this.#driver.handle({ type: "unsubscribe", channel });
         this.#forget(channel);
@@ -83,6 +97,7 @@ export class Client {
     });
     this.#subscriptions.set(channel, subscription);
     this.#offer();
+    subscription.endWith(options.signal);
     return subscription;
   }
 
@@ -97,6 +112,7 @@ export class Client {
     const channels = [...this.#subscriptions.keys()].map((channel) => channelStats(peer, channel));
     return {
       peer: this.#peer,
+      server: this.#driver.server,
       reconnects: Math.max(0, this.#sessions - 1),
       clockOffsetUs,
       resting: this.#manners?.resting,
@@ -132,10 +148,13 @@ export class Client {
     const manners = relay === "polite" ? new Manners(surroundings, hiddenAfterMs, offer) : undefined;
     const listener = {
       changed: () => {
+        // A page that nobody looks at may be ended without another word.
+        this.#flush();
         manners?.look();
       },
       // A page that is gone looks to its neighbours like one that crashed, unless it says goodbye.
       left: () => {
+        this.#flush();
         this.#driver.stop(true);
       },
       returned: () => {
@@ -156,15 +175,29 @@ export class Client {
     return this.#manners?.resting === undefined ? roomForChildren(this.#relays, this.#subscriptions.size) : 0;
   }
 
+  #memory(channel: string, name: string | undefined): Memory | undefined {
+    if (name === undefined) return undefined;
+    const stores = this.#platform.openStores?.();
+    if (stores === undefined) throw new Error("`remember` needs a page that may store something: leave it out here");
+    return new Memory(stores, name, channel, (reason) => {
+      this.#subscriptions.get(channel)?.say({ kind: "not_remembered", reason });
+    });
+  }
+
+  #flush(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.flush();
+  }
+
   #forget(channel: string): void {
     this.#subscriptions.delete(channel);
     this.#offer();
   }
 
-  #onDisconnected(code: Code, reason: string, retryMs: number | undefined): void {
+  #onDisconnected(code: Code, reason: string, next: Attempt | undefined): void {
     this.#peer = undefined;
-    if (retryMs !== undefined) {
-      this.#say({ kind: "disconnected", code, reason, retryMs });
+    if (next !== undefined) {
+      this.#say({ kind: "disconnected", code, reason });
+      this.#say({ kind: "reconnecting", ...next });
       return;
     }
     this.#say({ kind: "closed", code, reason });
@@ -181,7 +214,7 @@ export class Client {
       case "welcome":
         this.#peer = status.peer;
         this.#sessions++;
-        this.#say({ kind: "connected", peer: status.peer });
+        this.#say({ kind: "connected", peer: status.peer, server: this.#driver.server ?? "" });
         break;
       case "subscribed": {
         const { channel, position, recovered } = status;

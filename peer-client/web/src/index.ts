@@ -4,7 +4,7 @@
  */
 import { Client } from "./client.js";
 import { browserPlatform } from "./io/platform.js";
-import type { ConnectOptions } from "./options.js";
+import type { ConnectOptions, ServerUrls } from "./options.js";
 
 export { Client, type ClientStatus } from "./client.js";
 export { ChannelNameError } from "./codec/channel.js";
@@ -15,13 +15,11 @@ export { type GapReason, type Position, PositionError, formatPosition, parsePosi
 export { ConnectError } from "./connect-error.js";
 export { CommandError } from "./core/command-error.js";
 export type { Child } from "./core/stats.js";
+export { BodyError, EventNotification, type GapNotification, type Notification } from "./notification.js";
 export type { Resting } from "./io/manners.js";
-export type { ConnectOptions, Relaying, SubscribeOptions } from "./options.js";
+export type { ConnectOptions, Relaying, ServerUrls, SubscribeOptions } from "./options.js";
 export type { ChannelStats, ClientStats } from "./stats.js";
 export {
-  type EventNotification,
-  type GapNotification,
-  type Notification,
   type StatusNotification,
   Subscription,
   SubscriptionError,
@@ -29,11 +27,12 @@ export {
 } from "./subscription.js";
 
 /**
- * Connects to a server, and stays connected until `close`.
+ * Connects to a server, and stays connected until `close`. Of several it uses one at a time, at first any of them, and turns
+ * to another one when it cannot reach that or is sent away; where they have the same streams nothing is lost or repeated.
  *
- * `url` may be a path of the page's own server; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is
+ * A server's address may be a path of the page's own server; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is
  * meant. Throws {@link ConnectError} if nothing can be reached by it, and `RangeError` for an option out of bounds.
  */
-export function connect(url: string | URL, options: ConnectOptions = {}): Client {
-  return new Client(url, options, browserPlatform());
+export function connect(servers: ServerUrls, options: ConnectOptions = {}): Client {
+  return new Client(servers, options, browserPlatform());
 }

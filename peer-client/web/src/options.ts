@@ -2,12 +2,16 @@
 import { parseChannelName } from "./codec/channel.js";
 import { Pattern } from "./codec/pattern.js";
 import { type Position, type Since, inRange, parseSince } from "./codec/position.js";
+import { ConnectError } from "./connect-error.js";
 import { DEFAULT_CONFIG, type PeerConfig } from "./core/config.js";
 import type { DriverSettings } from "./io/driver.js";
 import { type Page, sessionUrl } from "./server-url.js";
 
 /** What a page does for others: see {@link ConnectOptions.relay}. */
 export type Relaying = "always" | "polite" | "never";
+
+/** Where servers are: one, or several of which one at a time is used. */
+export type ServerUrls = string | URL | readonly (string | URL)[];
 
 /** Options of {@link connect}. */
 export interface ConnectOptions {
@@ -38,6 +42,8 @@ export interface ConnectOptions {
   readonly iceTransportPolicy?: RTCIceTransportPolicy;
   /** Program and version, for the server's operator; at most 128 characters. Default: this library's. */
   readonly client?: string;
+  /** Closes the client when it is aborted. */
+  readonly signal?: AbortSignal;
 }
 
 /** Options of {@link Client.subscribe}. */
@@ -52,6 +58,13 @@ export interface SubscribeOptions {
    * Applied here, at delivery. Default: all events.
    */
   readonly match?: string | readonly string[];
+  /**
+   * A name, under which the browser keeps how far the application is. A page that is loaded again, or opened again later,
+   * goes on there, and at `since` only the first time. See the README for several tabs. Default: nothing is kept.
+   */
+  readonly remember?: string;
+  /** Ends the subscription when it is aborted; loops end, without an error. */
+  readonly signal?: AbortSignal;
 }
 
 const CLIENT = "tiercast-peer-web/0.1.0";
@@ -89,7 +102,7 @@ export function relaySettings(options: ConnectOptions, hasWebRtc: boolean): Rela
 }
 
 /** @internal */
-export function driverSettings(url: string | URL, options: ConnectOptions, relays: RelaySettings): DriverSettings {
+export function driverSettings(servers: ServerUrls, options: ConnectOptions, relays: RelaySettings): DriverSettings {
   const { iceServers = [], iceTransportPolicy = "all", client = CLIENT } = options;
   const { relay, maxChildren, maxConnections } = relays;
   const logBytes = within("logBytes", options.logBytes ?? DEFAULT_CONFIG.log.bytes, 64 << 10, 256 << 20);
@@ -100,12 +113,14 @@ export function driverSettings(url: string | URL, options: ConnectOptions, relay
     log: { ...DEFAULT_CONFIG.log, bytes: logBytes },
   };
   const page: Page = "location" in globalThis ? globalThis.location : undefined;
-  return { url: sessionUrl(url, page).href, config, iceServers, iceTransportPolicy, maxConnections };
+  const given = typeof servers === "string" || servers instanceof URL ? [servers] : servers;
+  const urls = given.map((url) => sessionUrl(url, page).href);
+  if (urls.length === 0) throw new ConnectError("bad_url", "no server is named");
+  return { urls, config, iceServers, iceTransportPolicy, maxConnections };
 }
 
 /** @internal */
 export interface SubscribeSettings {
-  readonly channel: string;
   readonly since: Since;
   readonly patterns: readonly Pattern[];
 }
@@ -115,8 +130,8 @@ export function subscribeSettings(channel: string, options: SubscribeOptions): S
   const { since = "now", match = [] } = options;
   if (typeof since !== "string" && !inRange(since)) throw new RangeError("`since` is not a position");
   const texts = typeof match === "string" ? [match] : match;
+  parseChannelName(channel);
   return {
-    channel: parseChannelName(channel),
     since: typeof since === "string" ? parseSince(since) : since,
     patterns: texts.map((text) => new Pattern(text)),
   };

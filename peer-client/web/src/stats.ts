@@ -7,7 +7,9 @@ import type { Resting } from "./io/manners.js";
 export interface ClientStats extends Readonly<PeerStats> {
   /** What the server calls the page; undefined while there is no connection to it. */
   readonly peer: number | undefined;
-  /** Times that the connection to the server was made again. */
+  /** The server that there is a connection to, or the next one. */
+  readonly server: string | undefined;
+  /** Times that the connection to a server was made again. */
   readonly reconnects: number;
   /** The server's clock minus the page's, in microseconds; good to half a round trip. */
   readonly clockOffsetUs: number | undefined;

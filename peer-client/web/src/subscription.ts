@@ -1,34 +1,12 @@
 /** A subscription, as the application has it. */
 import { type Code, codeName } from "./codec/code.js";
-import type { Event } from "./codec/event.js";
-import type { GapReason, Position } from "./codec/position.js";
+import { PatternSet } from "./codec/pattern-set.js";
+import { Pattern } from "./codec/pattern.js";
+import { type Position, comparePositions } from "./codec/position.js";
 import type { Delivery } from "./core/reader.js";
 import { Emitter } from "./emitter.js";
-
-/** An event of the channel. */
-export interface EventNotification extends Event {
-  readonly type: "event";
-  readonly channel: string;
-  /** Its position: what to give as `since` to go on after it. */
-  readonly position: Position;
-  /** When the server sealed its frame, in microseconds since the Unix epoch, by the server's clock. */
-  readonly sealedUs: number;
-}
-
-/** Events that are gone for good: those after `from`, up to where the channel goes on. */
-export interface GapNotification {
-  readonly type: "gap";
-  readonly channel: string;
-  /** What the application has. */
-  readonly from: Position;
-  /** Where the channel goes on. */
-  readonly to: Position;
-  /**
-   * `retention`: older than what the server retains. `epoch`: the numbering began anew; how many events lie between is
-   * not known. `source`: the source lost them, or they are larger than the server carries.
-   */
-  readonly reason: GapReason;
-}
+import type { Memory } from "./memory.js";
+import { EventNotification, type GapNotification, type Notification } from "./notification.js";
 
 /** News of a subscription. */
 export interface StatusNotification {
@@ -40,6 +18,13 @@ export interface StatusNotification {
 export type SubscriptionStatus =
   /** The server has granted it, for the first time or after a reconnect. If not `recovered`, a gap follows. */
   | { readonly kind: "subscribed"; readonly position: Position; readonly recovered: boolean }
+  /** All that was published up to a reconnect has been given: so many events that the server brought after it. */
+  | { readonly kind: "recovered"; readonly count: number }
+  /** `pause` was called: neither events nor gaps follow until `resumed`. */
+  | { readonly kind: "paused" }
+  | { readonly kind: "resumed" }
+  /** The browser keeps no positions, although `remember` asks for it. */
+  | { readonly kind: "not_remembered"; readonly reason: string }
   /** The page has a place in the tree: 1 is fed by the server for good, n by a peer of n - 1, 0 has none. */
   | { readonly kind: "placed"; readonly tier: number }
   /** Somebody else feeds the page now; no `parent`: the server. */
@@ -48,9 +33,6 @@ export type SubscriptionStatus =
   | { readonly kind: "children"; readonly count: number }
   /** The server refused it, and it has ended. */
   | { readonly kind: "refused"; readonly code: Code; readonly reason: string };
-
-/** What is waited for with `for await`. */
-export type Notification = EventNotification | GapNotification;
 
 /** Why a subscription ended that the application did not end. */
 export class SubscriptionError extends Error {
@@ -66,7 +48,6 @@ export class SubscriptionError extends Error {
 /** What a subscription needs of its client. @internal */
 export interface SubscriptionSource {
   poll(): Delivery | undefined;
-  position(): Position | undefined;
   unsubscribe(): void;
 }
 
@@ -87,6 +68,14 @@ const BATCH_MAX = 256;
 export class Subscription implements AsyncIterable<Notification> {
   readonly channel: string;
   readonly #source: SubscriptionSource;
+  readonly #patterns: PatternSet;
+  /** Keeps how far the application is. */
+  readonly #memory: Memory | undefined;
+  readonly #ended = new AbortController();
+  #position: Position | undefined;
+  /** There from a reconnect until the application has caught up. */
+  #recovering: { readonly after: Position; count: number } | undefined;
+  #isPaused = false;
   readonly #emitter = new Emitter<SubscriptionEvents>();
   readonly #waiters: Waiter[] = [];
   /** Iterators at work. While there are any, they set the pace. */
@@ -95,14 +84,59 @@ export class Subscription implements AsyncIterable<Notification> {
   #isPumping = false;
 
   /** @internal */
-  constructor(channel: string, source: SubscriptionSource) {
+  constructor(channel: string, patterns: readonly Pattern[], memory: Memory | undefined, source: SubscriptionSource) {
     this.channel = channel;
+    this.#patterns = new PatternSet(patterns);
+    this.#memory = memory;
     this.#source = source;
   }
 
-  /** What the page has of the channel; undefined until the server has said where the subscription starts. */
+  /**
+   * How far the application is: it has been given everything that it wants up to here, what it was given last included.
+   * As `since` it goes on after that. Undefined until the server has said where the subscription starts.
+   */
   get position(): Position | undefined {
-    return this.#source.position();
+    return this.#position;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /**
+   * Gives no events and gaps until `resume`. What comes meanwhile waits in the page's log; when that is half full, the page
+   * gives back its children, and whoever feeds it waits. What is still retained when it goes on is given then, the rest is
+   * one gap.
+   */
+  pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.say({ kind: "paused" });
+  }
+
+  /** Goes on where it was paused. */
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.say({ kind: "resumed" });
+    this.pump();
+    this.#settle();
+  }
+
+  /**
+   * Wants the events that match this pattern, too, from the next event on; false if it did before. What was passed over
+   * before does not come again. Who has named no pattern wants `#`, everything. Throws {@link PatternError}.
+   */
+  bind(pattern: string): boolean {
+    return this.#patterns.insert(new Pattern(pattern));
+  }
+
+  /**
+   * No longer wants the events that match this pattern and no other, from the next event on; false if it was not among the
+   * patterns. Without any pattern nothing is wanted, and only gaps come.
+   */
+  unbind(pattern: string): boolean {
+    return this.#patterns.remove(new Pattern(pattern));
   }
 
   /** Calls `listener` with each event, gap or change of status, until the function that it returns is called. */
@@ -167,7 +201,21 @@ export class Subscription implements AsyncIterable<Notification> {
 
   /** @internal */
   say(status: SubscriptionStatus): void {
+    if (status.kind === "subscribed") this.#onSubscribed(status.position);
     this.#emitter.emit("status", { type: "status", channel: this.channel, status });
+  }
+
+  /** Ends the subscription when this is aborted. @internal */
+  endWith(signal: AbortSignal | undefined): void {
+    const end = (): void => {
+      this.unsubscribe();
+    };
+    signal?.addEventListener("abort", end, { signal: this.#ended.signal });
+  }
+
+  /** The page may end without another word. @internal */
+  flush(): void {
+    this.#memory?.flush();
   }
 
   /** Nothing more will come. @internal */
@@ -176,6 +224,15 @@ export class Subscription implements AsyncIterable<Notification> {
     // What was there before an error still counts.
     if (error !== undefined) this.pump();
     this.#end = { error };
+    this.#ended.abort();
+    this.flush();
+    this.#settle();
+  }
+
+  /** Tells those who wait that it has ended; of an error only once all that was there before has been given. */
+  #settle(): void {
+    if (this.#end === undefined || (this.#isPaused && this.#end.error !== undefined)) return;
+    const { error } = this.#end;
     for (const { resolve, reject } of this.#waiters.splice(0)) {
       if (error === undefined) resolve({ done: true, value: undefined });
       else reject(error);
@@ -185,9 +242,10 @@ export class Subscription implements AsyncIterable<Notification> {
   #next(): Promise<IteratorResult<Notification, undefined>> {
     const value = this.#waiters.length === 0 ? this.#take() : undefined;
     if (value !== undefined) return Promise.resolve({ done: false, value });
-    if (this.#end === undefined) return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
-    const { error } = this.#end;
-    return error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(error);
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve, reject });
+      this.#settle();
+    });
   }
 
   #emitAll(): void {
@@ -202,20 +260,54 @@ export class Subscription implements AsyncIterable<Notification> {
     }
   }
 
-  /** The next event or gap; listeners hear of it, too. */
+  /** The next event or gap; listeners hear of it, too. Whoever asks has taken what was given before. */
   #take(): Notification | undefined {
-    if (this.#end !== undefined && this.#end.error === undefined) return undefined;
-    const delivery = this.#source.poll();
-    if (delivery === undefined) return undefined;
-    if (delivery.kind === "gap") {
-      const { channel, from, to, reason } = delivery;
-      const gap: GapNotification = { type: "gap", channel, from, to, reason };
-      this.#emitter.emit("gap", gap);
-      return gap;
+    while (!this.#isPaused && (this.#end === undefined || this.#end.error !== undefined)) {
+      if (this.#position !== undefined) this.#memory?.keep(this.#position);
+      const delivery = this.#source.poll();
+      if (delivery === undefined) return undefined;
+      const notification = this.#judge(delivery);
+      if (notification === undefined) continue;
+      if (notification.type === "gap") this.#emitter.emit("gap", notification);
+      else this.#emitter.emit("event", notification);
+      return notification;
     }
-    const { channel, position, sealedUs, event } = delivery;
-    const notification: EventNotification = { type: "event", channel, position, sealedUs, ...event };
-    this.#emitter.emit("event", notification);
-    return notification;
+    return undefined;
+  }
+
+  /** What to give the application of this, if anything. */
+  #judge(delivery: Delivery): Notification | undefined {
+    const { channel } = this;
+    switch (delivery.kind) {
+      case "gap": {
+        const { from, to, reason } = delivery;
+        this.#position = to;
+        return { type: "gap", channel, from, to, reason };
+      }
+      case "event": {
+        const { position, sealedUs, event } = delivery;
+        this.#position = position;
+        if (!this.#patterns.matches(event.routingKey)) return undefined;
+        const recovering = this.#recovering;
+        if (recovering !== undefined && comparePositions(position, recovering.after) > 0) recovering.count++;
+        return new EventNotification(channel, position, sealedUs, event);
+      }
+      case "caught_up":
+        this.#position = delivery.position;
+        this.#onCaughtUp();
+        return undefined;
+    }
+  }
+
+  #onSubscribed(position: Position): void {
+    if (this.#position === undefined) this.#position = position;
+    else this.#recovering ??= { after: position, count: 0 };
+  }
+
+  #onCaughtUp(): void {
+    if (this.#recovering === undefined) return;
+    const { count } = this.#recovering;
+    this.#recovering = undefined;
+    this.say({ kind: "recovered", count });
   }
 }

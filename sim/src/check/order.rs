@@ -46,6 +46,11 @@ impl Check for Order {
                     return Err(format!("node {} got a gap {from} to {to} after {reached:?}", given.node));
                 }
             }
+            Delivery::CaughtUp { position, .. } => {
+                if reached.is_some_and(|reached| reached > *position) {
+                    return Err(format!("node {} is at {position} again after {reached:?}", given.node));
+                }
+            }
         }
         self.reached.given(given);
         Ok(())

@@ -22,8 +22,9 @@ impl Reached {
     }
 
     pub(super) fn given(&mut self, given: &Given) {
-        let (Delivery::Event { position, .. } | Delivery::Gap { to: position, .. }) = &given.delivery;
-        self.0.insert(given.node, *position);
+        if let Delivery::Event { position, .. } | Delivery::Gap { to: position, .. } = &given.delivery {
+            self.0.insert(given.node, *position);
+        }
     }
 
     pub(super) fn left(&mut self, node: u64) {

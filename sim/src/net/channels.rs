@@ -17,8 +17,7 @@ impl Net {
 
     /// A node subscribes to one more, to all that there is of it.
     pub fn subscribe_to(&mut self, node: u64, channel: &ChannelName) {
-        let (channel, since, patterns) = (channel.clone(), Since::Earliest, Vec::new());
-        self.peer(node, peer::Input::Subscribe { channel, since, patterns });
+        self.peer(node, peer::Input::Subscribe { channel: channel.clone(), since: Since::Earliest });
     }
 
     /// Publishes messages with these bodies.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tiercast_codec::{Event, Message, Pattern, Position, SessionId, Signer, Since, ToHub, WireMessage};
+use tiercast_codec::{Event, Message, Position, SessionId, Signer, Since, ToHub, WireMessage};
 use tiercast_mesh::{
     Hub, Peer, SourceUpdate,
     hub::{self, HubConfig},
@@ -24,26 +24,7 @@ impl Net {
 
     /// The same with a peer of one's own.
     pub fn join_with(&mut self, node: u64, peer: Peer, since: Since) {
-        self.subscribe(node, peer, since, Vec::new());
-    }
-
-    /// A session says something to the hub, at once and whatever its peer thinks.
-    pub fn say(&mut self, node: u64, message: &ToHub) {
-        let session = SessionId(self.nodes[&node].session.expect("it has a session"));
-        self.hub_input(hub::Input::SessionData(session, message.encode()));
-    }
-
-    /// A node that runs sends the server something of its own accord.
-    pub fn tell(&mut self, node: u64, bytes: Bytes) {
-        let session = self.nodes.get(&node).and_then(|node| node.session);
-        if let Some(session) = session.filter(|_| !self.frozen.contains_key(&node)) {
-            self.send(Way::Up { session, node }, bytes.len(), Happening::ToHub(session, bytes));
-        }
-    }
-
-    /// Adds a peer that subscribes in its own way.
-    pub fn subscribe(&mut self, node: u64, peer: Peer, since: Since, patterns: Vec<Pattern>) {
-        let subscribe = peer::Input::Subscribe { channel: self.channel.clone(), since, patterns };
+        let subscribe = peer::Input::Subscribe { channel: self.channel.clone(), since };
         let state = Node {
             peer,
             session: None,
@@ -58,6 +39,20 @@ impl Net {
         self.nodes.insert(node, Box::new(state));
         self.peer(node, subscribe);
         self.connect(node);
+    }
+
+    /// A session says something to the hub, at once and whatever its peer thinks.
+    pub fn say(&mut self, node: u64, message: &ToHub) {
+        let session = SessionId(self.nodes[&node].session.expect("it has a session"));
+        self.hub_input(hub::Input::SessionData(session, message.encode()));
+    }
+
+    /// A node that runs sends the server something of its own accord.
+    pub fn tell(&mut self, node: u64, bytes: Bytes) {
+        let session = self.nodes.get(&node).and_then(|node| node.session);
+        if let Some(session) = session.filter(|_| !self.frozen.contains_key(&node)) {
+            self.send(Way::Up { session, node }, bytes.len(), Happening::ToHub(session, bytes));
+        }
     }
 
     /// (Re)connects a peer to the hub, if that is there.
@@ -137,13 +132,8 @@ impl Net {
 
     /// Publishes messages with these bodies.
     pub fn publish(&mut self, bodies: impl IntoIterator<Item = Vec<u8>>) {
-        self.publish_to("key", bodies);
-    }
-
-    /// Publishes messages with this routing key.
-    pub fn publish_to(&mut self, key: &str, bodies: impl IntoIterator<Item = Vec<u8>>) {
         let message =
-            |body: Vec<u8>| Message { routing_key: key.into(), body: body.into(), ..Message::default() };
+            |body: Vec<u8>| Message { routing_key: "key".into(), body: body.into(), ..Message::default() };
         let messages: Vec<_> = bodies.into_iter().map(message).collect();
         let offsets = self.position.offset + 1..;
         let events =

@@ -71,6 +71,6 @@ impl Net {
 pub(super) fn offset(delivery: &Delivery) -> Option<i64> {
     match delivery {
         Delivery::Event { position, .. } => Some(position.offset),
-        Delivery::Gap { .. } => None,
+        Delivery::Gap { .. } | Delivery::CaughtUp { .. } => None,
     }
 }

@@ -86,7 +86,7 @@ function bodyOf({ text, hex, json }: Line): Buffer {
 }
 
 const STATUSES: readonly (readonly [RegExp, (match: RegExpExecArray) => News])[] = [
-  [/^connected as peer (\d+)/, ([, peer]) => ({ kind: "connected", peer: Number(peer) })],
+  [/^connected to \S+ as peer (\d+)/, ([, peer]) => ({ kind: "connected", peer: Number(peer) })],
   [/^error: (.*)/, ([, reason = ""]) => ({ kind: "disconnected", reason, isForGood: true })],
   [
     /^not connected: (.*) \(trying again until it works\)$/,

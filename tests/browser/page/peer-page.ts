@@ -59,6 +59,11 @@ function tellStatus(status: SubscriptionStatus): void {
     case "refused":
       tell({ kind: "disconnected", reason: `refused: ${status.code} ${status.reason}`, isForGood: true });
       break;
+    case "recovered":
+    case "paused":
+    case "resumed":
+    case "not_remembered":
+      break;
   }
 }
 

@@ -48,10 +48,11 @@ function nextState(state: OwnState, status: ClientStatus): OwnState {
       return state.kind === "reconnecting" ? { kind: "reconnecting", retryAtMs: undefined } : { kind: "connecting" };
     case "connected":
       return { kind: "connected" };
-    case "disconnected":
-      return { kind: "reconnecting", retryAtMs: performance.now() + status.retryMs };
+    case "reconnecting":
+      return { kind: "reconnecting", retryAtMs: performance.now() + status.delayMs };
     case "closed":
       return { kind: "ended", reason: `${codeName(status.code)}: ${status.reason}` };
+    case "disconnected":
     case "refused":
     case "link_lost":
       return state;

@@ -1,5 +1,5 @@
 /** What goes into a peer and what comes out of it. */
-import type { Code, IceServer, Pattern, Position, Signal, SignedMessage, Since } from "../codec/index.js";
+import type { Code, IceServer, Position, Signal, SignedMessage, Since } from "../codec/index.js";
 
 /** What happens to a peer. */
 export type Input =
@@ -19,13 +19,8 @@ export type Input =
   | { readonly type: "localSignal"; readonly link: number; readonly signal: Signal }
   /** The answer to the output `verify`. Without one, nothing more is read from where the item came from. */
   | { readonly type: "verified"; readonly ticket: number; readonly isGenuine: boolean }
-  /** The application wants a channel; no `patterns`: all of it. */
-  | {
-      readonly type: "subscribe";
-      readonly channel: string;
-      readonly since: Since;
-      readonly patterns: readonly Pattern[];
-    }
+  /** The application wants a channel. */
+  | { readonly type: "subscribe"; readonly channel: string; readonly since: Since }
   /** The application wants a channel no longer. */
   | { readonly type: "unsubscribe"; readonly channel: string }
   /**

@@ -6,7 +6,7 @@
  * it was told that there is something and the target is writable, `pollDelivery` when the application has room, and
  * `handle` with `timeout` when the time of `pollTimeout` has come.
  */
-import { Code, DecodeError, type Pattern, type Position, type Since, channelId } from "../codec/index.js";
+import { Code, DecodeError, type Position, type Since, channelId } from "../codec/index.js";
 import { DEFAULT_CONFIG, type PeerConfig } from "./config.js";
 import { endStall } from "./credit.js";
 import { type Inbox, isStreamed } from "./inbox.js";
@@ -75,7 +75,7 @@ export class Peer {
         this.#onVerified(input.ticket, input.isGenuine);
         break;
       case "subscribe":
-        this.#onSubscribe(input.channel, input.since, input.patterns);
+        this.#onSubscribe(input.channel, input.since);
         break;
       case "unsubscribe":
         this.#onUnsubscribe(input.channel);
@@ -104,11 +104,11 @@ export class Peer {
     for (const [id, subscription] of this.#state.subscriptionsInOrder()) {
       if (wanted !== undefined && id !== wanted) continue;
       const delivery = subscription.nextDelivery();
-      // What was read may all have been something that the application did not ask for.
+      // What was read makes room, also where it held no event.
       endStall(this.#state, id);
       if (delivery === undefined) continue;
       if (delivery.kind === "event") this.#state.stats.delivered++;
-      else this.#state.stats.gaps++;
+      else if (delivery.kind === "gap") this.#state.stats.gaps++;
       return delivery;
     }
     return undefined;
@@ -163,10 +163,10 @@ export class Peer {
     });
   }
 
-  #onSubscribe(channel: string, since: Since, patterns: readonly Pattern[]): void {
+  #onSubscribe(channel: string, since: Since): void {
     const id = channelId(channel);
     if (this.#state.subscriptions.has(id)) throw new CommandError("already_subscribed", channel);
-    this.#state.subscriptions.set(id, new Subscription(this.#state.now, channel, since, patterns));
+    this.#state.subscriptions.set(id, new Subscription(this.#state.now, channel, since));
     askFor(this.#state, id);
   }
 

@@ -1,5 +1,5 @@
 /** The application's cursor over the log: which events it has been given. */
-import { DecodeError, type Event, type GapReason, type Offset, type Pattern, PatternSet, type Position } from "../codec/index.js";
+import { DecodeError, type Event, type GapReason, type Position, comparePositions } from "../codec/index.js";
 import type { FrameLog } from "./log.js";
 
 /** Something for the application. */
@@ -21,24 +21,36 @@ export type Delivery =
       /** Where the channel goes on. */
       readonly to: Position;
       readonly reason: GapReason;
+    }
+  /** All that had been published by the time of a reconnect has been given. */
+  | {
+      readonly kind: "caught_up";
+      readonly channel: string;
+      /** What the application has. */
+      readonly position: Position;
     };
 
 /** Reads a log for the application, event by event. */
 export class Reader {
   #position: Position;
-  readonly #patterns: PatternSet;
   /** The events of the frame before `position` that have not been given yet, the next one last. */
   #events: Event[] = [];
   #sealedUs = 0;
+  /** How far the channel was at the last reconnect, while the application has not got that far. */
+  #goal: Position | undefined;
 
-  constructor(position: Position, patterns: readonly Pattern[]) {
+  constructor(position: Position) {
     this.#position = position;
-    this.#patterns = new PatternSet(patterns);
   }
 
   /** What the application has been given, or will be next. */
   get position(): Position {
     return this.#position;
+  }
+
+  /** There has been a reconnect, and the channel is this far. */
+  catchUp(goal: Position): void {
+    this.#goal = goal;
   }
 
   /** The next delivery. */
@@ -50,6 +62,10 @@ export class Reader {
         return { kind: "event", channel, position, sealedUs: this.#sealedUs, event };
       }
       const from = this.#position;
+      if (this.#goal !== undefined && comparePositions(this.#goal, from) <= 0) {
+        this.#goal = undefined;
+        return { kind: "caught_up", channel, position: from };
+      }
       const read = log.read(from);
       if (read.kind === "up_to_date") return undefined;
       if (read.kind === "gap") {
@@ -60,17 +76,12 @@ export class Reader {
       this.#position = frame.position;
       this.#sealedUs = frame.header.timeUs;
       try {
-        this.#keep(frame.events(), from.offset);
+        this.#events = frame.events().filter((event) => event.offset > from.offset).reverse();
       } catch (error) {
         if (!(error instanceof DecodeError)) throw error;
         // Signed by the server and yet not decodable: all that can be said is what is missing.
         return { kind: "gap", channel, from, to: this.#position, reason: "source" };
       }
     }
-  }
-
-  #keep(events: readonly Event[], after: Offset): void {
-    const isWanted = ({ routingKey }: Event): boolean => this.#patterns.matches(routingKey);
-    this.#events = events.filter((event) => event.offset > after && isWanted(event)).reverse();
   }
 }

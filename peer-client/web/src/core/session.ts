@@ -233,7 +233,7 @@ function onSubscribed(state: State, subscribed: Message<"subscribed">): void {
   // What comes next comes by itself now.
   if (subscription.stall !== undefined) subscription.stall = { mustAsk: false, refusedBytes: 0 };
   const { channel, position, recovered } = subscribed;
-  subscription.start(position, state.config.log);
+  subscription.start(position, { epoch: position.epoch, offset: subscribed.head }, state.config.log);
   state.say({ kind: "subscribed", channel, position, recovered });
   // The server does not feed us if we named a parent; but that one may have gone meanwhile.
   if (namedParent !== undefined && subscription.parent === undefined) {

@@ -20,7 +20,7 @@ export interface PeerStats {
   duplicates: number;
   /** Frames not taken because something before them was missing, or there was no room. */
   notTaken: number;
-  /** Events given to the application. */
+  /** Events given to the application, wanted or not. */
   delivered: number;
   /** Gaps that the application was told of. */
   gaps: number;

@@ -3,7 +3,6 @@ import {
   BEFORE_FIRST,
   type Frame,
   type Head,
-  type Pattern,
   type Position,
   type Since,
   comparePositions,
@@ -66,13 +65,11 @@ export class Subscription {
   /** Exists once the server has said where the subscription starts. */
   taken: Taken | undefined;
   readonly #since: Since;
-  readonly #patterns: readonly Pattern[];
 
-  constructor(now: number, channel: string, since: Since, patterns: readonly Pattern[]) {
+  constructor(now: number, channel: string, since: Since) {
     this.channel = channel;
     this.watch = new Watch(now);
     this.#since = since;
-    this.#patterns = patterns;
   }
 
   /** Where to start when subscribing now. */
@@ -90,9 +87,10 @@ export class Subscription {
     return [...this.children].sort((a, b) => a - b);
   }
 
-  /** The server has said where the subscription starts. */
-  start(position: Position, limits: LogLimits): void {
-    this.taken ??= new Taken(new FrameLog(limits, position), new Reader(position, this.#patterns));
+  /** The server has said where the subscription starts or, after a reconnect, goes on; and how far the channel is. */
+  start(position: Position, head: Position, limits: LogLimits): void {
+    if (this.taken === undefined) this.taken = new Taken(new FrameLog(limits, position), new Reader(position));
+    else this.taken.reader.catchUp(head);
   }
 
   /** The next delivery for the application. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Pattern, formatPosition, parseSince } from "../codec/index.js";
+import { formatPosition, parseSince } from "../codec/index.js";
 import type { Signal } from "../codec/index.js";
 import { verifyEd25519 } from "../testing/crypto.js";
 import { type Delivery, type Input, type Output, Peer, type PeerConfig, type Status, type Target } from "./index.js";
@@ -49,7 +49,7 @@ type InputJson =
   | { type: "link_opened" | "link_closed"; link: number }
   | { type: "link_data"; link: number; bytes: string }
   | { type: "local_signal"; link: number; signal: Signal }
-  | { type: "subscribe"; channel: string; since: string; patterns: string[] }
+  | { type: "subscribe"; channel: string; since: string }
   | { type: "unsubscribe"; channel: string }
   | { type: "offer"; children_max: number };
 
@@ -101,10 +101,8 @@ function inputOf(json: InputJson): Input {
       return { type: "linkData", link: json.link, bytes: unhex(json.bytes) };
     case "local_signal":
       return { type: "localSignal", link: json.link, signal: json.signal };
-    case "subscribe": {
-      const patterns = json.patterns.map((text) => new Pattern(text));
-      return { type: "subscribe", channel: json.channel, since: parseSince(json.since), patterns };
-    }
+    case "subscribe":
+      return { type: "subscribe", channel: json.channel, since: parseSince(json.since) };
     case "unsubscribe":
       return { type: "unsubscribe", channel: json.channel };
     case "offer":
@@ -137,7 +135,13 @@ function statusJson(status: Status): unknown {
     case "subscribed":
       return { type, ...rest, position: formatPosition(status.position) };
     case "refused":
-      return { type, channel: status.channel ?? null, code: status.code, reason: status.reason };
+      return {
+        type,
+        channel: status.channel ?? null,
+        code: status.code,
+        reason: status.reason,
+        retry_after_ms: status.retryAfterMs ?? null,
+      };
     case "parent":
       return { type, ...rest, parent: status.parent ?? null };
     case "placed":
@@ -148,6 +152,7 @@ function statusJson(status: Status): unknown {
 }
 
 function deliveryJson(delivery: Delivery): unknown {
+  if (delivery.kind === "caught_up") return { type: "caught_up", position: formatPosition(delivery.position) };
   if (delivery.kind === "gap") {
     const { from, to, reason } = delivery;
     return { type: "gap", from: formatPosition(from), to: formatPosition(to), reason };

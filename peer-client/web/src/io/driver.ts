@@ -3,7 +3,7 @@ import { Code, LinkMessage } from "../codec/index.js";
 import { type Delivery, type Input, type Output, Peer, type PeerConfig, type Status, type Target } from "../core/index.js";
 import { Links } from "./links.js";
 import type { Platform } from "./platform.js";
-import { Session } from "./session.js";
+import { type Attempt, Session } from "./session.js";
 import type { Verifier } from "./verifier.js";
 
 /** A timer that comes this late: the page was frozen, or busy. */
@@ -12,7 +12,8 @@ const LATE_US = 1_000_000;
 const LATE_WAIT_MS = 250;
 
 export interface DriverSettings {
-  readonly url: string;
+  /** Where servers are; one at a time is used. */
+  readonly urls: readonly string[];
   readonly config: PeerConfig;
   /** STUN and TURN servers besides those that the server names. */
   readonly iceServers: readonly RTCIceServer[];
@@ -21,9 +22,9 @@ export interface DriverSettings {
 }
 
 export interface DriverEvents {
-  connecting(): void;
-  /** The connection is gone; it is made again in `retryMs`, or never. */
-  disconnected(code: Code, reason: string, retryMs: number | undefined): void;
+  connecting(server: string): void;
+  /** The connection is gone; `next` is undefined if it is not made again. */
+  disconnected(code: Code, reason: string, next: Attempt | undefined): void;
   status(status: Status): void;
   /** There may be something in `pollDelivery`. */
   deliverable(): void;
@@ -77,9 +78,9 @@ export class Driver {
         this.handle({ type: "linkClosed", link });
       },
     });
-    this.#session = new Session(platform, settings.url, {
-      connecting: () => {
-        events.connecting();
+    this.#session = new Session(platform, settings.urls, {
+      connecting: (server) => {
+        events.connecting(server);
       },
       opened: () => {
         this.#openedUs = platform.now();
@@ -91,12 +92,17 @@ export class Driver {
       writable: () => {
         this.#flush("session");
       },
-      closed: (code, reason, retryMs) => {
+      closed: (code, reason, next) => {
         this.#pending.delete("session");
         this.handle({ type: "sessionClosed" });
-        events.disconnected(code, reason, retryMs);
+        events.disconnected(code, reason, next);
       },
     });
+  }
+
+  /** The server that there is a connection to, or the next one. */
+  get server(): string | undefined {
+    return this.#session.server;
   }
 
   start(): void {
@@ -185,6 +191,7 @@ export class Driver {
 
   #onStatus(status: Status): void {
     if (status.kind === "welcome") {
+      this.#session.succeeded();
       const now = this.#platform.now();
       this.clockOffsetUs = Math.round(status.serverTimeUs + (now - this.#openedUs) / 2 - now);
       const offered = status.iceServers.map((server) => ({ ...server, urls: [...server.urls] }));

@@ -1,5 +1,6 @@
 /** What the driver uses of the browser, so that tests can give it something else. */
 import { ConnectError } from "../connect-error.js";
+import type { Stores } from "../memory.js";
 import { type Surroundings, pageSurroundings } from "./surroundings.js";
 import { type Verifier, createVerifier } from "./verifier.js";
 
@@ -9,6 +10,8 @@ export interface Platform {
   readonly openConnection: ((configuration: RTCConfiguration) => RTCPeerConnection) | undefined;
   /** Undefined where there is no page: in workers, for instance. */
   readonly surroundings: Surroundings | undefined;
+  /** Undefined, or gives nothing, where nothing outlives a page: in workers, for instance, or if the user forbids it. */
+  readonly openStores?: () => Stores | undefined;
   readonly createVerifier: () => Promise<Verifier>;
   /** Microseconds since the Unix epoch, never going back. */
   readonly now: () => number;
@@ -28,8 +31,19 @@ export function browserPlatform(): Platform {
         ? undefined
         : (configuration) => new RTCPeerConnection(configuration),
     surroundings: pageSurroundings(),
+    openStores: pageStores,
     createVerifier,
     now: () => Math.round((performance.timeOrigin + performance.now()) * 1000),
     random: () => Math.random(),
   };
+}
+
+function pageStores(): Stores | undefined {
+  if (typeof document === "undefined") return undefined;
+  try {
+    return { tab: sessionStorage, browser: localStorage };
+  } catch {
+    // The user forbids it.
+    return undefined;
+  }
 }

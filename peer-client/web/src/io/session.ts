@@ -1,34 +1,42 @@
-/** The connection to the server, made again whenever it is lost, until the server or the application ends it. */
+/** The connection to a server, made again whenever it is lost, until the servers or the application end it. */
 import { type Code, mayReconnect } from "../codec/index.js";
-import { Backoff } from "./backoff.js";
 import type { Platform } from "./platform.js";
+import { Servers } from "./servers.js";
 import { Socket } from "./socket.js";
 
+/** The next attempt to connect: it comes by itself. */
+export interface Attempt {
+  /** How many there will have been since one succeeded. */
+  readonly attempt: number;
+  readonly delayMs: number;
+  readonly server: string;
+}
+
 export interface SessionEvents {
-  connecting(): void;
+  connecting(server: string): void;
   opened(): void;
   data(bytes: Uint8Array): void;
   writable(): void;
-  /** Gone; to be made again in `retryMs`, or not at all. */
-  closed(code: number, reason: string, retryMs: number | undefined): void;
+  /** Gone; `next` is undefined if it is not made again. */
+  closed(code: number, reason: string, next: Attempt | undefined): void;
 }
 
 export class Session {
   readonly #platform: Platform;
-  readonly #url: string;
   readonly #events: SessionEvents;
-  readonly #backoff: Backoff;
+  readonly #servers: Servers;
   #socket: Socket | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #openedUs: number | undefined;
   #retryAfterMs = 0;
+  /** Attempts since one succeeded. */
+  #attempts = 0;
   #isPaused = true;
 
-  constructor(platform: Platform, url: string, events: SessionEvents) {
+  constructor(platform: Platform, urls: readonly string[], events: SessionEvents) {
     this.#platform = platform;
-    this.#url = url;
     this.#events = events;
-    this.#backoff = new Backoff(platform.random);
+    this.#servers = new Servers(urls, platform.random);
   }
 
   /** Whether `trySend` takes something; if it is open and does not, `writable` follows. */
@@ -61,16 +69,29 @@ export class Session {
     else this.#socket.close(code, reason);
   }
 
-  /** Not to come back earlier than this after the connection that there is. */
+  /** The server that answers or has answered last. */
+  get server(): string | undefined {
+    return this.#servers.current;
+  }
+
+  /** The server has answered. */
+  succeeded(): void {
+    this.#attempts = 0;
+  }
+
+  /** Not to come back to this server earlier than this after the connection that there is. */
   retryAfter(ms: number): void {
     this.#retryAfterMs = ms;
   }
 
   #connect(): void {
-    this.#events.connecting();
+    const server = this.#servers.current;
+    if (server === undefined) return;
+    this.#attempts++;
+    this.#events.connecting(server);
     this.#openedUs = undefined;
     this.#retryAfterMs = 0;
-    this.#socket = new Socket(this.#platform.openSocket, this.#url, {
+    this.#socket = new Socket(this.#platform.openSocket, server, {
       opened: () => {
         this.#openedUs = this.#platform.now();
         this.#events.opened();
@@ -89,16 +110,26 @@ export class Session {
   }
 
   #onClosed(code: Code, reason: string, isServers: boolean): void {
-    if (this.#isPaused || (isServers && !mayReconnect(code))) {
+    const next = this.#isPaused ? undefined : this.#turn(isServers && !mayReconnect(code));
+    if (next === undefined) {
       this.#isPaused = true;
-      this.#events.closed(code, reason, undefined);
-      return;
+    } else {
+      this.#timer = setTimeout(() => {
+        this.#connect();
+      }, next.delayMs);
     }
-    const lastedMs = this.#openedUs === undefined ? 0 : (this.#platform.now() - this.#openedUs) / 1000;
-    const retryMs = this.#backoff.next(lastedMs, this.#retryAfterMs);
-    this.#timer = setTimeout(() => {
-      this.#connect();
-    }, retryMs);
-    this.#events.closed(code, reason, retryMs);
+    this.#events.closed(code, reason, next);
+  }
+
+  /** Turns to the server whose turn it is. */
+  #turn(isForbidden: boolean): Attempt | undefined {
+    const now = this.#platform.now();
+    const lastedMs = this.#openedUs === undefined ? 0 : (now - this.#openedUs) / 1000;
+    if (isForbidden) this.#servers.forbidden();
+    else this.#servers.failed(now, lastedMs, this.#retryAfterMs);
+    const delayMs = this.#servers.turn(now);
+    const server = this.#servers.current;
+    if (delayMs === undefined || server === undefined) return undefined;
+    return { attempt: this.#attempts + 1, delayMs, server };
   }
 }

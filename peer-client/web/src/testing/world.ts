@@ -60,7 +60,7 @@ export class TestPeer {
   }
 
   subscribe(): void {
-    this.handle({ type: "subscribe", channel: CHANNEL, since: "earliest", patterns: [] });
+    this.handle({ type: "subscribe", channel: CHANNEL, since: "earliest" });
   }
 
   handle(input: Input): void {
