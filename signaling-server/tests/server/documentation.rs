@@ -11,6 +11,9 @@ use tiercast_signaling_server::{
 
 const PAGE: &str = include_str!("../../../docs/configuration.md");
 
+/// The routes that are followed by a channel.
+const ROUTES: [&str; 5] = ["publish", "topology", "sse", "poll", "history"];
+
 /// The rows of the page's tables: key, type, bounds, default, meaning.
 fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
     let cells = |line: &'static str| -> Vec<&'static str> {
@@ -64,8 +67,8 @@ fn regression_pages_name_routes_as_they_are() -> anyhow::Result<()> {
         for mention in page.split("/v1/").skip(1) {
             let path = &mention[..mention.find(|c| !is_of_path(c)).unwrap_or(mention.len())];
             let is_route = match path.split_once('/') {
-                None => ["ws", "channels"].contains(&path),
-                Some((route, channel)) => ["publish", "topology"].contains(&route) && !channel.is_empty(),
+                None => ["ws", "channels", "keys"].contains(&path),
+                Some((route, channel)) => ROUTES.contains(&route) && !channel.is_empty(),
             };
             ensure!(is_route, "there is no route /v1/{path}");
         }
