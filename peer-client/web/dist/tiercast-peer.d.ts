@@ -8,7 +8,7 @@ declare const Code: {
     readonly silent: 3001;
     /** The session does not read its control messages. */
     readonly slow: 3002;
-    /** The server has all the sessions it takes. */
+    /** The server has all that it takes: sessions or, of a broker, dynamic channels and bindings. */
     readonly full: 3003;
     /** The channel's source has not said yet where the channel is. */
     readonly not_ready: 3004;
@@ -46,6 +46,10 @@ declare const Code: {
     readonly unknown_message: 3507;
     /** Not subscribed to this channel. */
     readonly not_subscribed: 3508;
+    /** The configuration, or the broker, does not allow it. */
+    readonly not_allowed: 3509;
+    /** The broker has no such exchange. */
+    readonly unknown_exchange: 3510;
 };
 /** The code's name; "unknown" for one of a newer build. */
 declare function codeName(code: Code): string;

@@ -83,6 +83,10 @@ impl ExchangePattern {
     /// Whether it means this exchange.
     pub fn matches(&self, exchange: &Exchange) -> bool {
         let name = exchange.as_str();
+        // RabbitMQ leaves line breaks out of names: `a\nmq.topic` would be `amq.topic`.
+        if name.contains(['\r', '\n']) {
+            return false;
+        }
         let is_hidden =
             |prefix| name.starts_with(prefix) && (prefix == QUEUE_PREFIX || !self.0.starts_with(prefix));
         ![QUEUE_PREFIX, BROKERS_PREFIX].into_iter().any(is_hidden) && fits(&self.0, name)
@@ -167,6 +171,10 @@ mod tests {
             pattern.parse::<ExchangePattern>().expect("a pattern").matches(&exchange(name))
         };
         assert!(!matches("*", "tiercast.builds") && !matches("tiercast.*", "tiercast.builds"));
+        assert!(
+            !matches("*", "a\nmq.topic") && !matches("*", "tiercast\r.builds"),
+            "not by a line break either"
+        );
         assert!(!matches("*", "amq.topic") && matches("amq.topic", "amq.topic"));
     }
 
