@@ -200,10 +200,13 @@ fn a_page_that_cannot_be_had_now_is_asked_for_again_after_a_second() {
     let mut net = net(hub(), 1_000);
     net.fetch_time = None;
     net.join(PARENT, relay(4), Since::Earliest);
-    for times in 1..=3 {
+    // A page that brings nobody further is none.
+    let nothing = Page { asked: at(-1), after: -1, entries: Vec::new(), last: -1 };
+    let none = SourceUpdate::NotFetched { after: at(-1) };
+    for (times, answer) in [none.clone(), SourceUpdate::Fetched(nothing), none].into_iter().enumerate() {
         net.run_for(Duration::from_millis(900));
-        assert_eq!(net.fetches.len(), times);
-        net.source(SourceUpdate::NotFetched { after: at(-1) });
+        assert_eq!(net.fetches.len(), times + 1);
+        net.source(answer);
         net.run_for(Duration::from_millis(200));
     }
     net.fetch_time = Some(Duration::from_millis(20));

@@ -100,10 +100,7 @@ impl Channel {
             SourceUpdate::End(end) => self.judge_claims(end),
             SourceUpdate::Retains(position) => self.past.retains(position),
             SourceUpdate::Fetched(page) => self.take_page(now, page, config, press),
-            SourceUpdate::NotFetched { after } => {
-                self.stats.pages_failed += 1;
-                self.past.not_fetched(now, after);
-            }
+            SourceUpdate::NotFetched { after } => self.lack_page(now, after),
         }
         if self.batch.due().is_some_and(|due| due <= now) {
             self.flush(now, press);
@@ -194,14 +191,21 @@ impl Channel {
         log.push(frame);
     }
 
-    /// A page of the past has come. One of another numbering is of no use to anybody.
+    /// A page of the past has come. One of another numbering, or without anything new, is of no use to anybody.
     fn take_page(&mut self, now: Time, page: Page, config: &HubConfig, press: &mut Press<'_>) {
-        self.stats.pages += 1;
         let asked = page.asked;
         if self.head().is_some_and(|head| head.epoch == asked.epoch) && page.last > asked.offset {
+            self.stats.pages += 1;
             let sealed = press.seal_page(now, &self.name, page, config.batch);
             self.past.fetched(asked, sealed);
+        } else {
+            self.lack_page(now, asked);
         }
+    }
+
+    fn lack_page(&mut self, now: Time, asked: Position) {
+        self.stats.pages_failed += 1;
+        self.past.not_fetched(now, asked);
     }
 
     /// Since when somebody waits for whom the source may be asked now.

@@ -167,8 +167,9 @@ impl Past {
 
     /// A page could not be fetched. Those who wait for it go on waiting.
     pub(super) fn not_fetched(&mut self, now: Time, after: Position) {
-        self.waiting.unanswered(after);
-        self.not_before = now + RETRY;
+        if self.waiting.unanswered(after) {
+            self.not_before = now + RETRY;
+        }
     }
 
     /// The source answers nothing of what it was asked.

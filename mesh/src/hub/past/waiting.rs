@@ -103,14 +103,16 @@ impl Waiting {
         waiters
     }
 
-    /// A page will not come: who waited for it has to be asked for again.
-    pub(super) fn unanswered(&mut self, page: Position) {
-        for waiter in self.asked.remove(&page).map(|asked| asked.waiters).unwrap_or_default() {
+    /// A page will not come: it has to be asked for again. False if it was not asked for.
+    pub(super) fn unanswered(&mut self, page: Position) -> bool {
+        let Some(asked) = self.asked.remove(&page) else { return false };
+        for waiter in asked.waiters {
             if let Some(wait) = self.waiters.get_mut(&waiter) {
                 wait.page = None;
                 self.queue.insert((wait.since, waiter));
             }
         }
+        true
     }
 
     /// The same for all pages.
