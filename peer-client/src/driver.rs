@@ -21,7 +21,8 @@ use crate::{
     notification::{News, Standing},
     options::ClientOptions,
     server_url::ServerUrls,
-    session::{Attempt, Ended, Outgoing, SessionEvent, Sessions},
+    session::{Ended, Outgoing, SessionEvent},
+    sessions::{Attempt, Sessions},
     subscription::Said,
 };
 

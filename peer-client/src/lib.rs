@@ -40,6 +40,7 @@ mod options;
 mod server_url;
 mod servers;
 mod session;
+mod sessions;
 mod subscription;
 pub mod swarm;
 

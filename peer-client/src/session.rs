@@ -1,4 +1,4 @@
-//! The connection to a server: a task that connects and carries messages both ways; and the one after it.
+//! The connection to a server: one task that connects, and carries messages both ways.
 
 use std::{io, time::Duration};
 
@@ -8,7 +8,7 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use tiercast_codec::Code;
-use tokio::{net::TcpStream, sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{net::TcpStream, sync::mpsc, time::Instant};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{
@@ -19,10 +19,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::{
-    server_url::{ServerUrl, ServerUrls},
-    servers::Servers,
-};
+use crate::server_url::ServerUrl;
 
 /// The WebSocket subprotocol of peers.
 const SUBPROTOCOL: &str = "tiercast.v1";
@@ -67,78 +64,13 @@ enum End {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) reason: String,
-    may_retry: bool,
-    lasted: Duration,
-}
-
-/// The connections to the servers, one at a time.
-pub(crate) struct Sessions {
-    servers: Servers,
-    events: mpsc::Sender<SessionEvent>,
-    /// Ends a session's task together with this.
-    tasks: JoinSet<()>,
-    /// Attempts since one succeeded.
-    attempts: u32,
-    retry_after: Duration,
-}
-
-/// The next attempt.
-pub(crate) struct Attempt {
-    pub(crate) number: u32,
-    pub(crate) delay: Duration,
-    pub(crate) server: ServerUrl,
-}
-
-impl Sessions {
-    /// Connects; what happens is told to `events`.
-    pub(crate) fn start(urls: ServerUrls, events: mpsc::Sender<SessionEvent>) -> Self {
-        let (servers, tasks) = (Servers::new(urls), JoinSet::new());
-        let mut sessions = Self { servers, events, tasks, attempts: 0, retry_after: Duration::ZERO };
-        sessions.attempt(Duration::ZERO);
-        sessions
-    }
-
-    /// The server that has answered.
-    pub(crate) fn succeeded(&mut self) -> Option<ServerUrl> {
-        self.attempts = 0;
-        self.servers.current().cloned()
-    }
-
-    /// The server that there is a connection to does not want this peer back earlier.
-    pub(crate) fn retry_after(&mut self, delay: Duration) {
-        self.retry_after = delay;
-    }
-
-    /// A connection has ended: gives the next attempt, which comes by itself. `None`: no server wants this peer back.
-    pub(crate) fn go_on(&mut self, ended: &Ended) -> Option<Attempt> {
-        let retry_after = std::mem::take(&mut self.retry_after);
-        if ended.may_retry {
-            self.servers.failed(ended.lasted, retry_after);
-        } else {
-            self.servers.forbidden();
-        }
-        let delay = self.servers.turn()?;
-        self.attempt(delay)
-    }
-
-    fn attempt(&mut self, delay: Duration) -> Option<Attempt> {
-        let server = self.servers.current()?.clone();
-        self.attempts += 1;
-        // The task before has said its last word.
-        while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(run(server.clone(), delay, self.events.clone()));
-        Some(Attempt { number: self.attempts, delay, server })
-    }
-
-    /// Waits until the last connection has ended.
-    pub(crate) async fn ended(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
-    }
+    pub(crate) may_retry: bool,
+    pub(crate) lasted: Duration,
 }
 
 /// Connects to `url` after a while, and carries messages for as long as the connection is there and somebody listens to
 /// `events`.
-async fn run(url: ServerUrl, delay: Duration, events: mpsc::Sender<SessionEvent>) {
+pub(crate) async fn run(url: ServerUrl, delay: Duration, events: mpsc::Sender<SessionEvent>) {
     tokio::select! {
         () = tokio::time::sleep(delay) => {}
         () = events.closed() => return,
