@@ -6,8 +6,8 @@ use tiercast_codec::{
     BEFORE_FIRST, ChannelName, Code, Event, GapReason, Message, PatternSet, Position, SigningKey, Since,
 };
 use tiercast_mesh::{
-    Hub, LogLimits, SourceUpdate, Time,
-    hub::{HubConfig, Input, Opening, Output, Portion, ReaderId, Reading, Refusal, Rights},
+    Hub, LogLimits, Page, PageEntry, SourceUpdate, Time,
+    hub::{Fetch, HubConfig, Input, Opening, Output, Portion, ReaderId, Reading, Refusal, Rights},
 };
 
 const EPOCH: u64 = 7;
@@ -18,6 +18,8 @@ struct World {
     now: Time,
     channel: ChannelName,
     got: BTreeMap<u64, Vec<String>>,
+    /// Pages that the source was asked for.
+    fetches: Vec<Fetch>,
     /// Of the readers that are opened next.
     rights: Rights,
 }
@@ -27,7 +29,8 @@ impl World {
         let mut hub = Hub::new(config, Box::new(SigningKey::from_seed(&[1; 32])), [2; 32]);
         let (now, channel) = (Time(1_790_000_000_000_000), "builds".parse::<ChannelName>().unwrap());
         hub.add_channel(now, &channel).unwrap();
-        let mut world = Self { hub, now, channel, got: BTreeMap::new(), rights: Rights::default() };
+        let mut world =
+            Self { hub, now, channel, got: BTreeMap::new(), fetches: Vec::new(), rights: Rights::default() };
         world.source(SourceUpdate::Opened(Position::new(EPOCH, BEFORE_FIRST)));
         world
     }
@@ -77,7 +80,14 @@ impl World {
     /// Gives all readers what there is for them, as a driver does.
     fn read(&mut self) {
         while let Some(output) = self.hub.poll_output() {
-            let Output::Read(id) = output else { continue };
+            let id = match output {
+                Output::Read(id) => id,
+                Output::Fetch(fetch) => {
+                    self.fetches.push(fetch);
+                    continue;
+                }
+                _ => continue,
+            };
             while let Some(portion) = self.hub.poll_read(id) {
                 self.got.entry(id.0).or_default().extend(said(&portion));
             }
@@ -262,4 +272,23 @@ fn a_reader_sees_what_it_may_see_and_no_longer_than_it_may() {
     assert_eq!(refused(world.try_open(2, Since::Now, &[])), Code::EXPIRED);
     world.rights = Rights { channel: Some("others".parse().unwrap()), ..Rights::default() };
     assert_eq!(refused(world.try_open(2, Since::Now, &[])), Code::NOT_ALLOWED);
+}
+
+#[test]
+fn regression_a_reader_from_before_the_log_is_given_what_the_source_retains() {
+    let log = LogLimits { bytes: 1 << 20, entries: 1 };
+    let mut world = World::new(HubConfig { log, ..HubConfig::default() });
+    world.source(SourceUpdate::Retains(world.at(-1)));
+    world.publish(&["a", "b", "c"]);
+    let opening = world.open(1, Since::Earliest, &[]);
+    assert!(opening.recovered);
+    world.later(1);
+    let Fetch { after, .. } = world.fetches.pop().expect("a page is asked for");
+    assert_eq!(after, world.at(-1));
+    let event = |(offset, key): (i64, &str)| {
+        PageEntry::Event(Event { offset, message: Message { routing_key: key.into(), ..Message::default() } })
+    };
+    let entries = [(0, "a"), (1, "b")].map(event).to_vec();
+    world.source(SourceUpdate::Fetched(Page { asked: after, after: -1, entries, last: 1 }));
+    assert_eq!(world.got(1), ["0 a", "1 b", "2 c"], "and then what is in the log");
 }

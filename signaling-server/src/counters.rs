@@ -23,6 +23,7 @@ pub(crate) enum Transport {
     Poll,
     History,
     Json,
+    Taskcluster,
 }
 
 /// What was sent to the plain clients of a transport.
@@ -37,7 +38,7 @@ pub(crate) struct Traffic {
 }
 
 impl Transport {
-    pub(crate) const ALL: [Self; 4] = [Self::Sse, Self::Poll, Self::History, Self::Json];
+    pub(crate) const ALL: [Self; 5] = [Self::Sse, Self::Poll, Self::History, Self::Json, Self::Taskcluster];
 
     /// Its name in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
@@ -46,6 +47,7 @@ impl Transport {
             Self::Poll => "poll",
             Self::History => "history",
             Self::Json => "json",
+            Self::Taskcluster => "taskcluster",
         }
     }
 }

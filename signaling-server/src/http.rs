@@ -23,7 +23,7 @@ pub(crate) use upgrade::{Speaks, Upgrade, Upgrades};
 use crate::{
     api_error::ApiError,
     app::App,
-    transport::{poll, sse},
+    transport::{poll, sse, taskcluster},
 };
 
 /// All routes, and `extra` ones beside them.
@@ -40,9 +40,13 @@ pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
         .route("/v1/keys", post(keys::keys))
         .route("/v1/channels", get(status::channels))
         .route("/v1/topology/{channel}", get(topology::topology).layer(Extension(Arc::<Pages>::default())))
+        .route("/v1/sse", get(sse::sse))
         .route("/v1/sse/{channel}", get(sse::sse))
+        .route("/v1/poll", get(poll::poll))
         .route("/v1/poll/{channel}", get(poll::poll))
+        .route("/v1/history", get(poll::history))
         .route("/v1/history/{channel}", get(poll::history))
+        .route("/api/events/v1/connect/", get(taskcluster::connect))
         .with_state(app)
         .merge(extra)
         .fallback(unknown_route)

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::{extract::Path, http::StatusCode};
 use serde_json::{Value, json};
-use tiercast_codec::{ChannelName, Code, Gap};
+use tiercast_codec::{Code, Gap};
 use tiercast_mesh::hub::Refusal;
 
 mod event_json;
@@ -15,16 +15,28 @@ pub(crate) mod poll;
 mod query;
 mod sheets;
 pub(crate) mod sse;
+mod subscription;
+pub(crate) mod taskcluster;
 mod visit;
 
 pub(crate) use query::patterns;
 pub(crate) use sheets::Sheets;
 
 use crate::{api_error::ApiError, driver::PublishError};
+use query::{Query, bad};
+use subscription::Wanted;
 
-/// The channel that a path names.
-fn channel(name: &str) -> Result<ChannelName, ApiError> {
-    name.parse().map_err(|_| PublishError::UnknownChannel(name.to_owned()).into())
+/// What a request wants: the channel that its path names or, without one, the exchange of its query.
+fn wanted(path: Option<Path<String>>, query: &mut Query) -> Result<Wanted, ApiError> {
+    match path {
+        Some(Path(name)) => {
+            let unknown = |_| PublishError::UnknownChannel(name.clone()).into();
+            name.parse().map(Wanted::Channel).map_err(unknown)
+        }
+        None => query.one("exchange")?.map(Wanted::Exchange).ok_or_else(|| {
+            bad("nothing is named".to_owned(), "name a channel in the path, or an exchange by ?exchange=")
+        }),
+    }
 }
 
 /// A gap as JSON.
@@ -42,6 +54,8 @@ impl From<Refusal> for ApiError {
     fn from(Refusal { code, reason }: Refusal) -> Self {
         let (status, fix) = match code {
             Code::UNKNOWN_CHANNEL => (StatusCode::NOT_FOUND, "GET /v1/channels lists the channels"),
+            Code::UNKNOWN_EXCHANGE => (StatusCode::NOT_FOUND, "declare it at the broker"),
+            Code::NOT_ALLOWED => (StatusCode::FORBIDDEN, "ask who runs this server"),
             code if code.may_reconnect() => (StatusCode::SERVICE_UNAVAILABLE, "try again in a few seconds"),
             _ => (StatusCode::BAD_REQUEST, "correct the request"),
         };

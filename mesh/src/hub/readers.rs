@@ -145,8 +145,14 @@ impl Hub {
     pub fn poll_read(&mut self, reader: ReaderId) -> Option<Portion> {
         let state = self.readers.0.get_mut(&reader)?;
         let channel = self.channels.get_mut(&state.channel).filter(|_| !state.is_paused);
-        let next =
-            channel.and_then(|channel| channel.next(self.now, Receiver::Reader(reader), &mut self.budget));
+        let next = channel.and_then(|channel| {
+            let next = channel.next(self.now, Receiver::Reader(reader), &mut self.budget);
+            if channel.past.take_wanted() {
+                // Not here: others may want the same page.
+                self.timers.set(Timer::Pages, self.now);
+            }
+            next
+        });
         if let Some(due) = self.budget.due() {
             self.timers.set(Timer::Turns, due);
         }
@@ -183,6 +189,9 @@ impl Hub {
         let Some(state) = self.readers.0.remove(&reader) else { return };
         if let Some(channel) = self.channels.get_mut(&state.channel) {
             channel.starve(Receiver::Reader(reader));
+            if channel.past.take_wanted() {
+                self.timers.set(Timer::Pages, self.now);
+            }
         }
         self.budget.forget((state.channel, Receiver::Reader(reader)));
         self.timers.clear(Timer::ReaderExpiry(reader));

@@ -36,27 +36,39 @@ pub(super) fn write(channel: &ChannelName, position: Position, event: &Event) ->
     out
 }
 
-/// The body, and how it is written: `json`, `text` or `base64`. Where JSON that is parsed and written again would not be
-/// what was published, `raw` is its text.
+/// A body as JSON.
+struct Written<'a> {
+    encoding: &'static str,
+    json: String,
+    /// The text that was published, where JSON that is parsed and written again would not be the same.
+    raw: Option<&'a str>,
+}
+
+/// The body, and how it is written: `json`, `text` or `base64`.
 fn body(out: &mut Vec<u8>, message: &Message) {
+    let Written { encoding, json, raw } = written(message);
+    field(out, "encoding", encoding);
+    out.extend_from_slice(b",\"body\":");
+    out.extend_from_slice(json.as_bytes());
+    if let Some(raw) = raw {
+        field(out, "raw", raw);
+    }
+}
+
+/// The body alone.
+pub(super) fn payload(message: &Message) -> String {
+    written(message).json
+}
+
+fn written(message: &Message) -> Written<'_> {
+    let quoted = |text: &str| Value::from(text).to_string();
     let json = if may_be_json(message) { plain_json::parse(&message.body) } else { None };
     match (json, std::str::from_utf8(&message.body)) {
         (Some(PlainJson { text, is_exact }), Ok(raw)) => {
-            field(out, "encoding", "json");
-            out.extend_from_slice(b",\"body\":");
-            out.extend_from_slice(text.as_bytes());
-            if !is_exact {
-                field(out, "raw", raw);
-            }
+            Written { encoding: "json", json: text, raw: (!is_exact).then_some(raw) }
         }
-        (None, Ok(text)) => {
-            field(out, "encoding", "text");
-            field(out, "body", text);
-        }
-        (_, Err(_)) => {
-            field(out, "encoding", "base64");
-            field(out, "body", &base64(&message.body));
-        }
+        (None, Ok(text)) => Written { encoding: "text", json: quoted(text), raw: None },
+        (_, Err(_)) => Written { encoding: "base64", json: quoted(&base64(&message.body)), raw: None },
     }
 }
 

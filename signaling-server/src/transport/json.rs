@@ -6,10 +6,8 @@ use std::{collections::BTreeMap, convert::Infallible, future::pending, sync::Arc
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, future::select_all};
 use serde_json::{Value, json};
-use tiercast_codec::{
-    ChannelName, Code, PROTOCOL_VERSION, Pattern, PatternSet, Position, Since, limits::CONTROL_BYTES_MAX,
-};
-use tiercast_mesh::hub::{Portion, Reading, Refusal};
+use tiercast_codec::{ChannelName, Code, PROTOCOL_VERSION, Position, limits::CONTROL_BYTES_MAX};
+use tiercast_mesh::hub::{Opening, Portion, Refusal};
 use tiercast_platform::Clock;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -30,9 +28,14 @@ use tracing::debug;
 
 mod message;
 
-use super::{query, sheets::Form, visit::Visit};
-use crate::{Reader, app::App, counters::Transport, driver::Stopped, visitor::Visitor, websocket};
-use message::{FromClient, Request};
+use super::{
+    query,
+    sheets::Form,
+    subscription::{Subscription, Wanted},
+    visit::Visit,
+};
+use crate::{app::App, counters::Transport, driver::Stopped, visitor::Visitor, websocket};
+use message::{FromClient, Request, Subscribe};
 
 /// The subprotocol that these clients speak.
 pub(crate) const SUBPROTOCOL: &str = "tiercast.v1.json";
@@ -42,14 +45,13 @@ struct Session<T> {
     socket: WebSocketStream<T>,
     app: Arc<App>,
     visitor: Visitor,
-    subscriptions: BTreeMap<ChannelName, Subscription>,
+    subscriptions: BTreeMap<ChannelName, Read>,
     heard: Instant,
     said: Instant,
 }
 
-struct Subscription {
-    reader: Reader,
-    filter: PatternSet,
+struct Read {
+    subscription: Subscription,
     visit: Visit,
     /// How far it is, and how far the client knows that it is.
     reached: Position,
@@ -166,7 +168,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             .subscriptions
             .iter_mut()
             .filter(|(_, subscription)| subscription.said != subscription.reached);
-        let at = |(channel, subscription): (&ChannelName, &mut Subscription)| {
+        let at = |(channel, subscription): (&ChannelName, &mut Read)| {
             subscription.said = subscription.reached;
             json!({ "type": "at", "channel": channel, "position": subscription.reached.to_string() })
         };
@@ -226,15 +228,34 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 .await
             }
             FromClient::Ping { time_us } => self.say(json!({ "type": "pong", "time_us": time_us })).await,
-            FromClient::Request { id, channel, request } => match self.on_request(&channel, request).await {
-                Ok((name, mut answer)) => {
-                    answer["type"] = json!(name);
-                    answer["id"] = json!(id);
+            FromClient::Subscribe { id, wanted, subscribe } => {
+                let answer = self.subscribe(wanted, subscribe).await;
+                self.answer(id, None, answer).await
+            }
+            FromClient::Request { id, channel, request } => {
+                let answer = self.on_request(&channel, request).await;
+                self.answer(id, Some(&channel), answer).await
+            }
+        }
+    }
+
+    /// Answers a request: with a message of this type, or with why not.
+    async fn answer(
+        &mut self,
+        id: u64,
+        channel: Option<&ChannelName>,
+        answer: Result<(&'static str, Value), Refusal>,
+    ) -> Result<(), End> {
+        match answer {
+            Ok((name, mut answer)) => {
+                answer["type"] = json!(name);
+                answer["id"] = json!(id);
+                if let Some(channel) = channel {
                     answer["channel"] = json!(channel);
-                    self.say(answer).await
                 }
-                Err(refusal) => self.fail(Some(id), Some(&channel), refusal).await,
-            },
+                self.say(answer).await
+            }
+            Err(refusal) => self.fail(Some(id), channel, refusal).await,
         }
     }
 
@@ -246,76 +267,64 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     ) -> Result<(&'static str, Value), Refusal> {
         let at = |position: Position| json!({ "position": position.to_string() });
         match request {
-            Request::Subscribe { since, patterns } => return self.subscribe(channel, since, &patterns).await,
             Request::Unsubscribe => {
                 self.subscription(channel)?;
                 self.subscriptions.remove(channel);
                 Ok(("unsubscribed", json!({})))
             }
-            Request::Pause => Ok(("paused", at(self.subscription(channel)?.reader.pause().await?))),
-            Request::Resume => Ok(("resumed", at(self.subscription(channel)?.reader.resume().await?))),
+            Request::Pause => Ok(("paused", at(self.subscription(channel)?.subscription.pause().await?))),
+            Request::Resume => Ok(("resumed", at(self.subscription(channel)?.subscription.resume().await?))),
             Request::Bind { patterns } => {
-                Ok(("bound", self.refilter(channel, &patterns, PatternSet::insert).await?))
+                let patterns_max = self.app.config.limits.patterns_max;
+                let patterns = query::patterns(&patterns, patterns_max).map_err(bad_request)?;
+                let Read { subscription, .. } = self.subscription(channel)?;
+                let more = patterns
+                    .iter()
+                    .filter(|pattern| !subscription.filter().iter().any(|one| one == *pattern));
+                if subscription.filter().len() + more.count() > patterns_max {
+                    return Err(bad_request(format!("a subscription may have {patterns_max} patterns")));
+                }
+                let position = subscription.bind(patterns).await?;
+                Ok(("bound", patterns_from(subscription, position)))
             }
             Request::Unbind { patterns } => {
-                let remove = |filter: &mut PatternSet, pattern| filter.remove(&pattern);
-                Ok(("unbound", self.refilter(channel, &patterns, remove).await?))
+                let patterns_max = self.app.config.limits.patterns_max;
+                let patterns = query::patterns(&patterns, patterns_max).map_err(bad_request)?;
+                let Read { subscription, .. } = self.subscription(channel)?;
+                let position = subscription.unbind(patterns).await?;
+                Ok(("unbound", patterns_from(subscription, position)))
             }
         }
     }
 
     async fn subscribe(
         &mut self,
-        channel: &ChannelName,
-        since: Since,
-        patterns: &[String],
+        wanted: Wanted,
+        Subscribe { since, patterns }: Subscribe,
     ) -> Result<(&'static str, Value), Refusal> {
         let patterns_max = self.app.config.limits.patterns_max;
         let subscriptions_max = self.app.config.hub.subscriptions_max;
-        if self.subscriptions.contains_key(channel) {
-            return Err(bad_request(format!("already subscribed to `{channel}`: unsubscribe first")));
-        }
         if self.subscriptions.len() >= subscriptions_max {
             return Err(bad_request(format!("a session may have {subscriptions_max} subscriptions")));
         }
-        let filter = PatternSet::new(query::patterns(patterns, patterns_max).map_err(bad_request)?);
-        let visit = Visit::begin(&self.app.handle, Transport::Json, &self.visitor, channel, since);
-        let rights = self.visitor.rights.clone();
-        let reading = Reading { channel: channel.clone(), since, filter: filter.clone().into(), rights };
-        let reader = self.app.handle.read(reading).await?;
-        let opening = *reader.opening();
-        let position = opening.position;
-        let subscription = Subscription { reader, filter, visit, reached: position, said: position };
-        self.subscriptions.insert(channel.clone(), subscription);
+        let patterns = query::patterns(&patterns, patterns_max).map_err(bad_request)?;
+        let visit = Visit::begin(&self.app.handle, Transport::Json, &self.visitor, &wanted, since);
+        let opening = Subscription::open(&self.app.handle, &self.visitor, wanted, since, patterns);
+        let subscription = opening.await?;
+        let channel = subscription.channel().clone();
+        if self.subscriptions.contains_key(&channel) {
+            return Err(bad_request(format!("already subscribed to `{channel}`: unsubscribe first")));
+        }
+        let Opening { position, head, recovered } = *subscription.opening();
         let answer = json!({
-            "position": position.to_string(), "head": opening.head.to_string(), "recovered": opening.recovered,
+            "channel": channel, "position": position.to_string(), "head": head.to_string(), "recovered": recovered,
         });
+        let read = Read { subscription, visit, reached: position, said: position };
+        self.subscriptions.insert(channel, read);
         Ok(("subscribed", answer))
     }
 
-    /// The client wants other events from now on. Says after which position, and what is wanted then.
-    async fn refilter(
-        &mut self,
-        channel: &ChannelName,
-        patterns: &[String],
-        change: impl Fn(&mut PatternSet, Pattern) -> bool,
-    ) -> Result<Value, Refusal> {
-        let patterns_max = self.app.config.limits.patterns_max;
-        let subscription = self.subscription(channel)?;
-        let mut filter = subscription.filter.clone();
-        for pattern in query::patterns(patterns, patterns_max).map_err(bad_request)? {
-            change(&mut filter, pattern);
-        }
-        if filter.len() > patterns_max {
-            return Err(bad_request(format!("a subscription may have {patterns_max} patterns")));
-        }
-        let position = subscription.reader.filter(Arc::new(filter.clone())).await?;
-        let patterns: Vec<_> = filter.iter().map(ToString::to_string).collect();
-        subscription.filter = filter;
-        Ok(json!({ "position": position.to_string(), "match": patterns }))
-    }
-
-    fn subscription(&mut self, channel: &ChannelName) -> Result<&mut Subscription, Refusal> {
+    fn subscription(&mut self, channel: &ChannelName) -> Result<&mut Read, Refusal> {
         let missing = || Refusal::new(Code::NOT_SUBSCRIBED, format!("not subscribed to `{channel}`"));
         self.subscriptions.get_mut(channel).ok_or_else(missing)
     }
@@ -349,9 +358,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
 }
 
 /// What comes next on any of the subscriptions.
-async fn any(
-    subscriptions: &mut BTreeMap<ChannelName, Subscription>,
-) -> (ChannelName, Result<Portion, Refusal>) {
+async fn any(subscriptions: &mut BTreeMap<ChannelName, Read>) -> (ChannelName, Result<Portion, Refusal>) {
     let nexts: Vec<_> = subscriptions.iter_mut().map(|one| Box::pin(next(one))).collect();
     if nexts.is_empty() {
         return pending().await;
@@ -359,10 +366,14 @@ async fn any(
     select_all(nexts).await.0
 }
 
-async fn next(
-    (channel, subscription): (&ChannelName, &mut Subscription),
-) -> (ChannelName, Result<Portion, Refusal>) {
-    (channel.clone(), subscription.reader.next().await)
+async fn next((channel, subscription): (&ChannelName, &mut Read)) -> (ChannelName, Result<Portion, Refusal>) {
+    (channel.clone(), subscription.subscription.next().await)
+}
+
+/// What is wanted from a position on.
+fn patterns_from(subscription: &Subscription, position: Position) -> Value {
+    let patterns: Vec<_> = subscription.filter().iter().map(ToString::to_string).collect();
+    json!({ "position": position.to_string(), "match": patterns })
 }
 
 fn bad_request(reason: String) -> Refusal {

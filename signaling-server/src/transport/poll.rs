@@ -10,22 +10,23 @@ use axum::{
 };
 use serde_json::json;
 use tiercast_codec::{ChannelName, Gap, NUMBER_MAX, Position, Since};
-use tiercast_mesh::hub::{Portion, Reading};
+use tiercast_mesh::hub::Portion;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
     query::Query,
     sheets::{Form, Sheets},
+    subscription::Subscription,
     visit::Visit,
 };
-use crate::{Reader, api_error::ApiError, app::App, config::Limits, counters::Transport, visitor::Visitor};
+use crate::{api_error::ApiError, app::App, config::Limits, counters::Transport, visitor::Visitor};
 
 type Answer = ([(HeaderName, &'static str); 2], Bytes);
 
 /// Waits until there is something, or for as long as the request says.
 pub(crate) async fn poll(
     State(app): State<Arc<App>>,
-    Path(channel): Path<String>,
+    path: Option<Path<String>>,
     visitor: Visitor,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
@@ -34,20 +35,20 @@ pub(crate) async fn poll(
     let wait = query.number("wait", 0..=limits.poll_wait.as_secs())?;
     let wait = wait.map_or(limits.poll_wait, Duration::from_secs);
     let sequence = query.number("sequence", 0..=NUMBER_MAX)?;
-    let page = read(&app, (Transport::Poll, visitor), &channel, query, Since::Now, wait).await?;
+    let page = read(&app, (Transport::Poll, visitor), path, query, Since::Now, wait).await?;
     Ok(page.answer(sequence.map(|sequence| ("sequence", json!(sequence)))))
 }
 
 /// Answers with what there is.
 pub(crate) async fn history(
     State(app): State<Arc<App>>,
-    Path(channel): Path<String>,
+    path: Option<Path<String>>,
     visitor: Visitor,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     let query = Query::parse(query.as_deref());
     let page =
-        read(&app, (Transport::History, visitor), &channel, query, Since::Earliest, Duration::ZERO).await?;
+        read(&app, (Transport::History, visitor), path, query, Since::Earliest, Duration::ZERO).await?;
     let more = page.is_full || page.next < page.head;
     Ok(page.answer(Some(("more", json!(more)))))
 }
@@ -56,7 +57,7 @@ pub(crate) async fn history(
 async fn read(
     app: &App,
     (transport, visitor): (Transport, Visitor),
-    channel: &str,
+    path: Option<Path<String>>,
     mut query: Query,
     default: Since,
     wait: Duration,
@@ -65,17 +66,16 @@ async fn read(
     let since = query.since()?.unwrap_or(default);
     let events_max = query.number("limit", 1..=limits.page_events as u64)?;
     let events_max = events_max.map_or(limits.page_events, |limit| limit as usize);
-    let filter = query.filter(limits.patterns_max)?;
+    let patterns = query.patterns(limits.patterns_max)?;
+    let wanted = super::wanted(path, &mut query)?;
     query.end()?;
-    let channel = super::channel(channel)?;
-    let mut visit = Visit::begin(&app.handle, transport, &visitor, &channel, since);
-    let mut reader =
-        app.handle.read(Reading { channel: channel.clone(), since, filter, rights: visitor.rights }).await?;
-    let mut page = Page::new(channel, &reader, events_max, limits);
+    let mut visit = Visit::begin(&app.handle, transport, &visitor, &wanted, since);
+    let mut subscription = Subscription::open(&app.handle, &visitor, wanted, since, patterns).await?;
+    let mut page = Page::new(&subscription, events_max, limits);
     let until = Instant::now() + wait;
     while !page.is_done() {
         tokio::select! {
-            portion = reader.next() => page.take(&app.sheets, &portion?),
+            portion = subscription.next() => page.take(&app.sheets, &portion?),
             () = sleep_until(until), if page.has_all() => break,
         }
     }
@@ -99,10 +99,10 @@ struct Page {
 }
 
 impl Page {
-    fn new(channel: ChannelName, reader: &Reader, events_max: usize, limits: &Limits) -> Self {
-        let opening = reader.opening();
+    fn new(subscription: &Subscription, events_max: usize, limits: &Limits) -> Self {
+        let opening = subscription.opening();
         Self {
-            channel,
+            channel: subscription.channel().clone(),
             head: opening.head,
             next: opening.position,
             gap: None,

@@ -1,9 +1,9 @@
 //! What a request asks for in its query: `since`, `match`, and what its transport takes besides.
 
-use std::{ops::RangeInclusive, str::FromStr, sync::Arc};
+use std::{ops::RangeInclusive, str::FromStr};
 
 use axum::http::StatusCode;
-use tiercast_codec::{Code, Pattern, PatternSet, Since};
+use tiercast_codec::{Code, Pattern, Since};
 
 use crate::{api_error::ApiError, visitor::KEY};
 
@@ -73,9 +73,9 @@ impl Query {
     }
 
     /// Which events: every `match` is a topic pattern.
-    pub(super) fn filter(&mut self, patterns_max: usize) -> Result<Arc<PatternSet>, ApiError> {
+    pub(super) fn patterns(&mut self, patterns_max: usize) -> Result<Vec<Pattern>, ApiError> {
         let patterns = patterns(&self.all("match"), patterns_max);
-        Ok(PatternSet::new(patterns.map_err(|reason| bad(reason, "correct or leave out `match`"))?).into())
+        patterns.map_err(|reason| bad(reason, "correct or leave out `match`"))
     }
 
     /// Refuses what nobody took.

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use tiercast_codec::{ChannelName, Epoch, Event, Frame, Offset, Position};
 use tiercast_mesh::hub::Portion;
 
-use super::{event_json, sse};
+use super::{event_json, sse, taskcluster};
 
 /// What is kept for a frame is reckoned as so many times its events: decoded, and in each form.
-const COPIES: usize = 3;
+const COPIES: usize = 4;
 
 /// The frames that were written last. What falls out is written again for those who are that far behind.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(super) enum Form {
     Json,
     /// An event of `text/event-stream` each.
     Sse,
+    /// The same, with the names of taskcluster-events.
+    Taskcluster,
 }
 
 /// A frame's events, and how they are written.
@@ -48,7 +50,7 @@ pub(super) struct Sheet {
     channel: ChannelName,
     frame: Frame,
     events: OnceLock<Vec<Event>>,
-    forms: [OnceLock<Written>; 2],
+    forms: [OnceLock<Written>; 3],
 }
 
 /// All events of a frame, one after the other.
@@ -135,10 +137,13 @@ impl Sheet {
             let mut bytes = Vec::new();
             let write = |(nth, event): (usize, &Event)| {
                 let position = self.position(nth);
-                let json = event_json::write(&self.channel, position, event);
+                let json = || event_json::write(&self.channel, position, event);
                 match form {
-                    Form::Json => bytes.extend_from_slice(&json),
-                    Form::Sse => sse::write(&mut bytes, position, &json),
+                    Form::Json => bytes.extend_from_slice(&json()),
+                    Form::Sse => sse::write(&mut bytes, position, &json()),
+                    Form::Taskcluster => {
+                        sse::write(&mut bytes, position, &taskcluster::write(&event.message))
+                    }
                 }
                 bytes.len()
             };

@@ -11,17 +11,18 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tiercast_codec::{ChannelName, Position, Since};
-use tiercast_mesh::hub::{Portion, Reading, Refusal};
+use tiercast_codec::{Position, Since};
+use tiercast_mesh::hub::{Portion, Refusal};
 use tokio::time::timeout;
 
 use super::{
     query::{Query, bad},
     retry_after,
     sheets::{Form, Sheets},
+    subscription::Subscription,
     visit::Visit,
 };
-use crate::{Reader, api_error::ApiError, app::App, counters::Transport, visitor::Visitor};
+use crate::{api_error::ApiError, app::App, counters::Transport, visitor::Visitor};
 
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -34,22 +35,22 @@ pub(super) fn write(out: &mut Vec<u8>, position: Position, json: &[u8]) {
 
 pub(crate) async fn sse(
     State(app): State<Arc<App>>,
-    Path(channel): Path<String>,
+    path: Option<Path<String>>,
     visitor: Visitor,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let mut query = Query::parse(query.as_deref());
     let since = last_event_id(&headers)?.or(query.since()?).unwrap_or_default();
-    let filter = query.filter(app.config.limits.patterns_max)?;
+    let patterns = query.patterns(app.config.limits.patterns_max)?;
+    let wanted = super::wanted(path, &mut query)?;
     query.end()?;
-    let channel = super::channel(&channel)?;
     let retry = retry_after(app.config.limits.reader_retry);
     let mut out = VecDeque::from([Bytes::from(format!("retry: {}\n\n", retry.as_millis()))]);
-    let visit = Visit::begin(&app.handle, Transport::Sse, &visitor, &channel, since);
-    let reading = Reading { channel: channel.clone(), since, filter, rights: visitor.rights };
-    let reader = match app.handle.read(reading).await {
-        Ok(reader) => Some(reader),
+    let visit = Visit::begin(&app.handle, Transport::Sse, &visitor, &wanted, since);
+    let opening = Subscription::open(&app.handle, &visitor, wanted, since, patterns);
+    let subscription = match opening.await {
+        Ok(subscription) => Some(subscription),
         // A browser that is answered with an error does not come back by itself.
         Err(refusal) if refusal.code.may_reconnect() => {
             out.push_back(ended(&refusal));
@@ -57,11 +58,11 @@ pub(crate) async fn sse(
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    let said = reader.as_ref().map(|reader| reader.opening().position);
-    out.extend(reader.as_ref().map(ready));
+    let said = subscription.as_ref().map(|subscription| subscription.opening().position);
+    out.extend(subscription.as_ref().map(ready));
     let heartbeat = app.config.limits.reader_heartbeat;
     let stream =
-        Stream { channel, visit, reader, sheets: app.sheets.clone(), heartbeat, out, reached: said, said };
+        Stream { visit, subscription, sheets: app.sheets.clone(), heartbeat, out, reached: said, said };
     let body = stream::unfold(stream, |mut stream| async {
         let bytes = stream.next().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), stream))
@@ -73,7 +74,7 @@ pub(crate) async fn sse(
 }
 
 /// Where a client that connects again was.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<Since>, ApiError> {
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<Since>, ApiError> {
     let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else { return Ok(None) };
     let position = id.to_str().ok().and_then(|id| id.parse::<Position>().ok());
     let wrong =
@@ -83,10 +84,9 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Since>, ApiError> {
 
 /// What one client is still to be sent.
 struct Stream {
-    channel: ChannelName,
     visit: Visit,
     /// None once it has ended.
-    reader: Option<Reader>,
+    subscription: Option<Subscription>,
     sheets: Arc<Sheets>,
     heartbeat: Duration,
     out: VecDeque<Bytes>,
@@ -100,11 +100,11 @@ impl Stream {
     /// The next bytes; none when it has ended.
     async fn next(&mut self) -> Option<Bytes> {
         while self.out.is_empty() {
-            let next = timeout(self.heartbeat, self.reader.as_mut()?.next()).await;
+            let next = timeout(self.heartbeat, self.subscription.as_mut()?.next()).await;
             match next {
                 Ok(Ok(portion)) => self.take(&portion),
                 Ok(Err(refusal)) => {
-                    self.reader = None;
+                    self.subscription = None;
                     self.out.push_back(ended(&refusal));
                 }
                 Err(_) => {
@@ -120,7 +120,8 @@ impl Stream {
         self.reached = Some(portion.position());
         match portion {
             Portion::Events { frame, .. } => {
-                let sheet = self.sheets.of(&self.channel, frame);
+                let Some(subscription) = &self.subscription else { return };
+                let sheet = self.sheets.of(subscription.channel(), frame);
                 let wanted: Vec<_> = sheet.wanted(portion).collect();
                 self.said = wanted.last().map(|nth| sheet.position(*nth)).or(self.said);
                 let before = self.out.len();
@@ -146,10 +147,10 @@ impl Stream {
 }
 
 /// The first event: where the client begins.
-fn ready(reader: &Reader) -> Bytes {
-    let opening = reader.opening();
+fn ready(subscription: &Subscription) -> Bytes {
+    let opening = subscription.opening();
     let data = json!({
-        "position": opening.position.to_string(), "head": opening.head.to_string(), "recovered": opening.recovered,
+        "channel": subscription.channel(), "position": opening.position.to_string(), "head": opening.head.to_string(), "recovered": opening.recovered,
     });
     event("ready", Some(opening.position), &data)
 }
@@ -159,7 +160,7 @@ fn ended(refusal: &Refusal) -> Bytes {
     event("end", None, &json!({ "code": refusal.code, "reason": refusal.reason }))
 }
 
-fn event(name: &str, id: Option<Position>, data: &Value) -> Bytes {
+pub(super) fn event(name: &str, id: Option<Position>, data: &Value) -> Bytes {
     let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
     format!("event: {name}\n{id}data: {data}\n\n").into()
 }

@@ -1,8 +1,9 @@
 //! One plain client's visit, for the operator: who, from where, what it reads and since when, and how much that was.
 
-use tiercast_codec::{ChannelName, Since};
+use tiercast_codec::Since;
 use tracing::debug;
 
+use super::subscription::Wanted;
 use crate::{
     counters::{Traffic, Transport},
     driver::Handle,
@@ -15,7 +16,7 @@ pub(super) struct Visit {
     handle: Handle,
     transport: Transport,
     visitor: Visitor,
-    channel: ChannelName,
+    wanted: Wanted,
     events: u64,
     bytes: u64,
 }
@@ -26,15 +27,15 @@ impl Visit {
         handle: &Handle,
         transport: Transport,
         visitor: &Visitor,
-        channel: &ChannelName,
+        wanted: &Wanted,
         since: Since,
     ) -> Self {
         handle.counters().traffic(transport).visits.add(1);
         let Visitor { address, subject, .. } = visitor;
         let who = subject.as_deref();
-        debug!(transport = transport.name(), who, %address, %channel, %since, "reader came");
-        let (handle, visitor, channel) = (handle.clone(), visitor.clone(), channel.clone());
-        Self { handle, transport, visitor, channel, events: 0, bytes: 0 }
+        debug!(transport = transport.name(), who, %address, %wanted, %since, "reader came");
+        let (handle, visitor, wanted) = (handle.clone(), visitor.clone(), wanted.clone());
+        Self { handle, transport, visitor, wanted, events: 0, bytes: 0 }
     }
 
     /// So much was sent.
@@ -58,8 +59,8 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let Self { transport, visitor: Visitor { address, subject, .. }, channel, events, bytes, .. } = self;
+        let Self { transport, visitor: Visitor { address, subject, .. }, wanted, events, bytes, .. } = self;
         let who = subject.as_deref();
-        debug!(transport = transport.name(), who, %address, %channel, events, bytes, "reader left");
+        debug!(transport = transport.name(), who, %address, %wanted, events, bytes, "reader left");
     }
 }

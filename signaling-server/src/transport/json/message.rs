@@ -5,24 +5,30 @@ use serde_json::Value;
 use tiercast_codec::{ChannelName, Code, Since};
 use tiercast_mesh::hub::Refusal;
 
+use crate::transport::subscription::Wanted;
+
 /// A message of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FromClient {
     Hello { id: u64, protocol: u32 },
     Ping { time_us: u64 },
+    Subscribe { id: u64, wanted: Wanted, subscribe: Subscribe },
     Request { id: u64, channel: ChannelName, request: Request },
 }
 
-/// What is asked for about a channel.
+/// How somebody wants to subscribe.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Subscribe {
+    #[serde(default)]
+    pub(super) since: Since,
+    #[serde(default, rename = "match")]
+    pub(super) patterns: Vec<String>,
+}
+
+/// What is asked for about a channel that one is subscribed to.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Request {
-    Subscribe {
-        #[serde(default)]
-        since: Since,
-        #[serde(default, rename = "match")]
-        patterns: Vec<String>,
-    },
     Unsubscribe,
     Bind {
         #[serde(rename = "match")]
@@ -72,6 +78,12 @@ impl FromClient {
                     u32::try_from(number("protocol")?).map_err(|error| wrong(error.to_string()))?;
                 Self::Hello { id: number("id")?, protocol }
             }
+            "subscribe" if message["channel"].is_null() && message["exchange"].is_string() => {
+                let wanted = Wanted::Exchange(message["exchange"].as_str().unwrap_or_default().to_owned());
+                let id = number("id")?;
+                let subscribe = serde_json::from_value(message).map_err(|error| wrong(error.to_string()))?;
+                Self::Subscribe { id, wanted, subscribe }
+            }
             "ping" => Self::Ping { time_us: number("time_us")? },
             _ => {
                 let channel =
@@ -80,6 +92,12 @@ impl FromClient {
                     .parse()
                     .map_err(|error: tiercast_codec::ChannelNameError| wrong(error.to_string()))?;
                 let id = number("id")?;
+                if kind == "subscribe" {
+                    let wanted = Wanted::Channel(channel);
+                    let subscribe =
+                        serde_json::from_value(message).map_err(|error| wrong(error.to_string()))?;
+                    return Ok(Self::Subscribe { id, wanted, subscribe });
+                }
                 let request = serde_json::from_value(message).map_err(|error| wrong(error.to_string()))?;
                 Self::Request { id, channel, request }
             }
@@ -115,19 +133,25 @@ mod tests {
     fn what_a_client_may_say_is_read() {
         let channel: ChannelName = "builds".parse().unwrap();
         let request = |request| FromClient::Request { id: 3, channel: channel.clone(), request };
+        let subscribe = |wanted, since, patterns: &[&str]| {
+            let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            FromClient::Subscribe { id: 3, wanted, subscribe: Subscribe { since, patterns } }
+        };
+        let named = || Wanted::Channel(channel.clone());
         for (text, expected) in [
             (
                 r#"{"type":"hello","id":1,"protocol":1,"client":"x"}"#,
                 FromClient::Hello { id: 1, protocol: 1 },
             ),
             (r#"{"type":"ping","time_us":5}"#, FromClient::Ping { time_us: 5 }),
+            (r#"{"type":"subscribe","id":3,"channel":"builds"}"#, subscribe(named(), Since::Now, &[])),
             (
-                r#"{"type":"subscribe","id":3,"channel":"builds"}"#,
-                request(Request::Subscribe { since: Since::Now, patterns: Vec::new() }),
+                r#"{"type":"subscribe","id":3,"exchange":"ci/x","match":["a.b"]}"#,
+                subscribe(Wanted::Exchange("ci/x".into()), Since::Now, &["a.b"]),
             ),
             (
                 r#"{"id":3,"channel":"builds","since":"earliest","match":["a.#"],"type":"subscribe","later":[]}"#,
-                request(Request::Subscribe { since: Since::Earliest, patterns: vec!["a.#".into()] }),
+                subscribe(named(), Since::Earliest, &["a.#"]),
             ),
             (
                 r#"{"type":"unbind","id":3,"channel":"builds","match":["a"]}"#,

@@ -1,0 +1,189 @@
+//! What one client reads: a channel, or an exchange that is bound for it. To a transport both are the same.
+
+use std::sync::Arc;
+
+use tiercast_codec::{ChannelName, Code, Gap, GapReason, Pattern, PatternSet, Position, Since};
+use tiercast_mesh::hub::{Opening, Portion, Reading, Refusal};
+
+use crate::{
+    Reader,
+    driver::Handle,
+    source::amqp::dynamic::{CHANNEL_PREFIX, DynamicError, Lease},
+    visitor::Visitor,
+};
+
+/// What is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// A channel, by its name.
+    Channel(ChannelName),
+    /// What an exchange of the broker gets.
+    Exchange(String),
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Channel(channel) => channel.fmt(f),
+            Self::Exchange(exchange) => write!(f, "exchange {exchange}"),
+        }
+    }
+}
+
+/// What a client reads. Dropping it ends that.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    channel: ChannelName,
+    reader: Reader,
+    /// Keeps the exchange bound.
+    lease: Option<Lease>,
+    filter: PatternSet,
+    opening: Opening,
+    /// Comes before all else.
+    gap: Option<Gap>,
+}
+
+impl Subscription {
+    pub(super) async fn open(
+        handle: &Handle,
+        visitor: &Visitor,
+        wanted: Wanted,
+        since: Since,
+        patterns: Vec<Pattern>,
+    ) -> Result<Self, Refusal> {
+        let (channel, lease) = match wanted {
+            Wanted::Channel(channel) => (channel, None),
+            Wanted::Exchange(exchange) => {
+                let lease = lease(handle, visitor, &exchange, patterns.clone()).await?;
+                (lease.channel().clone(), Some(lease))
+            }
+        };
+        let known_since = lease.as_ref().and_then(known_since);
+        let (since, gap) = begin(&channel, since, known_since);
+        let (filter, rights) = (PatternSet::new(patterns), visitor.rights.clone());
+        let reading = Reading { channel: channel.clone(), since, filter: filter.clone().into(), rights };
+        let reader = handle.read(reading).await?;
+        let mut opening = *reader.opening();
+        if let Some(gap) = &gap {
+            opening = Opening { position: gap.from, recovered: false, ..opening };
+        }
+        Ok(Self { channel, reader, lease, filter, opening, gap })
+    }
+
+    /// The channel, also of an exchange.
+    pub(super) fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// Where it begins.
+    pub(super) fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// Waits for what comes next; or there will be no more, and why. May be dropped while it waits.
+    pub(super) async fn next(&mut self) -> Result<Portion, Refusal> {
+        match self.gap.take() {
+            Some(gap) => Ok(Portion::Gap(gap)),
+            None => self.reader.next().await,
+        }
+    }
+
+    /// What is wanted.
+    pub(super) fn filter(&self) -> &PatternSet {
+        &self.filter
+    }
+
+    /// Wants these, too. Says after which position nothing of them is missing.
+    pub(super) async fn bind(&mut self, patterns: Vec<Pattern>) -> Result<Position, Refusal> {
+        if let Some(lease) = &mut self.lease {
+            lease.bind(patterns.clone()).await.map_err(refused)?;
+        }
+        let mut filter = self.filter.clone();
+        patterns.into_iter().for_each(|pattern| _ = filter.insert(pattern));
+        let position = self.refilter(filter).await?;
+        Ok(self.lease.as_ref().and_then(known_since).map_or(position, |known| known.max(position)))
+    }
+
+    /// Wants these no more. Says after which position.
+    pub(super) async fn unbind(&mut self, patterns: Vec<Pattern>) -> Result<Position, Refusal> {
+        let mut filter = self.filter.clone();
+        patterns.iter().for_each(|pattern| _ = filter.remove(pattern));
+        let position = self.refilter(filter).await?;
+        if let Some(lease) = &mut self.lease {
+            lease.unbind(patterns);
+        }
+        Ok(position)
+    }
+
+    async fn refilter(&mut self, filter: PatternSet) -> Result<Position, Refusal> {
+        let position = self.reader.filter(Arc::new(filter.clone())).await?;
+        self.filter = filter;
+        Ok(position)
+    }
+
+    /// Nothing is wanted, beside what is under way. Says where it will go on.
+    pub(super) async fn pause(&self) -> Result<Position, Refusal> {
+        Ok(self.reader.pause().await?)
+    }
+
+    /// Goes on. Says where.
+    pub(super) async fn resume(&self) -> Result<Position, Refusal> {
+        Ok(self.reader.resume().await?)
+    }
+}
+
+async fn lease(
+    handle: &Handle,
+    visitor: &Visitor,
+    exchange: &str,
+    patterns: Vec<Pattern>,
+) -> Result<Lease, Refusal> {
+    // Nothing is bound for one whose key is for something else; the hub looks at the rest.
+    let only = visitor.rights.channel.as_ref();
+    if let Some(only) = only.filter(|only| !only.as_str().starts_with(CHANNEL_PREFIX)) {
+        return Err(Refusal::new(Code::NOT_ALLOWED, format!("this key is for `{only}` and for no exchange")));
+    }
+    handle.dynamic(exchange, patterns).await.map_err(refused)
+}
+
+/// From where on nothing is missing of all that a lease wants.
+fn known_since(lease: &Lease) -> Option<Position> {
+    lease.since().values().max().copied()
+}
+
+/// Where reading begins, and the gap before that: of what was not bound yet nobody knows what it would have been.
+fn begin(channel: &ChannelName, since: Since, known: Option<Position>) -> (Since, Option<Gap>) {
+    match (since, known) {
+        (Since::Earliest, Some(known)) => (Since::Position(known), None),
+        (Since::Position(from), Some(to)) if from < to => {
+            let reason = if from.epoch == to.epoch { GapReason::Source } else { GapReason::Epoch };
+            (Since::Position(to), Some(Gap { channel: channel.clone(), from, to, reason }))
+        }
+        _ => (since, None),
+    }
+}
+
+fn refused(error: DynamicError) -> Refusal {
+    Refusal::new(error.code(), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_bound_yet_is_a_gap_for_those_who_come_from_before() {
+        let (channel, at) = ("dynamic.ci".parse().unwrap(), |offset| Position::new(7, offset));
+        let begin = |since| begin(&channel, since, Some(at(40)));
+        assert_eq!(begin(Since::Now), (Since::Now, None));
+        assert_eq!(begin(Since::Earliest), (Since::Position(at(40)), None));
+        for offset in [40, 41] {
+            assert_eq!(begin(Since::Position(at(offset))), (Since::Position(at(offset)), None));
+        }
+        let gap = |from, reason| Some(Gap { channel: channel.clone(), from, to: at(40), reason });
+        let source = (Since::Position(at(40)), gap(at(39), GapReason::Source));
+        assert_eq!(begin(Since::Position(at(39))), source);
+        let before = Position::new(6, 99);
+        assert_eq!(begin(Since::Position(before)), (Since::Position(at(40)), gap(before, GapReason::Epoch)));
+    }
+}

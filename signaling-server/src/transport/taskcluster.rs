@@ -1,0 +1,199 @@
+//! `GET /api/events/v1/connect/`: what clients of taskcluster-events speak, with their names for things. Each binding's
+//! exchange is a dynamic channel.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{RawQuery, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::{future::select_all, stream};
+use serde::Deserialize;
+use serde_json::json;
+use tiercast_codec::{Message, Pattern, Since};
+use tiercast_mesh::hub::{Portion, Refusal};
+use tokio::time::timeout;
+
+use super::{
+    event_json,
+    query::{Query, bad, patterns},
+    sheets::{Form, Sheets},
+    sse::{event, last_event_id},
+    subscription::{Subscription, Wanted},
+    visit::Visit,
+};
+use crate::{api_error::ApiError, app::App, counters::Transport, visitor::Visitor};
+
+/// What the query says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bindings {
+    bindings: Vec<Binding>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Binding {
+    exchange: String,
+    #[serde(alias = "routingKey")]
+    #[serde(rename = "routingKeyPattern")]
+    pattern: String,
+}
+
+pub(crate) async fn connect(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut query = Query::parse(query.as_deref());
+    let bindings = query.one("bindings")?;
+    query.end()?;
+    let wanted = wanted(bindings.as_deref().unwrap_or_default(), app.config.limits.patterns_max)?;
+    // An id says where one is in one exchange only.
+    let since = if wanted.len() == 1 { last_event_id(&headers)? } else { None }.unwrap_or(Since::Now);
+    let mut exchanges = Vec::new();
+    for (exchange, patterns) in wanted {
+        let wanted = Wanted::Exchange(exchange);
+        let visit = Visit::begin(&app.handle, Transport::Taskcluster, &visitor, &wanted, since);
+        let subscription = Subscription::open(&app.handle, &visitor, wanted, since, patterns).await?;
+        exchanges.push((subscription, visit));
+    }
+    let out = VecDeque::from([event("ready", None, &json!({ "bindings": exchanges.len() }))]);
+    let heartbeat = app.config.limits.reader_heartbeat;
+    let stream = Stream { exchanges, sheets: app.sheets.clone(), heartbeat, out };
+    let body = stream::unfold(stream, |mut stream| async {
+        let bytes = stream.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(bytes), stream))
+    });
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, [("x-accel-buffering", "no")], Body::from_stream(body)).into_response())
+}
+
+/// The patterns of each exchange that is named.
+fn wanted(bindings: &str, patterns_max: usize) -> Result<BTreeMap<String, Vec<Pattern>>, ApiError> {
+    let example = "send ?bindings={\"bindings\":[{\"exchange\":\"NAME\",\"routingKeyPattern\":\"#\"}]}";
+    let parsed: Bindings =
+        serde_json::from_str(bindings).map_err(|error| bad(format!("bindings: {error}"), example))?;
+    if parsed.bindings.is_empty() {
+        return Err(bad("bindings: there is none".to_owned(), example));
+    }
+    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for Binding { exchange, pattern } in parsed.bindings {
+        texts.entry(exchange).or_default().push(pattern);
+    }
+    let of_each = |(exchange, texts): (String, Vec<String>)| {
+        Ok((exchange, patterns(&texts, patterns_max).map_err(|reason| bad(reason, "correct it"))?))
+    };
+    texts.into_iter().map(of_each).collect()
+}
+
+/// Writes one event's data.
+pub(super) fn write(message: &Message) -> Vec<u8> {
+    let names =
+        json!({ "exchange": message.exchange, "routingKey": message.routing_key, "redelivered": false });
+    let names = names.to_string();
+    format!("{{\"payload\":{},{}", event_json::payload(message), &names[1..]).into_bytes()
+}
+
+/// What one client is still to be sent.
+struct Stream {
+    exchanges: Vec<(Subscription, Visit)>,
+    sheets: Arc<Sheets>,
+    heartbeat: Duration,
+    out: VecDeque<Bytes>,
+}
+
+impl Stream {
+    /// The next bytes; none when it has ended.
+    async fn next(&mut self) -> Option<Bytes> {
+        while self.out.is_empty() {
+            if self.exchanges.is_empty() {
+                return None;
+            }
+            match timeout(self.heartbeat, any(&mut self.exchanges)).await {
+                Ok((portion, nth)) => self.take(nth, portion),
+                Err(_) => self.out.push_back(event("ping", None, &json!({}))),
+            }
+        }
+        self.out.pop_front()
+    }
+
+    fn take(&mut self, nth: usize, portion: Result<Portion, Refusal>) {
+        let (subscription, visit) = &mut self.exchanges[nth];
+        match portion {
+            Ok(portion) => {
+                if let Portion::Gap(gap) = &portion {
+                    visit.gap();
+                    self.out.push_back(event("gap", Some(gap.to), &super::gap(gap)));
+                } else if let Portion::Events { frame, .. } = &portion {
+                    let sheet = self.sheets.of(subscription.channel(), frame);
+                    let wanted: Vec<_> = sheet.wanted(&portion).collect();
+                    let pieces = sheet.pieces(Form::Taskcluster, &wanted);
+                    visit.sent(wanted.len(), pieces.iter().map(Bytes::len).sum());
+                    self.out.extend(pieces);
+                }
+            }
+            Err(refusal) => {
+                let data = json!({ "code": refusal.code, "message": refusal.reason });
+                self.out.push_back(event("error", None, &data));
+                self.exchanges.clear();
+            }
+        }
+    }
+}
+
+/// What comes next of any exchange, and of which.
+async fn any(exchanges: &mut [(Subscription, Visit)]) -> (Result<Portion, Refusal>, usize) {
+    let (portion, nth, _) = select_all(exchanges.iter_mut().map(|(one, _)| Box::pin(one.next()))).await;
+    (portion, nth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bindings_are_told_apart_by_their_exchange() {
+        let text = r##"{"bindings":[{"exchange":"a","routingKeyPattern":"x.#"},{"exchange":"b","routingKey":"y"},
+            {"exchange":"a","routingKeyPattern":"z"}]}"##;
+        let wanted = wanted(text, 2).unwrap();
+        let said = |exchange: &str| wanted[exchange].iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!((said("a"), said("b")), (vec!["x.#".to_owned(), "z".to_owned()], vec!["y".to_owned()]));
+    }
+
+    #[test]
+    fn an_event_has_the_names_that_its_clients_know() {
+        let message = Message {
+            exchange: "exchange/ci".into(),
+            routing_key: "a.b".into(),
+            body: "{\"done\": true}".into(),
+            ..Message::default()
+        };
+        let written: serde_json::Value = serde_json::from_slice(&write(&message)).unwrap();
+        let expected = json!({
+            "payload": {"done": true}, "exchange": "exchange/ci", "routingKey": "a.b", "redelivered": false,
+        });
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn what_is_no_list_of_bindings_is_refused() {
+        for text in [
+            "",
+            "[]",
+            r#"{"bindings":[]}"#,
+            r#"{"bindings":[{"exchange":"a"}]}"#,
+            r#"{"bindings":[{"exchange":"a","routingKeyPattern":"x*"}]}"#,
+            r#"{"bindings":[{"exchange":"a","routingKey":"x"},{"exchange":"a","routingKey":"y"},{"exchange":"a","routingKey":"z"}]}"#,
+        ] {
+            assert!(wanted(text, 2).is_err(), "{text}");
+        }
+    }
+}
