@@ -13,11 +13,11 @@ use tiercast_signaling_server::{
 use tiercast_tests::{
     broker::{Broker, Outgoing},
     listener::Listener,
+    victim::Victim,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    runtime::Runtime,
 };
 
 const CHANNEL: &str = "builds";
@@ -52,36 +52,6 @@ async fn peers_of(servers: &str) -> Result<Vec<Listener>> {
         peers.push(Listener::start(servers, CHANNEL, ClientOptions::default()).await?);
     }
     Ok(peers)
-}
-
-/// A server that can be killed: it has threads of its own.
-struct Victim {
-    runtime: Runtime,
-    addr: SocketAddr,
-}
-
-impl Victim {
-    async fn start(config: Config) -> Result<Self> {
-        let runtime = Runtime::new()?;
-        // It lives until the runtime ends.
-        let running = async {
-            let server = Server::start(config).await?;
-            let addr = server.addr();
-            tokio::spawn(async move {
-                let _server = server;
-                std::future::pending::<()>().await;
-            });
-            anyhow::Ok(addr)
-        };
-        let addr = runtime.spawn(running).await??;
-        Ok(Self { runtime, addr })
-    }
-
-    /// Nothing of it runs after this, and nobody is told.
-    fn kill(self) -> SocketAddr {
-        self.runtime.shutdown_background();
-        self.addr
-    }
 }
 
 /// Waits until the tree stands: two peers fed by the server, the others by peers.
@@ -199,7 +169,7 @@ async fn go_on_at_another_server(key: impl Fn(&Path) -> KeySource) -> Result<()>
     let config =
         |listen| anyhow::Ok(Config { signing_key: key(folder.path()), ..amqp_config(listen, &broker)? });
     let (one, other) = (Victim::start(config(anywhere())?).await?, Victim::start(config(anywhere())?).await?);
-    let servers = [one.addr, other.addr].map(|addr| addr.to_string());
+    let servers = [one.addr(), other.addr()].map(|addr| addr.to_string());
     let peers = peers_of(&servers.join(",")).await?;
     let mut publisher = broker.publisher(EXCHANGE);
     publisher.publish(&messages(0..1_000)).await?;

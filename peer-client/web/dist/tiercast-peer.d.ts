@@ -50,6 +50,7 @@ declare const Code: {
     readonly not_allowed: 3509;
     /** The broker has no such exchange. */
     readonly unknown_exchange: 3510;
+    readonly expired: 3511;
 };
 /** The code's name; "unknown" for one of a newer build. */
 declare function codeName(code: Code): string;

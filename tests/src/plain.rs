@@ -1,0 +1,274 @@
+//! Plain clients that connect again by themselves, and write down everything they get: by SSE, long poll, and JSON over
+//! WebSocket.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Message as WsMessage, client::IntoClientRequest},
+};
+
+use crate::listener::PATIENCE;
+
+/// A client that lost its connection waits so long before it goes to the next server.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// What a plain client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speech {
+    /// Server-sent events.
+    Sse,
+    /// Long poll.
+    Poll,
+    /// JSON over WebSocket.
+    Json,
+}
+
+impl Speech {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Sse, Self::Poll, Self::Json];
+}
+
+/// What a client got, in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Got {
+    /// The bodies of events.
+    pub bodies: Vec<String>,
+    /// Gaps.
+    pub gaps: Vec<Value>,
+    /// Where it is.
+    pub position: Option<String>,
+    /// How often it has begun to read.
+    pub connections: usize,
+}
+
+/// What a client is told to do.
+#[derive(Debug, Clone, Copy)]
+pub enum Order {
+    /// Connect again.
+    Reconnect,
+    /// Stop for a while; JSON only.
+    Pause,
+    /// Go on; JSON only.
+    Resume,
+}
+
+/// A client.
+pub struct Plain {
+    orders: mpsc::Sender<Order>,
+    got: watch::Receiver<Got>,
+    task: JoinHandle<()>,
+}
+
+impl Plain {
+    /// Reads a channel, from the earliest event on, at one of these servers (`HOST:PORT`), and at the next one whenever that
+    /// ends. `patterns`: which events; all if there are none.
+    pub fn start(speech: Speech, servers: Vec<String>, channel: &str, patterns: &[&str]) -> Self {
+        let (orders, inbox) = mpsc::channel(16);
+        let (told, got) = watch::channel(Got::default());
+        let matches: String = patterns.iter().map(|pattern| format!("&match={pattern}")).collect();
+        let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        let channel = channel.to_owned();
+        let mut client = Client { channel, matches, patterns, told, inbox };
+        let task = tokio::spawn(async move {
+            for server in servers.iter().cycle() {
+                let read = match speech {
+                    Speech::Sse => client.read_sse(server).await,
+                    Speech::Poll => client.read_poll(server).await,
+                    Speech::Json => client.read_json(server).await,
+                };
+                if let Err(error) = read {
+                    tracing::debug!(%error, ?speech, server, "connection ended");
+                }
+                sleep(BACKOFF).await;
+            }
+        });
+        Self { orders, got, task }
+    }
+
+    /// Tells the client to do something.
+    pub async fn order(&self, order: Order) -> Result<()> {
+        self.orders.send(order).await.context("the client has ended")
+    }
+
+    /// Waits until something is so, and says what there is then.
+    pub async fn wait_until(&self, what: &str, is_so: impl FnMut(&Got) -> bool) -> Result<Got> {
+        let mut got = self.got.clone();
+        match timeout(PATIENCE, got.wait_for(is_so)).await {
+            Ok(reached) => Ok(reached.context("the client has ended")?.clone()),
+            Err(_) => {
+                let got = self.got.borrow();
+                bail!(
+                    "not {what}: {} events, {:?}, {} connections",
+                    got.bodies.len(),
+                    got.gaps,
+                    got.connections
+                )
+            }
+        }
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The client's own side.
+struct Client {
+    channel: String,
+    matches: String,
+    patterns: Vec<String>,
+    told: watch::Sender<Got>,
+    inbox: mpsc::Receiver<Order>,
+}
+
+impl Client {
+    fn since(&self) -> String {
+        self.told.borrow().position.clone().unwrap_or_else(|| "earliest".to_owned())
+    }
+
+    fn begins(&self) {
+        self.told.send_modify(|got| got.connections += 1);
+    }
+
+    fn take_event(&self, event: &Value) {
+        self.told.send_modify(|got| {
+            got.bodies.push(event["body"].as_str().unwrap_or_default().to_owned());
+            got.position = event["position"].as_str().map(str::to_owned);
+        });
+    }
+
+    fn take_gap(&self, gap: &Value) {
+        self.told.send_modify(|got| {
+            got.gaps.push(gap.clone());
+            got.position = gap["to"].as_str().map(str::to_owned);
+        });
+    }
+
+    fn reaches(&self, position: &str) {
+        self.told.send_modify(|got| got.position = Some(position.to_owned()));
+    }
+
+    async fn read_sse(&mut self, server: &str) -> Result<()> {
+        let mut stream = TcpStream::connect(server).await?;
+        let (channel, since, matches) = (&self.channel, self.since(), &self.matches);
+        let request =
+            format!("GET /v1/sse/{channel}?since={since}{matches} HTTP/1.1\r\nhost: {server}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut lines = BufReader::new(stream).lines();
+        let status = lines.next_line().await?.context("no answer")?;
+        ensure!(status.contains(" 200 "), "{status}");
+        let (mut name, mut id) = (String::new(), String::new());
+        loop {
+            // A line is whole or not there: what is dropped here was no event yet.
+            let line = tokio::select! {
+                line = lines.next_line() => line?.context("the end")?,
+                order = self.inbox.recv() => {
+                    order.context("nobody listens")?;
+                    return Ok(());
+                }
+            };
+            match line.split_once(": ") {
+                Some(("event", value)) => value.clone_into(&mut name),
+                Some(("id", value)) => value.clone_into(&mut id),
+                Some(("data", value)) => {
+                    let data: Value = serde_json::from_str(value)?;
+                    match &*name {
+                        "" => self.take_event(&data),
+                        "gap" => self.take_gap(&data),
+                        "ready" => self.begins(),
+                        _ => bail!("{name}: {data}"),
+                    }
+                }
+                _ if line.is_empty() => {
+                    if !id.is_empty() {
+                        self.reaches(&id);
+                    }
+                    name.clear();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn read_poll(&mut self, server: &str) -> Result<()> {
+        loop {
+            let since = self.since();
+            let (channel, matches) = (&self.channel, &self.matches);
+            let path = format!("/v1/poll/{channel}?since={since}&wait=10{matches}");
+            let page = tokio::select! {
+                page = get(server, &path) => page?,
+                order = self.inbox.recv() => {
+                    order.context("nobody listens")?;
+                    return Ok(());
+                }
+            };
+            self.begins();
+            if let Some(gap) = page.get("gap") {
+                self.take_gap(gap);
+            }
+            page["events"].as_array().context("no events")?.iter().for_each(|event| self.take_event(event));
+            self.reaches(page["next"].as_str().context("no next")?);
+        }
+    }
+
+    async fn read_json(&mut self, server: &str) -> Result<()> {
+        let mut request = format!("ws://{server}/v1/ws").into_client_request()?;
+        request.headers_mut().insert("sec-websocket-protocol", "tiercast.v1.json".parse()?);
+        let (mut socket, _) = connect_async(request).await?;
+        let (channel, since, patterns) = (self.channel.clone(), self.since(), self.patterns.clone());
+        let subscribe =
+            json!({ "type": "subscribe", "id": 1, "channel": channel, "since": since, "match": patterns });
+        socket.send(WsMessage::text(subscribe.to_string())).await?;
+        loop {
+            let message = tokio::select! {
+                message = socket.next() => message.context("the end")??,
+                order = self.inbox.recv() => {
+                    let name = match order.context("nobody listens")? {
+                        Order::Reconnect => return Ok(()),
+                        Order::Pause => "pause",
+                        Order::Resume => "resume",
+                    };
+                    let order = json!({ "type": name, "id": 2, "channel": channel });
+                    socket.send(WsMessage::text(order.to_string())).await?;
+                    continue;
+                }
+            };
+            let WsMessage::Text(text) = message else { continue };
+            let message: Value = serde_json::from_str(&text)?;
+            match message["type"].as_str().unwrap_or_default() {
+                "event" => self.take_event(&message),
+                "gap" => self.take_gap(&message),
+                "at" => self.reaches(message["position"].as_str().context("no position")?),
+                "subscribed" => self.begins(),
+                "paused" | "resumed" => {}
+                _ => bail!("{message}"),
+            }
+        }
+    }
+}
+
+/// What a GET is answered with, as JSON.
+async fn get(server: &str, path: &str) -> Result<Value> {
+    let mut stream = TcpStream::connect(server).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let answer = String::from_utf8(answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "{head} {body}");
+    Ok(serde_json::from_str(body)?)
+}
