@@ -16,4 +16,13 @@ pub(crate) struct App {
     pub(crate) amqp: Option<Arc<AmqpStats>>,
     pub(crate) sheets: Arc<Sheets>,
     pub(crate) stopping: watch::Receiver<bool>,
+    /// Turns true when nobody new is let in any more, before `stopping` does.
+    pub(crate) draining: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Whether nobody new is let in.
+    pub(crate) fn is_leaving(&self) -> bool {
+        *self.stopping.borrow() || *self.draining.borrow()
+    }
 }

@@ -85,6 +85,9 @@ pub struct Limits {
     pub write_stall: Duration,
     /// What is left to write and the closing handshake of a session may take this long. Default 2 s.
     pub close: Duration,
+    /// Before it shuts down, the server lets sessions and readers go one after the other in this time, and nobody in.
+    /// Default 0: all at once.
+    pub drain: Duration,
     /// Shutting down takes at most this long. Default 5 s.
     pub shutdown: Duration,
     /// Longest time for the head of an HTTP request to arrive, and again for its body. Default 30 s.
@@ -128,6 +131,7 @@ impl Default for Limits {
             writer_queue_messages: 16,
             write_stall: Duration::from_secs(30),
             close: Duration::from_secs(2),
+            drain: Duration::ZERO,
             shutdown: Duration::from_secs(5),
             request: Duration::from_secs(30),
             topology: Duration::from_secs(1),

@@ -16,6 +16,7 @@ use tracing::{debug, error, warn};
 
 mod arrivals;
 mod command;
+mod drain;
 mod handle;
 mod outlets;
 mod reader;
@@ -23,6 +24,7 @@ mod snapshot;
 
 use arrivals::Arrivals;
 pub(crate) use command::{Change, Command, Inlet, Messages, Outlet};
+use drain::Drain;
 pub use handle::{Handle, PublishError, Stopped};
 use outlets::Outlets;
 pub use reader::Reader;
@@ -58,6 +60,7 @@ pub(crate) struct Driver {
     readers: Outlets<ReaderId, Portion>,
     batch_delay: Duration,
     stopping: Stopping,
+    drain: Option<Drain>,
     /// What was published lately to channels that are kept in memory.
     ids: BTreeMap<ChannelName, MessageIds>,
     duplicates: DuplicateLimits,
@@ -98,6 +101,7 @@ impl Driver {
             readers,
             batch_delay,
             stopping,
+            drain: None,
             ids,
             duplicates,
             sources,
@@ -137,7 +141,8 @@ impl Driver {
             if self.hub.poll_timeout().is_some_and(|due| due <= self.clock.now()) {
                 self.input(Input::Timeout);
             }
-            self.drain();
+            self.do_outputs();
+            self.let_some_go();
             if matches!(self.stopping, Stopping::ClosingAt(time) if time <= self.clock.now()) {
                 self.stopping = Stopping::Closed;
                 self.outlets.close_all(&shutting_down());
@@ -151,14 +156,15 @@ impl Driver {
             Stopping::ClosingAt(time) => Some(time),
             Stopping::No | Stopping::Closed => None,
         };
-        let due = self.hub.poll_timeout().into_iter().chain(closing).min();
+        let draining = self.drain.map(|drain| drain.due(self.clock.now()));
+        let due = self.hub.poll_timeout().into_iter().chain(closing).chain(draining).min();
         timer.reset(due.map_or_else(|| Instant::now() + IDLE, |time| self.clock.instant(time)));
     }
 
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Opened(session, (from, rights), outlet) => {
-                if self.stopping != Stopping::No {
+                if self.is_leaving() {
                     return outlet.close(shutting_down());
                 }
                 self.outlets.add(session, outlet);
@@ -203,7 +209,12 @@ impl Driver {
             Command::Topology(channel, reply) => {
                 let _ = reply.send(self.hub.topology(&channel));
             }
+            Command::Drain(length) => {
+                let total = self.outlets.len() + self.readers.len();
+                self.drain = Some(Drain::new(self.clock.now(), length, total));
+            }
             Command::Shutdown => {
+                self.drain = None;
                 let delay = self.batch_delay.min(LAST_BATCH_MAX);
                 self.stopping = Stopping::ClosingAt(self.clock.now() + delay);
             }
@@ -249,7 +260,7 @@ impl Driver {
         reading: Reading,
         outlet: Outlet<Portion>,
     ) -> Result<Opening, Refusal> {
-        if self.stopping != Stopping::No {
+        if self.is_leaving() {
             return Err(shutting_down());
         }
         let opening = self.hub.open_reader(self.clock.now(), reader, reading)?;
@@ -280,8 +291,31 @@ impl Driver {
         }
     }
 
+    /// Whether nobody new is let in.
+    fn is_leaving(&self) -> bool {
+        self.stopping != Stopping::No || self.drain.is_some()
+    }
+
+    /// Lets as many go as have to by now, each told how long the server will still be there and not want it.
+    fn let_some_go(&mut self) {
+        let now = self.clock.now();
+        let Some(drain) = self.drain else { return };
+        while self.outlets.len() + self.readers.len() > drain.may_stay(now) {
+            if let Some(session) = self.outlets.first() {
+                self.hub.say_wait(session, &shutting_down(), drain.left(now));
+                self.do_outputs();
+                self.outlets.close(session, shutting_down());
+                self.input(Input::SessionClosed(session));
+            }
+            if let Some(reader) = self.readers.first() {
+                self.hub.close_reader(reader);
+                self.readers.close(reader, shutting_down());
+            }
+        }
+    }
+
     /// Does what the hub wants done, then feeds every session that can take something.
-    fn drain(&mut self) {
+    fn do_outputs(&mut self) {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Transmit(session) => self.outlets.ready(session),

@@ -13,7 +13,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{error, info};
 
@@ -45,6 +45,7 @@ const SOURCE_QUEUE_UPDATES: usize = 64;
 pub struct Server {
     addr: SocketAddr,
     handle: Handle,
+    draining: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     driver: JoinSet<Task>,
     /// What ends by itself once `stopping` is true.
@@ -140,6 +141,7 @@ impl Server {
             (SourceKind::Embedded, past_questions),
         ]);
         let (stopping, stops) = watch::channel(false);
+        let (draining, drains) = watch::channel(false);
         let handle = Handle::new(commands, kinds.clone(), stored.clone(), public_key, dynamic.clone());
         if let (Some(dynamic), Some(opened)) = (dynamic, opened) {
             amqp = amqp.map(|amqp| amqp.with_dynamic(dynamic, opened, handle.clone()));
@@ -153,6 +155,7 @@ impl Server {
             amqp: amqp_stats,
             sheets: Arc::new(Sheets::new(config.limits.sheets_bytes)),
             stopping: stops.clone(),
+            draining: drains,
             config: Arc::new(config),
         });
         let router = http::router(app.clone(), routes(&handle));
@@ -194,7 +197,7 @@ impl Server {
             connections.accept(listener).await;
             Task::Listener
         });
-        Ok(Self { addr, handle, stopping, driver, tasks, limits })
+        Ok(Self { addr, handle, draining, stopping, driver, tasks, limits })
     }
 
     /// The address that it listens on.
@@ -223,8 +226,14 @@ impl Server {
     }
 
     /// Stops accepting, closes every session with code 3000 and every source, and waits until that is done,
-    /// for a little more than `limits.shutdown` at most.
+    /// for a little more than `limits.shutdown` at most. Before that it lets them go one after the other, for `limits.drain`.
     pub async fn shutdown(mut self) {
+        if !self.limits.drain.is_zero() {
+            info!(ms = self.limits.drain.as_millis() as u64, "letting sessions go");
+            self.draining.send_replace(true);
+            let _ = self.handle.send(Command::Drain(self.limits.drain)).await;
+            sleep(self.limits.drain).await;
+        }
         info!("shutting down");
         self.stopping.send_replace(true);
         let ending = async {

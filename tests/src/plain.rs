@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     net::TcpStream,
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -162,43 +162,22 @@ impl Client {
     }
 
     async fn read_sse(&mut self, server: &str) -> Result<()> {
-        let mut stream = TcpStream::connect(server).await?;
         let (channel, since, matches) = (&self.channel, self.since(), &self.matches);
-        let request =
-            format!("GET /v1/sse/{channel}?since={since}{matches} HTTP/1.1\r\nhost: {server}\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut lines = BufReader::new(stream).lines();
-        let status = lines.next_line().await?.context("no answer")?;
-        ensure!(status.contains(" 200 "), "{status}");
-        let (mut name, mut id) = (String::new(), String::new());
+        let mut events = Sse::open(server, &format!("/v1/sse/{channel}?since={since}{matches}")).await?;
         loop {
-            // A line is whole or not there: what is dropped here was no event yet.
-            let line = tokio::select! {
-                line = lines.next_line() => line?.context("the end")?,
+            let event = tokio::select! {
+                event = events.next() => event?,
                 order = self.inbox.recv() => {
                     order.context("nobody listens")?;
                     return Ok(());
                 }
             };
-            match line.split_once(": ") {
-                Some(("event", value)) => value.clone_into(&mut name),
-                Some(("id", value)) => value.clone_into(&mut id),
-                Some(("data", value)) => {
-                    let data: Value = serde_json::from_str(value)?;
-                    match &*name {
-                        "" => self.take_event(&data),
-                        "gap" => self.take_gap(&data),
-                        "ready" => self.begins(),
-                        _ => bail!("{name}: {data}"),
-                    }
-                }
-                _ if line.is_empty() => {
-                    if !id.is_empty() {
-                        self.reaches(&id);
-                    }
-                    name.clear();
-                }
-                _ => {}
+            match event {
+                SseEvent { data: Some(event), name, .. } if name.is_empty() => self.take_event(&event),
+                SseEvent { data: Some(gap), name, .. } if name == "gap" => self.take_gap(&gap),
+                SseEvent { data: Some(_), name, .. } if name == "ready" => self.begins(),
+                SseEvent { data: None, id: Some(id), .. } => self.reaches(&id),
+                other => bail!("{other:?}"),
             }
         }
     }
@@ -260,8 +239,54 @@ impl Client {
     }
 }
 
+/// One block of `text/event-stream`.
+#[derive(Debug, Default)]
+pub struct SseEvent {
+    /// Its event field.
+    pub name: String,
+    /// Its id.
+    pub id: Option<String>,
+    /// Its data.
+    pub data: Option<Value>,
+}
+
+/// A stream of server-sent events. The chunks of HTTP/1.1 end where events do, and their sizes stand in lines that mean nothing.
+pub struct Sse {
+    lines: Lines<BufReader<TcpStream>>,
+    event: SseEvent,
+}
+
+impl Sse {
+    /// Asks for a path.
+    pub async fn open(server: &str, path: &str) -> Result<Self> {
+        let mut stream = TcpStream::connect(server).await?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {server}\r\n\r\n").as_bytes()).await?;
+        let mut lines = BufReader::new(stream).lines();
+        let status = lines.next_line().await?.context("no answer")?;
+        ensure!(status.contains(" 200 "), "{status}");
+        while !lines.next_line().await?.context("no answer")?.is_empty() {}
+        Ok(Self { lines, event: SseEvent::default() })
+    }
+
+    /// The next event that says something. May be dropped while it waits.
+    pub async fn next(&mut self) -> Result<SseEvent> {
+        loop {
+            let line = self.lines.next_line().await?.context("the end")?;
+            match line.split_once(": ") {
+                Some(("event", name)) => name.clone_into(&mut self.event.name),
+                Some(("id", id)) => self.event.id = Some(id.to_owned()),
+                Some(("data", data)) => self.event.data = Some(serde_json::from_str(data)?),
+                _ if line.is_empty() && (self.event.data.is_some() || self.event.id.is_some()) => {
+                    return Ok(std::mem::take(&mut self.event));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 /// What a GET is answered with, as JSON.
-async fn get(server: &str, path: &str) -> Result<Value> {
+pub async fn get(server: &str, path: &str) -> Result<Value> {
     let mut stream = TcpStream::connect(server).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

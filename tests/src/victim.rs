@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 /// A server that can be killed: it has threads of its own.
 pub struct Victim {
-    runtime: Runtime,
+    runtime: Option<Runtime>,
     addr: SocketAddr,
 }
 
@@ -27,7 +27,7 @@ impl Victim {
             anyhow::Ok(addr)
         };
         let addr = runtime.spawn(running).await??;
-        Ok(Self { runtime, addr })
+        Ok(Self { runtime: Some(runtime), addr })
     }
 
     /// Where it listens.
@@ -37,7 +37,14 @@ impl Victim {
 
     /// Nothing of it runs after this, and nobody is told.
     pub fn kill(self) -> SocketAddr {
-        self.runtime.shutdown_background();
         self.addr
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }

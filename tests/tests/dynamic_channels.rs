@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
 use tiercast_codec::{Code, GapReason, Pattern, PatternSet, Position, Since};
 use tiercast_mesh::hub::{Portion, Reading, Rights};
 use tiercast_peer_client::{ClientOptions, Notification};
@@ -21,6 +22,7 @@ use tiercast_signaling_server::{
 use tiercast_tests::{
     broker::{Broker, Outgoing},
     listener::{Listener, PATIENCE},
+    plain::{Sse, get},
 };
 use tokio::time::{sleep, timeout};
 
@@ -542,6 +544,44 @@ async fn two_thousand_patterns_come_and_go_and_nobody_who_publishes_is_held_up()
         LEASES * PATTERNS
     );
     assert!(longest < Duration::from_secs(1), "a publisher was held up for {longest:?}");
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn plain_clients_read_exchanges_and_are_told_why_not() -> Result<()> {
+    let broker = Broker::start().await?;
+    let name = exchange(&broker, "plain").await?;
+    let server = Server::start(config(&broker, PATIENCE)?).await?;
+    let at = server.addr().to_string();
+    let path = format!("/v1/poll?exchange={name}&match=a.%23");
+    let page = get(&at, &format!("{path}&wait=0")).await?;
+    let next = page["next"].as_str().context("next")?.to_owned();
+    let bindings = format!(r##"{{"bindings":[{{"exchange":"{name}","routingKeyPattern":"*.1"}}]}}"##);
+    let bindings = bindings.replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
+    let mut old = Sse::open(&at, &format!("/api/events/v1/connect/?bindings={bindings}")).await?;
+    ensure!(old.next().await?.name == "ready");
+    publish(&broker, &name, &["a.1", "b.1", "a.2"]).await?;
+    let page = get(&at, &format!("{path}&since={next}&wait=30")).await?;
+    let bodies = |page: &Value| {
+        let events = page["events"].as_array().cloned().unwrap_or_default();
+        events.iter().map(|event| event["body"].clone()).collect::<Vec<_>>()
+    };
+    // The page may end before the last one was sealed.
+    ensure!(bodies(&page).first() == Some(&json!("a.1")), "{page}");
+    for key in ["a.1", "b.1"] {
+        let data = old.next().await?.data.context("data")?;
+        let expected = json!({ "payload": key, "exchange": name, "routingKey": key, "redelivered": false });
+        ensure!(data == expected, "{data}");
+    }
+    let channel = page["channel"].as_str().context("channel")?;
+    let all = get(&at, &format!("/v1/history/{channel}?since={next}")).await?;
+    ensure!(bodies(&all) == ["a.1", "b.1", "a.2"], "the channel has what all asked for: {all}");
+    for (wrong, code) in [("closed", "3509"), ("open/nothing", "3510")] {
+        let refused = get(&at, &format!("/v1/poll?exchange={wrong}&match=a")).await;
+        let said = refused.map(|page| page.to_string()).unwrap_or_else(|error| error.to_string());
+        ensure!(said.contains(code), "{wrong}: {said}");
+    }
     server.shutdown().await;
     Ok(())
 }

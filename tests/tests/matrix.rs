@@ -206,7 +206,7 @@ async fn a_filter_across_a_server_that_is_killed() -> Result<()> {
     let plain: Vec<_> = Speech::ALL.into_iter().map(start).collect();
     let (events, mut publisher) = (events()?, broker.publisher(EXCHANGE));
     let message = |number: usize| {
-        let key = if number % 2 == 0 { "even.x" } else { "odd.x" };
+        let key = if number.is_multiple_of(2) { "even.x" } else { "odd.x" };
         Outgoing::new(key, &number.to_string(), number.to_string())
     };
     let messages: Vec<_> = (0..=events).map(message).collect();

@@ -1,5 +1,7 @@
 //! The hub and what its sessions say.
 
+use std::time::Duration;
+
 use tiercast_codec::{
     BEFORE_FIRST, ChannelAt, ChannelName, Code, DecodeError, ErrorMessage, Feed, Hello, KeyBytes,
     PROTOCOL_VERSION, PeerId, Ping, Pong, PullMessage, Relay, Resume, SessionId, SignalMessage, Since,
@@ -10,6 +12,9 @@ use super::{
     Class, Hub, Leave, Receiver, Refusal, announce, channel::Channel, session::Session, tickets::next_number,
 };
 use crate::Time;
+
+/// Longest wait that a message can name, in milliseconds.
+const WAIT_MAX_MS: u128 = 3_600_000;
 
 impl Hub {
     pub(super) fn on_data(&mut self, now: Time, session: SessionId, bytes: &[u8]) -> Result<(), Refusal> {
@@ -257,6 +262,13 @@ impl Hub {
         channel: &ChannelName,
     ) {
         self.fail(session, request, Code::NOT_SUBSCRIBED, format!("not subscribed to `{channel}`"));
+    }
+
+    /// Tells a peer, about nothing it has asked for, that it will be refused for so long.
+    pub fn say_wait(&mut self, session: SessionId, refusal: &Refusal, wait: Duration) {
+        let Refusal { code, reason } = refusal.clone();
+        let retry_after_ms = Some(wait.as_millis().min(WAIT_MAX_MS) as u32);
+        self.send(session, ToPeer::Error(ErrorMessage { id: None, code, reason, retry_after_ms }));
     }
 
     /// Answers a request that cannot be met.

@@ -248,6 +248,7 @@ pub static KEYS: &[Key] = &[
     count!("limits.writer_queue_messages", 1..=1_024, limits.writer_queue_messages),
     millis!("limits.write_stall_ms", 100..=HOUR_MS, limits.write_stall),
     millis!("limits.close_ms", 0..=60_000, limits.close),
+    millis!("limits.drain_ms", 0..=HOUR_MS, limits.drain),
     millis!("limits.shutdown_ms", 0..=10 * 60_000, limits.shutdown),
     millis!("limits.request_ms", 100..=10 * 60_000, limits.request),
     millis!("limits.topology_ms", 0..=HOUR_MS, limits.topology),

@@ -1,8 +1,11 @@
 //! What the driver is told, and its end of a session or reader.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -49,6 +52,8 @@ pub(crate) enum Command {
     ReaderClosed(ReaderId),
     Snapshot(oneshot::Sender<Snapshot>),
     Topology(ChannelName, oneshot::Sender<Option<Vec<TreeNode>>>),
+    /// Let sessions and readers go one after the other, within this time, and nobody in.
+    Drain(Duration),
     /// Close every session, and refuse what comes after.
     Shutdown,
 }

@@ -44,6 +44,15 @@ impl<Id: Copy + Ord, T> Outlets<Id, T> {
         }
     }
 
+    /// The one that came first.
+    pub(super) fn first(&self) -> Option<Id> {
+        self.by_id.keys().next().copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     pub(super) fn close_all(&mut self, closing: &Refusal) {
         for (_, outlet) in std::mem::take(&mut self.by_id) {
             outlet.close(closing.clone());

@@ -31,7 +31,7 @@ pub(super) async fn healthz() -> &'static str {
 
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     let mut reasons = Vec::new();
-    if *app.stopping.borrow() {
+    if app.is_leaving() {
         reasons.push("the server is shutting down".to_owned());
     }
     match timeout(ANSWER, app.handle.snapshot()).await {

@@ -56,7 +56,7 @@ pub(super) async fn upgrade(
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let (key, speaks) = check(request.version(), request.headers())?;
-    if *app.stopping.borrow() {
+    if app.is_leaving() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down")
             .code(Code::SHUTDOWN)
             .fix("connect again in a second"));

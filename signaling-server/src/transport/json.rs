@@ -121,6 +121,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     self.on_message(message.ok_or(End::Gone)??).await?;
                 }
                 Happening::Read(channel, Ok(portion)) => self.on_portion(&channel, &portion).await?,
+                Happening::Read(_, Err(refusal)) if refusal.code == Code::SHUTDOWN => {
+                    return Err(refusal.into());
+                }
                 Happening::Read(channel, Err(refusal)) => {
                     self.subscriptions.remove(&channel);
                     self.fail(None, Some(&channel), refusal).await?;

@@ -67,7 +67,7 @@ fn regression_pages_name_routes_as_they_are() -> anyhow::Result<()> {
         for mention in page.split("/v1/").skip(1) {
             let path = &mention[..mention.find(|c| !is_of_path(c)).unwrap_or(mention.len())];
             let is_route = match path.split_once('/') {
-                None => ["ws", "channels", "keys"].contains(&path),
+                None => ["ws", "channels", "keys", "sse", "poll", "history"].contains(&path),
                 Some((route, channel)) => ROUTES.contains(&route) && !channel.is_empty(),
             };
             ensure!(is_route, "there is no route /v1/{path}");

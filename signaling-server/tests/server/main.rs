@@ -6,6 +6,7 @@ mod client;
 mod closing;
 mod configuration;
 mod documentation;
+mod draining;
 mod dynamic;
 mod http_api;
 mod http_client;
