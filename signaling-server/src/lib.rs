@@ -37,6 +37,7 @@ mod metrics;
 mod network;
 mod server;
 mod session;
+mod sheets;
 pub mod source;
 mod stall_guard;
 mod state;

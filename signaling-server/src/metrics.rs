@@ -14,11 +14,11 @@ use crate::{
     config::{Config, Number, numbers},
     counters::{Counter, Traffic, Transport},
     driver::{ChannelSnapshot, Handle, Snapshot},
+    sheets::Sheets,
     source::{
         amqp::{AmqpStats, dynamic::DynamicStats},
         store::Extent,
     },
-    transport::Sheets,
 };
 
 /// Everything that one scrape shows.

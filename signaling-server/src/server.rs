@@ -26,6 +26,7 @@ use crate::{
     geo_database::{GeoDatabase, GeoDatabaseError},
     http,
     listener::Connections,
+    sheets::Sheets,
     source::{
         Source,
         amqp::{AmqpSource, dynamic::Dynamic},
@@ -34,7 +35,6 @@ use crate::{
         stored::{self, StoredChannel, StoredSource},
     },
     state::{StateError, next_epoch},
-    transport::Sheets,
 };
 
 /// Updates of sources that wait for the hub; a source that finds the queue full waits.

@@ -8,19 +8,15 @@ use serde_json::{Value, json};
 use tiercast_codec::{Code, Gap};
 use tiercast_mesh::hub::Refusal;
 
-mod event_json;
 pub(crate) mod json;
-mod plain_json;
 pub(crate) mod poll;
 mod query;
-mod sheets;
 pub(crate) mod sse;
 mod subscription;
 pub(crate) mod taskcluster;
 mod visit;
 
 pub(crate) use query::patterns;
-pub(crate) use sheets::Sheets;
 
 use crate::{api_error::ApiError, driver::PublishError};
 use query::{Query, bad};

@@ -30,11 +30,10 @@ mod message;
 
 use super::{
     query,
-    sheets::Form,
     subscription::{Subscription, Wanted},
     visit::Visit,
 };
-use crate::{app::App, counters::Transport, driver::Stopped, visitor::Visitor, websocket};
+use crate::{app::App, counters::Transport, driver::Stopped, sheets::Form, visitor::Visitor, websocket};
 use message::{FromClient, Request, Subscribe};
 
 /// The subprotocol that these clients speak.

@@ -13,13 +13,15 @@ use tiercast_codec::{ChannelName, Gap, NUMBER_MAX, Position, Since};
 use tiercast_mesh::hub::Portion;
 use tokio::time::{Instant, sleep_until};
 
-use super::{
-    query::Query,
+use super::{query::Query, subscription::Subscription, visit::Visit};
+use crate::{
+    api_error::ApiError,
+    app::App,
+    config::Limits,
+    counters::Transport,
     sheets::{Form, Sheets},
-    subscription::Subscription,
-    visit::Visit,
+    visitor::Visitor,
 };
-use crate::{api_error::ApiError, app::App, config::Limits, counters::Transport, visitor::Visitor};
 
 type Answer = ([(HeaderName, &'static str); 2], Bytes);
 

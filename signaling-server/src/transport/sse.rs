@@ -18,20 +18,18 @@ use tokio::time::timeout;
 use super::{
     query::{Query, bad},
     retry_after,
-    sheets::{Form, Sheets},
     subscription::Subscription,
     visit::Visit,
 };
-use crate::{api_error::ApiError, app::App, counters::Transport, visitor::Visitor};
+use crate::{
+    api_error::ApiError,
+    app::App,
+    counters::Transport,
+    sheets::{Form, Sheets},
+    visitor::Visitor,
+};
 
 const LAST_EVENT_ID: &str = "last-event-id";
-
-/// Writes one event.
-pub(super) fn write(out: &mut Vec<u8>, position: Position, json: &[u8]) {
-    out.extend_from_slice(format!("id: {position}\ndata: ").as_bytes());
-    out.extend_from_slice(json);
-    out.extend_from_slice(b"\n\n");
-}
 
 pub(crate) async fn sse(
     State(app): State<Arc<App>>,

@@ -16,19 +16,23 @@ use axum::{
 use futures_util::{future::select_all, stream};
 use serde::Deserialize;
 use serde_json::json;
-use tiercast_codec::{Message, Pattern, Since};
+use tiercast_codec::{Pattern, Since};
 use tiercast_mesh::hub::{Portion, Refusal};
 use tokio::time::timeout;
 
 use super::{
-    event_json,
     query::{Query, bad, patterns},
-    sheets::{Form, Sheets},
     sse::{event, last_event_id},
     subscription::{Subscription, Wanted},
     visit::Visit,
 };
-use crate::{api_error::ApiError, app::App, counters::Transport, visitor::Visitor};
+use crate::{
+    api_error::ApiError,
+    app::App,
+    counters::Transport,
+    sheets::{Form, Sheets},
+    visitor::Visitor,
+};
 
 /// What the query says.
 #[derive(Debug, Deserialize)]
@@ -92,14 +96,6 @@ fn wanted(bindings: &str, patterns_max: usize) -> Result<BTreeMap<String, Vec<Pa
         Ok((exchange, patterns(&texts, patterns_max).map_err(|reason| bad(reason, "correct it"))?))
     };
     texts.into_iter().map(of_each).collect()
-}
-
-/// Writes one event's data.
-pub(super) fn write(message: &Message) -> Vec<u8> {
-    let names =
-        json!({ "exchange": message.exchange, "routingKey": message.routing_key, "redelivered": false });
-    let names = names.to_string();
-    format!("{{\"payload\":{},{}", event_json::payload(message), &names[1..]).into_bytes()
 }
 
 /// What one client is still to be sent.
@@ -166,21 +162,6 @@ mod tests {
         let wanted = wanted(text, 2).unwrap();
         let said = |exchange: &str| wanted[exchange].iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!((said("a"), said("b")), (vec!["x.#".to_owned(), "z".to_owned()], vec!["y".to_owned()]));
-    }
-
-    #[test]
-    fn an_event_has_the_names_that_its_clients_know() {
-        let message = Message {
-            exchange: "exchange/ci".into(),
-            routing_key: "a.b".into(),
-            body: "{\"done\": true}".into(),
-            ..Message::default()
-        };
-        let written: serde_json::Value = serde_json::from_slice(&write(&message)).unwrap();
-        let expected = json!({
-            "payload": {"done": true}, "exchange": "exchange/ci", "routingKey": "a.b", "redelivered": false,
-        });
-        assert_eq!(written, expected);
     }
 
     #[test]

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use tiercast_codec::{ChannelName, Epoch, Event, Frame, Offset, Position};
 use tiercast_mesh::hub::Portion;
 
-use super::{event_json, sse, taskcluster};
+mod event_json;
+mod forms;
+mod plain_json;
+
+pub(crate) use forms::Form;
 
 /// What is kept for a frame is reckoned as so many times its events: decoded, and in each form.
 const COPIES: usize = 4;
@@ -33,20 +37,9 @@ struct Kept {
 /// Two frames that cover the same range hold the same events.
 type Key = (ChannelName, Epoch, Offset, Offset);
 
-/// How a frame's events are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// A JSON object each.
-    Json,
-    /// An event of `text/event-stream` each.
-    Sse,
-    /// The same, with the names of taskcluster-events.
-    Taskcluster,
-}
-
 /// A frame's events, and how they are written.
 #[derive(Debug)]
-pub(super) struct Sheet {
+pub(crate) struct Sheet {
     channel: ChannelName,
     frame: Frame,
     events: OnceLock<Vec<Event>>,
@@ -68,7 +61,7 @@ impl Sheets {
     }
 
     /// The sheet of a frame of ours.
-    pub(super) fn of(&self, channel: &ChannelName, frame: &Frame) -> Arc<Sheet> {
+    pub(crate) fn of(&self, channel: &ChannelName, frame: &Frame) -> Arc<Sheet> {
         let header = frame.header();
         let key = (channel.clone(), header.epoch, header.after, header.last);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,23 +104,23 @@ impl Sheet {
     }
 
     /// Where one is who has had the nth event.
-    pub(super) fn position(&self, nth: usize) -> Position {
+    pub(crate) fn position(&self, nth: usize) -> Position {
         Position::new(self.frame.header().epoch, self.events()[nth].offset)
     }
 
     /// One event in a form.
-    pub(super) fn event(&self, form: Form, nth: usize) -> Bytes {
+    pub(crate) fn event(&self, form: Form, nth: usize) -> Bytes {
         self.written(form).slice(nth..nth + 1)
     }
 
     /// These events in a form: all at once, or in pieces where others lie between.
-    pub(super) fn pieces(&self, form: Form, wanted: &[usize]) -> Vec<Bytes> {
+    pub(crate) fn pieces(&self, form: Form, wanted: &[usize]) -> Vec<Bytes> {
         let written = self.written(form);
         runs(wanted).into_iter().map(|run| written.slice(run)).collect()
     }
 
     /// Which events a portion holds.
-    pub(super) fn wanted(&self, portion: &Portion) -> impl Iterator<Item = usize> {
+    pub(crate) fn wanted(&self, portion: &Portion) -> impl Iterator<Item = usize> {
         let held = self.events().iter().enumerate().filter(|(_, event)| portion.holds(event));
         held.map(|(nth, _)| nth)
     }
@@ -137,14 +130,7 @@ impl Sheet {
             let mut bytes = Vec::new();
             let write = |(nth, event): (usize, &Event)| {
                 let position = self.position(nth);
-                let json = || event_json::write(&self.channel, position, event);
-                match form {
-                    Form::Json => bytes.extend_from_slice(&json()),
-                    Form::Sse => sse::write(&mut bytes, position, &json()),
-                    Form::Taskcluster => {
-                        sse::write(&mut bytes, position, &taskcluster::write(&event.message))
-                    }
-                }
+                forms::write(&mut bytes, form, &self.channel, position, event);
                 bytes.len()
             };
             let ends = self.events().iter().enumerate().map(write).collect();
