@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tiercast_platform::Clock;
 use tokio::sync::watch;
 
-use crate::{access::Access, config::Config, driver::Handle, source::amqp::AmqpStats, sheets::Sheets};
+use crate::{access::Access, config::Config, driver::Handle, sheets::Sheets, source::amqp::AmqpStats};
 
 /// What the handlers need.
 pub(crate) struct App {

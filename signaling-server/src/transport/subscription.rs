@@ -1,9 +1,10 @@
 //! What one client reads: a channel, or an exchange that is bound for it. To a transport both are the same.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tiercast_codec::{ChannelName, Code, Gap, GapReason, Pattern, PatternSet, Position, Since};
 use tiercast_mesh::hub::{Opening, Portion, Reading, Refusal};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     Reader,
@@ -11,6 +12,12 @@ use crate::{
     source::amqp::dynamic::{CHANNEL_PREFIX, DynamicError, Lease},
     visitor::Visitor,
 };
+
+/// Longest wait for the channel of an exchange to catch up. Unvalidated.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
+/// How often to look whether it has.
+const CATCH_UP_LOOK: Duration = Duration::from_millis(50);
 
 /// What is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +69,7 @@ impl Subscription {
         let (since, gap) = begin(&channel, since, known_since);
         let (filter, rights) = (PatternSet::new(patterns), visitor.rights.clone());
         let reading = Reading { channel: channel.clone(), since, filter: filter.clone().into(), rights };
-        let reader = handle.read(reading).await?;
+        let reader = read(handle, reading, lease.is_some()).await?;
         let mut opening = *reader.opening();
         if let Some(gap) = &gap {
             opening = Opening { position: gap.from, recovered: false, ..opening };
@@ -129,6 +136,19 @@ impl Subscription {
     /// Goes on. Says where.
     pub(super) async fn resume(&self) -> Result<Position, Refusal> {
         Ok(self.reader.resume().await?)
+    }
+}
+
+/// Begins to read. A channel that was made a moment ago for an exchange is waited for until it has caught up with the broker.
+async fn read(handle: &Handle, reading: Reading, is_new: bool) -> Result<Reader, Refusal> {
+    let deadline = Instant::now() + CATCH_UP_MAX;
+    loop {
+        match handle.read(reading.clone()).await {
+            Err(refusal) if is_new && refusal.code == Code::NOT_READY && Instant::now() < deadline => {
+                sleep(CATCH_UP_LOOK).await;
+            }
+            read => return read,
+        }
     }
 }
 
