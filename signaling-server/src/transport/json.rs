@@ -39,13 +39,17 @@ use message::{FromClient, Request, Subscribe};
 /// The subprotocol that these clients speak.
 pub(crate) const SUBPROTOCOL: &str = "tiercast.v1.json";
 
+/// A client that has not answered so many pings is gone.
+const PINGS_MAX: u32 = 3;
+
 /// What a client is told on its connection, and what it reads.
 struct Session<T> {
     socket: WebSocketStream<T>,
     app: Arc<App>,
     visitor: Visitor,
     subscriptions: BTreeMap<ChannelName, Read>,
-    heard: Instant,
+    /// WebSocket pings since something was heard.
+    unanswered: u32,
     said: Instant,
 }
 
@@ -101,7 +105,8 @@ where
 {
     let socket = websocket::accept(io, leftover).await;
     let (limit, now) = (app.config.limits.close, Instant::now());
-    let mut session = Session { socket, app, visitor, subscriptions: BTreeMap::new(), heard: now, said: now };
+    let mut session =
+        Session { socket, app, visitor, subscriptions: BTreeMap::new(), unanswered: 0, said: now };
     let Err(end) = session.serve().await;
     let mut socket = session.socket;
     let closing = match end {
@@ -116,7 +121,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         loop {
             match self.next().await {
                 Happening::Came(message) => {
-                    self.heard = Instant::now();
+                    self.unanswered = 0;
                     self.on_message(message.ok_or(End::Gone)??).await?;
                 }
                 Happening::Read(channel, Ok(portion)) => self.on_portion(&channel, &portion).await?,
@@ -159,12 +164,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
 
     /// It has been quiet for a heartbeat: asks whether the client is there, and says where its subscriptions are.
     async fn on_due(&mut self) -> Result<(), End> {
-        let silence = self.heard.elapsed();
-        if silence > self.app.config.limits.reader_heartbeat * 3 {
-            let reason = format!("nothing was heard for {} ms", silence.as_millis());
+        if self.unanswered >= PINGS_MAX {
+            let reason = format!("{PINGS_MAX} pings were not answered");
             return Err(Refusal::new(Code::SILENT, reason).into());
         }
         self.said = Instant::now();
+        self.unanswered += 1;
         self.socket.feed(WsMessage::Ping(Bytes::new())).await?;
         let moved = self
             .subscriptions
@@ -183,13 +188,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     async fn on_portion(&mut self, channel: &ChannelName, portion: &Portion) -> Result<(), End> {
         let Some(subscription) = self.subscriptions.get_mut(channel) else { return Ok(()) };
         subscription.reached = portion.position();
-        self.said = Instant::now();
         match portion {
             Portion::Events { frame, .. } => {
                 let sheet = self.app.sheets.of(channel, frame);
                 let (mut count, mut bytes) = (0, 0);
                 for nth in sheet.wanted(portion) {
                     subscription.said = sheet.position(nth);
+                    self.said = Instant::now();
                     let event = sheet.event(Form::Json, nth);
                     (count, bytes) = (count + 1, bytes + event.len());
                     let frame = Frame::message(event, OpCode::Data(Data::Text), true);

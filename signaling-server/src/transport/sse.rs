@@ -13,7 +13,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tiercast_codec::{Position, Since};
 use tiercast_mesh::hub::{Portion, Refusal};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     query::{Query, bad},
@@ -59,8 +59,16 @@ pub(crate) async fn sse(
     let said = subscription.as_ref().map(|subscription| subscription.opening().position);
     out.extend(subscription.as_ref().map(ready));
     let heartbeat = app.config.limits.reader_heartbeat;
-    let stream =
-        Stream { visit, subscription, sheets: app.sheets.clone(), heartbeat, out, reached: said, said };
+    let stream = Stream {
+        visit,
+        subscription,
+        sheets: app.sheets.clone(),
+        heartbeat,
+        out,
+        reached: said,
+        said,
+        said_at: Instant::now(),
+    };
     let body = stream::unfold(stream, |mut stream| async {
         let bytes = stream.next().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), stream))
@@ -92,13 +100,16 @@ struct Stream {
     reached: Option<Position>,
     /// How far the client knows that it is.
     said: Option<Position>,
+    /// When it was last sent something.
+    said_at: Instant,
 }
 
 impl Stream {
     /// The next bytes; none when it has ended.
     async fn next(&mut self) -> Option<Bytes> {
         while self.out.is_empty() {
-            let next = timeout(self.heartbeat, self.subscription.as_mut()?.next()).await;
+            let due = self.said_at + self.heartbeat;
+            let next = timeout_at(due, self.subscription.as_mut()?.next()).await;
             match next {
                 Ok(Ok(portion)) => self.take(&portion),
                 Ok(Err(refusal)) => {
@@ -111,6 +122,7 @@ impl Stream {
                 }
             }
         }
+        self.said_at = Instant::now();
         self.out.pop_front()
     }
 

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tiercast_codec::{Pattern, Since};
 use tiercast_mesh::hub::{Portion, Refusal};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     query::{Query, bad, patterns},
@@ -71,7 +71,7 @@ pub(crate) async fn connect(
     }
     let out = VecDeque::from([event("ready", None, &json!({ "bindings": exchanges.len() }))]);
     let heartbeat = app.config.limits.reader_heartbeat;
-    let stream = Stream { exchanges, sheets: app.sheets.clone(), heartbeat, out };
+    let stream = Stream { exchanges, sheets: app.sheets.clone(), heartbeat, out, said_at: Instant::now() };
     let body = stream::unfold(stream, |mut stream| async {
         let bytes = stream.next().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), stream))
@@ -104,6 +104,8 @@ struct Stream {
     sheets: Arc<Sheets>,
     heartbeat: Duration,
     out: VecDeque<Bytes>,
+    /// When the client was last sent something.
+    said_at: Instant,
 }
 
 impl Stream {
@@ -113,11 +115,12 @@ impl Stream {
             if self.exchanges.is_empty() {
                 return None;
             }
-            match timeout(self.heartbeat, any(&mut self.exchanges)).await {
+            match timeout_at(self.said_at + self.heartbeat, any(&mut self.exchanges)).await {
                 Ok((portion, nth)) => self.take(nth, portion),
                 Err(_) => self.out.push_back(event("ping", None, &json!({}))),
             }
         }
+        self.said_at = Instant::now();
         self.out.pop_front()
     }
 

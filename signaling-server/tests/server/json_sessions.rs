@@ -234,6 +234,14 @@ async fn a_quiet_client_is_asked_whether_it_is_there_and_told_where_it_is() -> a
     client.answer(json!({"type": "subscribe", "channel": "events", "match": ["a"]})).await?;
     let position = publish(&server, "b", &["not wanted"]).await?;
     assert_eq!(client.hear().await?, json!({"type": "at", "channel": "events", "position": position}));
+    // One that has long been sent events, and had no reason to say anything, is not gone.
+    for _ in 0..50 {
+        let a = publish(&server, "a", &["wanted"]).await?;
+        assert_eq!(client.hear().await?["position"], json!(a));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let position = publish(&server, "b", &["not wanted"]).await?;
+    assert_eq!(client.hear().await?["position"], json!(position), "told after a heartbeat");
     // One who does not read does not answer.
     let mut silent = Client::connect(server.addr()).await?;
     silent.answer(json!({"type": "hello", "protocol": 1})).await?;

@@ -278,3 +278,33 @@ async fn readers_that_are_gone_are_forgotten() -> anyhow::Result<()> {
     server.shutdown().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn regression_one_who_wants_nothing_of_a_busy_channel_is_told_that_it_moves() -> anyhow::Result<()> {
+    let mut config = config();
+    config.limits.reader_heartbeat = Duration::from_millis(200);
+    config.hub.batch.delay = Duration::ZERO;
+    let server = start(config).await?;
+    let mut client = Sse::open(server.addr(), "/v1/sse/events?match=wanted", "").await?;
+    let begin = client.event().await?.id;
+    let busy = async {
+        loop {
+            publish(&server, &[keyed("other", "no")]).await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = async {
+        while client.last_id == begin {
+            if let Some(id) = client.line().await?.strip_prefix("id: ") {
+                client.last_id = id.to_owned();
+            }
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        busy = busy => busy,
+        told = told => told,
+    }?;
+    server.shutdown().await;
+    Ok(())
+}
