@@ -1,0 +1,40 @@
+"""Reads a channel by server-sent events: an event a line."""
+
+import random
+import sys
+import time
+import urllib.request
+
+url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8780/v1/sse/events"
+position = None
+
+
+def read():
+    """Reads until the connection ends."""
+    global position
+    if position is None:
+        request = urllib.request.Request(url + "?since=earliest")
+    else:
+        request = urllib.request.Request(url, headers={"Last-Event-ID": position})
+    fields = {}
+    with urllib.request.urlopen(request, timeout=60) as lines:
+        for line in lines:
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            if name:
+                fields[name] = value
+                continue
+            # An empty line ends a block.
+            if "event" not in fields and "data" in fields:
+                print(fields["data"], flush=True)
+            if fields.get("event") == "gap":
+                print("events are gone for good:", fields["data"], file=sys.stderr)
+            position = fields.get("id", position)
+            fields = {}
+
+
+while True:
+    try:
+        read()
+    except OSError as error:
+        print(error, file=sys.stderr)
+    time.sleep(0.5 + random.random())
