@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tiercast_signaling_server::{Config, Server};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, task::spawn_blocking};
+
+use crate::listener::PATIENCE;
 
 /// A server that can be killed: it has threads of its own.
 pub struct Victim {
@@ -26,8 +28,13 @@ impl Victim {
             });
             anyhow::Ok(addr)
         };
-        let addr = runtime.spawn(running).await??;
-        Ok(Self { runtime: Some(runtime), addr })
+        match runtime.spawn(running).await? {
+            Ok(addr) => Ok(Self { runtime: Some(runtime), addr }),
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
     }
 
     /// Where it listens.
@@ -35,9 +42,11 @@ impl Victim {
         self.addr
     }
 
-    /// Nothing of it runs after this, and nobody is told.
-    pub fn kill(self) -> SocketAddr {
-        self.addr
+    /// Ends it. Nothing of it runs after this, nobody is told, and its address is free.
+    pub async fn kill(mut self) -> Result<SocketAddr> {
+        let runtime = self.runtime.take().context("it runs")?;
+        spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await?;
+        Ok(self.addr)
     }
 }
 

@@ -151,7 +151,7 @@ async fn a_server_that_is_killed_and_comes_back() -> Result<()> {
     let scene = Scene::set(broker, &[server.addr()]).await?;
     let publishing = scene.publish();
     scene.wait_for(4).await?;
-    let addr = server.kill();
+    let addr = server.kill().await?;
     let _server = Victim::start(config(addr, &scene.broker)?).await?;
     publishing.await??;
     scene.check("server killed").await
@@ -165,7 +165,7 @@ async fn a_move_to_another_server() -> Result<()> {
     let scene = Scene::set(broker, &[one.addr(), other.addr()]).await?;
     let publishing = scene.publish();
     scene.wait_for(4).await?;
-    one.kill();
+    one.kill().await?;
     publishing.await??;
     scene.check("second server").await
 }
@@ -214,7 +214,7 @@ async fn a_filter_across_a_server_that_is_killed() -> Result<()> {
     for (speech, client) in &plain {
         client.wait_until(&format!("{speech:?} half way"), |got| got.bodies.len() >= events / 4).await?;
     }
-    let addr = server.kill();
+    let addr = server.kill().await?;
     publisher.publish(&messages[events / 2..]).await?;
     let _server = Victim::start(config(addr, &broker)?).await?;
     let wanted: Vec<_> = (0..=events).step_by(2).map(|number| number.to_string()).collect();
