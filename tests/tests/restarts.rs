@@ -174,12 +174,12 @@ async fn go_on_at_another_server(key: impl Fn(&Path) -> KeySource) -> Result<()>
     let mut publisher = broker.publisher(EXCHANGE);
     publisher.publish(&messages(0..1_000)).await?;
     wait_for_all(&peers, 1_000).await?;
-    let addr = one.kill();
+    let addr = one.kill().await?;
     publisher.publish(&messages(1_000..2_000)).await?;
     wait_for_server(&peers, &servers[1]).await?;
     wait_for_all(&peers, 2_000).await?;
     let one = Victim::start(config(addr)?).await?;
-    other.kill();
+    other.kill().await?;
     publisher.publish(&messages(2_000..3_000)).await?;
     wait_for_server(&peers, &servers[0]).await?;
     publisher.publish(&messages(3_000..MESSAGES)).await?;
@@ -187,7 +187,7 @@ async fn go_on_at_another_server(key: impl Fn(&Path) -> KeySource) -> Result<()>
     for peer in &peers {
         peer.wait_for_told(|told| matches!(told, Notification::Recovered { .. })).await?;
     }
-    one.kill();
+    one.kill().await?;
     Ok(())
 }
 
