@@ -16,6 +16,7 @@ mod budget;
 mod channel;
 mod claims;
 mod config;
+mod fed;
 mod feeding;
 mod fetching;
 mod lookout;

@@ -9,7 +9,8 @@ use tokio::{
 };
 
 use crate::{
-    driver::{Command, Driver, refuse},
+    command::{Command, refuse},
+    driver::Driver,
     error::ClientError,
     notification::{News, Standing},
     options::{ClientOptions, SubscribeOptions},

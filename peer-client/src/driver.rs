@@ -7,15 +7,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use tiercast_codec::{ChannelName, Code, Ed25519, LinkId, Since};
+use tiercast_codec::{ChannelName, Code, Ed25519, LinkId};
 use tiercast_mesh::{
     Peer,
     peer::{CommandError, Input, Output, Status, Target},
 };
 use tiercast_platform::Clock;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use crate::{
+    command::{Command, Said, refuse},
     error::ClientError,
     link::{LinkEvent, LinkHandle, Links, Role, TrySendError},
     notification::{News, Standing},
@@ -23,7 +24,6 @@ use crate::{
     server_url::ServerUrls,
     session::{Ended, Outgoing, SessionEvent},
     sessions::{Attempt, Sessions},
-    subscription::Said,
 };
 
 /// Events of the session, and of all links together, that wait for the peer's task. When it is full, whoever
@@ -33,24 +33,6 @@ const INBOX_MAX: usize = 128;
 const INPUTS_AT_ONCE: usize = 64;
 /// How long goodbyes may take.
 const CLOSING: Duration = Duration::from_millis(500);
-
-/// What the application wants.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Subscribe {
-        channel: ChannelName,
-        since: Since,
-        notify: mpsc::Sender<Said>,
-        done: oneshot::Sender<Result<(), ClientError>>,
-    },
-    Unsubscribe(ChannelName),
-    Offer(u16),
-    Close,
-    #[cfg(feature = "faults")]
-    Misbehave(Box<dyn crate::faults::Villain>),
-    #[cfg(feature = "faults")]
-    Weather(crate::link::Weather),
-}
 
 /// Drives one peer.
 pub(crate) struct Driver {
@@ -497,14 +479,6 @@ impl Driver {
         // A server that does not take the close frame sees the connection end anyway.
         let _ = tokio::time::timeout(CLOSING, self.sessions.ended()).await;
     }
-}
-
-/// Ends a subscription with the reason, as soon as the application has room for it.
-pub(crate) fn refuse(subscriber: mpsc::Sender<Said>, code: Option<Code>, reason: String) {
-    tokio::spawn(async move {
-        // An application that has gone needs no reason.
-        let _ = subscriber.send(Said::Refused { code, reason }).await;
-    });
 }
 
 async fn until(due: Option<tokio::time::Instant>) {

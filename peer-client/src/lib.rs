@@ -30,6 +30,7 @@
 //! more of them.
 
 mod client;
+mod command;
 mod driver;
 mod error;
 #[cfg(feature = "faults")]

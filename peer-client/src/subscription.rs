@@ -7,22 +7,14 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt};
-use tiercast_codec::{ChannelName, Code, Pattern, PatternSet, Position};
+use tiercast_codec::{ChannelName, Pattern, PatternSet, Position};
 use tiercast_mesh::peer::Delivery;
 use tokio::sync::{Notify, mpsc};
 
-use crate::{driver::Command, notification::Notification};
-
-/// What the peer's task says to a subscription.
-#[derive(Debug)]
-pub(crate) enum Said {
-    /// The server has granted it, for the first time or after a reconnect.
-    Subscribed { position: Position, recovered: bool },
-    /// Something of the channel, wanted or not.
-    Delivery(Delivery),
-    /// Nothing follows.
-    Refused { code: Option<Code>, reason: String },
-}
+use crate::{
+    command::{Command, Said},
+    notification::Notification,
+};
 
 /// A subscription: a stream of notifications. It ends when this is dropped.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tiercast_codec::{ChannelName, Event, GapReason, Head, Message, Offset, PeerId, Position, Signer, Since};
 
 use super::{
-    ChannelStats, CommandError, Fetch, HubConfig, Receiver, claims::Claims, feeding::Fed, past::Past,
+    ChannelStats, CommandError, Fetch, HubConfig, Receiver, claims::Claims, fed::Fed, past::Past,
     press::Press, pull::Pull, tree::Tree,
 };
 use crate::{FrameLog, Page, SourceUpdate, Time, batch::Batch};

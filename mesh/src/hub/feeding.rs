@@ -9,21 +9,10 @@ use super::{
     Class, Receiver,
     budget::{Budget, Priority},
     channel::Channel,
+    fed::{Claim, Fed},
     pull::Pull,
 };
 use crate::{Read, Time, cursor::Cursor};
-
-/// One whom the server feeds.
-#[derive(Debug)]
-pub(super) struct Fed {
-    cursor: Cursor,
-    /// Whether heads are sent to it: only to those who may pass them on.
-    wants_heads: bool,
-    claim: Claim,
-    /// Where the channel was when this began: what lies before has been published for long, and tier 1 gets it in its turn
-    /// as others do.
-    backlog: Option<Position>,
-}
 
 /// What comes next for one whom the server feeds.
 #[derive(Debug)]
@@ -34,17 +23,6 @@ pub(super) enum Next {
     Gap(Gap),
     /// There is nothing, and this says so.
     Head(Head),
-}
-
-/// Whether one may have more than the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
-    /// It has not, or it may: the log will come so far.
-    None,
-    /// It says so, and is sent nothing until the source has said what to make of it.
-    Open,
-    /// The channel never came so far: what the peer has is of another numbering.
-    Refuted,
 }
 
 impl Channel {
