@@ -4,13 +4,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use tiercast_codec::{
-    Assign, Away, ChannelId, ChannelName, Code, Expect, LinkId, Lost, PeerId, Ping, Place as PlaceMessage,
-    Position, Sealer, SessionId, SignalMessage, Signer, ToPeer,
-};
+use tiercast_codec::{ChannelId, ChannelName, Code, LinkId, PeerId, Ping, Sealer, SessionId, Signer, ToPeer};
 
-use crate::{FrameLog, Held, SourceUpdate, Time, timers::Timers};
+use crate::{SourceUpdate, Time, timers::Timers};
 
+mod acting;
 mod api;
 mod budget;
 mod channel;
@@ -19,6 +17,7 @@ mod config;
 mod fed;
 mod feeding;
 mod fetching;
+mod leaving;
 mod lookout;
 mod past;
 mod press;
@@ -27,11 +26,13 @@ mod readers;
 mod reputation;
 mod requests;
 mod rights;
+mod saying;
 mod session;
 mod sharing;
 mod stats;
 mod tickets;
 mod tree;
+mod views;
 mod whereabouts;
 
 pub use api::{CommandError, Fetch, Input, Output, Refusal};
@@ -40,19 +41,19 @@ pub use budget::{Class, Spending};
 use channel::Channel;
 pub use channel::SourceState;
 pub use config::{HubConfig, PastLimits, Tier1};
+use leaving::Leave;
 use press::Press;
 use readers::Readers;
 pub use readers::{Opening, Portion, ReaderId, Reading};
 pub use reputation::Network;
 use reputation::Reputation;
 pub use rights::Rights;
+use saying::announce;
 use session::Session;
 use sharing::Sharing;
 pub use stats::{ChannelStats, HubStats, PastUse};
-use tickets::{Ends, Tickets};
-use tree::{Action, Context};
+use tickets::Tickets;
 pub use tree::{Place, TreeNode};
-use whereabouts::Nearness;
 pub use whereabouts::{Location, Whereabouts};
 
 /// One whom the server feeds.
@@ -233,64 +234,6 @@ impl Hub {
         self.timers.next()
     }
 
-    /// The position of the newest event that was taken from the source.
-    pub fn position(&self, name: &ChannelName) -> Option<Position> {
-        self.channel(name)?.position()
-    }
-
-    /// Whether the channel's source is connected.
-    pub fn source_state(&self, name: &ChannelName) -> Option<&SourceState> {
-        Some(&self.channel(name)?.source)
-    }
-
-    /// The channels.
-    pub fn channels(&self) -> impl Iterator<Item = &ChannelName> {
-        self.channels.values().map(|channel| &channel.name)
-    }
-
-    /// How many sessions are open.
-    pub fn sessions(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// Whose session it is, once that is known.
-    pub fn peer(&self, session: SessionId) -> Option<PeerId> {
-        self.sessions.get(&session)?.peer
-    }
-
-    /// The hub's counters.
-    pub fn stats(&self) -> &HubStats {
-        &self.stats
-    }
-
-    /// A channel's counters.
-    pub fn channel_stats(&self, name: &ChannelName) -> Option<ChannelStats> {
-        Some(self.channel(name)?.stats)
-    }
-
-    /// What the server spends on feeding peers, by class.
-    pub fn spending(&self) -> [Spending; Class::ALL.len()] {
-        self.budget.spending(self.now)
-    }
-
-    /// How many subscribers of a channel stand in each tier, 0 for those without a place; from tier 64 on they are
-    /// counted together. It is kept as peers come and go: asking costs nothing that grows with the audience.
-    pub fn peers_by_tier(&self, name: &ChannelName) -> Option<&BTreeMap<u32, usize>> {
-        Some(self.channel(name)?.tree.peers_by_tier())
-    }
-
-    /// A channel's tree. It is a copy: asking takes time in proportion to the audience, so ask seldom.
-    pub fn topology(&self, name: &ChannelName) -> Option<Vec<TreeNode>> {
-        Some(self.channel(name)?.tree.nodes().collect())
-    }
-
-    /// What the hub keeps in memory, beside its bounds.
-    pub fn held(&self) -> impl Iterator<Item = Held> + '_ {
-        let logs = self.channels.values().filter_map(|channel| channel.log.as_ref()).map(FrameLog::held);
-        let logs = logs.chain(self.channels.values().map(|channel| channel.past.held()));
-        logs.chain(self.sessions.values().flat_map(Session::held))
-    }
-
     fn channel(&self, name: &ChannelName) -> Option<&Channel> {
         self.channels.get(&name.id()).filter(|channel| channel.name == *name)
     }
@@ -433,196 +376,6 @@ impl Hub {
         self.say_heads(now, session);
         self.timers.set(Timer::Heartbeat(session), now + self.config.heartbeat);
     }
-
-    /// Lets a channel's tree act, and tells peers what came of it.
-    fn with_tree(&mut self, id: ChannelId, act: impl FnOnce(&mut tree::Tree, &mut Context<'_>)) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
-        let mut context = Context {
-            config: &self.config,
-            tickets: &self.tickets,
-            reputation: &mut self.reputation,
-            last_link: &mut self.last_link,
-            channel: &channel.name,
-        };
-        act(&mut channel.tree, &mut context);
-        match channel.tree.poll_timeout() {
-            Some(due) => self.timers.set(Timer::Tree(id), due),
-            None => self.timers.clear(Timer::Tree(id)),
-        }
-        let (name, actions) = (channel.name.clone(), channel.tree.take_actions());
-        for action in actions {
-            self.apply(id, &name, action);
-        }
-    }
-
-    fn apply(&mut self, id: ChannelId, name: &ChannelName, action: Action) {
-        let channel = name.clone();
-        match action {
-            Action::Link { link, parent, child, standby } => {
-                self.links.insert(link, id);
-                self.count_link(id, parent, child);
-                let ends = Ends { link, parent, child };
-                let (token, via) = (self.tickets.of_link(name, ends), self.share(id, ends));
-                // The child wants the link, so it makes the offer.
-                let expect = Expect { channel: channel.clone(), link, child, token, offers: false, via };
-                self.tell(id, parent, ToPeer::Expect(expect));
-                let assign = Assign { channel, link, parent, token, offers: true, standby, via };
-                self.tell(id, child, ToPeer::Assign(assign));
-            }
-            Action::Lost { peer, link, code } => {
-                self.tell(id, peer, ToPeer::Lost(Lost { link, code }));
-            }
-            Action::Away { peer, link } => self.tell(id, peer, ToPeer::Away(Away { link })),
-            Action::Adopted(ends) => {
-                self.links.insert(ends.link, id);
-                self.sharing.add(ends, self.now);
-                self.count(id, |stats| stats.adopted += 1);
-            }
-            Action::Up(ends) => self.sharing.add(ends, self.now),
-            Action::NotShared(ends) => self.sharing.distrust(ends),
-            Action::Placed { peer, tier } => {
-                self.tell(id, peer, ToPeer::Place(PlaceMessage { channel, tier }));
-            }
-            Action::Moved => self.count(id, |stats| stats.moves += 1),
-            Action::Ended(ends) => {
-                self.sharing.remove(ends);
-                self.count(id, |stats| stats.links_lost += 1);
-            }
-            Action::Forgotten(link) => drop(self.links.remove(&link)),
-            Action::Accused => self.count(id, |stats| stats.accusations += 1),
-            Action::Suspended => self.count(id, |stats| stats.suspensions += 1),
-        }
-    }
-
-    /// Counts a link, and how near its ends are to each other.
-    fn count_link(&mut self, id: ChannelId, parent: PeerId, child: PeerId) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
-        let stats = &mut channel.stats;
-        stats.links += 1;
-        match channel.tree.nearness(parent, child) {
-            Nearness::SameNetwork => stats.links_in_one_network += 1,
-            Nearness::Apart(km) => {
-                stats.links_located += 1;
-                stats.links_km += u64::from(km);
-            }
-            Nearness::Unknown => {}
-        }
-    }
-
-    /// A link begins. Gives another one between the two, whose connection it shares, if there is one: up, or being set up,
-    /// and then what becomes of that becomes of both.
-    fn share(&mut self, id: ChannelId, ends: Ends) -> Option<LinkId> {
-        let other = self.sharing.between(ends);
-        self.sharing.add(ends, self.now + self.config.link_setup);
-        let (via, up) = other?;
-        self.count(id, |stats| stats.links_shared += 1);
-        if let Some(channel) = self.channels.get_mut(&id).filter(|_| up <= self.now) {
-            channel.tree.relies_on_another(ends.link);
-        }
-        Some(via)
-    }
-
-    fn count(&mut self, id: ChannelId, count: impl FnOnce(&mut ChannelStats)) {
-        if let Some(channel) = self.channels.get_mut(&id) {
-            count(&mut channel.stats);
-        }
-    }
-
-    /// Tells a peer something about a channel, if it is there to hear it.
-    fn tell(&mut self, id: ChannelId, peer: PeerId, message: ToPeer) {
-        if let Some(session) = self.present.get(&peer).copied() {
-            self.send_on(id, session, message);
-        }
-    }
-
-    /// Says something about a channel.
-    fn send_on(&mut self, id: ChannelId, session: SessionId, message: ToPeer) {
-        let bytes = self.queue(session, &message);
-        self.count(id, |stats| stats.control_bytes += bytes);
-    }
-
-    /// Says something about no channel.
-    fn send(&mut self, session: SessionId, message: ToPeer) {
-        let bytes = self.queue(session, &message);
-        self.stats.control_bytes += bytes;
-    }
-
-    /// Forwards a signal. False if those before it are not being read.
-    fn forward(&mut self, id: ChannelId, peer: PeerId, signal: SignalMessage) -> bool {
-        let Some(session) = self.present.get(&peer).copied() else { return true };
-        let Some(state) = self.sessions.get_mut(&session) else { return true };
-        let Ok(bytes) = state.push_signal(signal) else { return false };
-        self.count(id, |stats| stats.control_bytes += bytes as u64);
-        announce(&mut self.sessions, &mut self.outputs, session);
-        true
-    }
-
-    /// Queues a message; says how large it is.
-    fn queue(&mut self, session: SessionId, message: &ToPeer) -> u64 {
-        // A peer that has just left may still be named by an action of the tree.
-        let Some(state) = self.sessions.get_mut(&session) else { return 0 };
-        let Ok(bytes) = state.push(message) else {
-            self.overflowed.push(session);
-            return 0;
-        };
-        announce(&mut self.sessions, &mut self.outputs, session);
-        bytes as u64
-    }
-
-    fn close(&mut self, now: Time, session: SessionId, code: Code, reason: String) {
-        if self.sessions.contains_key(&session) {
-            self.say_close(session, code, reason);
-            self.forget(now, session, Leave::ForGood);
-        }
-    }
-
-    fn say_close(&mut self, session: SessionId, code: Code, reason: String) {
-        *self.stats.closed.entry(code).or_default() += 1;
-        self.outputs.push_back(Output::Close { session, code, reason });
-    }
-
-    fn forget(&mut self, now: Time, session: SessionId, leave: Leave) {
-        let Some(state) = self.sessions.remove(&session) else { return };
-        self.timers.clear(Timer::Heartbeat(session));
-        self.timers.clear(Timer::Expiry(session));
-        self.timers.clear(Timer::Look(session));
-        let Some(peer) = state.peer else { return };
-        self.present.remove(&peer);
-        for id in state.channels {
-            self.remove_member(now, peer, id, leave);
-        }
-    }
-
-    /// Ends a subscription. False if there was none.
-    fn leave(&mut self, now: Time, session: SessionId, peer: PeerId, id: ChannelId) -> bool {
-        let Some(state) = self.sessions.get_mut(&session) else { return false };
-        let before = state.channels.len();
-        state.channels.retain(|channel| *channel != id);
-        let was_subscribed = state.channels.len() < before;
-        if was_subscribed {
-            self.remove_member(now, peer, id, Leave::ForGood);
-        }
-        was_subscribed
-    }
-
-    fn remove_member(&mut self, now: Time, peer: PeerId, id: ChannelId, leave: Leave) {
-        if let Some(channel) = self.channels.get_mut(&id) {
-            channel.forget(peer);
-        }
-        self.budget.forget((id, Receiver::Peer(peer)));
-        self.with_tree(id, |tree, context| match leave {
-            Leave::ForNow => tree.leave_for_now(now, peer, context),
-            Leave::ForGood => tree.leave(now, peer, context),
-        });
-    }
-}
-
-/// How a peer leaves.
-#[derive(Debug, Clone, Copy)]
-enum Leave {
-    /// It may come back, and keeps its place for a while.
-    ForNow,
-    ForGood,
 }
 
 /// The next frame or head for a session, of its channels in turn.
@@ -645,13 +398,4 @@ fn next_frame(
     // The next turn is another channel's.
     state.channels.rotate_left(turn + 1);
     Some(bytes)
-}
-
-/// Tells the driver once that there is something for a session.
-fn announce(sessions: &mut BTreeMap<SessionId, Session>, outputs: &mut VecDeque<Output>, session: SessionId) {
-    if let Some(state) = sessions.get_mut(&session)
-        && !std::mem::replace(&mut state.is_announced, true)
-    {
-        outputs.push_back(Output::Transmit(session));
-    }
 }

@@ -3,7 +3,7 @@
 
 use tiercast_codec::{ChannelId, Code, LinkId, PeerId, Ping, SessionId, ToPeer};
 
-use super::{Hub, Timer, announce};
+use super::{Hub, Timer, saying::announce};
 use crate::Time;
 
 impl Hub {

@@ -9,7 +9,8 @@ use tiercast_codec::{
 };
 
 use super::{
-    Class, Hub, Leave, Receiver, Refusal, announce, channel::Channel, session::Session, tickets::next_number,
+    Class, Hub, Receiver, Refusal, channel::Channel, leaving::Leave, saying::announce, session::Session,
+    tickets::next_number,
 };
 use crate::Time;
 
