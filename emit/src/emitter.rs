@@ -5,7 +5,10 @@ use std::{fmt::Display, time::Duration};
 use serde::Serialize;
 use tiercast_codec::{ChannelName, EventName, Position};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::Instant,
 };
 
@@ -44,7 +47,8 @@ impl Default for EmitOptions {
     }
 }
 
-/// Publishes events to one channel of a server, in the order in which they are emitted. Cheap to clone; all clones share one
+/// Publishes events to one channel of a server, in the order in which they are emitted; those that are emitted at once, and for
+/// which there is no room, in any order. Cheap to clone; all clones share one
 /// connection. Once the last one is dropped, what waits is still published, as long as the runtime lives.
 #[derive(Debug, Clone)]
 pub struct Emitter {
@@ -109,7 +113,10 @@ impl Emitter {
     pub async fn publish(&self, event: NewEvent) -> Result<Position, EmitError> {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { item: event.into_item(), emitted: Instant::now(), answer };
-        self.queue.send(waiting).await.map_err(|_| EmitError::Ended)?;
+        // Only who finds the queue full waits, so that calls at once keep their order.
+        if let Err(TrySendError::Full(waiting)) = self.queue.try_send(waiting) {
+            self.queue.send(waiting).await.map_err(|_| EmitError::Ended)?;
+        }
         answered.await.map_err(|_| EmitError::Ended)?
     }
 }

@@ -23,7 +23,7 @@
 //! An event about `ticket` 1234 that was `updated` has the routing key `ticket.1234.updated` ([`EventName`]), so that whoever
 //! listens knows the pattern: `ticket.1234.*`, `ticket.*.deleted`.
 //!
-//! Events are published in the order of the calls, each once: what is not known to be published is sent again under the same
+//! Events are published in their order, each once: what is not known to be published is sent again under the same
 //! message id, after a while and until [`EmitOptions::give_up`] is over. While one request is under way, those that come
 //! wait and go together in the next one.
 //!
