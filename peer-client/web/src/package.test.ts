@@ -74,7 +74,7 @@ import { type EmitError, Emitter, type NewEvent, eventName, type Position } from
 import { assertEvents, capture, Received, type TestEvent, TestServer } from "tiercast-peer/testing";
 const emitter = new Emitter("http://127.0.0.1:1", "tickets", "key", { giveUpMs: 100 });
 const event: NewEvent = { routingKey: eventName("ticket", 1n, "updated"), json: null };
-const reasonOf = (error: EmitError): string => error.reason satisfies "refused" | "gave_up" | "full" | `bad_${string}`;
+const reasonOf = (error: EmitError): string => error.reason satisfies "refused" | "gave_up" | "full" | "bad_server" | "bad_key" | "bad_data";
 const server = await TestServer.start({ channels: ["tickets"] });
 const { result, events } = await capture(server, "tickets", async () => emitter.publish(event));
 assertEvents(events satisfies TestEvent[], [[String((result satisfies Position).epoch), reasonOf.name]]);
