@@ -74,11 +74,13 @@ test("what is wrong is told: a channel, a key, an event, and events that are not
 /** Node has a WebSocket of its own from 22 on; the one before has it behind a flag. */
 const FLAGS = typeof WebSocket === "undefined" ? ["--experimental-websocket"] : [];
 
-/** Runs a file of tests that has the package installed; gives how it ended. */
+/** Runs a file of tests that has the package installed, and waits for its end. */
 async function runTests(stage: Stage, text: string): Promise<Program> {
-  const args = [...FLAGS, "--test", "--test-reporter=spec", await installed(stage, text)];
+  // Node runs no tests where it sees that it is run by tests.
+  const command = ["-u", "NODE_TEST_CONTEXT", process.execPath, "--test", "--test-reporter=spec"];
   const env = { SIGNALING_SERVER: binary("signaling-server"), NODE_OPTIONS: FLAGS.join(" ") };
-  const node = new Program({ name: "node --test", command: process.execPath, args, env });
+  const args = [...command, await installed(stage, text)];
+  const node = new Program({ name: "node --test", command: "env", args, env });
   stage.atEnd(() => node.kill());
   await node.until("the tests end", () => node.end);
   return node;
@@ -89,6 +91,7 @@ scenario("the tests that the package's README shows pass, and fail where somethi
   const [, text = ""] = /```js\n(import assert[^]*?)```/.exec(readme) ?? [];
   const good = await runTests(stage, text);
   assert.equal(good.end, "code 0", good.stdout.join("\n"));
+  assert.match(good.stdout.join("\n"), /✔ a ticket that is closed is told/);
   const bad = await runTests(stage, text.replace('"ticket.1234.closed", { by: "me" }', '"ticket.1234.closed", { by: "you" }'));
   assert.equal(bad.end, "code 1");
   assert.match(bad.stdout.join("\n"), /-.*by: 'you'/);
@@ -117,6 +120,7 @@ test("who listens for closed tickets receives them", async () => {
 scenario("a test can wait for what a client receives", {}, async (stage) => {
   const node = await runTests(stage, LISTENER);
   assert.equal(node.end, "code 0", node.stdout.join("\n"));
+  assert.match(node.stdout.join("\n"), /✔ who listens for closed tickets receives them/);
 });
 
 const EMITTED = 1_500;
