@@ -30,6 +30,7 @@ mod code;
 mod control;
 mod error;
 mod event;
+mod event_name;
 mod frame;
 mod head;
 mod ids;
@@ -56,6 +57,7 @@ pub use control::{
 };
 pub use error::{DecodeError, EncodeError};
 pub use event::{Event, HeaderValue, Message};
+pub use event_name::{EventName, EventNameError};
 pub use frame::{FORMAT_VERSION, FRAME_HEADER_BYTES, FRAME_KIND, Frame, FrameHeader, Sealer};
 pub use head::{HEAD_BYTES, HEAD_KIND, Head};
 pub use ids::{LinkId, PeerId, SessionId};

@@ -4,6 +4,8 @@ use crate::{FRAME_HEADER_BYTES, SIGNATURE_BYTES};
 
 /// Longest channel name, in bytes.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 128;
+/// Longest routing key, in bytes: what AMQP allows, so that every event could have come from a broker.
+pub const ROUTING_KEY_BYTES_MAX: usize = 255;
 /// Most events in one frame.
 pub const FRAME_EVENTS_MAX: usize = 4_096;
 /// Largest payload of a frame as it travels, in bytes.

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::limits::ROUTING_KEY_BYTES_MAX;
+
 /// A topic pattern: words separated by dots, where `*` stands for one word and `#` for any number of words. A word may
 /// be empty, as the second of `a..b`; an empty text has no word. RabbitMQ says the same (`tests/tests/patterns.rs`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +71,7 @@ impl FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
         let stands_alone = |word: &str| word.len() == 1 || !word.contains(['*', '#']);
-        if text.len() <= 255 && text.split('.').all(stands_alone) {
+        if text.len() <= ROUTING_KEY_BYTES_MAX && text.split('.').all(stands_alone) {
             Ok(Self(text.to_owned()))
         } else {
             Err(PatternError(text.chars().take(64).collect()))

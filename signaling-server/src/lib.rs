@@ -41,6 +41,8 @@ mod sheets;
 pub mod source;
 mod stall_guard;
 mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod transport;
 mod visitor;
 mod websocket;

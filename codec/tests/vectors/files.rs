@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 /// Every vector file. A file that is not named here fails a test, and so does a name without a file.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 13] = [
     "channels.json",
     "chunks.json",
     "codes.json",
@@ -15,6 +15,7 @@ pub const ALL: [&str; 12] = [
     "lossy.json",
     "malformed.json",
     "messages.json",
+    "names.json",
     "nacks.json",
     "positions.json",
     "signatures.json",

@@ -1,7 +1,9 @@
-//! `positions.json`, `channels.json` and `codes.json`: what stands in texts and tables.
+//! `positions.json`, `channels.json`, `names.json` and `codes.json`: what stands in texts and tables.
 
 use serde_json::{Value, json};
-use tiercast_codec::{BEFORE_FIRST, ChannelName, Code, NUMBER_MAX, Position, Since};
+use tiercast_codec::{
+    BEFORE_FIRST, ChannelName, Code, EventName, EventNameError, NUMBER_MAX, Position, Since,
+};
 
 use crate::files;
 
@@ -42,6 +44,31 @@ fn channels_have_these_numbers() {
         assert_eq!(name.is_ok(), case["valid"] == true, "{text}");
         assert_eq!(name.ok().map(|name| json!(name.id())).unwrap_or_default(), case["channel_id"], "{text}");
     }
+}
+
+#[test]
+fn names_of_events_say_what_happened_to_what() {
+    for case in files::golden("names.json", names(), files::exactly) {
+        let part = |name: &str| case[name].as_str().unwrap();
+        let (routing_key, error) = match EventName::new(part("thing"), part("id"), part("what")) {
+            Ok(name) => (json!(name.as_str()), Value::Null),
+            Err(EventNameError::Empty { .. }) => (Value::Null, json!("empty")),
+            Err(EventNameError::Character { .. }) => (Value::Null, json!("character")),
+            Err(EventNameError::TooLong { .. }) => (Value::Null, json!("too_long")),
+            Err(other) => panic!("no vector says {other}"),
+        };
+        assert_eq!((&case["routing_key"], &case["error"]), (&routing_key, &error), "{case}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_name_is_said_of_the_part() {
+    let said = EventName::new("ticket", "v1.2", "updated").unwrap_err().to_string();
+    assert!(said.contains("the id `v1.2`") && said.contains("has `.`"), "{said}");
+    let said = EventName::new("ticket", 1234, "").unwrap_err().to_string();
+    assert!(said.contains("the what of an event's name is empty"), "{said}");
+    let said = EventName::new("ticket", "1".repeat(300), "updated").unwrap_err().to_string();
+    assert!(said.contains("315 bytes is more than 255"), "{said}");
 }
 
 #[test]
@@ -135,6 +162,41 @@ fn channels() -> Vec<Value> {
         ("letter_beyond_ascii", "b\u{e4}ume"),
     ]
     .map(|(name, text)| json!({ "name": name, "text": text, "valid": false, "channel_id": null }));
+    valid.into_iter().chain(invalid).collect()
+}
+
+fn names() -> Vec<Value> {
+    // Each of these letters has two bytes, so that the longest name has 255.
+    let longest = "\u{e4}".repeat(120);
+    let too_long = format!("{longest}x");
+    let valid = [
+        ("ordinary", "ticket", "1234", "updated", "ticket.1234.updated"),
+        ("shortest", "a", "b", "c", "a.b.c"),
+        ("negative_id", "ticket", "-1", "updated", "ticket.-1.updated"),
+        ("other_punctuation", "bug task", "a/b:c_d-e", "new!", "bug task.a/b:c_d-e.new!"),
+        ("letters_beyond_ascii", "b\u{e4}ume", "\u{1f333}", "neu", "b\u{e4}ume.\u{1f333}.neu"),
+        ("longest", "ticket", &longest, "updated", &format!("ticket.{longest}.updated")),
+    ]
+    .map(|(name, thing, id, what, key)| {
+        json!({ "name": name, "thing": thing, "id": id, "what": what, "routing_key": key, "error": null })
+    });
+    let invalid = [
+        ("thing_empty", "", "1234", "updated", "empty"),
+        ("id_empty", "ticket", "", "updated", "empty"),
+        ("what_empty", "ticket", "1234", "", "empty"),
+        ("thing_with_dot", "bug.task", "1234", "updated", "character"),
+        ("id_with_dot", "ticket", "1.5", "updated", "character"),
+        ("what_with_dot", "ticket", "1234", "status.changed", "character"),
+        ("id_a_dot", "ticket", ".", "updated", "character"),
+        ("id_a_star", "ticket", "*", "updated", "character"),
+        ("star_inside", "ticket", "1*4", "updated", "character"),
+        ("what_a_hash", "ticket", "1234", "#", "character"),
+        ("hash_before", "#ticket", "1234", "updated", "character"),
+        ("too_long", "ticket", &too_long, "updated", "too_long"),
+    ]
+    .map(|(name, thing, id, what, error)| {
+        json!({ "name": name, "thing": thing, "id": id, "what": what, "routing_key": null, "error": error })
+    });
     valid.into_iter().chain(invalid).collect()
 }
 

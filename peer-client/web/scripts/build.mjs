@@ -1,5 +1,5 @@
-// Builds the package: `dist/tiercast-peer.js`, which needs no other file; its types beside it; and the licences of the
-// libraries in it.
+// Builds the package: `dist/tiercast-peer.js` for pages, `emit.js` for backends and `testing.js` for tests in Node, each of which
+// needs no other file; their types beside them; and the licences of the libraries in them.
 // The same sources give the same bytes. An argument names another folder than `dist`.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,15 +10,18 @@ import { build } from "esbuild";
 import { bundleDeclarations } from "./declarations.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const ENTRIES = { "tiercast-peer": "index", emit: "emit/index", testing: "embedded/index" };
 const outdir = resolve(root, process.argv[2] ?? "dist");
 
 rmSync(outdir, { recursive: true, force: true });
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: { "tiercast-peer": "src/index.ts" },
+  entryPoints: Object.fromEntries(Object.entries(ENTRIES).map(([name, module]) => [name, `src/${module}.ts`])),
   outdir,
   bundle: true,
   format: "esm",
+  // What Node brings along, and only `testing.js` wants.
+  external: ["node:*"],
   target: "es2022",
   minify: true,
   legalComments: "inline",
@@ -36,7 +39,9 @@ try {
     cwd: root,
     stdio: "inherit",
   });
-  if (status === 0) writeFileSync(join(outdir, "tiercast-peer.d.ts"), bundleDeclarations(join(modules, "index.d.ts")));
+  for (const [name, module] of status === 0 ? Object.entries(ENTRIES) : []) {
+    writeFileSync(join(outdir, `${name}.d.ts`), bundleDeclarations(join(modules, `${module}.d.ts`)));
+  }
   process.exitCode = status ?? 1;
 } finally {
   rmSync(modules, { recursive: true, force: true });

@@ -51,20 +51,40 @@ test("regression: the package brings its licences, and says where it comes from"
 
 test("regression: a page needs one file", () => {
   const files = readdirSync(join(installed, "dist")).sort();
-  assert.deepEqual(files, ["THIRD-PARTY-LICENSES", "tiercast-peer.d.ts", "tiercast-peer.js"]);
-  assert.doesNotMatch(file("dist/tiercast-peer.js"), /\bimport\s*[({"*]|\bfrom\s*"/);
+  const entries = ["emit", "testing", "tiercast-peer"].flatMap((name) => [`${name}.d.ts`, `${name}.js`]);
+  assert.deepEqual(files, ["THIRD-PARTY-LICENSES", ...entries]);
+  for (const entry of ["tiercast-peer", "emit"]) {
+    assert.doesNotMatch(file(`dist/${entry}.js`), /\bimport\s*[({"*]|\bfrom\s*"/);
+  }
+});
+
+test("a page does not load what backends and tests need", () => {
+  assert.doesNotMatch(file("dist/tiercast-peer.js"), /v1\/publish|SIGNALING_SERVER/);
 });
 
 test("regression: the types need no other file, and hold for strict programs", () => {
-  assert.doesNotMatch(file("dist/tiercast-peer.d.ts"), /\bimport\b|\bfrom "/);
+  for (const entry of ["tiercast-peer", "emit", "testing"]) {
+    assert.doesNotMatch(file(`dist/${entry}.d.ts`), /\bimport\b|\bfrom "/);
+  }
   writeFileSync(join(project, "package.json"), '{"type":"module"}');
   writeFileSync(
     join(project, "program.ts"),
     `import { type ClientStatus, Code, ConnectError, type Event, type Notification, connect } from "tiercast-peer";
+import { type EmitError, Emitter, type NewEvent, eventName, type Position } from "tiercast-peer/emit";
+import { assertEvents, capture, Received, type TestEvent, TestServer } from "tiercast-peer/testing";
+const emitter = new Emitter("http://127.0.0.1:1", "tickets", "key", { giveUpMs: 100 });
+const event: NewEvent = { routingKey: eventName("ticket", 1n, "updated"), json: null };
+const reasonOf = (error: EmitError): string => error.reason satisfies "refused" | "gave_up" | "full" | "bad_server" | "bad_key" | "bad_data";
+const server = await TestServer.start({ channels: ["tickets"] });
+const { result, events } = await capture(server, "tickets", async () => emitter.publish(event));
+assertEvents(events satisfies TestEvent[], [[String((result satisfies Position).epoch), reasonOf.name]]);
 const client = connect("ws://127.0.0.1:1", { relay: "never" });
 client.on("status", (status: ClientStatus) => status.kind);
 const line = (n: Notification): string => (n.type === "event" ? n.routingKey : n.reason);
 for await (const n of client.subscribe("builds", { match: ["#"] })) console.log(line(n), n.type === "event" && (n satisfies Event));
+const received = new Received<Notification>();
+for (const type of ["event", "gap"] as const) client.subscribe("tickets").on(type, received.add);
+assertEvents((await received.until("all", ({ type }) => type === "gap")).filter((n) => n.type === "event"), []);
 console.log(Code.shutdown, new ConnectError("bad_url", "x").reason satisfies "bad_url" | "insecure" | "no_websocket");
 // @ts-expect-error: a reason is one of three
 new ConnectError("other", "x");

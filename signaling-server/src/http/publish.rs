@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tiercast_codec::{Code, HeaderValue, Message};
+use tiercast_codec::{Code, HeaderValue, Message, limits::ROUTING_KEY_BYTES_MAX};
 use tokio::time::timeout;
 
 use crate::{Published, api_error::ApiError, app::App, driver::PublishError};
@@ -19,9 +19,6 @@ use crate::{Published, api_error::ApiError, app::App, driver::PublishError};
 const MESSAGE_ID: &str = "tiercast-message-id";
 const TIMESTAMP: &str = "tiercast-timestamp";
 const HEADER_PREFIX: &str = "tiercast-header-";
-
-/// What AMQP allows, so that an event could have come from a broker.
-const ROUTING_KEY_BYTES_MAX: usize = 255;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

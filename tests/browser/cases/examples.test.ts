@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Browser } from "../harness/browser.js";
 import { ask } from "../harness/changing.js";
 import { keepingScenario } from "../harness/keeping.js";
-import { Program, ROOT } from "../harness/program.js";
+import { Program, ROOT, binary } from "../harness/program.js";
 import type { Stage } from "../harness/scenario.js";
 
 const EVENTS = 90;
@@ -35,20 +35,31 @@ const bodies = (text: string): string[] => [...text.matchAll(/"body":"(body \d+)
 const EXPECTED = Array.from({ length: EVENTS }, (_, number) => `body ${number}`);
 
 const PROGRAMS: readonly (readonly [string, (stage: Stage) => readonly string[]])[] = [
-  ["curl.sh", ({ server }) => ["bash", "curl.sh", server.http, server.channel]],
-  ["node.mjs", ({ server }) => [process.execPath, "node.mjs", `${server.http}/v1/sse/${server.channel}`]],
-  ["python.py", ({ server }) => ["python3", "python.py", `${server.http}/v1/sse/${server.channel}`]],
+  ["curl.sh", ({ server }) => ["bash", join(FOLDER, "curl.sh"), server.http, server.channel]],
+  ["node.mjs", ({ server }) => [process.execPath, join(FOLDER, "node.mjs"), `${server.http}/v1/sse/${server.channel}`]],
+  ["plain.rs", ({ server }) => [binary("examples/plain"), server.ws, server.channel]],
+  ["python.py", ({ server }) => ["python3", join(FOLDER, "python.py"), `${server.http}/v1/sse/${server.channel}`]],
 ];
 
 for (const [name, commandOf] of PROGRAMS) {
   keepingScenario(`examples/${name} misses nothing while the server is away`, {}, async (stage) => {
-    const [command = "", file = "", ...args] = commandOf(stage);
-    const program = new Program({ name, command, args: [join(FOLDER, file), ...args] });
+    const [command = "", ...args] = commandOf(stage);
+    const program = new Program({ name, command, args });
     stage.atEnd(() => program.kill());
     await run(stage, () => Promise.resolve(bodies(program.stdout.join("\n")).length));
     assert.deepEqual(bodies(program.stdout.join("\n")), EXPECTED, program.tail());
   });
 }
+
+keepingScenario("examples/tickets.rs hears of the tickets that it has closed", {}, async (stage) => {
+  const { server } = stage;
+  const args = [server.http, server.channel, server.key];
+  const program = new Program({ name: "tickets", command: binary("examples/tickets"), args });
+  stage.atEnd(() => program.kill());
+  await program.until("it ends", () => program.end);
+  assert.equal(program.end, "code 0", program.tail());
+  assert.deepEqual(program.stdout, [1, 2, 3].map((ticket) => `ticket.${ticket}.closed by "me"`));
+});
 
 keepingScenario("examples/event-source.html misses nothing while the server is away", {}, async (stage) => {
   const html = await readFile(join(FOLDER, "event-source.html"));

@@ -1,9 +1,7 @@
 /** The package in Node, as a program that installed it has it: no page, no links, and an end when it is closed. */
 import assert from "node:assert/strict";
-import { mkdtemp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Program, ROOT } from "../harness/program.js";
+import { installed } from "../harness/installed.js";
+import { Program } from "../harness/program.js";
 import { type Stage, scenario } from "../harness/scenario.js";
 
 const EVENTS = 300;
@@ -34,12 +32,7 @@ interface Line {
 }
 
 async function nodeClient(stage: Stage, servers: readonly string[]): Promise<Program> {
-  const folder = await mkdtemp(join(tmpdir(), "tiercast-node-"));
-  stage.atEnd(() => rm(folder, { recursive: true }));
-  await mkdir(join(folder, "node_modules"));
-  await symlink(join(ROOT, "peer-client", "web"), join(folder, "node_modules", "tiercast-peer"));
-  const path = join(folder, "program.mjs");
-  await writeFile(path, PROGRAM);
+  const path = await installed(stage, PROGRAM);
   const args = [...FLAGS, path, servers.join(","), stage.server.channel, String(EVENTS)];
   const program = new Program({ name: "node", command: process.execPath, args });
   stage.atEnd(() => program.kill());

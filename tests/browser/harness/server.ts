@@ -84,6 +84,11 @@ export class Server {
     return `http://${this.#address}`;
   }
 
+  /** What is good for everything. */
+  get key(): string {
+    return API_KEY;
+  }
+
   get address(): string {
     return this.#address;
   }

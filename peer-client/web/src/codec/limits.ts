@@ -2,6 +2,8 @@
 
 /** Longest channel name, in bytes. */
 export const CHANNEL_NAME_BYTES_MAX = 128;
+/** Longest routing key, in bytes: what AMQP allows. */
+export const ROUTING_KEY_BYTES_MAX = 255;
 /** Most events in one frame. */
 export const FRAME_EVENTS_MAX = 4_096;
 /** Largest payload of a frame as it travels, in bytes. */

@@ -1,6 +1,5 @@
 /** AMQP topic patterns: which routing keys a subscriber wants. */
-
-const PATTERN_BYTES_MAX = 255;
+import { ROUTING_KEY_BYTES_MAX } from "./limits.js";
 
 /** A text that is not a pattern. */
 export class PatternError extends Error {
@@ -27,7 +26,7 @@ export class Pattern {
     this.#words = wordsOf(text);
     const isAlone = (word: string): boolean => word.length === 1 || !/[*#]/.test(word);
     const bytes = new TextEncoder().encode(text).length;
-    if (bytes > PATTERN_BYTES_MAX || !this.#words.every(isAlone)) throw new PatternError(text);
+    if (bytes > ROUTING_KEY_BYTES_MAX || !this.#words.every(isAlone)) throw new PatternError(text);
   }
 
   toString(): string {

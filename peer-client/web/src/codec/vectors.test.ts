@@ -6,6 +6,7 @@ import { ChannelNameError, channelId, parseChannelName } from "./channel.js";
 import { Code, codeName, mayReconnect } from "./code.js";
 import { ToHub, ToPeer } from "./control.js";
 import { DecodeError, UnknownMessageError } from "./error.js";
+import { EventNameError, eventName } from "./event-name.js";
 import type { HeaderTable, HeaderValue } from "./event.js";
 import { Frame } from "./frame.js";
 import { Head } from "./head.js";
@@ -169,6 +170,25 @@ describe("nacks.json", () => {
       assert.deepEqual(encodeNack(nack), bytesOf(bytes));
     });
   }
+});
+
+describe("names.json", () => {
+  type NameCase = Record<"name" | "thing" | "id" | "what", string> & Record<"routing_key" | "error", string | null>;
+  for (const vector of readVectors("names.json") as NameCase[]) {
+    test(vector.name, () => {
+      const made = (): string => eventName(vector.thing, vector.id, vector.what);
+      if (vector.error === null) assert.equal(made(), vector.routing_key);
+      else assert.throws(made, (error) => error instanceof EventNameError && error.reason === vector.error);
+    });
+  }
+
+  test("numbers are ids as long as they are whole", () => {
+    assert.equal(eventName("ticket", 1234, "updated"), "ticket.1234.updated");
+    assert.equal(eventName("ticket", 2n ** 64n, "updated"), "ticket.18446744073709551616.updated");
+    for (const id of [1.5, NaN, Infinity, 2 ** 53]) {
+      assert.throws(() => eventName("ticket", id, "updated"), /the id .* is no integer: give a text or a bigint/);
+    }
+  });
 });
 
 describe("lossy.json", () => {

@@ -12,18 +12,20 @@ const STABLE_MS = CEILING_MAX_MS;
 
 export class Backoff {
   readonly #random: () => number;
+  readonly #ceilingMaxMs: number;
   #ceilingMs = CEILING_FIRST_MS;
 
-  /** `random` gives numbers from 0 to 1. */
-  constructor(random: () => number) {
+  /** `random` gives numbers from 0 to 1; no wait is longer than `ceilingMaxMs`. */
+  constructor(random: () => number, ceilingMaxMs = CEILING_MAX_MS) {
     this.#random = random;
+    this.#ceilingMaxMs = ceilingMaxMs;
   }
 
   /** How long to wait after a session that lasted `lastedMs`, and never less than the server asked for. */
   next(lastedMs: number, retryAfterMs: number): number {
     if (lastedMs >= STABLE_MS) this.#ceilingMs = CEILING_FIRST_MS;
     const delayMs = this.#random() * this.#ceilingMs;
-    this.#ceilingMs = Math.min(CEILING_MAX_MS, this.#ceilingMs * 2);
+    this.#ceilingMs = Math.min(this.#ceilingMaxMs, this.#ceilingMs * 2);
     // Spread, too: those that were told the same time were told it together.
     return retryAfterMs > 0 ? retryAfterMs + delayMs : delayMs;
   }
