@@ -72,6 +72,18 @@ impl ServerProgram {
         Usage::of(id).context("the system does not say what a process uses")
     }
 
+    /// Bytes that the kernel holds in the send queues of its connections.
+    pub fn queued_bytes(&self) -> Result<u64> {
+        let port = format!(":{:04X}", self.addr.port());
+        let table = std::fs::read_to_string("/proc/net/tcp")?;
+        let queues = table.lines().filter_map(|line| {
+            let mut fields = line.split_ascii_whitespace().skip(1);
+            let (local, _, _, queues) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            u64::from_str_radix(queues.split(':').next().filter(|_| local.ends_with(&port))?, 16).ok()
+        });
+        Ok(queues.sum())
+    }
+
     /// The sum of a metric, whatever its labels.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         let page = self.get("/metrics").await?;

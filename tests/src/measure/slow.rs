@@ -28,11 +28,14 @@ use crate::{
 
 const CHANNEL: &str = "builds";
 
-/// Slow readers read so much at a time, four times a second: 1 KB/s.
-const SIP_BYTES: usize = 256;
+/// Slow readers read so often.
+const SIP_EVERY: Duration = Duration::from_millis(100);
 
 /// What the kernel holds for a slow reader, about.
 const SLOW_BUFFER_BYTES: u32 = 4 << 10;
+
+/// A slow reader may cost so much, and as much again in the kernel.
+const SLOW_KIB_MAX: f64 = 512.0;
 
 /// Time between two looks at the server.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -43,9 +46,12 @@ const FAST: [Transport; 3] = [Transport::Session, Transport::Json, Transport::Ss
 /// What is measured.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Slow readers of each kind: SSE at 1 KB/s, JSON that reads nothing, a binary session that reads nothing.
+    /// Slow readers of each kind: SSE that reads a little, JSON that reads nothing, a binary session that reads nothing.
     #[arg(long, default_value_t = 100)]
     pub slow: usize,
+    /// Bytes a second that slow readers by SSE read.
+    #[arg(long, default_value_t = 1_000)]
+    pub slow_rate: usize,
     /// Fast readers of each of SSE, JSON and binary session.
     #[arg(long, default_value_t = 10)]
     pub fast: usize,
@@ -111,11 +117,13 @@ pub struct Figures {
     pub rss_most_mib: f64,
     /// The difference by slow reader, in KiB.
     pub kib_per_slow: f64,
+    /// The most that the kernel held in the send queues of the server's connections, by slow reader, in KiB.
+    pub kernel_kib_per_slow: f64,
     /// Sessions that the server counts as stalled.
     pub stalled: f64,
     /// What the fast ones got.
     pub fast_tally: Tally,
-    /// SSE at 1 KB/s.
+    /// SSE that reads a little.
     pub sse: SlowOnes,
     /// JSON over WebSocket that reads nothing.
     pub json: SlowOnes,
@@ -135,7 +143,13 @@ impl Figures {
         for (kind, ones) in [("json", &self.json), ("session", &self.session)] {
             ensure!(ones.cut_off == each, "{} of {each} {kind} were cut off: {ones:?}", ones.cut_off);
         }
-        ensure!(self.sse.cut_off == 0, "who reads slowly is kept: {:?}", self.sse);
+        ensure!(self.sse.cut_off == 0, "who reads slowly is not cut off: {:?}", self.sse);
+        ensure!(self.kib_per_slow < SLOW_KIB_MAX, "{} KiB for each", self.kib_per_slow);
+        ensure!(
+            self.kernel_kib_per_slow < SLOW_KIB_MAX,
+            "{} KiB in the kernel for each",
+            self.kernel_kib_per_slow
+        );
         Ok(())
     }
 }
@@ -153,8 +167,8 @@ impl fmt::Display for Figures {
         writeln!(f, "p99 beside slow ones by p99 alone    {:.2}", self.p99_ratio)?;
         writeln!(
             f,
-            "resident memory of the server        {:.1} MiB before, {:.1} MiB at most beside {} slow ones: {:.1} KiB each",
-            self.rss_before_mib, self.rss_most_mib, self.slow, self.kib_per_slow
+            "resident memory of the server        {:.1} MiB before, {:.1} MiB at most beside {} slow ones: {:.1} KiB each, and {:.1} KiB in the kernel",
+            self.rss_before_mib, self.rss_most_mib, self.slow, self.kib_per_slow, self.kernel_kib_per_slow
         )?;
         writeln!(f, "connections that it counts stalled   {}", self.stalled)?;
         for (kind, ones) in [("sse", &self.sse), ("json", &self.json), ("session", &self.session)] {
@@ -205,13 +219,16 @@ pub async fn run(options: &Options, progress: Progress) -> Result<Figures> {
     let now = Since::Position(position(server.addr, &scene.channel).await?);
     for transport in crowd::mixed(slow * FAST.len(), &FAST) {
         let (scene, is_done) = (scene.clone(), is_done.clone());
-        slow_ones.spawn(async move { slow_one(&scene, transport, now, alone, is_done, last).await });
+        let sip_bytes = options.slow_rate * SIP_EVERY.as_millis() as usize / 1_000;
+        slow_ones
+            .spawn(async move { slow_one(&scene, transport, (now, alone, last), sip_bytes, is_done).await });
     }
     progress(format!("{} slow readers beside them, for {} s", slow * FAST.len(), options.with));
-    let mut most = before;
+    let (mut most, mut queued) = (before, 0);
     let looking = async {
         loop {
             most = most.max(server.usage()?.resident_bytes);
+            queued = queued.max(server.queued_bytes()?);
             sleep(LOOK_EVERY).await;
         }
     };
@@ -245,6 +262,7 @@ pub async fn run(options: &Options, progress: Progress) -> Result<Figures> {
         rss_before_mib: before as f64 / MIB,
         rss_most_mib: most as f64 / MIB,
         kib_per_slow: (most - before) as f64 / 1_024.0 / (slow * FAST.len()).max(1) as f64,
+        kernel_kib_per_slow: queued as f64 / 1_024.0 / (slow * FAST.len()).max(1) as f64,
         stalled,
         fast_tally,
         sse: of(Transport::Sse),
@@ -265,7 +283,7 @@ struct Delays {
 
 impl Delays {
     fn new(border: u64, warm_up: u64) -> Result<Self> {
-        let histogram = || anyhow::Ok(Mutex::new(Histogram::new(3)?));
+        let histogram = || anyhow::Ok(Mutex::new(histogram()?));
         Ok(Self { border, warm_up, by_part: [histogram()?, histogram()?] })
     }
 
@@ -285,7 +303,12 @@ impl Delays {
     }
 }
 
-/// A histogram of microseconds.
+/// A histogram of microseconds, up to a minute.
+pub(super) fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
+}
+
+/// What a histogram of microseconds says.
 pub(super) fn delay(histogram: &Histogram<u64>) -> Delay {
     let at = |share| histogram.value_at_quantile(share) as f64 / 1_000.0;
     Delay { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1.0), deliveries: histogram.len() }
@@ -304,24 +327,26 @@ struct SlowOne {
 async fn slow_one(
     scene: &Scene,
     transport: Transport,
-    since: Since,
-    first: u64,
+    (since, first, last): (Since, u64, u64),
+    sip_bytes: usize,
     mut is_done: watch::Receiver<bool>,
-    last: u64,
 ) -> Result<SlowOne> {
     let mut check = Check::from(first);
     let buffer = Some(SLOW_BUFFER_BYTES);
     let mut wire = Wire::open(transport, scene.server, &scene.channel, since, buffer).await?;
     check.tally.connections += 1;
-    if transport == Transport::Sse {
-        while !*is_done.borrow() {
-            wire.read_at_most(SIP_BYTES, |told| _ = check.take(told)).await?;
-            sleep(Duration::from_millis(250)).await;
-        }
+    let mut sipped = Ok(());
+    while transport == Transport::Sse && sipped.is_ok() && !*is_done.borrow() {
+        sipped = wire.read_at_most(sip_bytes, |told| _ = check.take(told)).await;
+        sleep(SIP_EVERY).await;
     }
     is_done.wait_for(|done| *done).await?;
+    let read = match sipped {
+        Ok(()) => scene.read_to(&mut wire, &mut check, last, |_| ()).await,
+        ended => ended,
+    };
     let mut end = None;
-    if let Err(error) = scene.read_to(&mut wire, &mut check, last, |_| ()).await {
+    if let Err(error) = read {
         end = Some(error.to_string());
         let mut wire = scene.open(transport, wire.since(), &mut check).await?;
         let rest = scene.read_to(&mut wire, &mut check, last, |_| ());

@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use tiercast_codec::Since;
 use tiercast_platform::cpu_seconds;
@@ -19,7 +18,7 @@ use tokio::{
 
 use super::{
     Progress, publish,
-    slow::{Delay, delay},
+    slow::{Delay, delay, histogram},
 };
 use crate::{
     crowd::{Check, Scene, Tally, Times, all},
@@ -140,7 +139,7 @@ async fn cost(options: &Options, transport: Option<Transport>, progress: Progres
     let before = server.usage()?;
 
     progress(format!("{name}: connecting {clients}"));
-    let delays = Arc::new(Mutex::new(Histogram::new(3)?));
+    let delays = Arc::new(Mutex::new(histogram()?));
     let (connecting, mut members) = (Arc::new(Semaphore::new(CONNECTING_MAX)), JoinSet::new());
     for transport in transport.into_iter().cycle().take(clients) {
         let (scene, times, delays, connecting) =
