@@ -34,6 +34,15 @@ const AFTER: u64 = 100;
 /// Events that share a frame at most.
 const FRAME_EVENTS: u64 = 64;
 
+/// What the server may need for all who come back: the log, pages of the past, and how they are written.
+const SHARED_MIB_MAX: f64 = 64.0;
+
+/// What it may need for each of them.
+const CLIENT_MIB_MAX: f64 = 0.1;
+
+/// Connections after which a client gives up.
+const CONNECTIONS_MAX: u64 = 100;
+
 /// Time between two looks at the server.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -95,6 +104,9 @@ impl Figures {
         let Self { tally, clients, .. } = self;
         let events = (BEFORE + self.behind + AFTER) * *clients as u64;
         ensure!(tally.keeps_the_promise() && tally.gaps == 0 && tally.events == events, "{tally:?}");
+        let rss = self.rss_peak_mib - self.rss_ready_mib;
+        let rss_max = SHARED_MIB_MAX + *clients as f64 * CLIENT_MIB_MAX;
+        ensure!(rss <= rss_max, "{rss:.1} MiB more than {rss_max:.1}");
         ensure!(self.pages > 0.0, "nothing came from the broker");
         ensure!(self.fetching_max <= self.fetching_bound, "{} readers of the broker", self.fetching_max);
         // One reads what is new; and one that has ended may still be counted when the next one has begun.
@@ -251,10 +263,14 @@ async fn member(
         let Err(error) = read(scene, transport, &mut since, &mut check, last).await else {
             return Ok((check.tally, Instant::now()));
         };
-        gate.wait_for(|open| *open).await?;
-        if let Some(ended) = error.downcast_ref::<Ended>() {
-            ensure!(check.tally.connections < 1_000, "{ended}");
-            sleep(ended.retry).await;
+        ensure!(check.tally.connections < CONNECTIONS_MAX, "{error}");
+        let told = error.downcast_ref::<Ended>().map(|ended| ended.retry);
+        let is_open = *gate.borrow();
+        if is_open {
+            sleep(told.unwrap_or(LOOK_EVERY)).await;
+        } else {
+            // By the time that there is a server again, everybody has waited for long enough.
+            gate.wait_for(|open| *open).await?;
         }
     }
 }

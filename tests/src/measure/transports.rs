@@ -93,6 +93,9 @@ pub fn table(costs: &[Cost]) -> String {
     lines.extend(costs.iter().map(|cost| {
         let name = cost.transport.map_or("nobody", Transport::name);
         let Delay { p50_ms, p99_ms, .. } = cost.delay;
+        if cost.clients == 0 {
+            return format!("nobody: the same events published took {:.2} s of CPU time", cost.cpu_s);
+        }
         format!(
             "{name:<10} {:>12} {:>9.1} {:>14.1} {:>17.2} {:>9.1} / {:>7.1} {:>8.1} {:>21.1}",
             cost.clients,
