@@ -253,6 +253,8 @@ pub async fn run(options: &Options, progress: Progress) -> Result<Figures> {
         }
     };
     let (alone, beside_slow) = (delays.alone(), delays.beside_slow());
+    let by_slow =
+        |bytes: u64| if slow == 0 { 0.0 } else { bytes as f64 / 1_024.0 / (slow * FAST.len()) as f64 };
     Ok(Figures {
         slow: slow * FAST.len(),
         fast: fast * FAST.len(),
@@ -261,8 +263,8 @@ pub async fn run(options: &Options, progress: Progress) -> Result<Figures> {
         beside_slow,
         rss_before_mib: before as f64 / MIB,
         rss_most_mib: most as f64 / MIB,
-        kib_per_slow: (most - before) as f64 / 1_024.0 / (slow * FAST.len()).max(1) as f64,
-        kernel_kib_per_slow: queued as f64 / 1_024.0 / (slow * FAST.len()).max(1) as f64,
+        kib_per_slow: by_slow(most - before),
+        kernel_kib_per_slow: by_slow(queued),
         stalled,
         fast_tally,
         sse: of(Transport::Sse),
