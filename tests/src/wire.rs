@@ -137,7 +137,7 @@ impl Wire {
             out: Vec::new(),
         };
         let mut wire = Self { stream, input: Vec::new(), reading };
-        wire.reading.request()?;
+        wire.reading.request();
         wire.send().await?;
         Ok(wire)
     }
@@ -186,7 +186,7 @@ impl Reading {
     }
 
     /// What a transport begins with; of long poll, every request.
-    fn request(&mut self) -> Result<()> {
+    fn request(&mut self) {
         let Self { server, channel, transport, .. } = self;
         let since = match self.since {
             Since::Position(position) => position.to_string(),
@@ -225,7 +225,6 @@ impl Reading {
             }
             Transport::Sse | Transport::Poll => {}
         }
-        Ok(())
     }
 
     /// A WebSocket frame, masked with zeros.
@@ -310,7 +309,7 @@ impl Reading {
             told(Told::Event(number(event)?));
         }
         self.is_at_head = true;
-        self.request()?;
+        self.request();
         Ok(self.body_bytes)
     }
 
