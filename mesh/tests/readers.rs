@@ -1,13 +1,18 @@
 //! Plain readers: each is a cursor over one channel, with a filter.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tiercast_codec::{
     BEFORE_FIRST, ChannelName, Code, Event, GapReason, Message, PatternSet, Position, SigningKey, Since,
 };
 use tiercast_mesh::{
     Hub, LogLimits, Page, PageEntry, SourceUpdate, Time,
-    hub::{Fetch, HubConfig, Input, Opening, Output, Portion, ReaderId, Reading, Refusal, Rights},
+    hub::{
+        Fetch, HubConfig, Input, Opening, Output, PastLimits, Portion, ReaderId, Reading, Refusal, Rights,
+    },
 };
 
 const EPOCH: u64 = 7;
@@ -22,6 +27,8 @@ struct World {
     fetches: Vec<Fetch>,
     /// Of the readers that are opened next.
     rights: Rights,
+    /// Readers whose sockets take nothing.
+    stalled: BTreeSet<u64>,
 }
 
 impl World {
@@ -29,8 +36,9 @@ impl World {
         let mut hub = Hub::new(config, Box::new(SigningKey::from_seed(&[1; 32])), [2; 32]);
         let (now, channel) = (Time(1_790_000_000_000_000), "builds".parse::<ChannelName>().unwrap());
         hub.add_channel(now, &channel).unwrap();
-        let mut world =
-            Self { hub, now, channel, got: BTreeMap::new(), fetches: Vec::new(), rights: Rights::default() };
+        let (got, fetches, rights, stalled) =
+            (BTreeMap::new(), Vec::new(), Rights::default(), BTreeSet::new());
+        let mut world = Self { hub, now, channel, got, fetches, rights, stalled };
         world.source(SourceUpdate::Opened(Position::new(EPOCH, BEFORE_FIRST)));
         world
     }
@@ -88,10 +96,25 @@ impl World {
                 }
                 _ => continue,
             };
-            while let Some(portion) = self.hub.poll_read(id) {
+            while !self.stalled.contains(&id.0)
+                && let Some(portion) = self.hub.poll_read(id)
+            {
                 self.got.entry(id.0).or_default().extend(said(&portion));
             }
         }
+    }
+
+    /// Gives the page that was asked for last, which has events with these routing keys. Says where it begins.
+    fn answer(&mut self, keys: &[&str]) -> i64 {
+        let Fetch { after: asked, .. } = self.fetches.pop().expect("a page is asked for");
+        let event = |(offset, key): (i64, &&str)| {
+            let message = Message { routing_key: (*key).to_owned(), ..Message::default() };
+            PageEntry::Event(Event { offset, message })
+        };
+        let (after, last) = (asked.offset, asked.offset + keys.len() as i64);
+        let entries = (after + 1..).zip(keys).map(event).collect();
+        self.source(SourceUpdate::Fetched(Page { asked, after, entries, last }));
+        after
     }
 
     /// What a reader was given since this was last asked.
@@ -283,12 +306,54 @@ fn regression_a_reader_from_before_the_log_is_given_what_the_source_retains() {
     let opening = world.open(1, Since::Earliest, &[]);
     assert!(opening.recovered);
     world.later(1);
-    let Fetch { after, .. } = world.fetches.pop().expect("a page is asked for");
-    assert_eq!(after, world.at(-1));
-    let event = |(offset, key): (i64, &str)| {
-        PageEntry::Event(Event { offset, message: Message { routing_key: key.into(), ..Message::default() } })
-    };
-    let entries = [(0, "a"), (1, "b")].map(event).to_vec();
-    world.source(SourceUpdate::Fetched(Page { asked: after, after: -1, entries, last: 1 }));
+    assert_eq!(world.answer(&["a", "b"]), -1);
     assert_eq!(world.got(1), ["0 a", "1 b", "2 c"], "and then what is in the log");
+}
+
+/// A hub that keeps one frame, and one page of the past, with six events.
+fn short_of_pages() -> World {
+    let log = LogLimits { bytes: 1 << 20, entries: 1 };
+    let past = PastLimits { page_events: 2, bytes: 1, ..PastLimits::default() };
+    let mut world = World::new(HubConfig { log, past, ..HubConfig::default() });
+    world.source(SourceUpdate::Retains(world.at(-1)));
+    world.publish(&["a", "b", "c", "d", "e", "f"]);
+    world
+}
+
+#[test]
+fn regression_one_that_stalls_in_the_past_keeps_nobody_else_from_it() {
+    let mut world = short_of_pages();
+    world.open(1, Since::Earliest, &[]);
+    world.later(1);
+    world.stalled.insert(1);
+    assert_eq!(world.answer(&["a", "b"]), -1, "a page is kept for one that takes nothing");
+    world.open(2, Since::Position(world.at(1)), &[]);
+    world.later(1_000);
+    assert!(world.fetches.is_empty(), "it is given some time");
+    (0..6).for_each(|_| world.later(1_000));
+    assert_eq!(world.answer(&["c", "d"]), 1);
+    assert_eq!(world.got(2), ["2 c", "3 d"]);
+    world.later(1_000);
+    assert_eq!(world.answer(&["e"]), 3);
+    assert_eq!(world.got(2), ["4 e", "5 f"]);
+
+    // It takes something again: its page is fetched anew.
+    world.stalled.clear();
+    assert_eq!(world.hub.poll_read(ReaderId(1)), None);
+    world.later(1_000);
+    assert_eq!(world.answer(&["a", "b", "c", "d", "e"]), -1);
+    assert_eq!(world.got(1), ["0 a", "1 b", "2 c", "3 d", "4 e", "5 f"]);
+}
+
+#[test]
+fn regression_one_that_pauses_in_the_past_keeps_nobody_else_from_it() {
+    let mut world = short_of_pages();
+    world.open(1, Since::Earliest, &[]);
+    world.later(1);
+    world.stalled.insert(1);
+    world.answer(&["a", "b"]);
+    world.hub.pause_reader(ReaderId(1), true);
+    world.open(2, Since::Position(world.at(1)), &[]);
+    world.later(1);
+    assert_eq!(world.answer(&["c", "d"]), 1, "at once");
 }

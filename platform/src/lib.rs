@@ -10,6 +10,6 @@ mod stop;
 
 pub use clock::Clock;
 pub use output::{end_progress, print_line, say, say_progress, start_log, stdout_unread};
-pub use process::{cpu_seconds, resident_bytes};
+pub use process::{Usage, cpu_seconds, resident_bytes};
 pub use reconnect::Reconnect;
 pub use stop::told_to_stop;

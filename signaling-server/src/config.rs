@@ -83,6 +83,10 @@ pub struct Limits {
     pub writer_queue_messages: usize,
     /// A session whose socket takes no byte for this long is closed. Default 30 s, unvalidated.
     pub write_stall: Duration,
+    /// Bytes that the kernel takes for one connection beyond what is under way to the client, in portions of half of that.
+    /// Default 32 KiB: otherwise it takes megabytes for each that does not read, and whoever reads 1 KB/s counts as one that
+    /// does not, since it takes long until the kernel takes the next portion.
+    pub unsent_bytes: u32,
     /// What is left to write and the closing handshake of a session may take this long. Default 2 s.
     pub close: Duration,
     /// Before it shuts down, the server lets sessions and readers go one after the other in this time, and nobody in.
@@ -130,6 +134,7 @@ impl Default for Limits {
             input_queue_messages: 1_024,
             writer_queue_messages: 16,
             write_stall: Duration::from_secs(30),
+            unsent_bytes: 32 << 10,
             close: Duration::from_secs(2),
             drain: Duration::ZERO,
             shutdown: Duration::from_secs(5),

@@ -81,7 +81,7 @@ impl Connections {
     }
 
     async fn serve(self, stream: TcpStream, address: IpAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = self.set_up(&stream) {
             debug!(%error, "connection lost");
             return;
         }
@@ -91,6 +91,14 @@ impl Connections {
         if let Ok(upgrade) = upgrade.try_recv() {
             self.serve_session(upgrade).await;
         }
+    }
+
+    /// What is written goes out at once, and little of what cannot go out is taken.
+    fn set_up(&self, stream: &TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        #[cfg(target_os = "linux")]
+        socket2::SockRef::from(stream).set_tcp_notsent_lowat(self.limits.unsent_bytes)?;
+        Ok(())
     }
 
     async fn serve_http(&self, stream: TcpStream, address: IpAddr, upgrades: Upgrades) {

@@ -187,7 +187,7 @@ async fn conclude<T>(
         }
         End::Unwritable(error) => {
             info!(%session, %error, "session lost");
-            if matches!(&error, WsError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut) {
+            if websocket::is_stalled(&error) {
                 handle.counters().stalled().add(1);
             }
             return;

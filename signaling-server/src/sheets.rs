@@ -17,7 +17,7 @@ mod plain_json;
 pub(crate) use forms::Form;
 
 /// What is kept for a frame is reckoned as so many times its events: decoded, and in each form.
-const COPIES: usize = 4;
+const COPIES: usize = 5;
 
 /// The frames that were written last. What falls out is written again for those who are that far behind.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct Sheet {
     channel: ChannelName,
     frame: Frame,
     events: OnceLock<Vec<Event>>,
-    forms: [OnceLock<Written>; 3],
+    forms: [OnceLock<Written>; 4],
 }
 
 /// All events of a frame, one after the other.

@@ -12,7 +12,10 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::protocol::{CloseFrame, Role, WebSocketConfig},
+    tungstenite::{
+        Error as WsError,
+        protocol::{CloseFrame, Role, WebSocketConfig},
+    },
 };
 
 /// A close frame holds two bytes of code and at most so many of reason (RFC 6455, 5.5).
@@ -35,6 +38,11 @@ where
         .max_message_size(Some(CONTROL_BYTES_MAX))
         .max_frame_size(Some(CONTROL_BYTES_MAX));
     WebSocketStream::from_partially_read(io, leftover.to_vec(), Role::Server, Some(config)).await
+}
+
+/// Whether a connection took no byte for too long.
+pub(crate) fn is_stalled(error: &WsError) -> bool {
+    matches!(error, WsError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// Ends a WebSocket: for this reason, or because the client has ended it. False if that was not done in time, and it was

@@ -1,13 +1,17 @@
 //! What the end-to-end tests share.
 
 pub mod broker;
+pub mod crowd;
 pub mod fed;
 pub mod gate;
 pub mod listener;
+pub mod measure;
 pub mod nginx;
 pub mod plain;
 pub mod programs;
 pub mod raw;
 pub mod scene;
+pub mod server_program;
 pub mod session;
 pub mod victim;
+pub mod wire;

@@ -197,7 +197,7 @@ impl Channel {
         if self.head().is_some_and(|head| head.epoch == asked.epoch) && page.last > asked.offset {
             self.stats.pages += 1;
             let sealed = press.seal_page(now, &self.name, page, config.batch);
-            self.past.fetched(asked, sealed);
+            self.past.fetched(now, asked, sealed);
         } else {
             self.lack_page(now, asked);
         }

@@ -19,6 +19,9 @@ impl Hub {
     /// Asks for as many pages as may be fetched at a time.
     pub(super) fn fetch_pages(&mut self, now: Time) {
         self.timers.clear(Timer::Pages);
+        for (id, channel) in &mut self.channels {
+            channel.past.make_room(now, |receiver| self.budget.makes_wait((*id, receiver)));
+        }
         while let Some(fetch) = self.next_fetch(now) {
             self.outputs.push_back(Output::Fetch(fetch));
         }

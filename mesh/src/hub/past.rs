@@ -79,7 +79,7 @@ impl Past {
         match self.place(log, position) {
             Place::Page => {
                 self.waiting.remove(reader);
-                self.pages.read(reader, position)
+                self.pages.read(now, reader, position)
             }
             Place::Source => {
                 self.release(reader);
@@ -156,12 +156,12 @@ impl Past {
     }
 
     /// The page that was asked for is there, sealed. If it begins later, what was before is gone.
-    pub(super) fn fetched(&mut self, asked: Position, page: FrameLog) {
+    pub(super) fn fetched(&mut self, now: Time, asked: Position, page: FrameLog) {
         if page.base() > asked {
             self.retains(page.base());
         }
         let readers = self.waiting.answered(asked, &page);
-        self.pages.insert(page, &readers);
+        self.pages.insert(now, page, &readers);
         self.woken.extend(readers);
     }
 
@@ -206,8 +206,19 @@ impl Past {
 
     /// Since when the first of them waits, if the source may be asked now.
     pub(super) fn queued_since(&self, now: Time) -> Option<Time> {
-        let has_room = self.pages.has_room(self.waiting.asked() + 1, self.limits.page_bytes);
-        self.waiting.first().filter(|_| has_room && now >= self.not_before)
+        self.waiting.first().filter(|_| self.has_room() && now >= self.not_before)
+    }
+
+    /// Where there is no room for those who wait, whoever has held a page for long enough lets it go.
+    pub(super) fn make_room(&mut self, now: Time, waits_for_server: impl Fn(Waiter) -> bool) {
+        if self.is_queued() && !self.has_room() {
+            self.pages.release_slow(now, waits_for_server);
+        }
+    }
+
+    /// Whether one more page would find room.
+    fn has_room(&self) -> bool {
+        self.pages.has_room(self.waiting.asked() + 1, self.limits.page_bytes)
     }
 
     /// Asks for the page that has been waited for longest, if none of those that were asked for will do.

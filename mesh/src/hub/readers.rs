@@ -179,7 +179,14 @@ impl Hub {
 
     /// A reader wants nothing until it says so again, and will then go on where it is. Says where that is.
     pub fn pause_reader(&mut self, reader: ReaderId, is_paused: bool) -> Option<Position> {
-        self.readers.0.get_mut(&reader)?.is_paused = is_paused;
+        let state = self.readers.0.get_mut(&reader)?;
+        state.is_paused = is_paused;
+        if let Some(channel) = self.channels.get_mut(&state.channel).filter(|_| is_paused) {
+            channel.past.forget(Receiver::Reader(reader));
+            if channel.past.take_wanted() {
+                self.timers.set(Timer::Pages, self.now);
+            }
+        }
         self.wake(Receiver::Reader(reader));
         self.reached_by(reader)
     }

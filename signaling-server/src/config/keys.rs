@@ -247,6 +247,7 @@ pub static KEYS: &[Key] = &[
     count!("limits.input_queue_messages", 1..=1_000_000, limits.input_queue_messages),
     count!("limits.writer_queue_messages", 1..=1_024, limits.writer_queue_messages),
     millis!("limits.write_stall_ms", 100..=HOUR_MS, limits.write_stall),
+    count!("limits.unsent_bytes", 4_096..=1 << 30, limits.unsent_bytes),
     millis!("limits.close_ms", 0..=60_000, limits.close),
     millis!("limits.drain_ms", 0..=HOUR_MS, limits.drain),
     millis!("limits.shutdown_ms", 0..=10 * 60_000, limits.shutdown),

@@ -10,6 +10,8 @@ use super::event_json;
 pub(crate) enum Form {
     /// A JSON object each.
     Json,
+    /// The same, each behind a comma: what a list of them holds.
+    List,
     /// An event of `text/event-stream` each.
     Sse,
     /// The same, with the names of taskcluster-events.
@@ -20,6 +22,10 @@ pub(crate) enum Form {
 pub(super) fn write(out: &mut Vec<u8>, form: Form, channel: &ChannelName, position: Position, event: &Event) {
     match form {
         Form::Json => out.extend_from_slice(&event_json::write(channel, position, event)),
+        Form::List => {
+            out.push(b',');
+            out.extend_from_slice(&event_json::write(channel, position, event));
+        }
         Form::Sse => write_block(out, position, &event_json::write(channel, position, event)),
         Form::Taskcluster => write_block(out, position, &as_taskcluster(&event.message)),
     }

@@ -73,6 +73,8 @@ enum Happening {
 enum End {
     /// The client has ended it, or it broke.
     Gone,
+    /// Its connection took nothing for too long.
+    Stalled,
     /// The server ends it.
     Refused(Refusal),
 }
@@ -92,7 +94,7 @@ impl From<WsError> for End {
             }
             error => {
                 debug!(%error, "connection broke");
-                Self::Gone
+                if websocket::is_stalled(&error) { Self::Stalled } else { Self::Gone }
             }
         }
     }
@@ -104,13 +106,14 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let socket = websocket::accept(io, leftover).await;
-    let (limit, now) = (app.config.limits.close, Instant::now());
+    let (limit, handle, now) = (app.config.limits.close, app.handle.clone(), Instant::now());
     let mut session =
         Session { socket, app, visitor, subscriptions: BTreeMap::new(), unanswered: 0, said: now };
     let Err(end) = session.serve().await;
     let mut socket = session.socket;
     let closing = match end {
         End::Gone => None,
+        End::Stalled => return handle.counters().stalled().add(1),
         End::Refused(refusal) => Some(refusal),
     };
     websocket::close(&mut socket, closing, limit).await;

@@ -1,13 +1,18 @@
 //! `GET /v1/poll/{channel}` and `GET /v1/history/{channel}`: events a page at a time. A page names the position behind it,
-//! with which the next one is asked for; asked for twice, it begins at the same place twice.
+//! with which the next one is asked for; asked for twice, it begins at the same place twice. What it holds is shared with all
+//! who are given the same events, until it is written.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{Path, RawQuery, State},
-    http::header::{self, HeaderName},
+    http::{
+        HeaderValue,
+        header::{self, HeaderName},
+    },
 };
+use futures_util::stream;
 use serde_json::json;
 use tiercast_codec::{ChannelName, Gap, NUMBER_MAX, Position, Since};
 use tiercast_mesh::hub::Portion;
@@ -23,7 +28,7 @@ use crate::{
     visitor::Visitor,
 };
 
-type Answer = ([(HeaderName, &'static str); 2], Bytes);
+type Answer = ([(HeaderName, HeaderValue); 3], Body);
 
 /// Waits until there is something, or for as long as the request says.
 pub(crate) async fn poll(
@@ -81,7 +86,7 @@ async fn read(
             () = sleep_until(until), if page.has_all() => break,
         }
     }
-    visit.sent(page.events.len(), page.bytes);
+    visit.sent(page.count, page.bytes);
     page.gap.iter().for_each(|_| visit.gap());
     Ok(page)
 }
@@ -93,7 +98,9 @@ struct Page {
     head: Position,
     next: Position,
     gap: Option<Gap>,
+    /// Events, each behind a comma.
     events: Vec<Bytes>,
+    count: usize,
     bytes: usize,
     is_full: bool,
     events_max: usize,
@@ -109,6 +116,7 @@ impl Page {
             next: opening.position,
             gap: None,
             events: Vec::new(),
+            count: 0,
             bytes: 0,
             is_full: false,
             events_max,
@@ -135,44 +143,51 @@ impl Page {
             }
             Portion::Events { frame, .. } => {
                 let sheet = sheets.of(&self.channel, frame);
-                for nth in sheet.wanted(portion) {
-                    if self.is_full {
-                        return;
-                    }
-                    self.next = sheet.position(nth);
-                    self.add(sheet.event(Form::Json, nth));
-                }
-                self.next = portion.position();
+                let wanted: Vec<_> = sheet.wanted(portion).collect();
+                let fit = wanted.iter().take_while(|nth| self.has_room_for(&sheet.event(Form::List, **nth)));
+                let fit = fit.count();
+                self.events.extend(sheet.pieces(Form::List, &wanted[..fit]));
+                self.next = match fit.checked_sub(1).map(|last| wanted[last]) {
+                    Some(last) if fit < wanted.len() => sheet.position(last),
+                    None if !wanted.is_empty() => self.next,
+                    _ => portion.position(),
+                };
             }
         }
     }
 
-    fn add(&mut self, event: Bytes) {
+    /// Counts an event, if it finds room.
+    fn has_room_for(&mut self, event: &Bytes) -> bool {
+        if self.is_full {
+            return false;
+        }
         self.bytes += event.len();
-        self.events.push(event);
-        self.is_full = self.events.len() >= self.events_max || self.bytes >= self.bytes_max;
+        self.count += 1;
+        self.is_full = self.count >= self.events_max || self.bytes >= self.bytes_max;
+        true
     }
 
     fn answer(self, extra: Option<(&str, serde_json::Value)>) -> Answer {
-        let mut out = Vec::with_capacity(self.bytes + self.events.len() + 256);
-        out.extend_from_slice(
-            format!("{{\"channel\":\"{}\",\"next\":\"{}\"", self.channel, self.next).as_bytes(),
-        );
+        let mut head = format!("{{\"channel\":\"{}\",\"next\":\"{}\"", self.channel, self.next);
         if let Some((name, value)) = extra {
-            out.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());
+            head.push_str(&format!(",\"{name}\":{value}"));
         }
         if let Some(gap) = &self.gap {
-            out.extend_from_slice(format!(",\"gap\":{}", super::gap(gap)).as_bytes());
+            head.push_str(&format!(",\"gap\":{}", super::gap(gap)));
         }
-        out.extend_from_slice(b",\"events\":[");
-        for (nth, event) in self.events.iter().enumerate() {
-            if nth > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(event);
+        head.push_str(",\"events\":[");
+        let mut parts = vec![Bytes::from(head)];
+        parts.extend(self.events);
+        if let Some(first) = parts.get_mut(1) {
+            *first = first.slice(1..);
         }
-        out.extend_from_slice(b"]}");
-        let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-        (headers, out.into())
+        parts.push(Bytes::from_static(b"]}"));
+        let length: usize = parts.iter().map(Bytes::len).sum();
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (header::CONTENT_LENGTH, length.into()),
+        ];
+        (headers, Body::from_stream(stream::iter(parts.into_iter().map(Ok::<_, Infallible>))))
     }
 }

@@ -1,12 +1,20 @@
 //! The pages of a channel's past that are kept. When there are too many, those go first that were read least recently;
-//! but none that somebody holds: who has waited for it, or reads it and waits only for the server.
+//! but none that somebody holds: who has waited for it, or reads it and waits only for the server. Who takes long over a page
+//! that others need room for holds it no more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tiercast_codec::Position;
 
 use super::Waiter;
-use crate::{FrameLog, Held, Read};
+use crate::{FrameLog, Held, Read, Time};
+
+/// A page is held for so long where others need the room: a megabyte of it comes to 1.6 Mbit/s. Who is slower may find it gone
+/// and waits for it again. Unvalidated.
+const HOLD: Duration = Duration::from_secs(5);
 
 /// Pages by where they begin. None lies within another.
 #[derive(Debug)]
@@ -15,9 +23,15 @@ pub(super) struct Pages {
     bytes: usize,
     pages: BTreeMap<Position, Kept>,
     /// The page that each reader holds.
-    held: BTreeMap<Waiter, Position>,
+    held: BTreeMap<Waiter, Hold>,
     /// Counts what is read.
     turn: u64,
+}
+
+#[derive(Debug)]
+struct Hold {
+    page: Position,
+    since: Time,
 }
 
 #[derive(Debug)]
@@ -39,10 +53,10 @@ impl Pages {
     }
 
     /// What follows `position`, for a reader that holds the page from now on.
-    pub(super) fn read(&mut self, reader: Waiter, position: Position) -> Read<'_> {
+    pub(super) fn read(&mut self, now: Time, reader: Waiter, position: Position) -> Read<'_> {
         let Some(key) = self.key_of(position) else { return Read::UpToDate };
-        if self.held.get(&reader) != Some(&key) {
-            self.hold(reader, key);
+        if self.held.get(&reader).is_none_or(|hold| hold.page != key) {
+            self.hold(now, reader, key);
         }
         self.turn += 1;
         let Some(kept) = self.pages.get_mut(&key) else { return Read::UpToDate };
@@ -51,7 +65,7 @@ impl Pages {
     }
 
     /// Keeps a page, which is held by those who have waited for it.
-    pub(super) fn insert(&mut self, page: FrameLog, waited: &BTreeSet<Waiter>) {
+    pub(super) fn insert(&mut self, now: Time, page: FrameLog, waited: &BTreeSet<Waiter>) {
         let (base, head) = (page.base(), page.head());
         let is_within_another = self.key_of(base).is_some_and(|key| self.pages[&key].page.head() >= head);
         if base == head || is_within_another {
@@ -63,7 +77,7 @@ impl Pages {
         self.turn += 1;
         self.bytes += weight(&page);
         self.pages.insert(base, Kept { page, read: self.turn, holders: 0 });
-        waited.iter().for_each(|waiter| self.hold(*waiter, base));
+        waited.iter().for_each(|waiter| self.hold(now, *waiter, base));
         while self.bytes > self.bytes_max && self.remove_least_read() {}
     }
 
@@ -76,17 +90,25 @@ impl Pages {
 
     /// A reader holds no page any more. Whether that frees one.
     pub(super) fn release(&mut self, reader: Waiter) -> bool {
-        let Some(key) = self.held.remove(&reader) else { return false };
-        let Some(kept) = self.pages.get_mut(&key) else { return false };
+        let Some(hold) = self.held.remove(&reader) else { return false };
+        let Some(kept) = self.pages.get_mut(&hold.page) else { return false };
         kept.holders -= 1;
         kept.holders == 0
     }
 
-    fn hold(&mut self, reader: Waiter, key: Position) {
+    /// Those hold no page any more who have for long enough, unless it is the server that makes them wait.
+    pub(super) fn release_slow(&mut self, now: Time, waits_for_server: impl Fn(Waiter) -> bool) {
+        let is_slow =
+            |(reader, hold): &(&Waiter, &Hold)| now.since(hold.since) >= HOLD && !waits_for_server(**reader);
+        let slow: Vec<_> = self.held.iter().filter(is_slow).map(|(reader, _)| *reader).collect();
+        slow.into_iter().for_each(|reader| _ = self.release(reader));
+    }
+
+    fn hold(&mut self, now: Time, reader: Waiter, key: Position) {
         self.release(reader);
         if let Some(kept) = self.pages.get_mut(&key) {
             kept.holders += 1;
-            self.held.insert(reader, key);
+            self.held.insert(reader, Hold { page: key, since: now });
         }
     }
 
@@ -112,7 +134,7 @@ impl Pages {
     fn remove(&mut self, key: Position) {
         if let Some(kept) = self.pages.remove(&key) {
             self.bytes -= weight(&kept.page);
-            self.held.retain(|_, held| *held != key);
+            self.held.retain(|_, hold| hold.page != key);
         }
     }
 }
