@@ -48,8 +48,8 @@ mod websocket;
 pub use axum::Router;
 pub use bytes::Bytes;
 pub use config::{
-    ApiKey, ApiKeyError, Config, ConfigError, ConfigErrors, KeySource, Layers, Limits, SigningKeyError,
-    SourceKind,
+    ApiKey, ApiKeyError, Config, ConfigError, ConfigErrors, CorsOrigins, KeySource, Layers, Limits, Origin,
+    OriginError, SigningKeyError, SourceKind,
 };
 pub use driver::{ChannelSnapshot, Handle, PublishError, Reader, Snapshot, Stopped};
 pub use geo_database::{GeoDatabase, GeoDatabaseError};

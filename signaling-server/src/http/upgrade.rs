@@ -14,6 +14,7 @@ use tiercast_codec::Code;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::cors;
 use crate::{api_error::ApiError, app::App, session::SUBPROTOCOL, transport::json, visitor::Visitor};
 
 /// A connection that becomes a session.
@@ -56,6 +57,7 @@ pub(super) async fn upgrade(
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let (key, speaks) = check(request.version(), request.headers())?;
+    cors::check_socket(&app.config.cors_origins, request.headers())?;
     if app.is_leaving() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down")
             .code(Code::SHUTDOWN)

@@ -17,6 +17,7 @@ mod lagging;
 mod many;
 mod mmdb;
 mod near;
+mod origins;
 mod program;
 mod publishing;
 mod readers;
