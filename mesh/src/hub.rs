@@ -237,6 +237,11 @@ impl Hub {
         self.channel(name)?.position()
     }
 
+    /// Whether the channel's source is connected and has caught up with what was published.
+    pub fn is_current(&self, name: &ChannelName) -> bool {
+        self.channel(name).is_some_and(Channel::is_current)
+    }
+
     /// Whether the channel's source is connected.
     pub fn source_state(&self, name: &ChannelName) -> Option<&SourceState> {
         Some(&self.channel(name)?.source)

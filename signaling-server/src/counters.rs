@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Published;
+use crate::source::embedded::Published;
 
 /// Counts that only grow. Read one by one, for metrics.
 #[derive(Debug, Default)]

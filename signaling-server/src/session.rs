@@ -28,7 +28,8 @@ mod writer;
 
 use crate::{
     config::Limits,
-    driver::{Command, Handle, Inlet, Outlet, Stopped},
+    driver::{Command, Handle, Inlet, Outlet},
+    stopped::Stopped,
     websocket,
 };
 

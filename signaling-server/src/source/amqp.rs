@@ -51,7 +51,7 @@ pub use stats::AmqpStats;
 pub use url::{BrokerUrl, BrokerUrlError};
 
 use super::{Questions, Shutdown, Source, SourceSink};
-use crate::{driver::Handle, state::StateError};
+use crate::state::StateError;
 use connection::{Keeper, Link};
 use dynamic::{Dynamic, Opened, Service, Services};
 use feed::Feed;
@@ -73,7 +73,6 @@ pub struct AmqpSource {
 struct OnDemand {
     dynamic: Arc<Dynamic>,
     opened: Opened,
-    hub: Handle,
 }
 
 impl AmqpSource {
@@ -93,8 +92,8 @@ impl AmqpSource {
     }
 
     /// Lets it make channels in a hub for those who ask for them.
-    pub(crate) fn with_dynamic(self, dynamic: Arc<Dynamic>, opened: Opened, hub: Handle) -> Self {
-        Self { on_demand: Some(OnDemand { dynamic, opened, hub }), ..self }
+    pub(crate) fn with_dynamic(self, dynamic: Arc<Dynamic>, opened: Opened) -> Self {
+        Self { on_demand: Some(OnDemand { dynamic, opened }), ..self }
     }
 
     async fn feed_channels(self, sink: SourceSink, mut questions: Questions, mut shutdown: Shutdown) {
@@ -110,10 +109,10 @@ impl AmqpSource {
         }
         let (mut services, dynamic) =
             (Services::default(), self.on_demand.as_ref().map(|on_demand| on_demand.dynamic.clone()));
-        let served = self.on_demand.map(|OnDemand { dynamic, opened, hub }| {
+        let served = self.on_demand.map(|OnDemand { dynamic, opened }| {
             let (sink, stats, link) = (sink.clone(), stats.clone(), links.clone());
             let (inquiries, memory) = (inquiries.clone(), memory.clone());
-            (Service { dynamic, hub, queue_bytes, sink, inquiries, stats, memory, link }, opened)
+            (Service { dynamic, queue_bytes, sink, inquiries, stats, memory, link }, opened)
         });
         let serving = async {
             match served {

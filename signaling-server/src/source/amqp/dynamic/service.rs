@@ -12,7 +12,6 @@ use tracing::warn;
 
 use super::{Binder, Desk, Dynamic, DynamicError};
 use crate::{
-    driver::{Handle, Stopped},
     source::{
         SourceSink,
         amqp::{
@@ -26,6 +25,7 @@ use crate::{
             worker::{self, wait_until_up},
         },
     },
+    stopped::Stopped,
 };
 
 /// Longest time to let go of everything at shutdown. What is left is noted, if there is a folder for that. Unvalidated.
@@ -46,7 +46,6 @@ pub(crate) struct Opened {
 #[derive(Clone)]
 pub(in super::super) struct Service {
     pub(in super::super) dynamic: Arc<Dynamic>,
-    pub(in super::super) hub: Handle,
     pub(in super::super) queue_bytes: usize,
     pub(in super::super) sink: SourceSink,
     pub(in super::super) inquiries: Arc<Inquiries>,
@@ -90,11 +89,11 @@ impl Services {
 impl Service {
     async fn serve(self, desk: Arc<Desk>) {
         let (channel, exchange) = (desk.channel().clone(), desk.exchange().as_str());
-        match self.hub.add_channel(&channel).await {
+        match self.dynamic.roster.add(&channel).await {
             Ok(true) => {
                 self.feed(&desk).await;
                 // By now the hub has had all that its source said: the broker has answered since.
-                let _ = self.hub.remove_channel(&channel).await;
+                let _ = self.dynamic.roster.remove(&channel).await;
             }
             Ok(false) => {
                 desk.fail(DynamicError::Taken(exchange.to_owned()));
