@@ -22,8 +22,9 @@ use tokio_tungstenite::{
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
-use tracing::{debug, info};
+use tracing::{Span, debug, field::display, info};
 
+mod introduction;
 mod writer;
 
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
     stopped::Stopped,
     websocket,
 };
+use introduction::Introduction;
 
 /// The subprotocol that peers speak.
 pub(crate) const SUBPROTOCOL: &str = "tiercast.v1";
@@ -66,7 +68,8 @@ pub(crate) async fn run<T>(
     if handle.send(Command::Opened(session, visitor, outlet)).await.is_err() {
         return;
     }
-    debug!(%session, "session opened");
+    Span::current().record("session", display(session));
+    debug!("session opened");
     let (socket, end) = exchange(socket, session, inlet, &handle, limits).await;
     let gone = match end {
         End::ClosedByHub(_) => None,
@@ -77,7 +80,7 @@ pub(crate) async fn run<T>(
         // An error means that the hub is gone: then it has forgotten the session, too.
         let _ = handle.send(gone).await;
     }
-    conclude(socket, session, end, &handle, limits.close).await;
+    conclude(socket, end, &handle, limits.close).await;
 }
 
 /// Reads and writes until the session ends.
@@ -119,9 +122,11 @@ async fn read<T>(stream: &mut SplitStream<WebSocketStream<T>>, session: SessionI
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut introduction = Introduction::default();
     while let Some(message) = stream.next().await {
         match message {
             Ok(WsMessage::Binary(bytes)) => {
+                introduction.hear(&bytes);
                 if handle.send(Command::Data(session, bytes)).await.is_err() {
                     return End::Departed;
                 }
@@ -142,7 +147,7 @@ where
                 return refuse(format!("not WebSocket: {error}"));
             }
             Err(error) => {
-                debug!(%session, %error, "connection broke");
+                debug!(%error, "connection broke");
                 return End::Lost;
             }
         }
@@ -168,26 +173,21 @@ fn refuse(reason: String) -> End {
 }
 
 /// Ends the connection in the way that its end asks for. `limit`: for the closing handshake as a whole.
-async fn conclude<T>(
-    mut socket: WebSocketStream<T>,
-    session: SessionId,
-    end: End,
-    handle: &Handle,
-    limit: Duration,
-) where
+async fn conclude<T>(mut socket: WebSocketStream<T>, end: End, handle: &Handle, limit: Duration)
+where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let closing = match end {
         End::Departed => {
-            debug!(%session, "session departed");
+            debug!("session departed");
             None
         }
         End::Lost => {
-            debug!(%session, "session ended without a goodbye");
+            debug!("session ended without a goodbye");
             None
         }
         End::Unwritable(error) => {
-            info!(%session, %error, "session lost");
+            info!(%error, "session lost");
             if matches!(&error, WsError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut) {
                 handle.counters().stalled().add(1);
             }
@@ -200,10 +200,10 @@ async fn conclude<T>(
         End::ClosedByHub(closing) => Some(closing),
     };
     if let Some(Refusal { code, reason }) = &closing {
-        info!(%session, %code, reason, "closing session");
+        info!(%code, reason, "closing session");
     }
     if !websocket::close(&mut socket, closing, limit).await {
-        debug!(%session, "cut off: the peer did not finish the closing handshake in time");
+        debug!("cut off: the peer did not finish the closing handshake in time");
     }
 }
 

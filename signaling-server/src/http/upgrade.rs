@@ -15,7 +15,10 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::cors;
-use crate::{api_error::ApiError, app::App, session::SUBPROTOCOL, transport::json, visitor::Visitor};
+use crate::{
+    api_error::ApiError, app::App, counters::Transport, session::SUBPROTOCOL, transport::json,
+    visitor::Visitor,
+};
 
 /// A connection that becomes a session.
 pub(crate) struct Upgrade {
@@ -37,6 +40,14 @@ pub(crate) enum Speaks {
 
 impl Speaks {
     const ALL: [Self; 2] = [Self::Frames, Self::Json];
+
+    /// What is counted and logged under.
+    pub(crate) fn transport(self) -> Transport {
+        match self {
+            Self::Frames => Transport::Ws,
+            Self::Json => Transport::Json,
+        }
+    }
 
     /// Its name in the handshake.
     fn subprotocol(self) -> &'static str {

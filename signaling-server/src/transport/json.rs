@@ -28,7 +28,7 @@ use tokio_tungstenite::{
     },
 };
 
-use tracing::debug;
+use tracing::{Span, debug};
 
 mod message;
 
@@ -341,7 +341,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         let takes_long = matches!(wanted, Wanted::Exchange(_));
         let (handle, visitor) = (self.app.handle.clone(), self.visitor.clone());
         let opening = async move {
-            let visit = Visit::begin(&handle, Transport::Json, &visitor, &wanted, since);
+            let visit = Visit::begin(&handle, Transport::Json, Span::current(), &wanted, since);
             Ok((Subscription::open(&handle, &visitor, wanted, since, patterns).await?, visit))
         };
         if takes_long {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::{
     Reader,
     driver::Handle,
-    source::amqp::dynamic::{CHANNEL_PREFIX, DynamicError, Lease},
+    source::amqp::dynamic::{DynamicError, Lease, channel_of},
     visitor::Visitor,
 };
 
@@ -162,9 +162,10 @@ async fn lease(
     patterns: Vec<Pattern>,
 ) -> Result<Lease, Refusal> {
     // Nothing is bound for one whose key is for something else; the hub looks at the rest.
-    let only = visitor.rights.channel.as_ref();
-    if let Some(only) = only.filter(|only| !only.as_str().starts_with(CHANNEL_PREFIX)) {
-        return Err(Refusal::new(Code::NOT_ALLOWED, format!("this key is for `{only}` and for no exchange")));
+    let named = exchange.parse().ok().map(|exchange| channel_of(&exchange));
+    if visitor.rights.channel.is_some() && visitor.rights.channel != named {
+        let reason = format!("this key is not for the exchange `{exchange}`");
+        return Err(Refusal::new(Code::NOT_ALLOWED, reason));
     }
     handle.dynamic(exchange, patterns).await.map_err(refused)
 }

@@ -285,10 +285,15 @@ async fn while_an_exchange_is_being_bound_a_client_is_served_all_else() -> anyho
     let refused = client.answer(more.clone()).await?;
     assert_eq!(refused["code"], json!(3506), "what is being bound counts: {refused}");
     let late = client.hear().await?;
-    assert_eq!((&late["id"], &late["code"]), (&json!(100), &json!(3503 + 1)), "{late}");
+    assert_eq!((&late["id"], &late["code"]), (&json!(100), &json!(3004)), "{late}");
     client.say(json!({"type": "subscribe", "id": 101, "exchange": "open/b", "match": ["#"]})).await?;
     client.answer(json!({"type": "hello", "protocol": 1})).await?;
     server.shutdown().await;
-    assert_eq!(client.hear().await?, json!({"closed": "3000"}), "nobody waits for an exchange then");
+    let mut last = client.hear().await?;
+    if last["id"] == json!(101) {
+        assert_eq!(last["code"], json!(3000), "{last}");
+        last = client.hear().await?;
+    }
+    assert_eq!(last, json!({"closed": "3000"}), "nobody waits for an exchange then");
     Ok(())
 }

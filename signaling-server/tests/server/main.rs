@@ -24,6 +24,7 @@ mod readers;
 mod sessions;
 mod shutdown;
 mod storing;
+mod watching;
 
 use tiercast_codec::Message;
 use tiercast_signaling_server::{ApiKey, Config, Server};

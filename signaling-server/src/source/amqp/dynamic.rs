@@ -31,8 +31,8 @@ use desk::Desk;
 pub use error::DynamicError;
 pub use lease::Lease;
 use ledger::Ledger;
-pub(crate) use rules::check_vhost;
 pub use rules::{CHANNEL_PREFIX, DynamicConfig, ExchangePattern};
+pub(crate) use rules::{channel_of, check_vhost};
 pub(crate) use service::Opened;
 pub(super) use service::{Service, Services};
 
