@@ -21,6 +21,7 @@ mod mark;
 mod marks_connection;
 mod memory;
 mod message;
+mod names;
 mod numbering;
 mod omission;
 mod overflow;
@@ -43,17 +44,18 @@ use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
 use tokio::{sync::watch, task::JoinSet};
 
-pub use config::{
-    AmqpChannelConfig, AmqpConfig, AmqpConfigError, BindingConfig, Exchange, Mode, RetentionConfig,
-    check_name,
-};
+pub use config::{AmqpChannelConfig, AmqpConfig, BindingConfig};
+pub use names::{AmqpConfigError, Exchange, Mode, RetentionConfig, check_name};
 pub use stats::AmqpStats;
 pub use url::{BrokerUrl, BrokerUrlError};
 
 use super::{Questions, Shutdown, Source, SourceSink};
 use crate::state::StateError;
 use connection::{Keeper, Link};
-use dynamic::{Dynamic, Opened, Service, Services};
+use dynamic::{
+    Dynamic, Opened,
+    service::{Service, Services},
+};
 use feed::Feed;
 use inquiries::Inquiries;
 use memory::Memory;

@@ -69,7 +69,7 @@ struct Read {
 }
 
 /// A subscription that was asked for by this request.
-type Opened = (u64, Result<(Subscription, Visit), Refusal>);
+type Opened = (u64, Result<Box<(Subscription, Visit)>, Refusal>);
 
 /// What happens next on a connection.
 enum Happening {
@@ -136,8 +136,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     self.on_message(message.ok_or(End::Gone)??).await?;
                 }
                 Happening::Opened((id, opened)) => {
-                    let answer =
-                        opened.and_then(|(subscription, visit)| self.subscribed(subscription, visit));
+                    let answer = opened.and_then(|opened| {
+                        let (subscription, visit) = *opened;
+                        self.subscribed(subscription, visit)
+                    });
                     self.answer(id, None, answer).await?;
                 }
                 Happening::Read(channel, Ok(portion)) => self.on_portion(&channel, &portion).await?,
@@ -345,7 +347,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             Ok((Subscription::open(&handle, &visitor, wanted, since, patterns).await?, visit))
         };
         if takes_long {
-            self.opening.push(opening.map(move |opened| (id, opened)).boxed());
+            self.opening.push(opening.map(move |opened| (id, opened.map(Box::new))).boxed());
             return Ok(None);
         }
         let (subscription, visit) = opening.await?;

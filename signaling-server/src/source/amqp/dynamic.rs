@@ -5,13 +5,13 @@
 //! too. `desk.rs` knows what is wanted of an exchange, `binder.rs` binds it, `service.rs` runs both as long as there is
 //! something to do.
 
-mod binder;
+pub(super) mod binder;
 mod desk;
 mod error;
 mod lease;
 mod ledger;
-mod rules;
-mod service;
+pub(super) mod rules;
+pub(super) mod service;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,17 +26,14 @@ use tokio::{
     time::timeout,
 };
 
-pub(super) use binder::{Binder, keep_bound, known_from};
 use desk::Desk;
 pub use error::DynamicError;
 pub use lease::Lease;
 use ledger::Ledger;
 pub use rules::{CHANNEL_PREFIX, DynamicConfig, ExchangePattern};
 pub(crate) use rules::{channel_of, check_vhost};
-pub(crate) use service::Opened;
-pub(super) use service::{Service, Services};
 
-use super::Exchange;
+use super::names::Exchange;
 use crate::{source::roster::Roster, state::StateError};
 
 /// Knows all exchanges that are in use, and how many there may be.
@@ -50,6 +47,14 @@ pub(crate) struct Dynamic {
     opening: mpsc::Sender<Arc<Desk>>,
     /// Tells that a desk is no more.
     ended: watch::Sender<()>,
+}
+
+/// The desks that are to be served.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Those of an earlier start.
+    left: Vec<Arc<Desk>>,
+    new: mpsc::Receiver<Arc<Desk>>,
 }
 
 #[derive(Debug, Default)]

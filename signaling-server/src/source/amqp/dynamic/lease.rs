@@ -8,8 +8,8 @@ use std::{
 use tiercast_codec::{ChannelName, Pattern, Position};
 
 use super::{
-    DynamicError,
     desk::{Complete, Desk, Progress},
+    error::DynamicError,
 };
 use crate::{
     source::roster::{Milestone, Roster},

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use ring::digest;
 use tiercast_codec::{ChannelName, Pattern};
 
-use super::super::config::{AmqpConfigError, Exchange, Mode, QUEUE_PREFIX, RetentionConfig, check_name};
+use super::super::names::{AmqpConfigError, Exchange, Mode, QUEUE_PREFIX, RetentionConfig, check_name};
 
 /// What the name of every dynamic channel begins with, and of no other.
 pub const CHANNEL_PREFIX: &str = "dynamic.";

@@ -4,22 +4,23 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tracing::warn;
 
-use super::{Binder, Desk, Dynamic, DynamicError};
+use super::{Dynamic, Opened, binder::Binder, desk::Desk, error::DynamicError};
 use crate::{
     source::{
         SourceSink,
         amqp::{
-            config::{AmqpChannelConfig, RetentionConfig},
+            config::AmqpChannelConfig,
             connection::Link,
             feed::Feed,
             inquiries::Inquiries,
             memory::Memory,
+            names::RetentionConfig,
             past::Past,
             stats::AmqpStats,
             worker::{self, wait_until_up},
@@ -33,14 +34,6 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// Time between two attempts to let go of a stream. Unvalidated.
 const LET_GO_AGAIN: Duration = Duration::from_secs(5);
-
-/// The desks that are to be served.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    /// Those of an earlier start.
-    pub(super) left: Vec<Arc<Desk>>,
-    pub(super) new: mpsc::Receiver<Arc<Desk>>,
-}
 
 /// What every desk is served with.
 #[derive(Clone)]
