@@ -13,6 +13,7 @@ use crate::source::{amqp::AmqpConfig, message_ids::DuplicateLimits, stored::Stor
 mod amqp;
 mod api_key;
 mod channels;
+mod cors_origins;
 mod error;
 mod ice_servers;
 mod keys;
@@ -24,6 +25,7 @@ mod values;
 pub(crate) use api_key::ApiKeys;
 pub use api_key::{ApiKey, ApiKeyError};
 use channels::Names;
+pub use cors_origins::{CorsOrigins, Origin, OriginError};
 pub use error::{ConfigError, ConfigErrors};
 pub(crate) use keys::numbers;
 pub use keys::{KEYS, Key, Kind, Number};
@@ -44,6 +46,8 @@ pub struct Config {
     /// Whether a proxy is in front of the server that names its clients in `X-Forwarded-For`. Default false: then anybody
     /// could write there what they like.
     pub behind_proxy: bool,
+    /// Whose pages may use the server from a browser. Default those of every site: all may read, and none publish.
+    pub cors_origins: CorsOrigins,
     /// A MaxMind database of cities, by which peers are given parents that are near them. Default none: only those who share
     /// a network are known to be near each other.
     pub geo_database_file: Option<PathBuf>,
@@ -167,6 +171,7 @@ impl Default for Config {
             keys_required: false,
             open_topology: false,
             behind_proxy: false,
+            cors_origins: CorsOrigins::Any,
             geo_database_file: None,
             signing_key: KeySource::Random,
             state_dir: None,

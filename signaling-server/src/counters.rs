@@ -1,8 +1,11 @@
 //! What is counted outside of the hub.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
-use crate::Published;
+use crate::source::embedded::Published;
 
 /// Counts that only grow. Read one by one, for metrics.
 #[derive(Debug, Default)]
@@ -16,9 +19,11 @@ pub(crate) struct Counters {
     traffic: [Traffic; Transport::ALL.len()],
 }
 
-/// What plain clients speak.
+/// What clients speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
+    /// Peers. What they are sent the hub counts.
+    Ws,
     Sse,
     Poll,
     History,
@@ -26,9 +31,13 @@ pub(crate) enum Transport {
     Taskcluster,
 }
 
-/// What was sent to the plain clients of a transport.
+/// Who is there by a transport, and what was sent by it.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
+    /// WebSockets.
+    pub(crate) sessions: Gauge,
+    /// Plain readers.
+    pub(crate) readers: Gauge,
     /// Subscriptions, or requests.
     pub(crate) visits: Counter,
     pub(crate) events: Counter,
@@ -38,17 +47,45 @@ pub(crate) struct Traffic {
 }
 
 impl Transport {
-    pub(crate) const ALL: [Self; 5] = [Self::Sse, Self::Poll, Self::History, Self::Json, Self::Taskcluster];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Ws, Self::Sse, Self::Poll, Self::History, Self::Json, Self::Taskcluster];
 
     /// Its name in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Ws => "ws",
             Self::Sse => "sse",
             Self::Poll => "poll",
             Self::History => "history",
             Self::Json => "json",
             Self::Taskcluster => "taskcluster",
         }
+    }
+}
+
+/// How many there are.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(Arc<AtomicU64>);
+
+/// One who is there, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Present(Arc<AtomicU64>);
+
+impl Gauge {
+    /// Somebody comes.
+    pub(crate) fn enter(&self) -> Present {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Present(self.0.clone())
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -19,26 +19,28 @@ mod command;
 mod drain;
 mod handle;
 mod outlets;
+mod publisher;
 mod reader;
 mod snapshot;
 
 use arrivals::Arrivals;
 pub(crate) use command::{Change, Command, Inlet, Messages, Outlet};
 use drain::Drain;
-pub use handle::{Handle, PublishError, Stopped};
+pub use handle::Handle;
 use outlets::Outlets;
+pub use publisher::EmbeddedPublisher;
 pub use reader::Reader;
 pub use snapshot::{ChannelSnapshot, Snapshot};
 
 use tiercast_platform::Clock;
 
 use crate::{
-    Published,
     config::SourceKind,
     source::{
         Question,
-        embedded::published,
+        embedded::{PublishError, Published, published},
         message_ids::{DuplicateLimits, MessageIds, Numbered},
+        roster::{Milestone, RosterRequest, RosterRequests},
     },
 };
 
@@ -114,6 +116,7 @@ impl Driver {
         mut self,
         mut commands: mpsc::Receiver<Command>,
         mut sources: mpsc::Receiver<(String, SourceUpdate)>,
+        mut roster: RosterRequests,
     ) {
         let mut received = Vec::with_capacity(INPUTS_PER_TURN);
         let mut updates = Vec::with_capacity(INPUTS_PER_TURN);
@@ -130,6 +133,7 @@ impl Driver {
                 count = sources.recv_many(&mut updates, INPUTS_PER_TURN), if sources_open => {
                     sources_open = count > 0;
                 }
+                Some(request) = roster.recv() => self.on_roster(request),
                 () = timer.as_mut() => {}
             }
             for (name, update) in updates.drain(..) {
@@ -184,11 +188,6 @@ impl Driver {
             Command::Publish { channel, messages, reply } => {
                 let _ = reply.send(self.publish(&channel, messages));
             }
-            Command::AddChannel(name, reply) => _ = reply.send(self.add_channel(name)),
-            Command::RemoveChannel(name) => self.remove_channel(&name),
-            Command::Reach(channel, position, reply) => {
-                self.arrivals.wait(channel, position, reply, |channel| self.hub.position(channel));
-            }
             Command::Read { reader, reading, outlet, reply } => {
                 let _ = reply.send(self.open_reader(reader, reading, outlet));
             }
@@ -217,6 +216,17 @@ impl Driver {
                 self.drain = None;
                 let delay = self.batch_delay.min(LAST_BATCH_MAX);
                 self.stopping = Stopping::ClosingAt(self.clock.now() + delay);
+            }
+        }
+    }
+
+    fn on_roster(&mut self, request: RosterRequest) {
+        match request {
+            // Whoever asked may have gone away meanwhile.
+            RosterRequest::Add(name, reply) => _ = reply.send(self.add_channel(name)),
+            RosterRequest::Remove(name) => self.remove_channel(&name),
+            RosterRequest::Await(channel, milestone, reply) => {
+                self.arrivals.wait(channel, milestone, reply, is_there(&self.hub));
             }
         }
     }
@@ -282,7 +292,7 @@ impl Driver {
             return debug!(channel = %name, "the channel was taken away while its source had more to say");
         }
         self.input(Input::Source(&name, update));
-        self.arrivals.tell(&name, self.hub.position(&name));
+        self.arrivals.tell(&name, is_there(&self.hub));
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -362,6 +372,14 @@ impl Driver {
             debug!("nobody answers the hub's question: the source has ended, or too much waits for it");
         }
         is_asked
+    }
+}
+
+/// Whether a channel has got so far.
+fn is_there(hub: &Hub) -> impl Fn(&ChannelName, Milestone) -> bool {
+    |channel, milestone| match milestone {
+        Milestone::Position(position) => hub.position(channel).is_some_and(|reached| position <= reached),
+        Milestone::Current => hub.is_current(channel),
     }
 }
 

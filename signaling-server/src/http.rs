@@ -29,6 +29,7 @@ use crate::{
 /// All routes, and `extra` ones beside them.
 pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
     let limit = DefaultBodyLimit::max;
+    let cors = cors::layer(app.config.cors_origins.clone());
     let (one, all) = (app.config.limits.publish_bytes, app.config.limits.publish_batch_bytes);
     Router::new()
         .route("/v1/ws", get(upgrade::upgrade))
@@ -51,7 +52,7 @@ pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
         .merge(extra)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::from_fn(cors::allow_reading))
+        .layer(cors)
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {

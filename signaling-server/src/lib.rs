@@ -41,6 +41,7 @@ mod sheets;
 pub mod source;
 mod stall_guard;
 mod state;
+mod stopped;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod transport;
@@ -50,19 +51,20 @@ mod websocket;
 pub use axum::Router;
 pub use bytes::Bytes;
 pub use config::{
-    ApiKey, ApiKeyError, Config, ConfigError, ConfigErrors, KeySource, Layers, Limits, SigningKeyError,
-    SourceKind,
+    ApiKey, ApiKeyError, Config, ConfigError, ConfigErrors, CorsOrigins, KeySource, Layers, Limits, Origin,
+    OriginError, SigningKeyError, SourceKind,
 };
-pub use driver::{ChannelSnapshot, Handle, PublishError, Reader, Snapshot, Stopped};
+pub use driver::{ChannelSnapshot, EmbeddedPublisher, Handle, Reader, Snapshot};
 pub use geo_database::{GeoDatabase, GeoDatabaseError};
 pub use server::{Server, StartError, Task};
 pub use source::{
-    embedded::{EmbeddedPublisher, Published},
+    embedded::{PublishError, Published},
     message_ids::DuplicateLimits,
     store::{Retention, StoreError},
     stored::StoreConfig,
 };
 pub use state::StateError;
+pub use stopped::Stopped;
 pub use tiercast_codec::{
     BEFORE_FIRST, ChannelName, ChannelNameError, Epoch, Event, HeaderValue, IceServer, LinkId, Message,
     NodeKind, Offset, Pattern, PatternError, PatternSet, PeerId, Position, PublicKey, Relay, Since,

@@ -17,7 +17,7 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
-use tracing::{debug, error, warn};
+use tracing::{Instrument, debug, error, warn};
 
 use crate::{
     app::App,
@@ -89,7 +89,8 @@ impl Connections {
         self.serve_http(stream, address, upgrades).await;
         // The connection's task goes on as the session's, if it was upgraded.
         if let Ok(upgrade) = upgrade.try_recv() {
-            self.serve_session(upgrade).await;
+            let span = upgrade.visitor.span(upgrade.speaks.transport());
+            self.serve_session(upgrade).instrument(span).await;
         }
     }
 
@@ -134,6 +135,7 @@ impl Connections {
 
     async fn serve_session(self, upgrade: Upgrade) {
         let Upgrade { connection, visitor, speaks } = upgrade;
+        let _present = self.app.handle.counters().traffic(speaks.transport()).sessions.enter();
         let upgraded = match connection.await {
             Ok(upgraded) => upgraded,
             Err(error) => return debug!(%error, "upgrade failed"),

@@ -8,11 +8,11 @@ use prometheus_client::{
     metrics::MetricType,
     registry::{Registry, Unit},
 };
-use tiercast_mesh::hub::{PastUse, SourceState, Spending};
+use tiercast_mesh::hub::{ChannelStats, PastUse, SourceState, Spending};
 
 use crate::{
-    config::{Config, Number, numbers},
-    counters::{Counter, Traffic, Transport},
+    config::{Config, Number, SourceKind, numbers},
+    counters::{Counter, Gauge, Traffic, Transport},
     driver::{ChannelSnapshot, Handle, Snapshot},
     sheets::Sheets,
     source::{
@@ -20,6 +20,10 @@ use crate::{
         store::Extent,
     },
 };
+
+/// The transports of plain clients.
+const PLAIN: [Transport; 5] =
+    [Transport::Sse, Transport::Poll, Transport::History, Transport::Json, Transport::Taskcluster];
 
 /// Everything that one scrape shows.
 pub(crate) struct Scrape {
@@ -41,6 +45,7 @@ impl Collector for Scrape {
         let mut page = Page(encoder);
         self.encode_sessions(&mut page)?;
         self.encode_readers(&mut page)?;
+        self.encode_transports(&mut page)?;
         encode_channels(&mut page, &self.snapshot.channels)?;
         if let Some(stats) = &self.amqp {
             encode_amqp(&mut page, stats)?;
@@ -66,30 +71,42 @@ impl Scrape {
     fn encode_readers(&self, page: &mut Page<'_>) -> fmt::Result {
         page.gauge("readers", "Plain readers", self.snapshot.readers as i64)?;
         let help = "Bytes kept of frames as plain readers get them, about";
-        page.gauge("sheets_bytes", help, self.sheets.bytes() as i64)?;
+        page.gauge("sheets_bytes", help, self.sheets.bytes() as i64)
+    }
+
+    /// Who is there by which transport, and what was sent.
+    fn encode_transports(&self, page: &mut Page<'_>) -> fmt::Result {
         let counters = self.handle.counters();
-        let each = |count: fn(&Traffic) -> &Counter| {
-            let of = move |transport: Transport| {
-                ([("transport", transport.name())], count(counters.traffic(transport)).value())
-            };
-            Transport::ALL.into_iter().map(of)
+        let of = |transport: Transport| ([("transport", transport.name())], counters.traffic(transport));
+        let gauges = |transports: &'static [Transport], count: fn(&Traffic) -> &Gauge| {
+            transports
+                .iter()
+                .map(move |transport| of(*transport))
+                .map(move |(labels, traffic)| (labels, count(traffic).value() as i64))
+        };
+        let help = "Open WebSockets: sessions of peers (ws), and those of plain clients (json)";
+        let sockets = &[Transport::Ws, Transport::Json];
+        page.gauges("transport_sessions", help, gauges(sockets, |traffic| &traffic.sessions))?;
+        let help = "Open subscriptions and requests of plain clients";
+        page.gauges("transport_readers", help, gauges(&PLAIN, |traffic| &traffic.readers))?;
+        let counts = |count: fn(&Traffic) -> &Counter| {
+            PLAIN.into_iter().map(of).map(move |(labels, traffic)| (labels, count(traffic).value()))
         };
         let help = "Subscriptions and requests of plain clients";
-        page.counters("reader_visits", help, None, each(|traffic| &traffic.visits))?;
-        page.counters(
-            "reader_events",
-            "Events sent to plain clients",
-            None,
-            each(|traffic| &traffic.events),
-        )?;
-        let help = "Bytes of events sent to plain clients";
-        page.counters("reader_sent", help, Some(Unit::Bytes), each(|traffic| &traffic.bytes))?;
-        page.counters(
-            "reader_gaps",
-            "Gaps that plain clients were told of",
-            None,
-            each(|traffic| &traffic.gaps),
-        )
+        page.counters("transport_visits", help, None, counts(|traffic| &traffic.visits))?;
+        // What is sent to peers, the hub counts. Channels that clients ask for by an exchange, which come and go, are not for them.
+        let fed = |count: fn(&ChannelStats) -> u64| {
+            let channels = self.snapshot.channels.iter();
+            let stays = channels.filter(|channel| channel.kind != SourceKind::Dynamic);
+            ([("transport", Transport::Ws.name())], stays.map(|channel| count(&channel.stats)).sum())
+        };
+        let events = counts(|traffic| &traffic.events).chain([fed(|stats| stats.data_events)]);
+        page.counters("transport_events", "Events sent to clients by the server itself", None, events)?;
+        let bytes = counts(|traffic| &traffic.bytes).chain([fed(|stats| stats.data_bytes)]);
+        let help = "Bytes of events sent to clients by the server itself; for ws, of frames";
+        page.counters("transport_sent", help, Some(Unit::Bytes), bytes)?;
+        let help = "Gaps that plain clients were told of";
+        page.counters("transport_gaps", help, None, counts(|traffic| &traffic.gaps))
     }
 
     fn encode_sessions(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -18,11 +18,10 @@ use tokio::{
 use tracing::{error, info};
 
 use crate::{
-    EmbeddedPublisher, PublishError,
     access::Access,
     app::App,
     config::{Config, ConfigErrors, SigningKeyError, SourceKind},
-    driver::{Command, Driver, Handle},
+    driver::{Command, Driver, EmbeddedPublisher, Handle},
     geo_database::{GeoDatabase, GeoDatabaseError},
     http,
     listener::Connections,
@@ -30,7 +29,8 @@ use crate::{
     source::{
         Source,
         amqp::{AmqpSource, dynamic::Dynamic},
-        embedded,
+        embedded::{self, PublishError},
+        roster::Roster,
         store::{Folder, StoreError},
         stored::{self, StoredChannel, StoredSource},
     },
@@ -121,8 +121,9 @@ impl Server {
         if let Some(dir) = &config.state_dir {
             amqp = amqp.map(|amqp| amqp.remembering(dir)).transpose()?;
         }
+        let (roster, roster_requests) = Roster::new();
         let dynamic =
-            config.amqp.as_ref().map(|amqp| Dynamic::new(&amqp.dynamic, config.state_dir.as_deref()));
+            config.amqp.as_ref().map(|amqp| Dynamic::new(&amqp.dynamic, roster, config.state_dir.as_deref()));
         let (dynamic, opened) = dynamic.transpose()?.unzip();
         let amqp_stats = amqp.as_ref().map(AmqpSource::stats);
         let bound = TcpListener::bind(config.listen).await.and_then(|bound| Ok((bound.local_addr()?, bound)));
@@ -144,7 +145,7 @@ impl Server {
         let (draining, drains) = watch::channel(false);
         let handle = Handle::new(commands, kinds.clone(), stored.clone(), public_key, dynamic.clone());
         if let (Some(dynamic), Some(opened)) = (dynamic, opened) {
-            amqp = amqp.map(|amqp| amqp.with_dynamic(dynamic, opened, handle.clone()));
+            amqp = amqp.map(|amqp| amqp.with_dynamic(dynamic, opened));
         }
         let (summary, batch_delay) = (config.summary(), config.hub.batch.delay);
         let duplicates = config.limits.duplicates;
@@ -170,7 +171,11 @@ impl Server {
         // Before any part of it says something.
         info!(%addr, summary, "started");
         let (mut driver, mut tasks) = (JoinSet::new(), JoinSet::new());
-        let turning = Driver::new(hub, clock, kinds, batch_delay, duplicates, sources).run(inputs, updates);
+        let turning = Driver::new(hub, clock, kinds, batch_delay, duplicates, sources).run(
+            inputs,
+            updates,
+            roster_requests,
+        );
         driver.spawn(async move {
             turning.await;
             Task::Driver

@@ -22,15 +22,18 @@ use tokio_tungstenite::{
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
-use tracing::{debug, info};
+use tracing::{Span, debug, field::display, info};
 
+mod introduction;
 mod writer;
 
 use crate::{
     config::Limits,
-    driver::{Command, Handle, Inlet, Outlet, Stopped},
+    driver::{Command, Handle, Inlet, Outlet},
+    stopped::Stopped,
     websocket,
 };
+use introduction::Introduction;
 
 /// The subprotocol that peers speak.
 pub(crate) const SUBPROTOCOL: &str = "tiercast.v1";
@@ -65,7 +68,8 @@ pub(crate) async fn run<T>(
     if handle.send(Command::Opened(session, visitor, outlet)).await.is_err() {
         return;
     }
-    debug!(%session, "session opened");
+    Span::current().record("session", display(session));
+    debug!("session opened");
     let (socket, end) = exchange(socket, session, inlet, &handle, limits).await;
     let gone = match end {
         End::ClosedByHub(_) => None,
@@ -76,7 +80,7 @@ pub(crate) async fn run<T>(
         // An error means that the hub is gone: then it has forgotten the session, too.
         let _ = handle.send(gone).await;
     }
-    conclude(socket, session, end, &handle, limits.close).await;
+    conclude(socket, end, &handle, limits.close).await;
 }
 
 /// Reads and writes until the session ends.
@@ -118,9 +122,11 @@ async fn read<T>(stream: &mut SplitStream<WebSocketStream<T>>, session: SessionI
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut introduction = Introduction::default();
     while let Some(message) = stream.next().await {
         match message {
             Ok(WsMessage::Binary(bytes)) => {
+                introduction.hear(&bytes);
                 if handle.send(Command::Data(session, bytes)).await.is_err() {
                     return End::Departed;
                 }
@@ -141,7 +147,7 @@ where
                 return refuse(format!("not WebSocket: {error}"));
             }
             Err(error) => {
-                debug!(%session, %error, "connection broke");
+                debug!(%error, "connection broke");
                 return End::Lost;
             }
         }
@@ -167,26 +173,21 @@ fn refuse(reason: String) -> End {
 }
 
 /// Ends the connection in the way that its end asks for. `limit`: for the closing handshake as a whole.
-async fn conclude<T>(
-    mut socket: WebSocketStream<T>,
-    session: SessionId,
-    end: End,
-    handle: &Handle,
-    limit: Duration,
-) where
+async fn conclude<T>(mut socket: WebSocketStream<T>, end: End, handle: &Handle, limit: Duration)
+where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let closing = match end {
         End::Departed => {
-            debug!(%session, "session departed");
+            debug!("session departed");
             None
         }
         End::Lost => {
-            debug!(%session, "session ended without a goodbye");
+            debug!("session ended without a goodbye");
             None
         }
         End::Unwritable(error) => {
-            info!(%session, %error, "session lost");
+            info!(%error, "session lost");
             if websocket::is_stalled(&error) {
                 handle.counters().stalled().add(1);
             }
@@ -199,10 +200,10 @@ async fn conclude<T>(
         End::ClosedByHub(closing) => Some(closing),
     };
     if let Some(Refusal { code, reason }) = &closing {
-        info!(%session, %code, reason, "closing session");
+        info!(%code, reason, "closing session");
     }
     if !websocket::close(&mut socket, closing, limit).await {
-        debug!(%session, "cut off: the peer did not finish the closing handshake in time");
+        debug!("cut off: the peer did not finish the closing handshake in time");
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 pub mod amqp;
 pub(crate) mod embedded;
 pub(crate) mod message_ids;
+pub(crate) mod roster;
 pub(crate) mod store;
 pub(crate) mod stored;
 

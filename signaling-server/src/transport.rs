@@ -18,7 +18,7 @@ mod visit;
 
 pub(crate) use query::patterns;
 
-use crate::{api_error::ApiError, driver::PublishError};
+use crate::{api_error::ApiError, source::embedded::PublishError};
 use query::{Query, bad};
 use subscription::Wanted;
 

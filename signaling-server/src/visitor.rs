@@ -4,11 +4,13 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use tiercast_mesh::hub::Rights;
+use tracing::{Span, field::Empty, info_span};
 
 use crate::{
     access::{Admitted, bearer},
     api_error::ApiError,
     app::App,
+    counters::Transport,
     network::forwarded_for,
 };
 
@@ -28,6 +30,16 @@ pub(crate) struct Visitor {
     pub(crate) subject: Option<String>,
     /// What it may read.
     pub(crate) rights: Rights,
+}
+
+impl Visitor {
+    /// What every line of the log about it begins with. It holds no key. What a peer calls itself, and its session's number, are
+    /// recorded once they are known.
+    pub(crate) fn span(&self, transport: Transport) -> Span {
+        let Self { address, subject, .. } = self;
+        let (transport, who) = (transport.name(), subject.as_deref());
+        info_span!("client", transport, %address, who, session = Empty, client = Empty)
+    }
 }
 
 impl FromRequestParts<Arc<App>> for Visitor {

@@ -191,7 +191,7 @@ async fn a_pattern_that_is_wanted_again_soon_has_been_complete_all_along() -> Re
     let mut again = lease_of("a").await?;
     assert_eq!(since(&again, "a")?, begun, "it has been bound since");
 
-    again.bind([pattern("a"), pattern("b")]).await?;
+    server.handle().bind(&mut again, [pattern("a"), pattern("b")]).await?;
     ensure!(since(&again, "b")? > begun && since(&again, "a")? == begun);
     again.unbind([pattern("a")]);
     assert_eq!(again.since().keys().cloned().collect::<Vec<_>>(), [pattern("b")]);
@@ -240,7 +240,7 @@ async fn what_is_not_allowed_or_missing_or_too_much_is_refused_with_a_code() -> 
     let listener = listener(&server, &held).await?;
     assert_eq!(refused(&names[1], &["a"]).await?.0, Code::FULL, "another exchange");
     assert_eq!(refused(&names[0], &["c", "d"]).await?.0, Code::FULL, "patterns of one exchange");
-    let more = held.bind([pattern("c")]).await.map_err(|error| error.code());
+    let more = server.handle().bind(&mut held, [pattern("c")]).await.map_err(|error| error.code());
     assert_eq!(more, Err(Code::BAD_REQUEST), "patterns of one subscription");
     let other = ask(&names[0], &["c"]).await?;
     drop(other);

@@ -249,6 +249,11 @@ impl Channel {
         Some(told)
     }
 
+    /// Whether one who begins here and now gets what is published from now on, and nothing older.
+    pub(super) fn is_current(&self) -> bool {
+        self.log.is_some() && self.source == SourceState::Open && !self.is_behind
+    }
+
     /// Where a subscription that asks for `since` starts, and whether nothing it asked for is gone; or why that is not
     /// known yet.
     pub(super) fn resolve(&self, now: Time, since: Since) -> Result<(Position, bool), &'static str> {

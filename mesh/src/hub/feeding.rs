@@ -69,6 +69,7 @@ impl Channel {
             return None;
         }
         pull.sent(frame);
+        self.stats.data_events += u64::from(frame.header().event_count);
         self.stats.data_bytes += length as u64;
         self.stats.pulled_bytes += length as u64;
         Some(frame.bytes().clone())
@@ -133,7 +134,10 @@ impl Channel {
             return self.poll_pull(now, peer, budget);
         }
         let (bytes, counter) = match self.next(now, Receiver::Peer(peer), budget)? {
-            Next::Frame { frame, .. } => (frame.bytes().clone(), &mut self.stats.data_bytes),
+            Next::Frame { frame, .. } => {
+                self.stats.data_events += u64::from(frame.header().event_count);
+                (frame.bytes().clone(), &mut self.stats.data_bytes)
+            }
             Next::Gap(gap) => (ToPeer::Gap(gap).encode(), &mut self.stats.control_bytes),
             Next::Head(head) => (head.bytes().clone(), &mut self.stats.control_bytes),
         };

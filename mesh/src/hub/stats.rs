@@ -17,7 +17,9 @@ pub struct ChannelStats {
     pub pages: u64,
     /// Times that it gave none; it is asked again.
     pub pages_failed: u64,
-    /// Bytes of frames handed to sessions.
+    /// Events of frames handed to sessions.
+    pub data_events: u64,
+    /// Bytes of those frames.
     pub data_bytes: u64,
     /// Bytes of those frames that were pulled by peers whose parents were late.
     pub pulled_bytes: u64,

@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 
 use tiercast_codec::{ChannelName, PeerId, Position, SessionId};
 
-use super::{ChannelStats, Class, Hub, HubStats, SourceState, Spending, TreeNode, session::Session};
+use super::{
+    ChannelStats, Class, Hub, HubStats, SourceState, Spending, TreeNode, channel::Channel, session::Session,
+};
 use crate::{FrameLog, Held};
 
 impl Hub {
     /// The position of the newest event that was taken from the source.
     pub fn position(&self, name: &ChannelName) -> Option<Position> {
         self.channel(name)?.position()
+    }
+
+    /// Whether the channel's source is connected and has caught up with what was published.
+    pub fn is_current(&self, name: &ChannelName) -> bool {
+        self.channel(name).is_some_and(Channel::is_current)
     }
 
     /// Whether the channel's source is connected.

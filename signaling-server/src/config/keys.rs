@@ -163,6 +163,7 @@ pub static KEYS: &[Key] = &[
     flag("keys_required"),
     flag("open_topology"),
     flag("behind_proxy"),
+    texts("cors_origins"),
     text("geo_database_file"),
     text("signing_key_file"),
     flag("signing_key_create"),

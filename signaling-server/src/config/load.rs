@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{
     Config, KeySource,
     api_key::ApiKeyError,
-    channels,
+    channels, cors_origins,
     error::{ConfigError, ConfigErrors},
     ice_servers,
     keys::{self, KEYS, Kind},
@@ -270,6 +270,7 @@ fn general(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
     config.keys_required = flag("keys_required").unwrap_or(config.keys_required);
     config.open_topology = flag("open_topology").unwrap_or(config.open_topology);
     config.behind_proxy = flag("behind_proxy").unwrap_or(config.behind_proxy);
+    cors_origins::read(table, config, found);
     config.geo_database_file = text("geo_database_file").map(PathBuf::from);
     let create = flag("signing_key_create").unwrap_or(false);
     if let Some(path) = text("signing_key_file") {

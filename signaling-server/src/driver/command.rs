@@ -13,8 +13,8 @@ use tiercast_codec::{ChannelName, Message, PatternSet, Position, SessionId};
 use tiercast_mesh::hub::{Opening, Portion, ReaderId, Reading, Refusal, Rights, TreeNode, Whereabouts};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{PublishError, Snapshot};
-use crate::Published;
+use super::snapshot::Snapshot;
+use crate::source::embedded::{PublishError, Published};
 
 /// An input of the driver.
 #[derive(Debug)]
@@ -32,12 +32,6 @@ pub(crate) enum Command {
         messages: Vec<Message>,
         reply: oneshot::Sender<Result<Vec<Published>, PublishError>>,
     },
-    /// Make a channel for an exchange that a client asks for. False if its name, or its number, is in use.
-    AddChannel(ChannelName, oneshot::Sender<bool>),
-    /// Take it away again.
-    RemoveChannel(ChannelName),
-    /// Answer when a channel has got so far; not at all if it is taken away before.
-    Reach(ChannelName, Position, oneshot::Sender<()>),
     /// Somebody wants to read.
     Read {
         reader: ReaderId,

@@ -8,22 +8,19 @@ use std::{
     },
 };
 
-use tiercast_codec::{
-    ChannelName, Code, Message, Pattern, Position, PublicKey, SessionId,
-    limits::{EVENT_BYTES_MAX, HEADER_DEPTH_MAX},
-};
-use tiercast_mesh::hub::{ReaderId, Reading, Refusal, TreeNode};
+use tiercast_codec::{ChannelName, Pattern, PublicKey, SessionId};
+use tiercast_mesh::hub::{ReaderId, TreeNode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Reader, command::Command};
+use super::{command::Command, snapshot::Snapshot};
 use crate::{
-    EmbeddedPublisher, Published,
     config::SourceKind,
     counters::Counters,
     source::{
         amqp::dynamic::{Dynamic, DynamicError, DynamicStats, Lease},
         stored::StoredChannel,
     },
+    stopped::Stopped,
 };
 
 /// A running server, as seen from within the process. Cheap to clone; it does not keep the server alive.
@@ -46,62 +43,6 @@ struct Shared {
     dynamic: Option<Arc<Dynamic>>,
 }
 
-/// The server has stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the server has stopped")]
-pub struct Stopped;
-
-/// Why an event was not published. It has not been given a position, nor will it be; only where the server stopped meanwhile
-/// that is not sure.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// No such channel.
-    #[error("there is no channel `{0}` on this server")]
-    UnknownChannel(String),
-    /// The channel is fed by a broker, and this server only reads from that.
-    #[error("`{0}` is fed by a broker: publish to the broker's exchange instead")]
-    NotEmbedded(ChannelName),
-    /// The channel is not open.
-    #[error("the channel is not open yet: try again")]
-    NotReady,
-    /// No frame can hold the event.
-    #[error("an event of {bytes} bytes, properties and headers included, is more than {bytes_max}")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-        /// The limit.
-        bytes_max: usize,
-    },
-    /// No frame can hold the event.
-    #[error("headers nested deeper than {depth_max}")]
-    TooDeep {
-        /// The limit.
-        depth_max: usize,
-    },
-    /// The event could not be made durable.
-    #[error("the event cannot be kept: {reason}")]
-    NotKept {
-        /// Why, and what to do.
-        reason: String,
-    },
-    /// The server has stopped, or is about to.
-    #[error("the server is shutting down")]
-    Stopped,
-}
-
-impl From<Stopped> for Refusal {
-    fn from(stopped: Stopped) -> Self {
-        Self::new(Code::SHUTDOWN, stopped.to_string())
-    }
-}
-
-impl From<Stopped> for PublishError {
-    fn from(Stopped: Stopped) -> Self {
-        Self::Stopped
-    }
-}
-
 impl Handle {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
@@ -117,29 +58,13 @@ impl Handle {
     }
 
     /// The hub as it is now.
-    pub async fn snapshot(&self) -> Result<super::Snapshot, Stopped> {
+    pub async fn snapshot(&self) -> Result<Snapshot, Stopped> {
         self.ask(Command::Snapshot).await
     }
 
     /// Who feeds whom in a channel; nothing if there is no such channel.
     pub async fn topology(&self, channel: &ChannelName) -> Result<Option<Vec<TreeNode>>, Stopped> {
         self.ask(|reply| Command::Topology(channel.clone(), reply)).await
-    }
-
-    /// A publisher for an embedded channel.
-    pub fn publisher(&self, channel: &str) -> Result<EmbeddedPublisher, PublishError> {
-        let unknown = || PublishError::UnknownChannel(channel.to_owned());
-        let name: ChannelName = channel.parse().map_err(|_| unknown())?;
-        match self.shared.kinds.get(&name) {
-            Some(SourceKind::Embedded) => Ok(EmbeddedPublisher::new(name, self.clone())),
-            Some(SourceKind::Amqp | SourceKind::Dynamic) => Err(PublishError::NotEmbedded(name)),
-            None => Err(unknown()),
-        }
-    }
-
-    /// Reads a channel.
-    pub async fn read(&self, reading: Reading) -> Result<Reader, Refusal> {
-        Reader::open(self, reading).await
     }
 
     /// Binds patterns of an exchange that `amqp.dynamic.exchanges` allows, and keeps them bound as long as the lease is
@@ -152,6 +77,19 @@ impl Handle {
         self.lease(exchange, patterns.into_iter().collect(), 0).await
     }
 
+    /// Binds more for the holder of a lease. If that is refused, the lease is as before.
+    pub async fn bind(
+        &self,
+        lease: &mut Lease,
+        patterns: impl IntoIterator<Item = Pattern>,
+    ) -> Result<(), DynamicError> {
+        let lacking = lease.lacks(patterns);
+        if !lacking.is_empty() {
+            lease.absorb(self.lease(lease.exchange(), lacking, lease.len()).await?);
+        }
+        Ok(())
+    }
+
     /// Binds patterns for one who has so many of the exchange already.
     pub(crate) async fn lease(
         &self,
@@ -160,7 +98,7 @@ impl Handle {
         beside: usize,
     ) -> Result<Lease, DynamicError> {
         match &self.shared.dynamic {
-            Some(dynamic) => dynamic.lease(self.clone(), exchange, patterns, beside).await,
+            Some(dynamic) => dynamic.lease(exchange, patterns, beside).await,
             None => Err(DynamicError::NotAllowed(exchange.to_owned())),
         }
     }
@@ -175,21 +113,9 @@ impl Handle {
         self.shared.public_key
     }
 
-    pub(crate) async fn publish(
-        &self,
-        channel: &ChannelName,
-        messages: Vec<Message>,
-    ) -> Result<Vec<Published>, PublishError> {
-        messages.iter().try_for_each(fits_frame)?;
-        let published = match self.shared.stored.get(channel) {
-            Some(stored) => stored.publish(messages).await?,
-            None => {
-                let channel = channel.clone();
-                self.ask(|reply| Command::Publish { channel, messages, reply }).await??
-            }
-        };
-        self.counters().count(&published);
-        Ok(published)
+    /// Where a channel of the configuration comes from.
+    pub(super) fn kind(&self, channel: &ChannelName) -> Option<SourceKind> {
+        self.shared.kinds.get(channel).copied()
     }
 
     /// The channels that are kept on disk.
@@ -202,21 +128,6 @@ impl Handle {
         &self.shared.counters
     }
 
-    /// Makes a channel for an exchange that a client asks for. False if its name, or its number, is in use.
-    pub(crate) async fn add_channel(&self, channel: &ChannelName) -> Result<bool, Stopped> {
-        self.ask(|reply| Command::AddChannel(channel.clone(), reply)).await
-    }
-
-    /// Takes it away again.
-    pub(crate) async fn remove_channel(&self, channel: &ChannelName) -> Result<(), Stopped> {
-        self.send(Command::RemoveChannel(channel.clone())).await
-    }
-
-    /// Waits until a channel has got so far.
-    pub(crate) async fn reaches(&self, channel: &ChannelName, position: Position) -> Result<(), Stopped> {
-        self.ask(|reply| Command::Reach(channel.clone(), position, reply)).await
-    }
-
     /// A number for a new session: they count up from 1.
     pub(crate) fn next_session(&self) -> SessionId {
         SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed))
@@ -227,14 +138,13 @@ impl Handle {
         ReaderId(self.shared.next_reader.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Says that a reader is gone, at once or, where the queue is full, when there is room.
-    pub(super) fn forget_reader(&self, reader: ReaderId) {
-        let closed = Command::ReaderClosed(reader);
-        if let Err(mpsc::error::TrySendError::Full(closed)) = self.commands.try_send(closed)
+    /// Says something at once or, where the queue is full, when there is room.
+    pub(super) fn say(&self, command: Command) {
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let handle = self.clone();
-            runtime.spawn(async move { handle.send(closed).await });
+            runtime.spawn(async move { handle.send(command).await });
         }
     }
 
@@ -251,15 +161,4 @@ impl Handle {
         self.send(question(reply)).await?;
         answer.await.map_err(|_| Stopped)
     }
-}
-
-fn fits_frame(message: &Message) -> Result<(), PublishError> {
-    let (bytes, depth) = (message.bytes(), message.header_depth());
-    if bytes > EVENT_BYTES_MAX {
-        return Err(PublishError::TooLarge { bytes, bytes_max: EVENT_BYTES_MAX });
-    }
-    if depth > HEADER_DEPTH_MAX {
-        return Err(PublishError::TooDeep { depth_max: HEADER_DEPTH_MAX });
-    }
-    Ok(())
 }

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use tiercast_codec::{PatternSet, Position};
 use tiercast_mesh::hub::{Opening, Portion, ReaderId, Reading, Refusal};
 
-use super::{Change, Command, Handle, Inlet, Outlet, Stopped};
+use super::{
+    command::{Change, Command, Inlet, Outlet},
+    handle::Handle,
+};
+use crate::stopped::Stopped;
 
 /// Portions that wait for a reader; when so many do, its cursor waits in the hub. They are references to what the log
 /// holds: what falls out of the log meanwhile is kept alive for those that wait for it.
@@ -22,14 +26,17 @@ pub struct Reader {
     handle: Handle,
 }
 
-impl Reader {
-    pub(super) async fn open(handle: &Handle, reading: Reading) -> Result<Self, Refusal> {
-        let id = handle.next_reader();
+impl Handle {
+    /// Reads a channel.
+    pub async fn read(&self, reading: Reading) -> Result<Reader, Refusal> {
+        let id = self.next_reader();
         let (outlet, inlet) = Outlet::new(QUEUE_PORTIONS);
-        let opening = handle.ask(|reply| Command::Read { reader: id, reading, outlet, reply }).await??;
-        Ok(Self { id, opening, inlet, has_room: false, handle: handle.clone() })
+        let opening = self.ask(|reply| Command::Read { reader: id, reading, outlet, reply }).await??;
+        Ok(Reader { id, opening, inlet, has_room: false, handle: self.clone() })
     }
+}
 
+impl Reader {
     /// Where it began.
     pub fn opening(&self) -> &Opening {
         &self.opening
@@ -71,6 +78,6 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.handle.forget_reader(self.id);
+        self.handle.say(Command::ReaderClosed(self.id));
     }
 }

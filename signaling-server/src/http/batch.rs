@@ -13,7 +13,7 @@ use serde_json::{Value, json, value::RawValue};
 use tiercast_codec::{HeaderValue, Message};
 
 use super::publish::{bad_request, describe_published, read_body, routing_key, too_large};
-use crate::{Published, api_error::ApiError, app::App};
+use crate::{api_error::ApiError, app::App, source::embedded::Published};
 
 /// An event. Its body is `json`, `text` or `base64`, or empty.
 #[derive(Debug, Deserialize)]

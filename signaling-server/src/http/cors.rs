@@ -1,49 +1,58 @@
-//! Lets pages from anywhere read, and no more: what GET answers is for everybody who knows the address (and, where one
-//! is asked for, the key).
+//! What pages of other origins may do (`cors_origins`): a browser asks, or leaves it to the server where it opens a
+//! WebSocket.
 
-use axum::{
-    extract::Request,
-    http::{HeaderValue, Method, StatusCode, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use std::time::Duration;
 
-use crate::api_error::ApiError;
+use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use tiercast_codec::Code;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-/// Allows other origins to GET, and answers their preflight requests.
-pub(super) async fn allow_reading(request: Request, next: Next) -> Response {
-    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD).cloned();
-    match asked.filter(|_| request.method() == Method::OPTIONS) {
-        Some(method) => preflight(&method),
-        None => {
-            let reads = is_reading(request.method().as_str());
-            let response = next.run(request).await;
-            if reads { readable(response) } else { response }
-        }
+use crate::{api_error::ApiError, config::CorsOrigins};
+
+/// How long a browser need not ask again.
+const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Answers preflight requests, and says with every answer who may read it.
+///
+/// A page of a site that is not named gets no origin for a POST: were it allowed to send a key, it could publish, as browsers
+/// take POST for allowed whatever methods are named. The keys of backends are not for pages of just any site. A site that
+/// is named is the operator's own choice: it may send any header, as those of an event have names of their own.
+pub(super) fn layer(origins: CorsOrigins) -> CorsLayer {
+    let may_publish = matches!(origins, CorsOrigins::Listed(_));
+    let methods: &[Method] =
+        if may_publish { &[Method::GET, Method::HEAD, Method::POST] } else { &[Method::GET, Method::HEAD] };
+    let is_allowed = AllowOrigin::predicate(move |origin, request| {
+        origin.to_str().is_ok_and(|origin| origins.allow(origin)) && (may_publish || is_reading(request))
+    });
+    CorsLayer::new()
+        .allow_origin(is_allowed)
+        .allow_methods(methods.to_vec())
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(MAX_AGE)
+}
+
+/// Whether a request reads, or asks whether it may.
+fn is_reading(request: &Parts) -> bool {
+    let asked = request.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    match asked.filter(|_| request.method == Method::OPTIONS) {
+        Some(asked) => asked == "GET" || asked == "HEAD",
+        None => request.method == Method::GET || request.method == Method::HEAD,
     }
 }
 
-/// A page that asks for POST gets no header at all: were the headers that it may send named, it could publish, as
-/// browsers allow POST whatever methods are named.
-fn preflight(method: &HeaderValue) -> Response {
-    if !method.to_str().is_ok_and(is_reading) {
-        return ApiError::new(StatusCode::FORBIDDEN, "pages from another origin may only read here")
-            .fix("publish from a program, or through the server that the page comes from")
-            .into_response();
+/// Refuses a WebSocket to a page whose origin is not allowed. Programs name none.
+pub(super) fn check_socket(origins: &CorsOrigins, headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let Some(origin) = text(header::ORIGIN) else { return Ok(()) };
+    if origins.allow(origin) || text(header::HOST).is_some_and(|host| is_own(origin, host)) {
+        return Ok(());
     }
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization"));
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    readable(response)
+    Err(ApiError::new(StatusCode::FORBIDDEN, format!("pages of `{origin}` may not connect to this server"))
+        .code(Code::NOT_ALLOWED)
+        .fix("add the origin to cors_origins in the server's configuration"))
 }
 
-fn is_reading(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD")
-}
-
-fn readable(mut response: Response) -> Response {
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
+/// Whether a page comes from the address that it connects to.
+fn is_own(origin: &str, host: &str) -> bool {
+    origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
 }

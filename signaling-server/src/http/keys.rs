@@ -11,13 +11,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tiercast_codec::{ChannelName, Code};
 
-use crate::{access::Grant, api_error::ApiError, app::App, transport::patterns};
+use crate::{
+    access::Grant, api_error::ApiError, app::App, source::amqp::dynamic::channel_of, transport::patterns,
+};
 
-/// What the key is to be good for.
+/// What the key is to be good for: a channel, or an exchange.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
-    channel: ChannelName,
+    channel: Option<ChannelName>,
+    exchange: Option<String>,
     #[serde(default, rename = "match")]
     patterns: Vec<String>,
     lifetime_s: u64,
@@ -40,15 +43,24 @@ pub(super) async fn keys(
     }
     patterns(&wish.patterns, limits.patterns_max)
         .map_err(|error| bad_request(error).fix("correct `match`"))?;
+    let channel = channel(wish.channel, wish.exchange.as_deref()).map_err(|error| error.fix(example))?;
     let until = app.clock.now() + Duration::from_secs(wish.lifetime_s);
-    let grant = Grant {
-        channel: wish.channel,
-        patterns: wish.patterns,
-        subject: wish.subject,
-        until_s: until.0 / 1_000_000,
-    };
+    let grant =
+        Grant { channel, patterns: wish.patterns, subject: wish.subject, until_s: until.0 / 1_000_000 };
     let answer = json!({ "key": app.access.issue(&grant), "until_s": grant.until_s });
     Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// The one channel that is meant. That of an exchange has the same name on every server.
+fn channel(channel: Option<ChannelName>, exchange: Option<&str>) -> Result<ChannelName, ApiError> {
+    match (channel, exchange) {
+        (Some(channel), None) => Ok(channel),
+        (None, Some(exchange)) => match exchange.parse() {
+            Ok(exchange) => Ok(channel_of(&exchange)),
+            Err(error) => Err(bad_request(format!("`exchange`: {error}"))),
+        },
+        _ => Err(bad_request("one of `channel` and `exchange` has to be there".to_owned())),
+    }
 }
 
 fn bad_request(error: String) -> ApiError {

@@ -14,7 +14,11 @@ use serde_json::{Value, json};
 use tiercast_codec::{Code, HeaderValue, Message, limits::ROUTING_KEY_BYTES_MAX};
 use tokio::time::timeout;
 
-use crate::{Published, api_error::ApiError, app::App, driver::PublishError};
+use crate::{
+    api_error::ApiError,
+    app::App,
+    source::embedded::{PublishError, Published},
+};
 
 const MESSAGE_ID: &str = "tiercast-message-id";
 const TIMESTAMP: &str = "tiercast-timestamp";

@@ -16,8 +16,9 @@ use crate::{
     api_error::ApiError,
     app::App,
     config::SourceKind,
-    driver::{ChannelSnapshot, Snapshot, Stopped},
+    driver::{ChannelSnapshot, Snapshot},
     metrics::Scrape,
+    stopped::Stopped,
 };
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -21,11 +21,7 @@ use tiercast_codec::{ChannelName, NodeKind, PeerId};
 use tiercast_mesh::hub::{Place, TreeNode};
 use tokio::sync::Mutex;
 
-use crate::{
-    api_error::ApiError,
-    app::App,
-    driver::{Handle, PublishError},
-};
+use crate::{api_error::ApiError, app::App, driver::Handle, source::embedded::PublishError};
 
 /// The last page of each channel, and when the tree was asked for. Whoever asks while one is made waits for it: the
 /// lock is held until it is done.

@@ -14,7 +14,11 @@ use tiercast_codec::Code;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::{api_error::ApiError, app::App, session::SUBPROTOCOL, transport::json, visitor::Visitor};
+use super::cors;
+use crate::{
+    api_error::ApiError, app::App, counters::Transport, session::SUBPROTOCOL, transport::json,
+    visitor::Visitor,
+};
 
 /// A connection that becomes a session.
 pub(crate) struct Upgrade {
@@ -37,6 +41,14 @@ pub(crate) enum Speaks {
 impl Speaks {
     const ALL: [Self; 2] = [Self::Frames, Self::Json];
 
+    /// What is counted and logged under.
+    pub(crate) fn transport(self) -> Transport {
+        match self {
+            Self::Frames => Transport::Ws,
+            Self::Json => Transport::Json,
+        }
+    }
+
     /// Its name in the handshake.
     fn subprotocol(self) -> &'static str {
         match self {
@@ -56,6 +68,7 @@ pub(super) async fn upgrade(
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let (key, speaks) = check(request.version(), request.headers())?;
+    cors::check_socket(&app.config.cors_origins, request.headers())?;
     if app.is_leaving() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down")
             .code(Code::SHUTDOWN)

@@ -21,6 +21,7 @@ mod mark;
 mod marks_connection;
 mod memory;
 mod message;
+mod names;
 mod numbering;
 mod omission;
 mod overflow;
@@ -43,17 +44,18 @@ use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
 use tokio::{sync::watch, task::JoinSet};
 
-pub use config::{
-    AmqpChannelConfig, AmqpConfig, AmqpConfigError, BindingConfig, Exchange, Mode, RetentionConfig,
-    check_name,
-};
+pub use config::{AmqpChannelConfig, AmqpConfig, BindingConfig};
+pub use names::{AmqpConfigError, Exchange, Mode, RetentionConfig, check_name};
 pub use stats::AmqpStats;
 pub use url::{BrokerUrl, BrokerUrlError};
 
 use super::{Questions, Shutdown, Source, SourceSink};
-use crate::{driver::Handle, state::StateError};
+use crate::state::StateError;
 use connection::{Keeper, Link};
-use dynamic::{Dynamic, Opened, Service, Services};
+use dynamic::{
+    Dynamic, Opened,
+    service::{Service, Services},
+};
 use feed::Feed;
 use inquiries::Inquiries;
 use memory::Memory;
@@ -73,7 +75,6 @@ pub struct AmqpSource {
 struct OnDemand {
     dynamic: Arc<Dynamic>,
     opened: Opened,
-    hub: Handle,
 }
 
 impl AmqpSource {
@@ -93,8 +94,8 @@ impl AmqpSource {
     }
 
     /// Lets it make channels in a hub for those who ask for them.
-    pub(crate) fn with_dynamic(self, dynamic: Arc<Dynamic>, opened: Opened, hub: Handle) -> Self {
-        Self { on_demand: Some(OnDemand { dynamic, opened, hub }), ..self }
+    pub(crate) fn with_dynamic(self, dynamic: Arc<Dynamic>, opened: Opened) -> Self {
+        Self { on_demand: Some(OnDemand { dynamic, opened }), ..self }
     }
 
     async fn feed_channels(self, sink: SourceSink, mut questions: Questions, mut shutdown: Shutdown) {
@@ -110,10 +111,10 @@ impl AmqpSource {
         }
         let (mut services, dynamic) =
             (Services::default(), self.on_demand.as_ref().map(|on_demand| on_demand.dynamic.clone()));
-        let served = self.on_demand.map(|OnDemand { dynamic, opened, hub }| {
+        let served = self.on_demand.map(|OnDemand { dynamic, opened }| {
             let (sink, stats, link) = (sink.clone(), stats.clone(), links.clone());
             let (inquiries, memory) = (inquiries.clone(), memory.clone());
-            (Service { dynamic, hub, queue_bytes, sink, inquiries, stats, memory, link }, opened)
+            (Service { dynamic, queue_bytes, sink, inquiries, stats, memory, link }, opened)
         });
         let serving = async {
             match served {

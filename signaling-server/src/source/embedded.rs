@@ -4,10 +4,10 @@
 //! wants to know the position that its event was given. The numbering lives as long as the process, so each start is a new
 //! epoch (`state.rs`). With a `data_dir` they go to the disk first (`stored.rs`).
 
-use tiercast_codec::{BEFORE_FIRST, ChannelName, Epoch, Message, Offset, Position};
+use tiercast_codec::{BEFORE_FIRST, ChannelName, Epoch, Offset, Position};
 use tiercast_mesh::SourceUpdate;
 
-use crate::driver::{Handle, PublishError};
+use crate::stopped::Stopped;
 
 /// The first thing that the source of an embedded channel says.
 pub(crate) fn opening(epoch: Epoch) -> SourceUpdate {
@@ -28,31 +28,47 @@ pub(crate) fn published(epoch: Epoch, (offset, is_duplicate): (Offset, bool)) ->
     Published { position: Position::new(epoch, offset), is_duplicate }
 }
 
-/// Publishes to one embedded channel. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct EmbeddedPublisher {
-    channel: ChannelName,
-    handle: Handle,
+/// Why an event was not published. It has not been given a position, nor will it be; only where the server stopped meanwhile
+/// that is not sure.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// No such channel.
+    #[error("there is no channel `{0}` on this server")]
+    UnknownChannel(String),
+    /// The channel is fed by a broker, and this server only reads from that.
+    #[error("`{0}` is fed by a broker: publish to the broker's exchange instead")]
+    NotEmbedded(ChannelName),
+    /// The channel is not open.
+    #[error("the channel is not open yet: try again")]
+    NotReady,
+    /// No frame can hold the event.
+    #[error("an event of {bytes} bytes, properties and headers included, is more than {bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// No frame can hold the event.
+    #[error("headers nested deeper than {depth_max}")]
+    TooDeep {
+        /// The limit.
+        depth_max: usize,
+    },
+    /// The event could not be made durable.
+    #[error("the event cannot be kept: {reason}")]
+    NotKept {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The server has stopped, or is about to.
+    #[error("the server is shutting down")]
+    Stopped,
 }
 
-impl EmbeddedPublisher {
-    pub(crate) fn new(channel: ChannelName, handle: Handle) -> Self {
-        Self { channel, handle }
-    }
-
-    /// The channel.
-    pub fn channel(&self) -> &ChannelName {
-        &self.channel
-    }
-
-    /// Publishes a message and returns the position of its event. With a `data_dir` the event is durable then. Waits while the
-    /// hub or the disk is busy: at most `limits.input_queue_messages` inputs, or `store.queue_bytes`, are queued.
-    pub async fn publish(&self, message: Message) -> Result<Position, PublishError> {
-        Ok(self.publish_all(vec![message]).await?[0].position)
-    }
-
-    /// Publishes messages in their order, all of them or none, and says what became of each of them.
-    pub async fn publish_all(&self, messages: Vec<Message>) -> Result<Vec<Published>, PublishError> {
-        self.handle.publish(&self.channel, messages).await
+impl From<Stopped> for PublishError {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
     }
 }

@@ -15,11 +15,9 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use crate::driver::PublishError;
-
 use super::{
     Shutdown, SourceSink,
-    embedded::{Published, published},
+    embedded::{PublishError, Published, published},
     message_ids::{DuplicateLimits, MessageIds, Numbered},
     store::{Extent, Folder, PageLimits, Reader, Retention, Store, StoreError},
 };

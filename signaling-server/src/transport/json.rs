@@ -4,7 +4,11 @@
 use std::{collections::BTreeMap, convert::Infallible, future::pending, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt, future::select_all};
+use futures_util::{
+    SinkExt, StreamExt,
+    future::{BoxFuture, FutureExt, select_all},
+    stream::FuturesUnordered,
+};
 use serde_json::{Value, json};
 use tiercast_codec::{ChannelName, Code, PROTOCOL_VERSION, Position, limits::CONTROL_BYTES_MAX};
 use tiercast_mesh::hub::{Opening, Portion, Refusal};
@@ -24,7 +28,7 @@ use tokio_tungstenite::{
     },
 };
 
-use tracing::debug;
+use tracing::{Span, debug};
 
 mod message;
 
@@ -33,7 +37,7 @@ use super::{
     subscription::{Subscription, Wanted},
     visit::Visit,
 };
-use crate::{app::App, counters::Transport, driver::Stopped, sheets::Form, visitor::Visitor, websocket};
+use crate::{app::App, counters::Transport, sheets::Form, stopped::Stopped, visitor::Visitor, websocket};
 use message::{FromClient, Request, Subscribe};
 
 /// The subprotocol that these clients speak.
@@ -48,6 +52,9 @@ struct Session<T> {
     app: Arc<App>,
     visitor: Visitor,
     subscriptions: BTreeMap<ChannelName, Read>,
+    /// Exchanges that are being bound for it, which may take as long as `amqp.dynamic.bind_ms`; all else goes on meanwhile.
+    /// With the subscriptions no more than `hub.subscriptions_max`.
+    opening: FuturesUnordered<BoxFuture<'static, Opened>>,
     /// WebSocket pings since something was heard.
     unanswered: u32,
     said: Instant,
@@ -61,9 +68,13 @@ struct Read {
     said: Position,
 }
 
+/// A subscription that was asked for by this request.
+type Opened = (u64, Result<Box<(Subscription, Visit)>, Refusal>);
+
 /// What happens next on a connection.
 enum Happening {
     Came(Option<Result<WsMessage, WsError>>),
+    Opened(Opened),
     Read(ChannelName, Result<Portion, Refusal>),
     Due,
     Stopping,
@@ -107,8 +118,8 @@ where
 {
     let socket = websocket::accept(io, leftover).await;
     let (limit, handle, now) = (app.config.limits.close, app.handle.clone(), Instant::now());
-    let mut session =
-        Session { socket, app, visitor, subscriptions: BTreeMap::new(), unanswered: 0, said: now };
+    let (subscriptions, opening) = (BTreeMap::new(), FuturesUnordered::new());
+    let mut session = Session { socket, app, visitor, subscriptions, opening, unanswered: 0, said: now };
     let Err(end) = session.serve().await;
     let mut socket = session.socket;
     let closing = match end {
@@ -126,6 +137,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 Happening::Came(message) => {
                     self.unanswered = 0;
                     self.on_message(message.ok_or(End::Gone)??).await?;
+                }
+                Happening::Opened((id, opened)) => {
+                    let answer = opened.and_then(|opened| {
+                        let (subscription, visit) = *opened;
+                        self.subscribed(subscription, visit)
+                    });
+                    self.answer(id, None, answer).await?;
                 }
                 Happening::Read(channel, Ok(portion)) => self.on_portion(&channel, &portion).await?,
                 Happening::Read(_, Err(refusal)) if refusal.code == Code::SHUTDOWN => {
@@ -159,6 +177,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         let mut stopping = self.app.stopping.clone();
         tokio::select! {
             message = self.socket.next() => Happening::Came(message),
+            Some(opened) = self.opening.next() => Happening::Opened(opened),
             (channel, portion) = any(&mut self.subscriptions) => Happening::Read(channel, portion),
             () = sleep_until(self.said + heartbeat) => Happening::Due,
             _ = stopping.wait_for(|stop| *stop) => Happening::Stopping,
@@ -239,8 +258,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             }
             FromClient::Ping { time_us } => self.say(json!({ "type": "pong", "time_us": time_us })).await,
             FromClient::Subscribe { id, wanted, subscribe } => {
-                let answer = self.subscribe(wanted, subscribe).await;
-                self.answer(id, None, answer).await
+                match self.subscribe(id, wanted, subscribe).await {
+                    Ok(Some(answer)) => self.answer(id, None, Ok(answer)).await,
+                    Ok(None) => Ok(()),
+                    Err(refusal) => self.fail(Some(id), None, refusal).await,
+                }
             }
             FromClient::Request { id, channel, request } => {
                 let answer = self.on_request(&channel, request).await;
@@ -287,6 +309,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             Request::Bind { patterns } => {
                 let patterns_max = self.app.config.limits.patterns_max;
                 let patterns = query::patterns(&patterns, patterns_max).map_err(bad_request)?;
+                let handle = self.app.handle.clone();
                 let Read { subscription, .. } = self.subscription(channel)?;
                 let more = patterns
                     .iter()
@@ -294,7 +317,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 if subscription.filter().len() + more.count() > patterns_max {
                     return Err(bad_request(format!("a subscription may have {patterns_max} patterns")));
                 }
-                let position = subscription.bind(patterns).await?;
+                let position = subscription.bind(&handle, patterns).await?;
                 Ok(("bound", patterns_from(subscription, position)))
             }
             Request::Unbind { patterns } => {
@@ -307,20 +330,38 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         }
     }
 
+    /// Subscribes to a channel, which is answered at once and in its turn; or begins to, for an exchange.
     async fn subscribe(
         &mut self,
+        id: u64,
         wanted: Wanted,
         Subscribe { since, patterns }: Subscribe,
-    ) -> Result<(&'static str, Value), Refusal> {
+    ) -> Result<Option<(&'static str, Value)>, Refusal> {
         let patterns_max = self.app.config.limits.patterns_max;
         let subscriptions_max = self.app.config.hub.subscriptions_max;
-        if self.subscriptions.len() >= subscriptions_max {
+        if self.subscriptions.len() + self.opening.len() >= subscriptions_max {
             return Err(bad_request(format!("a session may have {subscriptions_max} subscriptions")));
         }
         let patterns = query::patterns(&patterns, patterns_max).map_err(bad_request)?;
-        let visit = Visit::begin(&self.app.handle, Transport::Json, &self.visitor, &wanted, since);
-        let opening = Subscription::open(&self.app.handle, &self.visitor, wanted, since, patterns);
-        let subscription = opening.await?;
+        let takes_long = matches!(wanted, Wanted::Exchange(_));
+        let (handle, visitor) = (self.app.handle.clone(), self.visitor.clone());
+        let opening = async move {
+            let visit = Visit::begin(&handle, Transport::Json, Span::current(), &wanted, since);
+            Ok((Subscription::open(&handle, &visitor, wanted, since, patterns).await?, visit))
+        };
+        if takes_long {
+            self.opening.push(opening.map(move |opened| (id, opened.map(Box::new))).boxed());
+            return Ok(None);
+        }
+        let (subscription, visit) = opening.await?;
+        self.subscribed(subscription, visit).map(Some)
+    }
+
+    fn subscribed(
+        &mut self,
+        subscription: Subscription,
+        visit: Visit,
+    ) -> Result<(&'static str, Value), Refusal> {
         let channel = subscription.channel().clone();
         if self.subscriptions.contains_key(&channel) {
             return Err(bad_request(format!("already subscribed to `{channel}`: unsubscribe first")));

@@ -45,7 +45,7 @@ pub(crate) async fn sse(
     query.end()?;
     let retry = retry_after(app.config.limits.reader_retry);
     let mut out = VecDeque::from([Bytes::from(format!("retry: {}\n\n", retry.as_millis()))]);
-    let visit = Visit::begin(&app.handle, Transport::Sse, &visitor, &wanted, since);
+    let visit = Visit::begin(&app.handle, Transport::Sse, visitor.span(Transport::Sse), &wanted, since);
     let opening = Subscription::open(&app.handle, &visitor, wanted, since, patterns);
     let subscription = match opening.await {
         Ok(subscription) => Some(subscription),

@@ -4,20 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use tiercast_codec::{ChannelName, Code, Gap, GapReason, Pattern, PatternSet, Position, Since};
 use tiercast_mesh::hub::{Opening, Portion, Reading, Refusal};
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 
 use crate::{
     Reader,
     driver::Handle,
-    source::amqp::dynamic::{CHANNEL_PREFIX, DynamicError, Lease},
+    source::amqp::dynamic::{DynamicError, Lease, channel_of},
     visitor::Visitor,
 };
 
 /// Longest wait for the channel of an exchange to catch up. Unvalidated.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
-
-/// How often to look whether it has.
-const CATCH_UP_LOOK: Duration = Duration::from_millis(50);
 
 /// What is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +66,7 @@ impl Subscription {
         let (since, gap) = begin(&channel, since, known_since);
         let (filter, rights) = (PatternSet::new(patterns), visitor.rights.clone());
         let reading = Reading { channel: channel.clone(), since, filter: filter.clone().into(), rights };
-        let reader = read(handle, reading, lease.is_some()).await?;
+        let reader = read(handle, reading, lease.as_ref()).await?;
         let mut opening = *reader.opening();
         if let Some(gap) = &gap {
             opening = Opening { position: gap.from, recovered: false, ..opening };
@@ -101,9 +98,13 @@ impl Subscription {
     }
 
     /// Wants these, too. Says after which position nothing of them is missing.
-    pub(super) async fn bind(&mut self, patterns: Vec<Pattern>) -> Result<Position, Refusal> {
+    pub(super) async fn bind(
+        &mut self,
+        handle: &Handle,
+        patterns: Vec<Pattern>,
+    ) -> Result<Position, Refusal> {
         if let Some(lease) = &mut self.lease {
-            lease.bind(patterns.clone()).await.map_err(refused)?;
+            handle.bind(lease, patterns.clone()).await.map_err(refused)?;
         }
         let mut filter = self.filter.clone();
         patterns.into_iter().for_each(|pattern| _ = filter.insert(pattern));
@@ -139,16 +140,18 @@ impl Subscription {
     }
 }
 
-/// Begins to read. A channel that was made a moment ago for an exchange is waited for until it has caught up with the broker.
-async fn read(handle: &Handle, reading: Reading, is_new: bool) -> Result<Reader, Refusal> {
-    let deadline = Instant::now() + CATCH_UP_MAX;
-    loop {
-        match handle.read(reading.clone()).await {
-            Err(refusal) if is_new && refusal.code == Code::NOT_READY && Instant::now() < deadline => {
-                sleep(CATCH_UP_LOOK).await;
+/// Begins to read. The channel of an exchange, which may have been made a moment ago, is waited for until it has caught up
+/// with the broker.
+async fn read(handle: &Handle, reading: Reading, lease: Option<&Lease>) -> Result<Reader, Refusal> {
+    match (handle.read(reading.clone()).await, lease) {
+        (Err(refusal), Some(lease)) if refusal.code == Code::NOT_READY => {
+            match timeout(CATCH_UP_MAX, lease.is_current()).await {
+                Ok(Ok(())) => handle.read(reading).await,
+                Ok(Err(stopped)) => Err(stopped.into()),
+                Err(_) => Err(refusal),
             }
-            read => return read,
         }
+        (read, _) => read,
     }
 }
 
@@ -159,9 +162,10 @@ async fn lease(
     patterns: Vec<Pattern>,
 ) -> Result<Lease, Refusal> {
     // Nothing is bound for one whose key is for something else; the hub looks at the rest.
-    let only = visitor.rights.channel.as_ref();
-    if let Some(only) = only.filter(|only| !only.as_str().starts_with(CHANNEL_PREFIX)) {
-        return Err(Refusal::new(Code::NOT_ALLOWED, format!("this key is for `{only}` and for no exchange")));
+    let named = exchange.parse().ok().map(|exchange| channel_of(&exchange));
+    if visitor.rights.channel.is_some() && visitor.rights.channel != named {
+        let reason = format!("this key is not for the exchange `{exchange}`");
+        return Err(Refusal::new(Code::NOT_ALLOWED, reason));
     }
     handle.dynamic(exchange, patterns).await.map_err(refused)
 }

@@ -65,7 +65,8 @@ pub(crate) async fn connect(
     let mut exchanges = Vec::new();
     for (exchange, patterns) in wanted {
         let wanted = Wanted::Exchange(exchange);
-        let visit = Visit::begin(&app.handle, Transport::Taskcluster, &visitor, &wanted, since);
+        let span = visitor.span(Transport::Taskcluster);
+        let visit = Visit::begin(&app.handle, Transport::Taskcluster, span, &wanted, since);
         let subscription = Subscription::open(&app.handle, &visitor, wanted, since, patterns).await?;
         exchanges.push((subscription, visit));
     }

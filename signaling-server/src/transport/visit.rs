@@ -1,13 +1,12 @@
 //! One plain client's visit, for the operator: who, from where, what it reads and since when, and how much that was.
 
 use tiercast_codec::Since;
-use tracing::debug;
+use tracing::{Span, debug};
 
 use super::subscription::Wanted;
 use crate::{
-    counters::{Traffic, Transport},
+    counters::{Present, Traffic, Transport},
     driver::Handle,
-    visitor::Visitor,
 };
 
 /// A visit. Its end is said when it is dropped.
@@ -15,27 +14,29 @@ use crate::{
 pub(super) struct Visit {
     handle: Handle,
     transport: Transport,
-    visitor: Visitor,
+    /// Says who it is, and from where.
+    span: Span,
     wanted: Wanted,
     events: u64,
     bytes: u64,
+    _present: Present,
 }
 
 impl Visit {
-    /// Somebody begins to read.
+    /// Somebody begins to read. `span` says who.
     pub(super) fn begin(
         handle: &Handle,
         transport: Transport,
-        visitor: &Visitor,
+        span: Span,
         wanted: &Wanted,
         since: Since,
     ) -> Self {
-        handle.counters().traffic(transport).visits.add(1);
-        let Visitor { address, subject, .. } = visitor;
-        let who = subject.as_deref();
-        debug!(transport = transport.name(), who, %address, %wanted, %since, "reader came");
-        let (handle, visitor, wanted) = (handle.clone(), visitor.clone(), wanted.clone());
-        Self { handle, transport, visitor, wanted, events: 0, bytes: 0 }
+        let traffic = handle.counters().traffic(transport);
+        traffic.visits.add(1);
+        let _present = traffic.readers.enter();
+        span.in_scope(|| debug!(%wanted, %since, "reader came"));
+        let (handle, wanted) = (handle.clone(), wanted.clone());
+        Self { handle, transport, span, wanted, events: 0, bytes: 0, _present }
     }
 
     /// So much was sent.
@@ -59,8 +60,7 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let Self { transport, visitor: Visitor { address, subject, .. }, wanted, events, bytes, .. } = self;
-        let who = subject.as_deref();
-        debug!(transport = transport.name(), who, %address, %wanted, events, bytes, "reader left");
+        let Self { wanted, events, bytes, .. } = self;
+        self.span.in_scope(|| debug!(%wanted, events, bytes, "reader left"));
     }
 }

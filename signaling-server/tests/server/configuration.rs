@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
 use tiercast_signaling_server::{
-    Config, Layers,
+    Config, CorsOrigins, Layers,
     source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig, Mode, RetentionConfig},
 };
 
@@ -34,6 +34,7 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
         signing_key_create = true
         state_dir = "/var/lib/tiercast"
         data_dir = "/var/lib/tiercast/events"
+        cors_origins = ["https://app.example.org", "http://localhost:5173"]
         store = { max_age_s = 60, max_bytes = 2_000_000 }
         geo_database_file = "/var/lib/cities.mmdb"
         [hub]
@@ -63,6 +64,8 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
     ensure!(config.listen.port() == 80 && config.api_keys.len() == 2);
     ensure!(config.state_dir.as_deref() == Some(Path::new("/var/lib/tiercast")));
     ensure!(config.data_dir.as_deref() == Some(Path::new("/var/lib/tiercast/events")));
+    let listed = ["https://app.example.org".parse()?, "http://localhost:5173".parse()?];
+    ensure!(config.cors_origins == CorsOrigins::Listed(listed.into()));
     ensure!(config.store.retention.max_age == Duration::from_secs(60));
     ensure!(config.store.retention.max_bytes == 2_000_000);
     ensure!(config.geo_database_file.as_deref() == Some(Path::new("/var/lib/cities.mmdb")));
@@ -83,6 +86,26 @@ fn a_whole_file_is_read() -> anyhow::Result<()> {
     ensure!(config.embedded_channels.iter().map(|name| name.as_str()).eq(["local"]));
     let printed = format!("{config:?} {}", config.summary());
     ensure!(!printed.contains("hunter2") && !printed.contains("first-key"), "{printed}");
+    Ok(())
+}
+
+#[test]
+fn an_origin_that_no_browser_sends_is_named_with_its_place_and_its_cure() -> anyhow::Result<()> {
+    for (origins, place, cure) in [
+        (r#"["https://a.example", "https://b.example/"]"#, "test.toml: cors_origins[1]", "without a path"),
+        (r#"["https://*.example"]"#, "cors_origins[0]", "list each site"),
+        (r#"["*", "https://a.example"]"#, "cors_origins[0]", "stands alone"),
+        (r#"["null"]"#, "cors_origins[0]", r#"["*"]"#),
+        (r#"["https://a.example:443"]"#, "cors_origins[0]", "write it without"),
+        (r#""*""#, "cors_origins", "write a list"),
+    ] {
+        let problem = problem(&format!("cors_origins = {origins}"))?;
+        ensure!(problem.contains(place) && problem.contains(cure), "{problem}");
+    }
+    let config = |text| load(text).map_err(anyhow::Error::msg);
+    ensure!(config("")?.cors_origins == CorsOrigins::Any);
+    ensure!(config(r#"cors_origins = ["*"]"#)?.cors_origins == CorsOrigins::Any);
+    ensure!(config("cors_origins = []")?.cors_origins == CorsOrigins::Listed(Vec::new()));
     Ok(())
 }
 

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::Context;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tiercast_signaling_server::{LogLimits, Message, Server};
+use tiercast_signaling_server::{
+    Config, LogLimits, Message, Server,
+    source::amqp::{AmqpConfig, dynamic::DynamicConfig},
+};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -260,5 +263,37 @@ async fn a_quiet_client_is_asked_whether_it_is_there_and_told_where_it_is() -> a
     };
     timeout(DEADLINE, gone).await??;
     server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_an_exchange_is_being_bound_a_client_is_served_all_else() -> anyhow::Result<()> {
+    let exchanges = vec!["open/*".parse()?];
+    let dynamic = DynamicConfig { exchanges, bind_ms: 3_000, ..DynamicConfig::default() };
+    // Nobody listens there.
+    let amqp = AmqpConfig { dynamic, ..AmqpConfig::new("amqp://127.0.0.1:1".parse()?, Vec::new()) };
+    let mut config = Config { amqp: Some(amqp), ..config() };
+    config.hub.subscriptions_max = 2;
+    let server = start(config).await?;
+    let mut client = Client::connect(server.addr()).await?;
+    client.say(json!({"type": "subscribe", "id": 100, "exchange": "open/a", "match": ["#"]})).await?;
+    let subscribed = client.answer(json!({"type": "subscribe", "channel": "events"})).await?;
+    assert_eq!(subscribed["type"], json!("subscribed"));
+    publish(&server, "a", &["meanwhile"]).await?;
+    assert_eq!(client.bodies(1).await?, ["meanwhile"]);
+    let more = json!({"type": "subscribe", "exchange": "open/b", "match": ["#"]});
+    let refused = client.answer(more.clone()).await?;
+    assert_eq!(refused["code"], json!(3506), "what is being bound counts: {refused}");
+    let late = client.hear().await?;
+    assert_eq!((&late["id"], &late["code"]), (&json!(100), &json!(3004)), "{late}");
+    client.say(json!({"type": "subscribe", "id": 101, "exchange": "open/b", "match": ["#"]})).await?;
+    client.answer(json!({"type": "hello", "protocol": 1})).await?;
+    server.shutdown().await;
+    let mut last = client.hear().await?;
+    if last["id"] == json!(101) {
+        assert_eq!(last["code"], json!(3000), "{last}");
+        last = client.hear().await?;
+    }
+    assert_eq!(last, json!({"closed": "3000"}), "nobody waits for an exchange then");
     Ok(())
 }

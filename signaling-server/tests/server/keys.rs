@@ -5,7 +5,10 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 use tiercast_codec::{Code, Since};
-use tiercast_signaling_server::{Config, Server};
+use tiercast_signaling_server::{
+    Config, Server,
+    source::amqp::{AmqpConfig, dynamic::DynamicConfig},
+};
 use tokio::time::timeout;
 
 use crate::{API_KEY, client, config, http_client, json_sessions, message, readers::Sse, start};
@@ -109,5 +112,33 @@ async fn a_backend_is_told_what_is_wrong_with_its_wish() -> anyhow::Result<()> {
     assert_eq!(answer.status, 401, "another server with another signing key");
     server.shutdown().await;
     other.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_for_an_exchange_opens_that_one_only() -> anyhow::Result<()> {
+    let exchanges = vec!["open/*".parse()?];
+    let dynamic = DynamicConfig { exchanges, bind_ms: 200, ..DynamicConfig::default() };
+    // Nobody listens there: whoever may ask is told to come back.
+    let amqp = AmqpConfig { dynamic, ..AmqpConfig::new("amqp://127.0.0.1:1".parse()?, Vec::new()) };
+    let server = start(Config { keys_required: true, amqp: Some(amqp), ..config() }).await?;
+    let key = key(&server, json!({"exchange": "open/a", "match": ["a.#"], "lifetime_s": 60})).await?;
+    for (path, code) in [
+        ("/v1/poll?exchange=open/a&match=a.b", 3004),
+        ("/v1/poll?exchange=open/b&match=a.b", 3509),
+        ("/v1/poll/events?", 3509),
+    ] {
+        let answer = http_client::get(server.addr(), &format!("{path}&key={key}"), &[]).await?.json()?;
+        assert_eq!(answer["code"], json!(code), "{path}: {answer}");
+    }
+    for wish in [
+        json!({"lifetime_s": 60}),
+        json!({"channel": "events", "exchange": "open/a", "lifetime_s": 60}),
+        json!({"exchange": "", "lifetime_s": 60}),
+    ] {
+        let answer = ask(&server, wish).await?;
+        assert_eq!((answer.status, answer.json()?["code"].clone()), (400, json!(3506)), "{answer:?}");
+    }
+    server.shutdown().await;
     Ok(())
 }

@@ -17,12 +17,14 @@ mod lagging;
 mod many;
 mod mmdb;
 mod near;
+mod origins;
 mod program;
 mod publishing;
 mod readers;
 mod sessions;
 mod shutdown;
 mod storing;
+mod watching;
 
 use tiercast_codec::Message;
 use tiercast_signaling_server::{ApiKey, Config, Server};

@@ -5,13 +5,13 @@
 //! too. `desk.rs` knows what is wanted of an exchange, `binder.rs` binds it, `service.rs` runs both as long as there is
 //! something to do.
 
-mod binder;
+pub(super) mod binder;
 mod desk;
 mod error;
 mod lease;
 mod ledger;
-mod rules;
-mod service;
+pub(super) mod rules;
+pub(super) mod service;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,29 +26,35 @@ use tokio::{
     time::timeout,
 };
 
-pub(super) use binder::{Binder, keep_bound, known_from};
 use desk::Desk;
 pub use error::DynamicError;
 pub use lease::Lease;
 use ledger::Ledger;
-pub(crate) use rules::check_vhost;
 pub use rules::{CHANNEL_PREFIX, DynamicConfig, ExchangePattern};
-pub(crate) use service::Opened;
-pub(super) use service::{Service, Services};
+pub(crate) use rules::{channel_of, check_vhost};
 
-use super::Exchange;
-use crate::{driver::Handle, state::StateError};
+use super::names::Exchange;
+use crate::{source::roster::Roster, state::StateError};
 
 /// Knows all exchanges that are in use, and how many there may be.
 #[derive(Debug)]
 pub(crate) struct Dynamic {
     config: DynamicConfig,
+    roster: Roster,
     ledger: Arc<Ledger>,
     book: Mutex<Book>,
     /// Desks that nobody serves yet.
     opening: mpsc::Sender<Arc<Desk>>,
     /// Tells that a desk is no more.
     ended: watch::Sender<()>,
+}
+
+/// The desks that are to be served.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Those of an earlier start.
+    left: Vec<Arc<Desk>>,
+    new: mpsc::Receiver<Arc<Desk>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,8 +76,13 @@ pub(crate) struct DynamicStats {
 }
 
 impl Dynamic {
-    /// What clients may ask for, and where those come out that are asked for. `dir` keeps what may be bound.
-    pub(crate) fn new(config: &DynamicConfig, dir: Option<&Path>) -> Result<(Arc<Self>, Opened), StateError> {
+    /// What clients may ask for, and where those come out that are asked for. `roster` makes their channels, and `dir`
+    /// keeps what may be bound.
+    pub(crate) fn new(
+        config: &DynamicConfig,
+        roster: Roster,
+        dir: Option<&Path>,
+    ) -> Result<(Arc<Self>, Opened), StateError> {
         let config = config.clone();
         let ledger = Arc::new(dir.map_or_else(|| Ok(Ledger::default()), Ledger::load)?);
         let linger = Duration::from_millis(config.linger_ms);
@@ -81,7 +92,7 @@ impl Dynamic {
         let book = Mutex::new(Book { desks, ..Book::default() });
         let (opening, new) = mpsc::channel(config.exchanges_max);
         let ended = watch::Sender::new(());
-        Ok((Arc::new(Self { config, ledger, book, opening, ended }), Opened { left, new }))
+        Ok((Arc::new(Self { config, roster, ledger, book, opening, ended }), Opened { left, new }))
     }
 
     /// Exchanges that there may be at a time.
@@ -99,20 +110,18 @@ impl Dynamic {
     /// Binds these patterns of an exchange for somebody who has so many of it already.
     pub(crate) async fn lease(
         &self,
-        hub: Handle,
         exchange: &str,
         patterns: BTreeSet<Pattern>,
         beside: usize,
     ) -> Result<Lease, DynamicError> {
         let limit = Duration::from_millis(self.config.bind_ms);
-        let leasing = timeout(limit, self.try_lease(hub, exchange, patterns, beside)).await;
+        let leasing = timeout(limit, self.try_lease(exchange, patterns, beside)).await;
         let leased = leasing.unwrap_or_else(|_| Err(DynamicError::NotReady(exchange.to_owned())));
         leased.inspect_err(|error| *self.lock().refused.entry(error.code()).or_default() += 1)
     }
 
     async fn try_lease(
         &self,
-        hub: Handle,
         exchange: &str,
         patterns: BTreeSet<Pattern>,
         beside: usize,
@@ -122,7 +131,7 @@ impl Dynamic {
         loop {
             let place = self.opening.reserve().await.map_err(|_| DynamicError::Stopped)?;
             match self.take(&exchange, &patterns, place)? {
-                Some(desk) => return Lease::begin(hub, desk, patterns).await,
+                Some(desk) => return Lease::begin(self.roster.clone(), desk, patterns).await,
                 // It is being let go; another one comes in its place.
                 None => ended.changed().await.map_err(|_| DynamicError::Stopped)?,
             }

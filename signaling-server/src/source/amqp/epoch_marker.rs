@@ -13,8 +13,8 @@ use tiercast_codec::{Epoch, NUMBER_MAX};
 
 use super::{
     broker::Broker,
-    config::RetentionConfig,
     error::{AmqpError, reply_code},
+    names::RetentionConfig,
 };
 use crate::epoch::new_epoch_after;
 

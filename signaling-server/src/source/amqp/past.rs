@@ -19,7 +19,7 @@ use super::{
     broker::Broker,
     config::AmqpChannelConfig,
     consumption::Consumption,
-    dynamic::{Binder, known_from},
+    dynamic::binder::{Binder, known_from},
     error::AmqpError,
     lifetime::{Lifetime, is_still},
     mark::Mark,

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{
-    config::{AmqpConfig, QUEUE_PREFIX},
-    dynamic::ExchangePattern,
-};
+use super::{config::AmqpConfig, dynamic::rules::ExchangePattern, names::QUEUE_PREFIX};
 
 /// A refusal for want of a permission.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{
     broker::Broker,
     config::AmqpChannelConfig,
     consumption::Consumption,
-    dynamic::{Binder, keep_bound, known_from},
+    dynamic::binder::{Binder, keep_bound, known_from},
     error::AmqpError,
     feed::Feed,
     lifetime::{Lifetime, Settled, is_still, renumber, settle},

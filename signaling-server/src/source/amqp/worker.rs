@@ -9,11 +9,12 @@ use tokio::{
 
 use super::{
     broker::Broker,
-    config::{AmqpChannelConfig, Mode},
+    config::AmqpChannelConfig,
     connection::Link,
-    dynamic::Binder,
+    dynamic::binder::Binder,
     error::AmqpError,
     feed::Feed,
+    names::Mode,
     past::Past,
     queue::{self, QueueState},
     stream::{self, StreamState},

@@ -10,8 +10,11 @@ use std::{
 use tiercast_codec::{ChannelName, Pattern, Position};
 use tokio::{sync::watch, time::Instant};
 
-use super::{super::lifetime::Lifetime, error::DynamicError, rules::channel_of};
-use crate::source::amqp::Exchange;
+use super::{
+    super::{lifetime::Lifetime, names::Exchange},
+    error::DynamicError,
+    rules::channel_of,
+};
 
 /// Most patterns in one step: after each, those who wait for them go on, and others have their turn.
 const STEP_PATTERNS: usize = 100;

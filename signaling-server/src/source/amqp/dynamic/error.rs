@@ -2,7 +2,7 @@
 
 use tiercast_codec::Code;
 
-use super::super::{config::AmqpConfigError, error::AmqpError};
+use super::super::{error::AmqpError, names::AmqpConfigError};
 
 /// Why a client does not get what it asks for of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

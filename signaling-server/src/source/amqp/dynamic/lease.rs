@@ -8,16 +8,19 @@ use std::{
 use tiercast_codec::{ChannelName, Pattern, Position};
 
 use super::{
-    DynamicError,
     desk::{Complete, Desk, Progress},
+    error::DynamicError,
 };
-use crate::driver::Handle;
+use crate::{
+    source::roster::{Milestone, Roster},
+    stopped::Stopped,
+};
 
 /// Patterns of one exchange that somebody wants. They stay bound until this is dropped, and for
 /// `amqp.dynamic.linger_ms` longer; as long as there is one, the channel is there.
 #[derive(Debug)]
 pub struct Lease {
-    hub: Handle,
+    roster: Roster,
     desk: Arc<Desk>,
     /// What is wanted, bound or not.
     patterns: BTreeSet<Pattern>,
@@ -27,15 +30,15 @@ pub struct Lease {
 impl Lease {
     /// Waits until these patterns, which have been taken at the desk, are bound.
     pub(super) async fn begin(
-        hub: Handle,
+        roster: Roster,
         desk: Arc<Desk>,
         patterns: BTreeSet<Pattern>,
     ) -> Result<Self, DynamicError> {
         // First of all, so that they are given back if nobody waits any more.
-        let mut lease = Self { hub, desk, patterns, since: BTreeMap::new() };
+        let mut lease = Self { roster, desk, patterns, since: BTreeMap::new() };
         let complete = lease.complete().await?;
         if let Some(reached) = complete.values().map(|complete| complete.reached).max() {
-            lease.hub.reaches(lease.channel(), reached).await.map_err(|_| DynamicError::Stopped)?;
+            lease.reaches(Milestone::Position(reached)).await.map_err(|Stopped| DynamicError::Stopped)?;
         }
         lease.since = complete.into_iter().map(|(pattern, complete)| (pattern, complete.since)).collect();
         Ok(lease)
@@ -58,19 +61,27 @@ impl Lease {
         &self.since
     }
 
-    /// Binds more. If that is refused, the lease is as before.
-    pub async fn bind(&mut self, patterns: impl IntoIterator<Item = Pattern>) -> Result<(), DynamicError> {
-        let more: BTreeSet<_> =
-            patterns.into_iter().filter(|pattern| !self.patterns.contains(pattern)).collect();
-        if more.is_empty() {
-            return Ok(());
-        }
-        let mut more = self.hub.lease(self.exchange(), more, self.patterns.len()).await?;
+    /// Waits until the channel has caught up with the broker.
+    pub(crate) async fn is_current(&self) -> Result<(), Stopped> {
+        self.reaches(Milestone::Current).await
+    }
+
+    /// How many patterns it has.
+    pub(crate) fn len(&self) -> usize {
+        self.patterns.len()
+    }
+
+    /// Those that it does not have.
+    pub(crate) fn lacks(&self, patterns: impl IntoIterator<Item = Pattern>) -> BTreeSet<Pattern> {
+        patterns.into_iter().filter(|pattern| !self.patterns.contains(pattern)).collect()
+    }
+
+    /// Takes over what another lease of the same exchange has.
+    pub(crate) fn absorb(&mut self, mut more: Self) {
         self.patterns.append(&mut more.patterns);
         self.since.append(&mut more.since);
-        // It is another one if there was nothing left to hold the first.
+        // It is another desk if there was nothing left to hold the first.
         std::mem::swap(&mut self.desk, &mut more.desk);
-        Ok(())
     }
 
     /// Wants these no more.
@@ -81,6 +92,10 @@ impl Lease {
             gone.extend(self.patterns.take(&pattern));
         }
         self.desk.release(&gone);
+    }
+
+    async fn reaches(&self, milestone: Milestone) -> Result<(), Stopped> {
+        self.roster.reaches(self.channel(), milestone).await
     }
 
     async fn complete(&self) -> Result<BTreeMap<Pattern, Complete>, DynamicError> {

@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 use tiercast_codec::Pattern;
 use tracing::warn;
 
-use crate::{
-    source::amqp::Exchange,
-    state::{StateError, StateFile},
-};
+use super::super::names::Exchange;
+use crate::state::{StateError, StateFile};
 
 /// The file.
 const NAME: &str = "bindings.json";

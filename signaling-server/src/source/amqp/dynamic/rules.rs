@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use ring::digest;
 use tiercast_codec::{ChannelName, Pattern};
 
-use super::super::config::{AmqpConfigError, Exchange, Mode, QUEUE_PREFIX, RetentionConfig, check_name};
+use super::super::names::{AmqpConfigError, Exchange, Mode, QUEUE_PREFIX, RetentionConfig, check_name};
 
 /// What the name of every dynamic channel begins with, and of no other.
 pub const CHANNEL_PREFIX: &str = "dynamic.";
@@ -124,7 +124,7 @@ impl fmt::Display for ExchangePattern {
 
 /// The name of an exchange's channel: the same on every server, and as long for each exchange, since an exchange's name
 /// may be of any characters and longer than a channel's.
-pub(super) fn channel_of(exchange: &Exchange) -> ChannelName {
+pub(crate) fn channel_of(exchange: &Exchange) -> ChannelName {
     let digest = digest::digest(&digest::SHA256, exchange.as_str().as_bytes());
     let digits: String = digest.as_ref()[..DIGEST_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{CHANNEL_PREFIX}{digits}").parse().expect("letters, digits and a dot")

@@ -4,28 +4,29 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tracing::warn;
 
-use super::{Binder, Desk, Dynamic, DynamicError};
+use super::{Dynamic, Opened, binder::Binder, desk::Desk, error::DynamicError};
 use crate::{
-    driver::{Handle, Stopped},
     source::{
         SourceSink,
         amqp::{
-            config::{AmqpChannelConfig, RetentionConfig},
+            config::AmqpChannelConfig,
             connection::Link,
             feed::Feed,
             inquiries::Inquiries,
             memory::Memory,
+            names::RetentionConfig,
             past::Past,
             stats::AmqpStats,
             worker::{self, wait_until_up},
         },
     },
+    stopped::Stopped,
 };
 
 /// Longest time to let go of everything at shutdown. What is left is noted, if there is a folder for that. Unvalidated.
@@ -34,19 +35,10 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// Time between two attempts to let go of a stream. Unvalidated.
 const LET_GO_AGAIN: Duration = Duration::from_secs(5);
 
-/// The desks that are to be served.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    /// Those of an earlier start.
-    pub(super) left: Vec<Arc<Desk>>,
-    pub(super) new: mpsc::Receiver<Arc<Desk>>,
-}
-
 /// What every desk is served with.
 #[derive(Clone)]
 pub(in super::super) struct Service {
     pub(in super::super) dynamic: Arc<Dynamic>,
-    pub(in super::super) hub: Handle,
     pub(in super::super) queue_bytes: usize,
     pub(in super::super) sink: SourceSink,
     pub(in super::super) inquiries: Arc<Inquiries>,
@@ -90,11 +82,11 @@ impl Services {
 impl Service {
     async fn serve(self, desk: Arc<Desk>) {
         let (channel, exchange) = (desk.channel().clone(), desk.exchange().as_str());
-        match self.hub.add_channel(&channel).await {
+        match self.dynamic.roster.add(&channel).await {
             Ok(true) => {
                 self.feed(&desk).await;
                 // By now the hub has had all that its source said: the broker has answered since.
-                let _ = self.hub.remove_channel(&channel).await;
+                let _ = self.dynamic.roster.remove(&channel).await;
             }
             Ok(false) => {
                 desk.fail(DynamicError::Taken(exchange.to_owned()));
