@@ -71,6 +71,11 @@ impl AmqpError {
         matches!(self, Self::Broker { source, .. } if matches!(source.kind(), lapin::ErrorKind::ChannelsLimitReached))
     }
 
+    /// Whether another node of the cluster may do what this one cannot: it has no running replica of the stream.
+    pub(super) fn is_of_the_node(&self) -> bool {
+        matches!(self, Self::Broker { source, .. } if source.to_string().contains("replica on the local node"))
+    }
+
     /// Whether it is the connection that broke.
     pub(super) fn is_of_the_connection(&self) -> bool {
         use lapin::ErrorKind::{IOError, InvalidConnectionState, MissingHeartbeatError};
