@@ -31,7 +31,8 @@ pub(super) fn broker(table: &Table, found: &mut ConfigErrors) -> Option<AmqpConf
     let right: Vec<_> =
         urls.into_iter().filter_map(|(place, url)| found.keep_right(place, url.parse())).collect();
     let (first, others) = right.split_first()?;
-    let amqp = AmqpConfig { other_urls: others.to_vec(), ..AmqpConfig::new(BrokerUrl::clone(first), Vec::new()) };
+    let amqp =
+        AmqpConfig { other_urls: others.to_vec(), ..AmqpConfig::new(BrokerUrl::clone(first), Vec::new()) };
     check_urls(&amqp, found);
     Some(amqp)
 }

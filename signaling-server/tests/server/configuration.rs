@@ -165,7 +165,11 @@ fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
         (format!("{amqp}[amqp]\nheartbeat_s = 5"), "amqp.url", "amqp://"),
         (format!("{amqp}[amqp]\nurl = \"http://me:hunter2@x\""), "amqp.url", "amqp://USER"),
         (format!("{amqp}[amqp]\nurl = [\"amqp://x\", \"me:hunter2@y\"]"), "amqp.url[1]", "amqp://USER"),
-        (format!("{amqp}[amqp]\nurl = [\"amqp://x\", \"amqp://me:hunter2@y\"]"), "amqp.url[1]", "one cluster"),
+        (
+            format!("{amqp}[amqp]\nurl = [\"amqp://x\", \"amqp://me:hunter2@y\"]"),
+            "amqp.url[1]",
+            "one cluster",
+        ),
         (format!("{amqp}[amqp]\nurl = []"), "amqp.url", "amqp://USER"),
         (format!("{amqp}[amqp]\nurl = 5672"), "amqp.url", "a list of texts"),
         (format!("{amqp}mode = \"classic\"\n[amqp]\nurl = \"amqp://x\""), "channels[0].mode", "classic"),
