@@ -167,13 +167,13 @@ async fn trickle(
 ) -> std::io::Result<()> {
     let mut held_too = is_held.clone();
     let (sent, mut on_its_way) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_ON_THEIR_WAY);
-    let reading = async {
+    let reading = async move {
         let mut buffer = vec![0; 8 << 10];
         loop {
             let count = from.read(&mut buffer).await?;
             if count == 0 {
                 until_free(&mut is_held).await;
-                return Ok(());
+                return std::io::Result::Ok(());
             }
             sleep(Duration::from_secs_f64(count as f64 / rate.load(Ordering::SeqCst) as f64)).await;
             let due = Instant::now() + Duration::from_millis(late_ms.load(Ordering::SeqCst));
@@ -188,12 +188,10 @@ async fn trickle(
             until_free(&mut held_too).await;
             to.write_all(&bytes).await?;
         }
-        Ok(())
+        std::io::Result::Ok(())
     };
-    tokio::select! {
-        read = reading => read,
-        written = writing => written,
-    }
+    // What was read before the end arrives, too.
+    tokio::try_join!(reading, writing).map(|_| ())
 }
 
 impl Drop for Gate {

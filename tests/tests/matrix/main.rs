@@ -48,10 +48,9 @@ fn anywhere() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }
 
-/// A server without channels that has nearly nothing in memory, and one root in its tree.
+/// A server without channels that has one root in its tree.
 fn bare_config(listen: SocketAddr) -> Config {
     let mut config = Config { listen, embedded_channels: Vec::new(), ..Config::default() };
-    config.hub.log = LogLimits { bytes: 64 << 10, entries: 64 };
     config.hub.tier1 = Tier1 { min: 1, max: 1 };
     config
 }
@@ -74,12 +73,14 @@ impl Feed {
         Ok(AmqpChannelConfig::new(self.name.parse()?, bindings))
     }
 
-    /// A server that is connected to one of these, the first one first.
+    /// A server that is connected to one of these, the first one first, and has nearly nothing in memory.
     fn config(&self, listen: SocketAddr, brokers: &[&str]) -> Result<Config> {
         let (first, others) = brokers.split_first().context("a broker")?;
         let mut amqp = AmqpConfig::new(first.parse()?, vec![self.channel()?]);
         amqp.other_urls = others.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
-        Ok(Config { amqp: Some(amqp), ..bare_config(listen) })
+        let mut config = Config { amqp: Some(amqp), ..bare_config(listen) };
+        config.hub.log = LogLimits { bytes: 64 << 10, entries: 64 };
+        Ok(config)
     }
 
     fn stream(&self) -> String {

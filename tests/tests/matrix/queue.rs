@@ -10,11 +10,12 @@ use tiercast_tests::{
 
 use crate::{Feed, anywhere};
 
-/// In `queue` mode. What clients have not got when the server is killed is gone, and what they come back to is in memory.
+/// In `queue` mode. What clients have not got when the server is killed is gone; what they come back to is in memory.
 fn config(feed: &Feed, listen: std::net::SocketAddr, broker: &Broker) -> Result<Config> {
     let mut config = feed.config(listen, &[broker.url()])?;
     let channels = config.amqp.iter_mut().flat_map(|amqp| &mut amqp.channels);
     channels.for_each(|channel| channel.mode = Mode::Queue);
+    config.hub.log = Config::default().hub.log;
     Ok(config)
 }
 
