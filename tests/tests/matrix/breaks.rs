@@ -24,7 +24,7 @@ async fn clients_that_connect_again() -> Result<()> {
         gate.open();
     }
     publishing.await??;
-    feed.check("client reconnect", &broker, &audience).await
+    feed.check("client reconnect", &[&broker], &audience).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +38,7 @@ async fn a_server_that_is_killed_and_comes_back() -> Result<()> {
     let addr = server.kill().await?;
     let _server = Victim::start(feed.config(addr, &[broker.url()])?).await?;
     publishing.await??;
-    feed.check("server killed", &broker, &audience).await
+    feed.check("server killed", &[&broker], &audience).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +55,7 @@ async fn a_move_to_another_server() -> Result<()> {
     audience.wait_for(feed.events / 4).await?;
     one.kill().await?;
     publishing.await??;
-    feed.check("second server", &broker, &audience).await
+    feed.check("second server", &[&broker], &audience).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +69,7 @@ async fn a_broker_that_is_killed_and_comes_back() -> Result<()> {
     broker.kill().await?;
     broker.start_again().await?;
     publishing.await??;
-    feed.check("broker restart", &broker, &audience).await
+    feed.check("broker restart", &[&broker], &audience).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,5 +83,5 @@ async fn a_pause() -> Result<()> {
     audience.pause().await?;
     publishing.await??;
     audience.resume().await?;
-    feed.check("pause", &broker, &audience).await
+    feed.check("pause", &[&broker], &audience).await
 }

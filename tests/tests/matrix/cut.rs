@@ -82,5 +82,5 @@ async fn cut(
     sleep(CUT).await;
     after(gate);
     publishing.await??;
-    feed.check(cell, broker, audience).await
+    feed.check(cell, &[broker], audience).await
 }

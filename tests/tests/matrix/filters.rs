@@ -13,7 +13,7 @@ use tiercast_tests::{
 };
 use tokio::time::timeout;
 
-use crate::{Feed, KEYS, USUALLY, anywhere};
+use crate::{Feed, Held, KEYS, USUALLY, anywhere};
 
 /// What is bound at first.
 const FIRST: &str = "a.*";
@@ -32,7 +32,7 @@ enum Change {
 type Bound = (i64, Vec<Pattern>);
 
 /// The bodies of what was wanted.
-fn wanted(held: &[(i64, String, String)], bound: &[Bound]) -> Vec<String> {
+fn wanted(held: &[Held], bound: &[Bound]) -> Vec<String> {
     let sets: Vec<_> =
         bound.iter().map(|(after, patterns)| (after, PatternSet::new(patterns.clone()))).collect();
     let is_wanted = |offset: &i64, key: &str| {
@@ -66,7 +66,7 @@ async fn a_filter_across_a_server_that_is_killed() -> Result<()> {
     let addr = server.kill().await?;
     let _server = Victim::start(feed.config(addr, &[broker.url()])?).await?;
     publishing.await??;
-    let wanted = wanted(&feed.held(&broker).await?, &[(-1, vec!["b.*".parse()?])]);
+    let wanted = wanted(&feed.held(&[&broker]).await?, &[(-1, vec!["b.*".parse()?])]);
     for (speech, client) in &plain {
         let got = client
             .wait_until(&format!("{speech:?} at the end"), |got| got.bodies.last() == wanted.last())
@@ -111,7 +111,7 @@ async fn a_filter_that_changes_while_events_flow() -> Result<()> {
     }
     publishing.await??;
 
-    let held = feed.held(&broker).await?;
+    let held = feed.held(&[&broker]).await?;
     let got = json.wait_until("JSON at the end", |got| got.bodies.last() == Some(&feed.last())).await?;
     let mut bound = vec![(-1, vec![FIRST.parse()?])];
     for (position, patterns) in &got.bound {
@@ -126,13 +126,7 @@ async fn a_filter_that_changes_while_events_flow() -> Result<()> {
     Ok(())
 }
 
-fn check(
-    who: &str,
-    bodies: &[String],
-    gaps: usize,
-    held: &[(i64, String, String)],
-    bound: &[Bound],
-) -> Result<()> {
+fn check(who: &str, bodies: &[String], gaps: usize, held: &[Held], bound: &[Bound]) -> Result<()> {
     ensure!(gaps == 0, "{who}: {gaps} gaps");
     ensure!(bound.len() == CHANGES.len() + 1, "{who}: {bound:?}");
     let wanted = wanted(held, bound);

@@ -12,8 +12,8 @@ mod queue;
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result, ensure};
-use lapin::types::AMQPValue;
+use anyhow::{Context, Result, bail, ensure};
+use lapin::{message::Delivery, types::AMQPValue};
 use tiercast_mesh::hub::Tier1;
 use tiercast_signaling_server::{
     Config, LogLimits,
@@ -22,11 +22,12 @@ use tiercast_signaling_server::{
 use tiercast_tests::{
     audience::Audience,
     broker::{Broker, Outgoing, Publisher},
+    listener::PATIENCE,
     scene::unique,
 };
 use tokio::{
     task::JoinHandle,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 /// What events are about, one after the other.
@@ -37,6 +38,12 @@ const PARTS: usize = 40;
 
 /// How long publishing takes, unless a break takes longer.
 const USUALLY: Duration = Duration::from_secs(2);
+
+/// A stream that cannot be read is read again after this.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// An event of a stream: offset, routing key, body.
+type Held = (i64, String, String);
 
 /// How many events a cell takes.
 fn events() -> Result<usize> {
@@ -101,32 +108,44 @@ impl Feed {
         tokio::spawn(publish(publisher, last, during))
     }
 
-    /// What the stream holds: offset, routing key, body. It is all that was published.
-    async fn held(&self, broker: &Broker) -> Result<Vec<(i64, String, String)>> {
-        let last = self.last();
-        let is_last = |held: &[lapin::message::Delivery]| {
-            held.last().is_some_and(|delivery| delivery.data == last.as_bytes())
+    /// What the stream holds: offset, routing key, body. It is all that was published. Read at one of these nodes: one that was
+    /// started again may have no replica yet.
+    async fn held(&self, nodes: &[&Broker]) -> Result<Vec<Held>> {
+        let reading = async {
+            for node in nodes.iter().cycle() {
+                match self.read(node).await {
+                    Ok(held) => return held,
+                    Err(error) => println!("{}: {error:#}", self.stream()),
+                }
+                sleep(READ_AGAIN_AFTER).await;
+            }
+            Vec::new()
         };
-        let stream = broker.read_stream_until(&self.stream(), is_last).await?;
-        let held = stream.iter().map(|delivery| {
-            let headers = delivery.properties.headers().as_ref();
-            let offset = headers.and_then(|headers| headers.inner().get("x-stream-offset"));
-            let Some(AMQPValue::LongLongInt(offset)) = offset else {
-                anyhow::bail!("no offset: {delivery:?}")
-            };
-            let body = String::from_utf8(delivery.data.clone())?;
-            Ok((*offset, delivery.routing_key.to_string(), body))
-        });
-        let held: Vec<_> = held.collect::<Result<_>>()?;
+        let held = timeout(PATIENCE, reading).await.context("the stream cannot be read")?;
         let distinct: BTreeSet<usize> =
             held.iter().map(|(_, _, body)| body.parse()).collect::<Result<_, _>>()?;
         ensure!(distinct.into_iter().eq(0..self.events), "the stream does not hold what was published");
         Ok(held)
     }
 
+    async fn read(&self, node: &Broker) -> Result<Vec<Held>> {
+        let last = self.last();
+        let is_last =
+            |read: &[Delivery]| read.last().is_some_and(|delivery| delivery.data == last.as_bytes());
+        let stream = node.read_stream_until(&self.stream(), is_last).await?;
+        let held = stream.iter().map(|delivery| {
+            let headers = delivery.properties.headers().as_ref();
+            let offset = headers.and_then(|headers| headers.inner().get("x-stream-offset"));
+            let Some(AMQPValue::LongLongInt(offset)) = offset else { bail!("no offset: {delivery:?}") };
+            let body = String::from_utf8(delivery.data.clone())?;
+            Ok((*offset, delivery.routing_key.to_string(), body))
+        });
+        held.collect()
+    }
+
     /// Each client has what the stream holds.
-    async fn check(&self, cell: &str, broker: &Broker, audience: &Audience) -> Result<()> {
-        let held: Vec<_> = self.held(broker).await?.into_iter().map(|(_, _, body)| body).collect();
+    async fn check(&self, cell: &str, nodes: &[&Broker], audience: &Audience) -> Result<()> {
+        let held: Vec<_> = self.held(nodes).await?.into_iter().map(|(_, _, body)| body).collect();
         for had in audience.had_until(&self.last()).await? {
             had.is_exactly(&held).with_context(|| cell.to_owned())?;
             println!("{cell}: {}: {} events of {} published", had.who, had.bodies.len(), self.events);
