@@ -261,6 +261,15 @@ impl Broker {
     }
 }
 
+/// The place of a message in the stream that it was read from.
+pub fn stream_offset(delivery: &Delivery) -> i64 {
+    let headers = delivery.properties.headers().as_ref().map(FieldTable::inner);
+    match headers.and_then(|headers| headers.get("x-stream-offset")) {
+        Some(AMQPValue::LongLongInt(offset)) => *offset,
+        other => panic!("no offset: {other:?}"),
+    }
+}
+
 /// A message to publish.
 #[derive(Debug, Clone)]
 pub struct Outgoing {

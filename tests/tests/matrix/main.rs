@@ -12,8 +12,8 @@ mod queue;
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
-use lapin::{message::Delivery, types::AMQPValue};
+use anyhow::{Context, Result, ensure};
+use lapin::message::Delivery;
 use tiercast_mesh::hub::Tier1;
 use tiercast_signaling_server::{
     Config, LogLimits,
@@ -21,7 +21,7 @@ use tiercast_signaling_server::{
 };
 use tiercast_tests::{
     audience::Audience,
-    broker::{Broker, Outgoing, Publisher},
+    broker::{Broker, Outgoing, Publisher, stream_offset},
     listener::PATIENCE,
     scene::unique,
 };
@@ -134,11 +134,8 @@ impl Feed {
             |read: &[Delivery]| read.last().is_some_and(|delivery| delivery.data == last.as_bytes());
         let stream = node.read_stream_until(&self.stream(), is_last).await?;
         let held = stream.iter().map(|delivery| {
-            let headers = delivery.properties.headers().as_ref();
-            let offset = headers.and_then(|headers| headers.inner().get("x-stream-offset"));
-            let Some(AMQPValue::LongLongInt(offset)) = offset else { bail!("no offset: {delivery:?}") };
             let body = String::from_utf8(delivery.data.clone())?;
-            Ok((*offset, delivery.routing_key.to_string(), body))
+            Ok((stream_offset(delivery), delivery.routing_key.to_string(), body))
         });
         held.collect()
     }
