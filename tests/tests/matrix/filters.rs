@@ -143,7 +143,7 @@ async fn subscribe(
 ) -> Result<(Client, tiercast_peer_client::Subscription)> {
     let client = Client::connect(addr.parse()?, options);
     let options = SubscribeOptions { since: Since::Earliest, patterns: vec![FIRST.parse()?] };
-    let subscription = client.subscribe(&*feed.name, options).await?;
+    let subscription = client.subscribe(&feed.name, options).await?;
     Ok((client, subscription))
 }
 

@@ -24,8 +24,6 @@ pub(super) struct Broker {
     pub(super) connection: Arc<Connection>,
     pub(super) marks: Arc<MarksConnection>,
     pub(super) shown_url: Arc<str>,
-    /// There are other nodes of its cluster that can be connected to.
-    pub(super) has_others: bool,
     pub(super) rpc_timeout: Duration,
     pub(super) prefetch: u16,
     /// What gives the user all permissions that are needed.

@@ -101,7 +101,6 @@ impl Keeper {
             connection: Arc::new(connection),
             marks: Arc::new(MarksConnection::new(self.connector.clone(), self.stats.clone())),
             shown_url: self.connector.node().shown_url.clone(),
-            has_others: self.connector.has_others(),
             rpc_timeout: self.rpc_timeout,
             prefetch: self.prefetch,
             grant: self.grant.clone(),

@@ -19,8 +19,8 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Connector {
     nodes: Vec<Node>,
-    /// The node that is in use, or tried next.
-    current: AtomicUsize,
+    /// Counts those that were turned to: the node in use, or tried next, is the one at this place, around and around.
+    nth: AtomicUsize,
     limit: Duration,
     max_event_bytes: usize,
 }
@@ -47,7 +47,7 @@ impl Connector {
     pub(super) fn new(config: &AmqpConfig) -> Self {
         Self {
             nodes: config.urls().map(|url| Node::new(url, config)).collect(),
-            current: AtomicUsize::new(0),
+            nth: AtomicUsize::new(0),
             limit: Duration::from_millis(config.connect_timeout_ms),
             max_event_bytes: config.max_event_bytes,
         }
@@ -55,19 +55,12 @@ impl Connector {
 
     /// The broker that connections are made to.
     pub(super) fn node(&self) -> &Node {
-        &self.nodes[self.current.load(Ordering::Relaxed)]
+        &self.nodes[self.nth.load(Ordering::Relaxed) % self.nodes.len()]
     }
 
     /// Turns to the next node of the cluster, if there is another.
     pub(super) fn go_on(&self) {
-        let next = |nth| Some((nth + 1) % self.nodes.len());
-        // Always `Some`.
-        let _ = self.current.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-    }
-
-    /// Whether there is another node to turn to.
-    pub(super) fn has_others(&self) -> bool {
-        self.nodes.len() > 1
+        self.nth.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Makes a connection that the broker lists by this name; or says why there is none, and what to do.

@@ -71,14 +71,6 @@ impl AmqpError {
         matches!(self, Self::Broker { source, .. } if matches!(source.kind(), lapin::ErrorKind::ChannelsLimitReached))
     }
 
-    /// Whether another node of the cluster may do what this one cannot: it has no running replica of the stream. RabbitMQ 3.10
-    /// closes the whole connection with these words.
-    pub(super) fn is_of_the_node(&self) -> bool {
-        let words = ["a running local replica", "a running replica on the local node"];
-        let is_so = |text: &str| words.iter().any(|words| text.contains(words));
-        matches!(self, Self::Broker { source, .. } if is_so(&source.to_string()))
-    }
-
     /// Whether it is the connection that broke.
     pub(super) fn is_of_the_connection(&self) -> bool {
         use lapin::ErrorKind::{IOError, InvalidConnectionState, MissingHeartbeatError};

@@ -63,7 +63,7 @@ impl Worker {
             if let Some(binder) = &self.binder {
                 binder.failed(&error);
             }
-            if error.needs_new_connection() || broker.has_others && error.is_of_the_node() {
+            if error.needs_new_connection() {
                 broker.give_up();
             }
             if matches!(error, AmqpError::SinkClosed) || self.feed.lost(&error.to_string()).await.is_err() {
