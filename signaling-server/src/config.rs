@@ -252,7 +252,7 @@ impl Config {
             Err(_) => Vec::new(),
         };
         let broker = match &self.amqp {
-            Some(amqp) => format!(", broker {}", amqp.url),
+            Some(amqp) => format!(", broker {}", amqp.shown_urls()),
             None => String::new(),
         };
         format!(

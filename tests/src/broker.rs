@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
@@ -69,11 +69,21 @@ impl Broker {
         if let Ok(url) = std::env::var(URL_VARIABLE) {
             return Ok(Self { url, node: None });
         }
-        let node = Node::prepare()?;
-        let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f", node.port);
-        let mut broker = Self { url, node: Some(node) };
+        let mut broker = Self::prepare(Arc::new(Home::prepare()?), "")?;
         broker.start_again().await?;
         Ok(broker)
+    }
+
+    /// One that is to be started, with more in its configuration.
+    pub(crate) fn prepare(home: Arc<Home>, more_config: &str) -> Result<Self> {
+        let node = Node::prepare(home, more_config)?;
+        let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f", node.port);
+        Ok(Self { url, node: Some(node) })
+    }
+
+    /// How Erlang calls it. Only of a broker that was started here.
+    pub fn name(&self) -> Result<String> {
+        Ok(self.node()?.name())
     }
 
     /// A broker shared by the tests of a process that run at the same time. Use names that no other test uses.
@@ -251,6 +261,15 @@ impl Broker {
     }
 }
 
+/// The place of a message in the stream that it was read from.
+pub fn stream_offset(delivery: &Delivery) -> i64 {
+    let headers = delivery.properties.headers().as_ref().map(FieldTable::inner);
+    match headers.and_then(|headers| headers.get("x-stream-offset")) {
+        Some(AMQPValue::LongLongInt(offset)) => *offset,
+        other => panic!("no offset: {other:?}"),
+    }
+}
+
 /// A message to publish.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
@@ -358,29 +377,18 @@ enum Signal {
     Kill,
 }
 
-/// A broker process and what it needs.
+/// What the nodes of a cluster share: the cookie that lets them speak to each other, and who knows their ports.
 #[derive(Debug)]
-struct Node {
-    port: u16,
-    dist_port: u16,
-    epmd_port: u16,
-    script: PathBuf,
-    /// The Erlang machine itself: the start script replaces itself by it.
-    process: Option<Child>,
-    epmd: Child,
+pub(crate) struct Home {
     dir: TempDir,
+    epmd_port: u16,
+    epmd: Child,
 }
 
-impl Node {
-    fn prepare() -> Result<Self> {
-        let script = SERVER_SCRIPTS.iter().map(Path::new).find(|path| path.exists());
-        let script = script.with_context(|| format!("install rabbitmq-server, or set {URL_VARIABLE}"))?;
-        let dir = tempfile::Builder::new().prefix("tiercast-broker-").tempdir()?;
-        let (port, dist_port, epmd_port) = three_free_ports()?;
-        let config = format!("listeners.tcp.local = 127.0.0.1:{port}\ndisk_free_limit.absolute = 1MB\n");
-        fs::write(dir.path().join("rabbitmq.conf"), config)?;
-        fs::write(dir.path().join("rabbitmq-env.conf"), "")?;
-        fs::write(dir.path().join("enabled_plugins"), "[].\n")?;
+impl Home {
+    pub(crate) fn prepare() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("tiercast-broker-home-").tempdir()?;
+        let [epmd_port] = free_ports()?;
         // In the foreground and our child; the one that the broker would start stays behind as a daemon.
         let epmd = Command::new("epmd")
             .args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"])
@@ -389,7 +397,44 @@ impl Node {
             .stderr(Stdio::null())
             .spawn()
             .context("starting epmd")?;
-        Ok(Self { port, dist_port, epmd_port, script: script.to_owned(), process: None, epmd, dir })
+        Ok(Self { dir, epmd_port, epmd })
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        kill(&mut self.epmd);
+    }
+}
+
+/// A broker process and what it needs.
+#[derive(Debug)]
+struct Node {
+    port: u16,
+    dist_port: u16,
+    script: PathBuf,
+    /// The Erlang machine itself: the start script replaces itself by it.
+    process: Option<Child>,
+    home: Arc<Home>,
+    dir: TempDir,
+}
+
+impl Node {
+    fn prepare(home: Arc<Home>, more_config: &str) -> Result<Self> {
+        let script = SERVER_SCRIPTS.iter().map(Path::new).find(|path| path.exists());
+        let script = script.with_context(|| format!("install rabbitmq-server, or set {URL_VARIABLE}"))?;
+        let dir = tempfile::Builder::new().prefix("tiercast-broker-").tempdir()?;
+        let [port, dist_port] = free_ports()?;
+        let config =
+            format!("listeners.tcp.local = 127.0.0.1:{port}\ndisk_free_limit.absolute = 1MB\n{more_config}");
+        fs::write(dir.path().join("rabbitmq.conf"), config)?;
+        fs::write(dir.path().join("rabbitmq-env.conf"), "")?;
+        fs::write(dir.path().join("enabled_plugins"), "[].\n")?;
+        Ok(Self { port, dist_port, script: script.to_owned(), process: None, home, dir })
+    }
+
+    fn name(&self) -> String {
+        format!("tiercast-{}@localhost", self.port)
     }
 
     /// A program that is to find, or to be, this node.
@@ -397,12 +442,12 @@ impl Node {
         let dir = self.dir.path();
         let mut command = Command::new(program);
         command
-            .env("HOME", dir)
-            .env("RABBITMQ_NODENAME", format!("tiercast-{}@localhost", self.port))
+            .env("HOME", self.home.dir.path())
+            .env("RABBITMQ_NODENAME", self.name())
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", self.port.to_string())
             .env("RABBITMQ_DIST_PORT", self.dist_port.to_string())
-            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
+            .env("ERL_EPMD_PORT", self.home.epmd_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq"))
             .env("RABBITMQ_CONF_ENV_FILE", dir.join("rabbitmq-env.conf"))
@@ -500,19 +545,23 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // An error means that the process has ended by itself.
-        for process in self.process.iter_mut().chain([&mut self.epmd]) {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.process.iter_mut().for_each(kill);
     }
 }
 
-fn three_free_ports() -> Result<(u16, u16, u16)> {
-    // Held together, so that they differ.
-    let listeners = [0; 3].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
-    let [a, b, c] = listeners.map(|listener| listener.and_then(|listener| listener.local_addr()));
-    Ok((a?.port(), b?.port(), c?.port()))
+fn kill(process: &mut Child) {
+    // An error means that the process has ended by itself.
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
+/// Ports that are free now, and differ.
+fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    let listeners: Vec<_> =
+        (0..COUNT).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
+    let ports: Vec<_> =
+        listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<std::io::Result<_>>()?;
+    ports.try_into().map_err(|_| anyhow!("not {COUNT} ports"))
 }
 
 async fn connect(url: &str) -> Result<Connection> {

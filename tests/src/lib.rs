@@ -1,6 +1,8 @@
 //! What the end-to-end tests share.
 
+pub mod audience;
 pub mod broker;
+pub mod cluster;
 pub mod crowd;
 pub mod fed;
 pub mod gate;

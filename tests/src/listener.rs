@@ -6,7 +6,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use tiercast_peer_client::{Client, ClientOptions, News, Notification, Since, Standing, SubscribeOptions};
+use tiercast_peer_client::{
+    Client, ClientOptions, Controls, News, Notification, Since, Standing, SubscribeOptions,
+};
 use tokio::{
     sync::{broadcast, watch},
     task::JoinHandle,
@@ -19,6 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// A peer and what it got.
 pub struct Listener {
     client: Client,
+    controls: Controls,
     got: Arc<Mutex<Vec<(Instant, Notification)>>>,
     count: watch::Receiver<usize>,
     reader: JoinHandle<()>,
@@ -35,6 +38,7 @@ impl Listener {
         let client = Client::connect(url.parse()?, options);
         let subscribe = SubscribeOptions { since, ..SubscribeOptions::default() };
         let mut subscription = client.subscribe(channel, subscribe).await?;
+        let controls = subscription.controls().clone();
         let got = Arc::new(Mutex::new(Vec::new()));
         let (counted, count) = watch::channel(0);
         let kept = got.clone();
@@ -45,12 +49,39 @@ impl Listener {
                 counted.send_modify(|count| *count += usize::from(is_event));
             }
         });
-        Ok(Self { client, got, count, reader })
+        Ok(Self { client, controls, got, count, reader })
     }
 
     /// Serves at most so many children from now on.
     pub async fn offer(&self, children_max: u16) -> Result<()> {
         Ok(self.client.offer(children_max).await?)
+    }
+
+    /// What can be changed of its subscription.
+    pub fn controls(&self) -> &Controls {
+        &self.controls
+    }
+
+    /// Waits until the event that came last has this body.
+    pub async fn wait_for_last(&self, body: &str) -> Result<()> {
+        let mut count = self.count.clone();
+        let arrived = async {
+            while self.last_body().is_none_or(|last| last != body.as_bytes()) {
+                count.changed().await?;
+            }
+            anyhow::Ok(())
+        };
+        timeout(PATIENCE, arrived)
+            .await
+            .with_context(|| format!("{body} has not come after {} events", self.events().len()))?
+    }
+
+    fn last_body(&self) -> Option<Vec<u8>> {
+        let body = |(_, notification): &_| match notification {
+            Notification::Event { event, .. } => Some(event.message.body.to_vec()),
+            _ => None,
+        };
+        self.got.lock().unwrap().iter().rev().find_map(body)
     }
 
     /// Waits until so many events have come.

@@ -23,6 +23,9 @@ use crate::listener::PATIENCE;
 /// A client that lost its connection waits so long before it goes to the next server.
 const BACKOFF: Duration = Duration::from_millis(50);
 
+/// Longest that a long poll is asked to wait, in seconds.
+const POLL_WAIT_S_MAX: u64 = 10;
+
 /// What a plain client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speech {
@@ -44,23 +47,27 @@ impl Speech {
 pub struct Got {
     /// The bodies of events.
     pub bodies: Vec<String>,
-    /// Gaps.
-    pub gaps: Vec<Value>,
+    /// Gaps, and how many events had come before each.
+    pub gaps: Vec<(usize, Value)>,
+    /// The patterns, and after which position they count, of each change; JSON only.
+    pub bound: Vec<(String, Vec<String>)>,
     /// Where it is.
     pub position: Option<String>,
     /// How often it has begun to read.
     pub connections: usize,
 }
 
-/// What a client is told to do.
+/// What a client that speaks JSON is told to do.
 #[derive(Debug, Clone, Copy)]
 pub enum Order {
-    /// Connect again.
-    Reconnect,
-    /// Stop for a while; JSON only.
+    /// Stop for a while.
     Pause,
-    /// Go on; JSON only.
+    /// Go on.
     Resume,
+    /// Want what matches this pattern, too.
+    Bind(&'static str),
+    /// No longer want what matches this pattern alone.
+    Unbind(&'static str),
 }
 
 /// A client.
@@ -72,14 +79,21 @@ pub struct Plain {
 
 impl Plain {
     /// Reads a channel, from the earliest event on, at one of these servers (`HOST:PORT`), and at the next one whenever that
-    /// ends. `patterns`: which events; all if there are none.
-    pub fn start(speech: Speech, servers: Vec<String>, channel: &str, patterns: &[&str]) -> Self {
+    /// ends, or says nothing for so long. `patterns`: which events; all if there are none.
+    pub fn start(
+        speech: Speech,
+        servers: Vec<String>,
+        channel: &str,
+        patterns: &[&str],
+        silence: Duration,
+    ) -> Self {
         let (orders, inbox) = mpsc::channel(16);
         let (told, got) = watch::channel(Got::default());
-        let matches: String = patterns.iter().map(|pattern| format!("&match={pattern}")).collect();
+        let encoded = |pattern: &str| pattern.replace('#', "%23");
+        let matches: String = patterns.iter().map(|pattern| format!("&match={}", encoded(pattern))).collect();
         let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
         let channel = channel.to_owned();
-        let mut client = Client { channel, matches, patterns, told, inbox };
+        let mut client = Client { channel, matches, patterns, silence, told, inbox };
         let task = tokio::spawn(async move {
             for server in servers.iter().cycle() {
                 let read = match speech {
@@ -130,6 +144,7 @@ struct Client {
     channel: String,
     matches: String,
     patterns: Vec<String>,
+    silence: Duration,
     told: watch::Sender<Got>,
     inbox: mpsc::Receiver<Order>,
 }
@@ -152,9 +167,16 @@ impl Client {
 
     fn take_gap(&self, gap: &Value) {
         self.told.send_modify(|got| {
-            got.gaps.push(gap.clone());
+            got.gaps.push((got.bodies.len(), gap.clone()));
             got.position = gap["to"].as_str().map(str::to_owned);
         });
+    }
+
+    fn take_bound(&mut self, bound: &Value) -> Result<()> {
+        self.patterns = serde_json::from_value(bound["match"].clone())?;
+        let position = bound["position"].as_str().context("no position")?.to_owned();
+        self.told.send_modify(|got| got.bound.push((position, self.patterns.clone())));
+        Ok(())
     }
 
     fn reaches(&self, position: &str) {
@@ -163,16 +185,10 @@ impl Client {
 
     async fn read_sse(&mut self, server: &str) -> Result<()> {
         let (channel, since, matches) = (&self.channel, self.since(), &self.matches);
-        let mut events = Sse::open(server, &format!("/v1/sse/{channel}?since={since}{matches}")).await?;
+        let path = format!("/v1/sse/{channel}?since={since}{matches}");
+        let mut events = timeout(self.silence, Sse::open(server, &path)).await??;
         loop {
-            let event = tokio::select! {
-                event = events.next() => event?,
-                order = self.inbox.recv() => {
-                    order.context("nobody listens")?;
-                    return Ok(());
-                }
-            };
-            match event {
+            match events.next_within(self.silence).await? {
                 SseEvent { data: Some(event), name, .. } if name.is_empty() => self.take_event(&event),
                 SseEvent { data: Some(gap), name, .. } if name == "gap" => self.take_gap(&gap),
                 SseEvent { data: Some(_), name, .. } if name == "ready" => self.begins(),
@@ -186,14 +202,9 @@ impl Client {
         loop {
             let since = self.since();
             let (channel, matches) = (&self.channel, &self.matches);
-            let path = format!("/v1/poll/{channel}?since={since}&wait=10{matches}");
-            let page = tokio::select! {
-                page = get(server, &path) => page?,
-                order = self.inbox.recv() => {
-                    order.context("nobody listens")?;
-                    return Ok(());
-                }
-            };
+            let wait_s = (self.silence.as_secs() / 2).min(POLL_WAIT_S_MAX);
+            let path = format!("/v1/poll/{channel}?since={since}&wait={wait_s}{matches}");
+            let page = timeout(self.silence, get(server, &path)).await??;
             self.begins();
             if let Some(gap) = page.get("gap") {
                 self.take_gap(gap);
@@ -206,21 +217,22 @@ impl Client {
     async fn read_json(&mut self, server: &str) -> Result<()> {
         let mut request = format!("ws://{server}/v1/ws").into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", "tiercast.v1.json".parse()?);
-        let (mut socket, _) = connect_async(request).await?;
+        let (mut socket, _) = timeout(self.silence, connect_async(request)).await??;
         let (channel, since, patterns) = (self.channel.clone(), self.since(), self.patterns.clone());
         let subscribe =
             json!({ "type": "subscribe", "id": 1, "channel": channel, "since": since, "match": patterns });
         socket.send(WsMessage::text(subscribe.to_string())).await?;
         loop {
             let message = tokio::select! {
-                message = socket.next() => message.context("the end")??,
+                message = timeout(self.silence, socket.next()) => message?.context("the end")??,
                 order = self.inbox.recv() => {
-                    let name = match order.context("nobody listens")? {
-                        Order::Reconnect => return Ok(()),
-                        Order::Pause => "pause",
-                        Order::Resume => "resume",
+                    let (name, patterns) = match order.context("nobody listens")? {
+                        Order::Pause => ("pause", None),
+                        Order::Resume => ("resume", None),
+                        Order::Bind(pattern) => ("bind", Some([pattern])),
+                        Order::Unbind(pattern) => ("unbind", Some([pattern])),
                     };
-                    let order = json!({ "type": name, "id": 2, "channel": channel });
+                    let order = json!({ "type": name, "id": 2, "channel": channel, "match": patterns });
                     socket.send(WsMessage::text(order.to_string())).await?;
                     continue;
                 }
@@ -232,6 +244,7 @@ impl Client {
                 "gap" => self.take_gap(&message),
                 "at" => self.reaches(message["position"].as_str().context("no position")?),
                 "subscribed" => self.begins(),
+                "bound" | "unbound" => self.take_bound(&message)?,
                 "paused" | "resumed" => {}
                 _ => bail!("{message}"),
             }
@@ -268,10 +281,15 @@ impl Sse {
         Ok(Self { lines, event: SseEvent::default() })
     }
 
-    /// The next event that says something. May be dropped while it waits.
+    /// The next event that says something.
     pub async fn next(&mut self) -> Result<SseEvent> {
+        self.next_within(PATIENCE).await
+    }
+
+    /// The next event that says something; an error if there is no line at all for so long, not even a comment.
+    pub async fn next_within(&mut self, silence: Duration) -> Result<SseEvent> {
         loop {
-            let line = self.lines.next_line().await?.context("the end")?;
+            let line = timeout(silence, self.lines.next_line()).await??.context("the end")?;
             match line.split_once(": ") {
                 Some(("event", name)) => name.clone_into(&mut self.event.name),
                 Some(("id", id)) => self.event.id = Some(id.to_owned()),
@@ -287,8 +305,22 @@ impl Sse {
 
 /// What a GET is answered with, as JSON.
 pub async fn get(server: &str, path: &str) -> Result<Value> {
+    ask(server, &format!("GET {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n")).await
+}
+
+/// What is answered to a POST of JSON by somebody with an API key.
+pub async fn post(server: &str, path: &str, api_key: &str, body: &Value) -> Result<Value> {
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\nauthorization: Bearer {api_key}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    ask(server, &format!("{head}{body}")).await
+}
+
+async fn ask(server: &str, request: &str) -> Result<Value> {
     let mut stream = TcpStream::connect(server).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;

@@ -5,27 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use lapin::{
     BasicProperties,
-    message::Delivery,
     types::{AMQPValue, FieldTable},
 };
 use tiercast_codec::{Event, HeaderValue, Message, Position};
 use tiercast_mesh::SourceUpdate;
 use tiercast_signaling_server::source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig, Mode};
 use tiercast_tests::{
-    broker::{Broker, Outgoing},
+    broker::{Broker, Outgoing, stream_offset},
     fed::{Fed, STOP_MAX, UPDATE_MAX},
     gate::{Gate, address_of},
     scene::{Scene, ids, numbered, unique},
 };
 use tokio::time::{Instant, timeout};
-
-fn stream_offset(delivery: &Delivery) -> i64 {
-    let headers = delivery.properties.headers().as_ref().map(FieldTable::inner);
-    match headers.and_then(|headers| headers.get("x-stream-offset")) {
-        Some(AMQPValue::LongLongInt(offset)) => *offset,
-        other => panic!("no offset: {other:?}"),
-    }
-}
 
 #[tokio::test]
 async fn everything_about_an_event_arrives_as_it_was_published() -> Result<()> {
@@ -215,6 +206,30 @@ async fn what_is_published_while_a_stream_is_disconnected_arrives_afterwards() -
     assert_eq!(ids(&fed.events(10).await?), (10..20).map(|number| number.to_string()).collect::<Vec<_>>());
     assert!(fed.stats.connected());
     assert_eq!(fed.stats.reconnects(), 1);
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn a_node_that_lets_nobody_in_or_is_lost_is_followed_by_the_next_one() -> Result<()> {
+    let scene = Scene::set("nodes").await?;
+    let (refuses, goes) = (Gate::before(&scene.broker).await?, Gate::before(&scene.broker).await?);
+    refuses.close();
+    let mut config = scene.config_through(&refuses)?;
+    config.other_urls = vec![goes.url(&scene.broker)?.parse()?, scene.url.clone()];
+    let mut fed = Fed::start(config)?;
+    let reason = fed.lost().await?;
+    ensure!(reason.contains(&refuses.addr().to_string()), "{reason}");
+    let opened = fed.opened().await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    publisher.publish(&numbered(0..10)).await?;
+    fed.events(10).await?;
+
+    goes.close();
+    let reason = fed.lost().await?;
+    ensure!(reason.contains(&goes.addr().to_string()), "{reason}");
+    publisher.publish(&numbered(10..20)).await?;
+    ensure!(fed.opened().await? == Position::new(opened.epoch, 9));
+    ensure!(ids(&fed.events(10).await?) == (10..20).map(|number| number.to_string()).collect::<Vec<_>>());
     fed.stop().await
 }
 

@@ -15,15 +15,36 @@ use crate::source::amqp::{
 
 const URL_EXAMPLE: &str = "url = \"amqp://USER:PASSWORD@HOST:5672/%2f\"";
 
+const URL: &str = "amqp.url";
+
 const EXCHANGES: &str = "amqp.dynamic.exchanges";
 
 const BINDINGS_EXAMPLE: &str = "bindings = [{ exchange = \"NAME\", patterns = [\"#\"] }]";
 
-/// The broker's URL, if there is a right one.
-pub(super) fn url(table: &Table, found: &mut ConfigErrors) -> Option<BrokerUrl> {
+/// The broker, without channels yet, if there is a right URL. A list has one for each node of its cluster.
+pub(super) fn broker(table: &Table, found: &mut ConfigErrors) -> Option<AmqpConfig> {
     let section = table.get("amqp")?.as_table()?;
-    let (place, url) = required_text("amqp", section, "url", URL_EXAMPLE, found)?;
-    found.keep_right(place, url.parse())
+    let urls: Vec<_> = match required("amqp", section, "url", URL_EXAMPLE, found)? {
+        Value::Array(urls) => urls.iter().filter_map(Value::as_str).enumerate().map(in_list).collect(),
+        url => url.as_str().map(|url| (URL.to_owned(), url)).into_iter().collect(),
+    };
+    let right: Vec<_> =
+        urls.into_iter().filter_map(|(place, url)| found.keep_right(place, url.parse())).collect();
+    let (first, others) = right.split_first()?;
+    let amqp =
+        AmqpConfig { other_urls: others.to_vec(), ..AmqpConfig::new(BrokerUrl::clone(first), Vec::new()) };
+    check_urls(&amqp, found);
+    Some(amqp)
+}
+
+fn in_list((index, url): (usize, &str)) -> (String, &str) {
+    (format!("{URL}[{index}]"), url)
+}
+
+fn check_urls(amqp: &AmqpConfig, found: &mut ConfigErrors) {
+    for (index, url) in amqp.check_urls().enumerate() {
+        found.keep_right(format!("{URL}[{index}]"), url);
+    }
 }
 
 /// What clients may ask for, as far as that is right.
@@ -69,6 +90,7 @@ pub(super) fn channel(
 
 /// Checks what was made in code. Of what was read all this has been said.
 pub(super) fn check(amqp: &AmqpConfig, found: &mut ConfigErrors) {
+    check_urls(amqp, found);
     check_dynamic(&amqp.dynamic, amqp.url.vhost(), found);
     for (index, channel) in amqp.channels.iter().enumerate() {
         let place = format!("amqp.channels[{index}]");

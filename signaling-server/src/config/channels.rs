@@ -10,7 +10,7 @@ use super::{
     error::{ConfigError, ConfigErrors},
     values::{required_text, sections},
 };
-use crate::source::amqp::{AmqpConfig, BrokerUrl, dynamic::CHANNEL_PREFIX};
+use crate::source::amqp::{AmqpConfig, dynamic::CHANNEL_PREFIX};
 
 /// Keys of a channel that only those of a broker have.
 const AMQP_ONLY: &[&str] = &["mode", "bindings", "history_s", "retention"];
@@ -51,8 +51,8 @@ pub(super) fn read(table: &Table, config: &mut Config, found: &mut ConfigErrors)
     if table.contains_key("channels") || table.contains_key("amqp") {
         config.embedded_channels.clear();
     }
-    let url = amqp::url(table, found);
-    let vhost = url.as_ref().map_or("", BrokerUrl::vhost);
+    let broker = amqp::broker(table, found);
+    let vhost = broker.as_ref().map_or("", |broker| broker.url.vhost());
     let (mut fed, mut places, mut names) = (Vec::new(), Vec::new(), Names::default());
     if table.get("channels").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         found.add(ConfigError::new("channels", NONE));
@@ -74,7 +74,7 @@ pub(super) fn read(table: &Table, config: &mut Config, found: &mut ConfigErrors)
     let dynamic = amqp::dynamic(table, vhost, found);
     let is_used = !places.is_empty() || dynamic.is_on();
     compare(table, places.first(), is_used, found);
-    config.amqp = url.filter(|_| is_used).map(|url| AmqpConfig { dynamic, ..AmqpConfig::new(url, fed) });
+    config.amqp = broker.filter(|_| is_used).map(|broker| AmqpConfig { dynamic, channels: fed, ..broker });
 }
 
 /// Who feeds a channel, if that can be told.

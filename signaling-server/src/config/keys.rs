@@ -22,6 +22,8 @@ pub enum Kind {
     Text,
     /// A list of texts.
     Texts,
+    /// A text, or a list of them.
+    TextOrTexts,
     /// True or false.
     Flag,
     /// A whole number.
@@ -178,7 +180,7 @@ pub static KEYS: &[Key] = &[
     texts("channels[].bindings[].patterns"),
     each!("channels[].retention.max_age_s", 1..=YEAR_S, retention.max_age_s),
     each!("channels[].retention.segment_bytes", 4_096..=3_000_000_000, retention.segment_bytes),
-    text("amqp.url"),
+    Key { path: "amqp.url", kind: Kind::TextOrTexts },
     amqp!("amqp.connect_timeout_ms", 100..=60_000, connect_timeout_ms),
     amqp!("amqp.rpc_timeout_ms", 100..=60_000, rpc_timeout_ms),
     amqp!("amqp.heartbeat_s", 1..=60, heartbeat_s),

@@ -219,7 +219,7 @@ fn parse(path: &str, text: &str) -> Result<Value, ConfigError> {
     let wrong = |problem: String| ConfigError::new(path, problem);
     match values::key(path).map(|key| &key.kind) {
         Some(Kind::Text) => Ok(Value::String(text.to_owned())),
-        Some(Kind::Texts) => {
+        Some(Kind::Texts | Kind::TextOrTexts) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
         }

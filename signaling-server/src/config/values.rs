@@ -136,14 +136,15 @@ fn check_list(value: &Value, path: &Path, errors: &mut ConfigErrors) {
 
 fn check_value(kind: &Kind, value: &Value, shown: &str) -> Result<(), ConfigError> {
     match (kind, value) {
-        (Kind::Text, Value::String(_)) | (Kind::Flag, Value::Boolean(_)) => Ok(()),
-        (Kind::Texts, Value::Array(items)) if items.iter().all(Value::is_str) => Ok(()),
+        (Kind::Text | Kind::TextOrTexts, Value::String(_)) | (Kind::Flag, Value::Boolean(_)) => Ok(()),
+        (Kind::Texts | Kind::TextOrTexts, Value::Array(items)) if items.iter().all(Value::is_str) => Ok(()),
         (Kind::Number(number), Value::Integer(value)) => number.check(shown, non_negative(shown, *value)?),
         (Kind::NumberEach(number), Value::Integer(value)) => {
             number.check(shown, non_negative(shown, *value)?)
         }
         (Kind::Text, _) => Err(wrong_type(shown, "a text in quotes", value)),
         (Kind::Texts, _) => Err(wrong_type(shown, "a list of texts, such as [\"a\", \"b\"]", value)),
+        (Kind::TextOrTexts, _) => Err(wrong_type(shown, "a text in quotes, or a list of texts", value)),
         (Kind::Flag, _) => Err(wrong_type(shown, "true or false", value)),
         (Kind::Number(_) | Kind::NumberEach(_), _) => Err(wrong_type(
             shown,

@@ -187,6 +187,14 @@ fn a_wrong_value_names_its_key_and_the_cure() -> anyhow::Result<()> {
         (amqp.to_owned(), "channels[0].source", "[amqp]"),
         (format!("{amqp}[amqp]\nheartbeat_s = 5"), "amqp.url", "amqp://"),
         (format!("{amqp}[amqp]\nurl = \"http://me:hunter2@x\""), "amqp.url", "amqp://USER"),
+        (format!("{amqp}[amqp]\nurl = [\"amqp://x\", \"me:hunter2@y\"]"), "amqp.url[1]", "amqp://USER"),
+        (
+            format!("{amqp}[amqp]\nurl = [\"amqp://x\", \"amqp://me:hunter2@y\"]"),
+            "amqp.url[1]",
+            "one cluster",
+        ),
+        (format!("{amqp}[amqp]\nurl = []"), "amqp.url", "amqp://USER"),
+        (format!("{amqp}[amqp]\nurl = 5672"), "amqp.url", "a list of texts"),
         (format!("{amqp}mode = \"classic\"\n[amqp]\nurl = \"amqp://x\""), "channels[0].mode", "classic"),
         (format!("{channel}[amqp]\nurl = \"amqp://x\""), "amqp", "source = \"amqp\""),
         (
@@ -234,6 +242,22 @@ fn a_broker_may_have_no_channel_but_those_that_clients_ask_for() -> anyhow::Resu
     ensure!(dynamic.exchanges == ["ci/*".parse()?, "x".parse()?]);
     ensure!((dynamic.exchanges_max, dynamic.retention.max_age_s) == (3, 60));
     ensure!(config.embedded_channels.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_broker_may_be_several_nodes_of_a_cluster() -> anyhow::Result<()> {
+    let channel = "[[channels]]\nname = \"a\"\nsource = \"amqp\"\nbindings = [{ exchange = \"x\", patterns = [\"#\"] }]";
+    let file = format!("[amqp]\nurl = [\"amqp://one\", \"amqp://two:5673\"]\n{channel}");
+    let variable = ("TIERCAST_AMQP__URL".to_owned(), "amqp://one, amqp://two:5673".to_owned());
+    let layers = Layers::default();
+    for layers in
+        [layers.clone().with_toml("test.toml", &file), layers.with_toml("", channel).with_env([variable])]
+    {
+        let amqp = layers.load()?.amqp.context("a broker")?;
+        ensure!(amqp.url == "amqp://one".parse()?);
+        ensure!(amqp.other_urls == ["amqp://two:5673".parse()?]);
+    }
     Ok(())
 }
 

@@ -15,6 +15,8 @@ export interface BrowserOptions {
   /** Default: Chromium. */
   readonly engine?: Engine;
   readonly name?: string;
+  /** Where the page finds servers. Default: the server of the stage. */
+  readonly urls?: readonly string[];
   readonly maxChildren?: number;
   readonly maxConnections?: number;
   readonly relay?: Relaying;
@@ -41,18 +43,20 @@ export class BrowserPeer extends Subscriber {
   }
 
   static async start(server: Server, pages: PageServer, options: BrowserOptions): Promise<BrowserPeer> {
-    const { engine = "chromium", name = engine, flags = [], before, ...others } = options;
+    const { engine = "chromium", name = engine, urls = [server.ws], flags = [], before, ...others } = options;
     const browser = await Browser.start(engine, name, flags);
     const page = await browser.newPage();
     const peer = new BrowserPeer(name, browser, page);
+    const fail = (text: string): void => {
+      // A server that is down is the subject of some tests: Chromium's words, and Firefox's.
+      if (!/WebSocket connection to .* failed|establish a connection to the server at ws:/.test(text)) peer.errors.push(text);
+    };
     page.on("pageerror", (error) => {
-      peer.errors.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      fail(error instanceof Error ? (error.stack ?? error.message) : String(error));
       peer.changed();
     });
     page.on("console", (message) => {
-      // A server that is down is the subject of some tests.
-      const isRefusal = /WebSocket connection to .* failed/.test(message.text());
-      if (message.type() === "error" && !isRefusal) peer.errors.push(message.text());
+      if (message.type() === "error") fail(message.text());
     });
     await page.exposeFunction("tellTest", (messages: string) => {
       for (const message of JSON.parse(messages) as PageMessage[]) peer.#take(message);
@@ -62,7 +66,7 @@ export class BrowserPeer extends Subscriber {
     await page.goto(pages.url);
     await page.waitForFunction(() => "tiercastPage" in globalThis);
     const { since = "now", ...connecting } = { maxChildren: 4, hiddenAfterMs: 1_000, ...others };
-    const settings: PageOptions = { url: server.ws, channel: server.channel, since, connecting };
+    const settings: PageOptions = { urls, channel: server.channel, since, connecting };
     await page.evaluate((given) => {
       globalThis.tiercastPage.open(given);
     }, settings);

@@ -2,7 +2,7 @@
 import type { ConnectOptions } from "tiercast-peer";
 
 export interface PageOptions {
-  readonly url: string;
+  readonly urls: readonly string[];
   readonly channel: string;
   readonly since: string;
   readonly connecting: ConnectOptions;

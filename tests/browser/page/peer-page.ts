@@ -26,8 +26,8 @@ function tell(message: PageMessage): void {
   waiting.push(message);
 }
 
-function open({ url, channel, since, connecting }: PageOptions): void {
-  const opened = connect(url, { ...connecting, client: "browser-tests" });
+function open({ urls, channel, since, connecting }: PageOptions): void {
+  const opened = connect(urls, { ...connecting, client: "browser-tests" });
   client = opened;
   opened.on("status", (status) => {
     if (status.kind === "connected") tell({ kind: "connected", peer: status.peer });

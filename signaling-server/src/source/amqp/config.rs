@@ -6,7 +6,7 @@ use tiercast_codec::{ChannelName, Pattern};
 use super::{
     dynamic::rules::DynamicConfig,
     names::{AmqpConfigError, Exchange, Mode, QUEUE_PREFIX, RetentionConfig},
-    url::BrokerUrl,
+    url::{BrokerUrl, BrokerUrlError},
 };
 
 /// Where the events come from.
@@ -14,6 +14,9 @@ use super::{
 pub struct AmqpConfig {
     /// The broker.
     pub url: BrokerUrl,
+    /// Other nodes of the broker's cluster, with the same user and virtual host. Whenever a connection fails or breaks, the
+    /// next one is tried; after the last one `url` again. Default none.
+    pub other_urls: Vec<BrokerUrl>,
     /// Longest time for a connection to be made and accepted, in milliseconds. Default 5,000 (unvalidated). Each
     /// attempt that times out holds a thread until the broker wakes.
     pub connect_timeout_ms: u64,
@@ -70,6 +73,7 @@ impl AmqpConfig {
     pub fn new(url: BrokerUrl, channels: Vec<AmqpChannelConfig>) -> Self {
         Self {
             url,
+            other_urls: Vec::new(),
             connect_timeout_ms: 5_000,
             rpc_timeout_ms: 5_000,
             heartbeat_s: 5,
@@ -79,6 +83,21 @@ impl AmqpConfig {
             channels,
             dynamic: DynamicConfig::default(),
         }
+    }
+
+    /// Every node of the cluster, in the order in which they are tried.
+    pub fn urls(&self) -> impl Iterator<Item = &BrokerUrl> {
+        [&self.url].into_iter().chain(&self.other_urls)
+    }
+
+    /// Every node of the cluster, to be shown.
+    pub(crate) fn shown_urls(&self) -> String {
+        self.urls().map(BrokerUrl::to_string).collect::<Vec<_>>().join(" or ")
+    }
+
+    /// Whether what is said of each node goes for one cluster: else the events of another would be taken for its own.
+    pub fn check_urls(&self) -> impl Iterator<Item = Result<(), BrokerUrlError>> {
+        self.urls().map(|url| url.check_beside(&self.url))
     }
 }
 

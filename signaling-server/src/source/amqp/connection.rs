@@ -66,7 +66,7 @@ impl Keeper {
         loop {
             let (reason, lasted) = match self.connect().await {
                 Ok((broker, events)) => {
-                    info!(broker = %self.connector.shown_url(), "connected to the broker");
+                    info!(broker = %self.connector.node().shown_url, "connected to the broker");
                     if connected_before {
                         self.stats.count_reconnect();
                     }
@@ -76,6 +76,7 @@ impl Keeper {
                 }
                 Err(reason) => (reason, Duration::ZERO),
             };
+            self.connector.go_on();
             let delay = reconnect.next_delay(lasted);
             // Why is said once, by each channel.
             info!(retry_in_ms = delay.as_millis(), "will connect to the broker again");
@@ -99,7 +100,7 @@ impl Keeper {
         let broker = Broker {
             connection: Arc::new(connection),
             marks: Arc::new(MarksConnection::new(self.connector.clone(), self.stats.clone())),
-            shown_url: self.connector.shown_url().clone(),
+            shown_url: self.connector.node().shown_url.clone(),
             rpc_timeout: self.rpc_timeout,
             prefetch: self.prefetch,
             grant: self.grant.clone(),

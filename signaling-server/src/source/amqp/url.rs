@@ -49,12 +49,24 @@ pub enum BrokerUrlError {
          amqp.heartbeat_s and amqp.connect_timeout_ms instead; within a name or password write %3F and %23"
     )]
     Extra,
+    /// Another user or virtual host than the first one of a list has.
+    #[error(
+        "its user or virtual host is not that of the first one: a list names the nodes of one cluster, with the same \
+         USER:PASSWORD and VHOST for each"
+    )]
+    OtherCluster,
 }
 
 impl BrokerUrl {
     /// The name of the virtual host.
     pub fn vhost(&self) -> &str {
         &self.0.vhost
+    }
+
+    /// Whether it can be another node of the cluster of `first`: they have the same users and virtual hosts.
+    pub(super) fn check_beside(&self, first: &Self) -> Result<(), BrokerUrlError> {
+        let access = |url: &Self| (url.0.vhost.clone(), url.0.authority.userinfo.clone());
+        if access(self) == access(first) { Ok(()) } else { Err(BrokerUrlError::OtherCluster) }
     }
 
     /// What the library below connects to.
@@ -207,6 +219,15 @@ mod tests {
             ("amqp://broker/x#y", Extra),
         ] {
             assert_eq!(parse(url), Err(why), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_nodes_of_a_cluster_have_one_user_and_one_virtual_host() {
+        let beside = |other: &str| parse(other)?.check_beside(&parse("amqp://me:x@one/ci")?);
+        assert_eq!(beside("amqps://me:x@two:5/ci"), Ok(()));
+        for other in ["amqp://me:x@two/cd", "amqp://you:x@two/ci", "amqp://me:y@two/ci", "amqp://two/ci"] {
+            assert_eq!(beside(other), Err(BrokerUrlError::OtherCluster), "{other}");
         }
     }
 

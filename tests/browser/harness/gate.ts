@@ -1,0 +1,62 @@
+/** A way to a server that can be cut, or lets nothing through for a while, as a network does. */
+import { type AddressInfo, type Server as Listener, type Socket, connect, createServer } from "node:net";
+import type { Server } from "./server.js";
+
+export class Gate {
+  readonly #listener: Listener;
+  readonly #sockets = new Set<Socket>();
+  #isHeld = false;
+
+  private constructor(server: Server) {
+    this.#listener = createServer((inside) => {
+      const { hostname: host, port } = new URL(server.http);
+      const outside = connect({ host, port: Number(port) });
+      this.#keep(inside, outside);
+      this.#keep(outside, inside);
+    });
+  }
+
+  static async before(server: Server): Promise<Gate> {
+    const gate = new Gate(server);
+    await new Promise<void>((resolve) => gate.#listener.listen(0, "127.0.0.1", resolve));
+    return gate;
+  }
+
+  get ws(): string {
+    return `ws://127.0.0.1:${(this.#listener.address() as AddressInfo).port}/v1/ws`;
+  }
+
+  /** Ends every connection. New ones get through. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Lets nothing through. Nobody is told. */
+  hold(): void {
+    this.#isHeld = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  /** Lets what was held through, and all that follows. */
+  release(): void {
+    this.#isHeld = false;
+    for (const socket of this.#sockets) socket.resume();
+  }
+
+  async end(): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.#listener.close(resolve));
+  }
+
+  #keep(socket: Socket, other: Socket): void {
+    this.#sockets.add(socket);
+    // A server that is gone, and a page that goes away, are the subject of tests.
+    socket.on("error", () => undefined);
+    socket.on("data", (bytes) => other.write(bytes));
+    socket.on("close", () => {
+      this.#sockets.delete(socket);
+      other.destroy();
+    });
+    if (this.#isHeld) socket.pause();
+  }
+}

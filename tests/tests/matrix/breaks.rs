@@ -1,0 +1,87 @@
+//! Connections, servers and brokers that go and come back.
+
+use anyhow::Result;
+use tiercast_tests::{
+    audience::{Audience, SILENCE},
+    broker::Broker,
+    gate::Gate,
+    victim::Victim,
+};
+
+use crate::{Feed, USUALLY, anywhere};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_connect_again() -> Result<()> {
+    let broker = Broker::shared().await?;
+    let feed = Feed::new("reconnect", &broker).await?;
+    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
+    let gate = Gate::to(server.addr().to_string()).await?;
+    let audience = Audience::start(&[gate.addr()], &feed.name, SILENCE).await?;
+    let publishing = feed.publish(&broker, USUALLY);
+    for part in [8, 4, 2] {
+        audience.wait_for(feed.events / part).await?;
+        gate.close();
+        gate.open();
+    }
+    publishing.await??;
+    feed.check("client reconnect", &[&broker], &audience).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_and_comes_back() -> Result<()> {
+    let broker = Broker::shared().await?;
+    let feed = Feed::new("server-killed", &broker).await?;
+    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
+    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    let publishing = feed.publish(&broker, USUALLY);
+    audience.wait_for(feed.events / 4).await?;
+    let addr = server.kill().await?;
+    let _server = Victim::start(feed.config(addr, &[broker.url()])?).await?;
+    publishing.await??;
+    feed.check("server killed", &[&broker], &audience).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_to_another_server() -> Result<()> {
+    let broker = Broker::shared().await?;
+    let feed = Feed::new("second-server", &broker).await?;
+    let start = async |addr| Victim::start(feed.config(addr, &[broker.url()])?).await;
+    let one = start(anywhere()).await?;
+    // There is none yet, so that all begin at the first one.
+    let other = start(anywhere()).await?.kill().await?;
+    let audience = Audience::start(&[one.addr(), other], &feed.name, SILENCE).await?;
+    let _other = start(other).await?;
+    let publishing = feed.publish(&broker, USUALLY);
+    audience.wait_for(feed.events / 4).await?;
+    one.kill().await?;
+    publishing.await??;
+    feed.check("second server", &[&broker], &audience).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_killed_and_comes_back() -> Result<()> {
+    let mut broker = Broker::start().await?;
+    let feed = Feed::new("broker-killed", &broker).await?;
+    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
+    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    let publishing = feed.publish(&broker, USUALLY);
+    audience.wait_for(feed.events / 4).await?;
+    broker.kill().await?;
+    broker.start_again().await?;
+    publishing.await??;
+    feed.check("broker restart", &[&broker], &audience).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause() -> Result<()> {
+    let broker = Broker::shared().await?;
+    let feed = Feed::new("pause", &broker).await?;
+    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
+    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    let publishing = feed.publish(&broker, USUALLY);
+    audience.wait_for(feed.events / 4).await?;
+    audience.pause().await?;
+    publishing.await??;
+    audience.resume().await?;
+    feed.check("pause", &[&broker], &audience).await
+}

@@ -1,0 +1,86 @@
+//! A network that lets nothing through for ten seconds, and tells nobody.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tiercast_signaling_server::Config;
+use tiercast_tests::{
+    audience::{Audience, SILENCE},
+    broker::Broker,
+    gate::Gate,
+    victim::Victim,
+};
+use tokio::{time::sleep, try_join};
+
+use crate::{Feed, anywhere};
+
+const CUT: Duration = Duration::from_secs(10);
+
+/// Events go on being published while nothing gets through, and after.
+const PUBLISHING: Duration = Duration::from_secs(13);
+
+/// Where both ends have to find out by themselves that they are cut off, they do so within three of these.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_swallows_everything_for_ten_seconds() -> Result<()> {
+    let broker = Broker::shared().await?;
+    try_join!(
+        between_clients_and_server(&broker, "cut, connections stand", |_| {}, SILENCE, Gate::release),
+        between_clients_and_server(&broker, "cut, connections dead", hurry, HEARTBEAT * 4, Gate::release_new),
+        between_server_and_broker(&broker, "broker cut, connection stands", 60, Gate::release),
+        between_server_and_broker(&broker, "broker cut, connection dead", 2, Gate::release_new),
+    )?;
+    Ok(())
+}
+
+fn hurry(config: &mut Config) {
+    (config.hub.heartbeat, config.limits.reader_heartbeat) = (HEARTBEAT, HEARTBEAT);
+}
+
+async fn between_clients_and_server(
+    broker: &Broker,
+    cell: &str,
+    configure: impl Fn(&mut Config),
+    silence: Duration,
+    after: impl Fn(&Gate),
+) -> Result<()> {
+    let feed = Feed::new("cut-clients", broker).await?;
+    let mut config = feed.config(anywhere(), &[broker.url()])?;
+    configure(&mut config);
+    let server = Victim::start(config).await?;
+    let gate = Gate::to(server.addr().to_string()).await?;
+    let audience = Audience::start(&[gate.addr()], &feed.name, silence).await?;
+    cut(&feed, broker, cell, &audience, &gate, after).await
+}
+
+async fn between_server_and_broker(
+    broker: &Broker,
+    cell: &str,
+    heartbeat_s: u16,
+    after: impl Fn(&Gate),
+) -> Result<()> {
+    let (feed, gate) = (Feed::new("cut-broker", broker).await?, Gate::before(broker).await?);
+    let mut config = feed.config(anywhere(), &[&gate.url(broker)?])?;
+    config.amqp.iter_mut().for_each(|amqp| amqp.heartbeat_s = heartbeat_s);
+    let server = Victim::start(config).await?;
+    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    cut(&feed, broker, cell, &audience, &gate, after).await
+}
+
+async fn cut(
+    feed: &Feed,
+    broker: &Broker,
+    cell: &str,
+    audience: &Audience,
+    gate: &Gate,
+    after: impl Fn(&Gate),
+) -> Result<()> {
+    let publishing = feed.publish(broker, PUBLISHING);
+    audience.wait_for(feed.events / 20).await?;
+    gate.hold();
+    sleep(CUT).await;
+    after(gate);
+    publishing.await??;
+    feed.check(cell, &[broker], audience).await
+}

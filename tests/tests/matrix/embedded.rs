@@ -1,0 +1,119 @@
+//! Channels that are published to over HTTP, and a server that is killed: with a data folder nothing that was confirmed is
+//! lost, and without one what is lost is an explicit gap.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tiercast_tests::{
+    audience::{Audience, SILENCE},
+    plain::post,
+    programs::ServerProgram,
+    victim::Victim,
+};
+use tokio::{
+    net::TcpStream,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use crate::{PARTS, USUALLY, anywhere, bare_config, events};
+
+const CHANNEL: &str = "events";
+
+const API_KEY: &str = "a-secret-key";
+
+/// What becomes of events that were not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Unconfirmed {
+    /// They are published again, under the same message ids.
+    Again,
+    /// They are left out: a server without a data folder does not know whether it had them before.
+    LeftOut,
+}
+
+/// Publishes numbered events in the background, in order. The last one comes by itself.
+fn publish(server: SocketAddr, events: usize, unconfirmed: Unconfirmed) -> JoinHandle<Result<()>> {
+    tokio::spawn(async move {
+        let numbers: Vec<_> = (0..events - 1).collect();
+        let mut pace = interval(USUALLY / PARTS as u32);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        for part in numbers.chunks(numbers.len().div_ceil(PARTS)) {
+            pace.tick().await;
+            publish_part(server, part, unconfirmed).await;
+        }
+        publish_part(server, &[events - 1], Unconfirmed::Again).await;
+        Ok(())
+    })
+}
+
+async fn publish_part(server: SocketAddr, numbers: &[usize], unconfirmed: Unconfirmed) {
+    let items =
+        numbers.iter().map(|number| json!({ "message_id": number.to_string(), "text": number.to_string() }));
+    let (path, body) = (format!("/v1/publish/{CHANNEL}/batch"), Value::Array(items.collect()));
+    loop {
+        // Nothing was said to a server that is not there.
+        while TcpStream::connect(server).await.is_err() {
+            sleep(USUALLY / PARTS as u32).await;
+        }
+        let is_confirmed = post(&server.to_string(), &path, API_KEY, &body).await.is_ok();
+        if is_confirmed || unconfirmed == Unconfirmed::LeftOut {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_data_folder_across_kill_9() -> Result<()> {
+    let (folder, events) = (tempfile::tempdir()?, events()?);
+    let set = |key: &str, value: &str| ["--set".to_owned(), format!("{key}={value}")];
+    let arguments = [
+        set("data_dir", &folder.path().display().to_string()),
+        set("api_keys", API_KEY),
+        set("hub.log_frames", "64"),
+        set("hub.tier1_min", "1"),
+        set("hub.tier1_max", "1"),
+    ]
+    .concat();
+    let server = ServerProgram::start(anywhere(), &arguments).await?;
+    let audience = Audience::start(&[server.addr], CHANNEL, SILENCE).await?;
+    let publishing = publish(server.addr, events, Unconfirmed::Again);
+    audience.wait_for(events / 4).await?;
+    let addr = server.kill()?;
+    let _server = ServerProgram::start(addr, &arguments).await?;
+    publishing.await??;
+    let published: Vec<_> = (0..events).map(|number| number.to_string()).collect();
+    for had in audience.had_until(&(events - 1).to_string()).await? {
+        had.is_exactly(&published)?;
+        println!("data folder, kill -9: {}: {} events", had.who, had.bodies.len());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_memory_across_a_server_that_is_killed() -> Result<()> {
+    let events = events()?;
+    let config = |listen| {
+        let mut config = bare_config(listen);
+        config.embedded_channels = vec![CHANNEL.parse()?];
+        config.api_keys = vec![API_KEY.parse()?];
+        anyhow::Ok(config)
+    };
+    let server = Victim::start(config(anywhere())?).await?;
+    let audience = Audience::start(&[server.addr()], CHANNEL, SILENCE).await?;
+    let publishing = publish(server.addr(), events, Unconfirmed::LeftOut);
+    audience.wait_for(events / 4).await?;
+    let addr = server.kill().await?;
+    let _server = Victim::start(config(addr)?).await?;
+    publishing.await??;
+    for had in audience.had_until(&(events - 1).to_string()).await? {
+        let missing = had.has_a_gap_for_all_that_is_missing().context("in memory")?;
+        println!(
+            "in memory: {}: {} events, {missing} missing, gaps after {:?}",
+            had.who,
+            had.bodies.len(),
+            had.gaps
+        );
+    }
+    Ok(())
+}

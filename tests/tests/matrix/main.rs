@@ -1,0 +1,163 @@
+//! Every transport through every kind of break: each event once and in order, and no gap. The server keeps so little in
+//! memory that whoever comes back reads the stream's past.
+//!
+//! `TIERCAST_MATRIX=20000 cargo test --release --test matrix -- --nocapture` takes more events than the test does unasked.
+
+mod breaks;
+mod cluster;
+mod cut;
+mod embedded;
+mod filters;
+mod queue;
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use lapin::message::Delivery;
+use tiercast_mesh::hub::Tier1;
+use tiercast_signaling_server::{
+    Config, LogLimits,
+    source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig},
+};
+use tiercast_tests::{
+    audience::Audience,
+    broker::{Broker, Outgoing, Publisher, stream_offset},
+    listener::PATIENCE,
+    scene::unique,
+};
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+/// What events are about, one after the other.
+const KEYS: [&str; 3] = ["a.x", "b.x", "c.x"];
+
+/// Events are published in so many parts, the last one aside.
+const PARTS: usize = 40;
+
+/// How long publishing takes, unless a break takes longer.
+const USUALLY: Duration = Duration::from_secs(2);
+
+/// A stream that cannot be read is read again after this.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// An event of a stream: offset, routing key, body.
+type Held = (i64, String, String);
+
+/// How many events a cell takes.
+fn events() -> Result<usize> {
+    let given = std::env::var("TIERCAST_MATRIX").ok().map(|count| count.parse()).transpose()?;
+    Ok(given.unwrap_or(2_000))
+}
+
+fn anywhere() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
+}
+
+/// A server without channels that has one root in its tree.
+fn bare_config(listen: SocketAddr) -> Config {
+    let mut config = Config { listen, embedded_channels: Vec::new(), ..Config::default() };
+    config.hub.tier1 = Tier1 { min: 1, max: 1 };
+    config
+}
+
+/// An exchange, and the channel of the same name that it feeds.
+struct Feed {
+    name: String,
+    events: usize,
+}
+
+impl Feed {
+    async fn new(what: &str, broker: &Broker) -> Result<Self> {
+        let feed = Self { name: unique(what), events: events()? };
+        broker.declare_topic_exchange(&feed.name).await?;
+        Ok(feed)
+    }
+
+    fn channel(&self) -> Result<AmqpChannelConfig> {
+        let bindings = vec![BindingConfig::new(&self.name, ["#"])?];
+        Ok(AmqpChannelConfig::new(self.name.parse()?, bindings))
+    }
+
+    /// A server that is connected to one of these, the first one first, and has nearly nothing in memory.
+    fn config(&self, listen: SocketAddr, brokers: &[&str]) -> Result<Config> {
+        let (first, others) = brokers.split_first().context("a broker")?;
+        let mut amqp = AmqpConfig::new(first.parse()?, vec![self.channel()?]);
+        amqp.other_urls = others.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
+        let mut config = Config { amqp: Some(amqp), ..bare_config(listen) };
+        config.hub.log = LogLimits { bytes: 64 << 10, entries: 64 };
+        Ok(config)
+    }
+
+    fn stream(&self) -> String {
+        format!("tiercast.{}", self.name)
+    }
+
+    fn last(&self) -> String {
+        (self.events - 1).to_string()
+    }
+
+    fn message(number: usize) -> Outgoing {
+        Outgoing::new(KEYS[number % KEYS.len()], &number.to_string(), number.to_string())
+    }
+
+    /// Publishes in the background, for so long. The last event comes by itself, when all others are there.
+    fn publish(&self, broker: &Broker, during: Duration) -> JoinHandle<Result<()>> {
+        let (publisher, last) = (broker.publisher(&self.name), self.events - 1);
+        tokio::spawn(publish(publisher, last, during))
+    }
+
+    /// What the stream holds: offset, routing key, body. It is all that was published. Read at one of these nodes: one that was
+    /// started again may have no replica yet.
+    async fn held(&self, nodes: &[&Broker]) -> Result<Vec<Held>> {
+        let reading = async {
+            for node in nodes.iter().cycle() {
+                match self.read(node).await {
+                    Ok(held) => return held,
+                    Err(error) => println!("{}: {error:#}", self.stream()),
+                }
+                sleep(READ_AGAIN_AFTER).await;
+            }
+            Vec::new()
+        };
+        let held = timeout(PATIENCE, reading).await.context("the stream cannot be read")?;
+        let distinct: BTreeSet<usize> =
+            held.iter().map(|(_, _, body)| body.parse()).collect::<Result<_, _>>()?;
+        ensure!(distinct.into_iter().eq(0..self.events), "the stream does not hold what was published");
+        Ok(held)
+    }
+
+    async fn read(&self, node: &Broker) -> Result<Vec<Held>> {
+        let last = self.last();
+        let is_last =
+            |read: &[Delivery]| read.last().is_some_and(|delivery| delivery.data == last.as_bytes());
+        let stream = node.read_stream_until(&self.stream(), is_last).await?;
+        let held = stream.iter().map(|delivery| {
+            let body = String::from_utf8(delivery.data.clone())?;
+            Ok((stream_offset(delivery), delivery.routing_key.to_string(), body))
+        });
+        held.collect()
+    }
+
+    /// Each client has what the stream holds.
+    async fn check(&self, cell: &str, nodes: &[&Broker], audience: &Audience) -> Result<()> {
+        let held: Vec<_> = self.held(nodes).await?.into_iter().map(|(_, _, body)| body).collect();
+        for had in audience.had_until(&self.last()).await? {
+            had.is_exactly(&held).with_context(|| cell.to_owned())?;
+            println!("{cell}: {}: {} events of {} published", had.who, had.bodies.len(), self.events);
+        }
+        Ok(())
+    }
+}
+
+async fn publish(mut publisher: Publisher, last: usize, during: Duration) -> Result<()> {
+    let messages: Vec<_> = (0..last).map(Feed::message).collect();
+    let mut pace = interval(during / PARTS as u32);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for part in messages.chunks(messages.len().div_ceil(PARTS)) {
+        pace.tick().await;
+        publisher.publish(part).await?;
+    }
+    publisher.publish(&[Feed::message(last)]).await
+}
