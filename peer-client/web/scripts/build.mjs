@@ -1,5 +1,5 @@
-// Builds the package: `dist/tiercast-peer.js`, which needs no other file; its types beside it; and the licences of the
-// libraries in it.
+// Builds the package: `dist/tiercast-peer.js`, which needs no other file, but for a page that asks for a Web Worker:
+// `dist/tiercast-worker.js`; the types; and the licences of the libraries.
 // The same sources give the same bytes. An argument names another folder than `dist`.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,21 +13,25 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const outdir = resolve(root, process.argv[2] ?? "dist");
 
 rmSync(outdir, { recursive: true, force: true });
-const { metafile } = await build({
+const common = {
   absWorkingDir: root,
-  entryPoints: { "tiercast-peer": "src/index.ts" },
   outdir,
   bundle: true,
-  format: "esm",
   target: "es2022",
   minify: true,
   legalComments: "inline",
   charset: "utf8",
   logLevel: "warning",
   metafile: true,
-});
-for (const [file, { bytes }] of Object.entries(metafile.outputs)) console.log(`${file} ${bytes}`);
-writeFileSync(join(outdir, "THIRD-PARTY-LICENSES"), licences(Object.keys(metafile.inputs)));
+};
+const built = await Promise.all([
+  build({ ...common, entryPoints: { "tiercast-peer": "src/index.ts" }, format: "esm" }),
+  // No module: so it runs as a worker of either kind.
+  build({ ...common, entryPoints: { "tiercast-worker": "src/worker.ts" }, format: "iife" }),
+]);
+const files = (part) => built.flatMap(({ metafile }) => Object.entries(metafile[part]));
+for (const [file, { bytes }] of files("outputs")) console.log(`${file} ${bytes}`);
+writeFileSync(join(outdir, "THIRD-PARTY-LICENSES"), licences(files("inputs").map(([file]) => file)));
 
 const modules = mkdtempSync(join(tmpdir(), "tiercast-types-"));
 try {

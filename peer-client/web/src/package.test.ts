@@ -49,10 +49,14 @@ test("regression: the package brings its licences, and says where it comes from"
   }
 });
 
-test("regression: a page needs one file", () => {
+test("regression: a page needs one file, and a second one if it asks for a worker", () => {
   const files = readdirSync(join(installed, "dist")).sort();
-  assert.deepEqual(files, ["THIRD-PARTY-LICENSES", "tiercast-peer.d.ts", "tiercast-peer.js"]);
-  assert.doesNotMatch(file("dist/tiercast-peer.js"), /\bimport\s*[({"*]|\bfrom\s*"/);
+  assert.deepEqual(files, ["THIRD-PARTY-LICENSES", "tiercast-peer.d.ts", "tiercast-peer.js", "tiercast-worker.js"]);
+  for (const name of ["tiercast-peer.js", "tiercast-worker.js"]) {
+    assert.doesNotMatch(file(`dist/${name}`), /\bimport\s*[({"*]|\bfrom\s*"/, name);
+  }
+  // As bundlers look for it.
+  assert.match(file("dist/tiercast-peer.js"), /new Worker\(new URL\("\.\/tiercast-worker\.js",import\.meta\.url\)\)/);
 });
 
 test("regression: the types need no other file, and hold for strict programs", () => {

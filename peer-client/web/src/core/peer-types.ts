@@ -1,5 +1,5 @@
 /** What goes into a peer and what comes out of it. */
-import type { Code, IceServer, Position, Signal, SignedMessage, Since } from "../codec/index.js";
+import type { Code, Frame, IceServer, Position, Signal, SignedMessage, Since } from "../codec/index.js";
 
 /** What happens to a peer. */
 export type Input =
@@ -38,12 +38,16 @@ export type Target = "session" | number;
 export type Output =
   /** Call `pollTransmit` whenever `target` is writable, until that gives nothing. Said once; the driver remembers. */
   | { readonly type: "transmit"; readonly target: Target }
-  /** Check a signature with each of `keys`, and answer with `verified`: genuine if one of them made it. */
+  /**
+   * Check a signature with each of `keys`, and answer with `verified`: genuine if one of them made it. `frame` is there if
+   * the signature is that of a frame which the application will soon read: its events may be prepared meanwhile.
+   */
   | {
       readonly type: "verify";
       readonly ticket: number;
       readonly keys: readonly Uint8Array[];
       readonly signed: SignedMessage;
+      readonly frame: Frame | undefined;
     }
   /** Close the connection to the server; and reconnect after a while, whatever the code. */
   | { readonly type: "closeSession"; readonly code: Code; readonly reason: string }

@@ -6,7 +6,7 @@
  * it was told that there is something and the target is writable, `pollDelivery` when the application has room, and
  * `handle` with `timeout` when the time of `pollTimeout` has come.
  */
-import { Code, DecodeError, type Position, type Since, channelId } from "../codec/index.js";
+import { Code, DecodeError, type Frame, type Position, type Since, channelId } from "../codec/index.js";
 import { DEFAULT_CONFIG, type PeerConfig } from "./config.js";
 import { endStall } from "./credit.js";
 import { type Inbox, isStreamed } from "./inbox.js";
@@ -20,6 +20,9 @@ import { askFor, onSessionItem, onSessionOpened, onSessionSilent } from "./sessi
 import { type Outcome, Refusal, State } from "./state.js";
 import type { Child, PeerStats } from "./stats.js";
 import { Subscription } from "./subscription.js";
+
+/** Most bytes of frames that wait for the application where more are prepared. As many as a window. */
+const PREPARED_BYTES_MAX = 256 << 10;
 
 export class Peer {
   readonly #state: State;
@@ -289,10 +292,18 @@ export class Peer {
   #step(from: Target, inbox: Inbox, run: () => Outcome): void {
     const outcome = run();
     if (outcome === "done") return;
+    const { item, signed } = outcome;
     const ticket = ++this.#ticketsGiven;
     this.#tickets.set(ticket, from);
-    inbox.waiting = { ticket, item: outcome.item };
-    this.#state.outputs.push({ type: "verify", ticket, keys: this.#state.keys, signed: outcome.signed });
+    inbox.waiting = { ticket, item };
+    const frame = item.kind === "frame" && this.#isReadSoon(item.frame) ? item.frame : undefined;
+    this.#state.outputs.push({ type: "verify", ticket, keys: this.#state.keys, signed, frame });
+  }
+
+  /** Events take several times the memory of their frame, so few are to be had before they are asked for. */
+  #isReadSoon({ header }: Frame): boolean {
+    const taken = this.#state.subscriptions.get(header.channel)?.taken;
+    return taken !== undefined && taken.log.bytesAfter(taken.reader.position) <= PREPARED_BYTES_MAX;
   }
 
   /** Whether an inbox is still that of a session or link that is there: an item may have closed it. */
