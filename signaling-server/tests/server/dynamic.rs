@@ -50,8 +50,8 @@ async fn without_a_connection_those_who_ask_are_told_to_come_back() -> anyhow::R
 }
 
 #[tokio::test]
-async fn regression_clients_of_taskcluster_events_come_back_to_a_server_that_has_no_connection_yet() -> anyhow::Result<()>
-{
+async fn regression_clients_of_taskcluster_events_come_back_to_a_server_that_has_no_connection_yet()
+-> anyhow::Result<()> {
     let server = without_a_broker().await?;
     let connect = |exchange: &str| {
         let binding = format!("%7B%22exchange%22:%22{exchange}%22,%22routingKeyPattern%22:%22%23%22%7D");

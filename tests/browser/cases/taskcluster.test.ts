@@ -92,7 +92,9 @@ scenario(
   settings,
   async (stage) => {
     const listener = new Listener(stage, [{ exchange: EXCHANGE, routingKeyPattern: "primary.#" }]);
-    stage.atEnd(() => Promise.resolve(listener.close()));
+    stage.atEnd(() => {
+      listener.close();
+    });
     await listener.ready(1);
     await publish(0, EVENTS);
     await listener.until("the first events", () => listener.messages.length === EVENTS / 2);
