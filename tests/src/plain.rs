@@ -276,7 +276,9 @@ impl Sse {
                 Some(("event", name)) => name.clone_into(&mut self.event.name),
                 Some(("id", id)) => self.event.id = Some(id.to_owned()),
                 Some(("data", data)) => self.event.data = Some(serde_json::from_str(data)?),
-                _ if line.is_empty() && self.event.data.is_some() => return Ok(std::mem::take(&mut self.event)),
+                _ if line.is_empty() && self.event.data.is_some() => {
+                    return Ok(std::mem::take(&mut self.event));
+                }
                 _ => {}
             }
         }
