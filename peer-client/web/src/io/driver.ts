@@ -80,6 +80,7 @@ export class Driver {
         this.handle({ type: "linkOpened", link });
       },
       data: (link, bytes) => {
+        this.#foresee(bytes);
         this.handle({ type: "linkData", link, bytes });
       },
       writable: (link) => {
@@ -99,6 +100,7 @@ export class Driver {
         this.handle({ type: "sessionOpened" });
       },
       data: (bytes) => {
+        this.#foresee(bytes);
         this.handle({ type: "sessionData", bytes });
       },
       writable: () => {
@@ -193,8 +195,14 @@ export class Driver {
     }
   }
 
-  async #verify({ ticket, keys, signed, frame }: Extract<Output, { type: "verify" }>): Promise<void> {
-    const isGenuine = await this.#inspector.isGenuine(keys, signed, frame);
+  /** A worker need not wait until it is a frame's turn. */
+  #foresee(message: Uint8Array): void {
+    if (!this.#inspector.isAhead) return;
+    for (const verification of this.peer.foresee(message)) this.#inspector.foresee(verification);
+  }
+
+  async #verify({ ticket, ...verification }: Extract<Output, { type: "verify" }>): Promise<void> {
+    const isGenuine = await this.#inspector.isGenuine(verification);
     this.handle({ type: "verified", ticket, isGenuine });
   }
 

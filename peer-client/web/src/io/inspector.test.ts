@@ -22,6 +22,19 @@ function withWorker(): { readonly page: Page; readonly worker: FakeWorker; reado
   return { page, worker, got };
 }
 
+/** One with a worker that is ready, and no other means. */
+async function loaded(): Promise<readonly [Inspector, FakeWorker]> {
+  const worker = new FakeWorker();
+  const page = Promise.reject(new Error("the page is not asked"));
+  page.catch(() => undefined);
+  const inspector = new Inspector(page, () => worker.asWorker(), (reason) => {
+    assert.ifError(reason);
+  });
+  worker.load();
+  await new Promise((done) => setTimeout(done, 0));
+  return [inspector, worker];
+}
+
 inFakeTime("a worker decodes from when it is ready, in order, until the client is closed", async () => {
   const { page, worker, got } = withWorker();
   await pass();
@@ -37,6 +50,37 @@ inFakeTime("a worker decodes from when it is ready, in order, until the client i
   assert.deepEqual(worker.asked.map(({ frame }) => frame !== undefined), [true, true]);
   page.client.close();
   assert.ok(worker.isTerminated);
+});
+
+inFakeTime("a worker is asked before it is a frame's turn, so that a page which is busy finds the answers", async () => {
+  const { page, worker, got } = withWorker();
+  worker.load();
+  await pass();
+  worker.hang();
+  for (let number = 0; number < 100; number++) page.hub.publish(String(number));
+  await pass();
+  assert.equal(worker.asked.length, 64, "and no more than so many at a time");
+  worker.load();
+  worker.onerror?.({ message: "gone" });
+  await pass();
+  assert.deepEqual(got, Array.from({ length: 100 }, (_, number) => String(number)));
+  page.client.close();
+});
+
+void test("what was asked before its turn counts for the same keys only", async () => {
+  const [inspector, worker] = await loaded();
+  const sealer = new Sealer(CHANNEL, 7);
+  const frame = sealer.seal({ epoch: 1, offset: -1 }, 0, 0, [{ offset: 0 }]);
+  const [keys, others] = [[sealer.publicKey], [new Sealer(CHANNEL, 8).publicKey]];
+  const signed = frame.signed(CHANNEL);
+  const asked: number[] = [];
+  for (const asking of [keys, others]) {
+    inspector.foresee({ keys, signed, frame });
+    assert.equal(await inspector.isGenuine({ keys: asking, signed, frame }), asking === keys);
+    asked.push(worker.asked.length);
+  }
+  assert.deepEqual(asked, [1, 3], "the first answer was known, the second one had to be asked for");
+  inspector.end();
 });
 
 inFakeTime("what a worker that fails was asked the page does, and says why", async () => {
@@ -107,18 +151,11 @@ inFakeTime("a forged frame is not taken, worker or not", async () => {
 });
 
 void test("events that a worker has decoded are those that the page would have", async () => {
-  const worker = new FakeWorker();
-  const never = Promise.reject(new Error("the page is not asked"));
-  never.catch(() => undefined);
-  const inspector = new Inspector(never, () => worker.asWorker(), (reason) => {
-    assert.ifError(reason);
-  });
-  worker.load();
-  await new Promise((done) => setTimeout(done, 0));
+  const [inspector] = await loaded();
   for (const { bytes, channel, public_key: key } of readVectors("frames.json") as FrameVector[]) {
     const expected = Frame.take(bytesOf(bytes)).events();
     const frame = Frame.take(bytesOf(bytes));
-    assert.ok(await inspector.isGenuine([bytesOf(key)], frame.signed(channel), frame));
+    assert.ok(await inspector.isGenuine({ keys: [bytesOf(key)], signed: frame.signed(channel), frame }));
     const prepared = frame.events();
     assert.deepEqual(prepared, expected);
     assert.notEqual(prepared, frame.events(), "they are given once, and then decoded again");

@@ -1,19 +1,25 @@
 /** Has items inspected: by a Web Worker from when it is ready, else by the page itself. */
-import type { Event, Frame, HeaderTable, HeaderValue, SignedMessage } from "../codec/index.js";
+import type { Event, HeaderTable, HeaderValue } from "../codec/index.js";
+import type { Verification } from "../core/index.js";
 import { type Answer, type Asked, type Question, type Told, inspect } from "./inspection.js";
 import type { Verifier } from "./verifier.js";
 
 /** Undefined where there are no workers. May throw, too. */
 export type OpenWorker = () => Worker | undefined;
 
+/** Most questions that a worker has not answered where another one is asked before its turn. */
+const AHEAD_MAX = 64;
+
 export class Inspector {
   readonly #verifier: Promise<Verifier>;
   readonly #noWorker: (reason: string) => void;
   #worker: Worker | undefined;
   #isReady = false;
-  /** What the worker was asked and has not answered, by ticket. As many as there are sessions and links, at most. */
+  /** What the worker was asked and has not answered, by ticket: what was asked ahead, and one for each session and link. */
   readonly #asked = new Map<number, { readonly question: Question; readonly resolve: (answer: Answer) => void }>();
   #tickets = 0;
+  /** What was asked before its turn: by the message that a signature came in, and its place there. */
+  readonly #foreseen = new WeakMap<ArrayBufferLike, Map<number, Foreseen>>();
 
   /** `noWorker` is told why there is none although one is wanted. */
   constructor(verifier: Promise<Verifier>, openWorker: OpenWorker | undefined, noWorker: (reason: string) => void) {
@@ -22,14 +28,27 @@ export class Inspector {
     if (openWorker !== undefined) this.#start(openWorker);
   }
 
+  /** Whether it is of use to ask before it is an item's turn. */
+  get isAhead(): boolean {
+    return this.#isReady && this.#asked.size < AHEAD_MAX;
+  }
+
+  /** This will be asked, unless something comes in between. */
+  foresee(verification: Verification): void {
+    if (!this.isAhead) return;
+    const { buffer, byteOffset } = verification.signed.signature;
+    const places = this.#foreseen.get(buffer) ?? new Map<number, Foreseen>();
+    this.#foreseen.set(buffer, places.set(byteOffset, { keys: verification.keys, answer: this.#ask(verification) }));
+  }
+
   /**
-   * Whether one of `keys` made the signature. Of a `frame` the worker decodes the events as well; the page does not, which
+   * Whether one of the keys made the signature. Of a frame the worker decodes the events as well; the page does not, which
    * can do that when they are read.
    */
-  async isGenuine(keys: readonly Uint8Array[], signed: SignedMessage, frame: Frame | undefined): Promise<boolean> {
-    if (!this.#isReady) return this.#here({ keys, signed, frame: undefined });
-    const { isGenuine, events } = await this.#ask({ keys, signed, frame: frame?.bytes });
-    if (events !== undefined) frame?.prepare(events.map(asDecoded));
+  async isGenuine(verification: Verification): Promise<boolean> {
+    if (!this.#isReady) return this.#here({ ...verification, frame: undefined });
+    const { isGenuine, events } = await (this.#takeForeseen(verification) ?? this.#ask(verification));
+    if (events !== undefined) verification.frame?.prepare(events.map(asDecoded));
     return isGenuine;
   }
 
@@ -65,7 +84,17 @@ export class Inspector {
     };
   }
 
-  #ask(question: Question): Promise<Answer> {
+  /** The answer may be kept by nobody: the message's memory stays as long as the frame is in the log. */
+  #takeForeseen({ keys, signed: { signature } }: Verification): Promise<Answer> | undefined {
+    const places = this.#foreseen.get(signature.buffer);
+    const foreseen = places?.get(signature.byteOffset);
+    places?.delete(signature.byteOffset);
+    // Other keys may say something else.
+    return foreseen?.keys === keys ? foreseen.answer : undefined;
+  }
+
+  #ask({ frame, ...rest }: Verification): Promise<Answer> {
+    const question: Question = { ...rest, frame: frame?.bytes };
     const ticket = ++this.#tickets;
     return new Promise((resolve) => {
       this.#asked.set(ticket, { question, resolve });
@@ -94,6 +123,11 @@ export class Inspector {
       });
     }
   }
+}
+
+interface Foreseen {
+  readonly keys: readonly Uint8Array[];
+  readonly answer: Promise<Answer>;
 }
 
 /** Copies only what is meant: a view would bring all of the memory that it is a view of. */
