@@ -139,7 +139,7 @@ async fn pages_from_elsewhere_may_read() -> anyhow::Result<()> {
     let answer =
         http_client::request(server.addr(), "OPTIONS", "/v1/topology/events", &preflight, b"").await?;
     ensure!(answer.status == 204 && answer.head.contains(allowed), "{answer:?}");
-    ensure!(answer.head.contains("access-control-allow-headers: authorization"), "{answer:?}");
+    ensure!(answer.head.contains("access-control-allow-headers: authorization, last-event-id"), "{answer:?}");
     Ok(())
 }
 

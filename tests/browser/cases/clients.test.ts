@@ -1,7 +1,9 @@
 /** Clients that we did not write, used as their documentation shows, with a server that is killed in between. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { build } from "esbuild";
 import { EventSource } from "eventsource";
+import { Browser } from "../harness/browser.js";
 import { BODIES, bodiesIn, publishAroundAKill } from "../harness/interrupted.js";
 import { keepingScenario } from "../harness/keeping.js";
 import { Program, ROOT } from "../harness/program.js";
@@ -24,6 +26,21 @@ keepingScenario("the npm package eventsource misses nothing while the server is 
   assert.deepEqual(bodiesIn(lines), BODIES);
   assert.equal(lines.length, BODIES.length, "nothing else came as a message");
   assert.deepEqual(others, ["ready", "ready"], "it connected twice, and there was no gap");
+});
+
+keepingScenario("regression: the npm package eventsource misses nothing in a page of another origin either", RETRY, async (stage) => {
+  const bundle = { contents: 'export { EventSource } from "eventsource"', resolveDir: join(ROOT, "tests", "browser") };
+  const { outputFiles } = await build({ stdin: bundle, bundle: true, globalName: "library", write: false });
+  const browser = await Browser.start("chromium", "chromium");
+  stage.atEnd(() => browser.stop());
+  const page = await browser.newPage();
+  await page.goto(stage.pageUrl);
+  await page.addScriptTag({ content: outputFiles[0]?.text ?? "" });
+  await page.evaluate(`globalThis.lines = [];
+    new library.EventSource("${sseOf(stage)}").onmessage = ({ data }) => globalThis.lines.push(data);`);
+  const lines = async (): Promise<string[]> => (await page.evaluate("globalThis.lines")) as string[];
+  await publishAroundAKill(stage, async () => (await lines()).length);
+  assert.deepEqual(bodiesIn(await lines()), BODIES);
 });
 
 keepingScenario("Python's websockets misses nothing while the server is away", {}, async (stage) => {
