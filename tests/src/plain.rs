@@ -192,7 +192,7 @@ impl Client {
                 SseEvent { data: Some(event), name, .. } if name.is_empty() => self.take_event(&event),
                 SseEvent { data: Some(gap), name, .. } if name == "gap" => self.take_gap(&gap),
                 SseEvent { data: Some(_), name, .. } if name == "ready" => self.begins(),
-                SseEvent { data: None, id: Some(id), .. } => self.reaches(&id),
+                SseEvent { id: Some(id), name, .. } if name == "at" => self.reaches(&id),
                 other => bail!("{other:?}"),
             }
         }
@@ -294,7 +294,7 @@ impl Sse {
                 Some(("event", name)) => name.clone_into(&mut self.event.name),
                 Some(("id", id)) => self.event.id = Some(id.to_owned()),
                 Some(("data", data)) => self.event.data = Some(serde_json::from_str(data)?),
-                _ if line.is_empty() && (self.event.data.is_some() || self.event.id.is_some()) => {
+                _ if line.is_empty() && self.event.data.is_some() => {
                     return Ok(std::mem::take(&mut self.event));
                 }
                 _ => {}

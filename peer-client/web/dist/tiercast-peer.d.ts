@@ -109,6 +109,12 @@ interface ConnectOptions {
     readonly iceTransportPolicy?: RTCIceTransportPolicy;
     /** Program and version, for the server's operator; at most 128 characters. Default: this library's. */
     readonly client?: string;
+    /**
+     * Whether a Web Worker verifies, inflates and decodes what comes in, which keeps a page free that is busy. True: its script,
+     * `tiercast-worker.js`, lies beside that of this library; a URL: there. Where there is no worker the page does it, and the
+     * status `no_worker` says why. Default: no.
+     */
+    readonly worker?: boolean | string | URL;
     /** Closes the client when it is aborted. */
     readonly signal?: AbortSignal;
 }
@@ -411,6 +417,11 @@ type ClientStatus = {
  | {
     readonly kind: "refused";
     readonly code: Code;
+    readonly reason: string;
+}
+/** The page decodes what comes in, although `worker` asks for a Web Worker. Nothing is lost by that. */
+ | {
+    readonly kind: "no_worker";
     readonly reason: string;
 }
 /** The link to another peer is gone. Whatever it fed is fed by the server until there is another. */

@@ -1,5 +1,6 @@
 // Builds the package: `dist/tiercast-peer.js` for pages, `emit.js` for backends and `testing.js` for tests in Node, each of which
-// needs no other file; their types beside them; and the licences of the libraries in them.
+// needs no other file, but for a page that asks for a Web Worker: `tiercast-worker.js`; their types beside them; and the licences
+// of the libraries in them.
 // The same sources give the same bytes. An argument names another folder than `dist`.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,15 +12,14 @@ import { bundleDeclarations } from "./declarations.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const ENTRIES = { "tiercast-peer": "index", emit: "emit/index", testing: "embedded/index" };
+const WORKER = { "tiercast-worker": "worker" };
 const outdir = resolve(root, process.argv[2] ?? "dist");
 
 rmSync(outdir, { recursive: true, force: true });
-const { metafile } = await build({
+const common = {
   absWorkingDir: root,
-  entryPoints: Object.fromEntries(Object.entries(ENTRIES).map(([name, module]) => [name, `src/${module}.ts`])),
   outdir,
   bundle: true,
-  format: "esm",
   // What Node brings along, and only `testing.js` wants.
   external: ["node:*"],
   target: "es2022",
@@ -28,9 +28,15 @@ const { metafile } = await build({
   charset: "utf8",
   logLevel: "warning",
   metafile: true,
-});
-for (const [file, { bytes }] of Object.entries(metafile.outputs)) console.log(`${file} ${bytes}`);
-writeFileSync(join(outdir, "THIRD-PARTY-LICENSES"), licences(Object.keys(metafile.inputs)));
+};
+const built = await Promise.all([
+  build({ ...common, entryPoints: sources(ENTRIES), format: "esm" }),
+  // No module: so it runs as a worker of either kind.
+  build({ ...common, entryPoints: sources(WORKER), format: "iife" }),
+]);
+const files = (part) => built.flatMap(({ metafile }) => Object.entries(metafile[part]));
+for (const [file, { bytes }] of files("outputs")) console.log(`${file} ${bytes}`);
+writeFileSync(join(outdir, "THIRD-PARTY-LICENSES"), licences(files("inputs").map(([file]) => file)));
 
 const modules = mkdtempSync(join(tmpdir(), "tiercast-types-"));
 try {
@@ -45,6 +51,10 @@ try {
   process.exitCode = status ?? 1;
 } finally {
   rmSync(modules, { recursive: true, force: true });
+}
+
+function sources(entries) {
+  return Object.fromEntries(Object.entries(entries).map(([name, module]) => [name, `src/${module}.ts`]));
 }
 
 /** What the libraries ask to be told of, those among `files`. */

@@ -31,6 +31,15 @@ inFakeTime("a loop over a subscription gets every event, over a reconnect, too",
   page.client.close();
 });
 
+inFakeTime("regression: how long a client waits is told in whole milliseconds", async () => {
+  const page = new Page({}, { random: () => 1 / 3 });
+  await pass();
+  page.drop(3000);
+  await pass();
+  assert.deepEqual(page.statuses.flatMap((status) => (status.kind === "reconnecting" ? status.delayMs : [])), [167]);
+  page.client.close();
+});
+
 inFakeTime("listeners hear of events, gaps and changes of status", async () => {
   const page = new Page();
   const subscription = page.client.subscribe(CHANNEL, { since: "earliest", match: ["task.#"] });

@@ -34,6 +34,8 @@ export type ClientStatus =
   | { readonly kind: "closed"; readonly code: Code; readonly reason: string }
   /** The server refused something that belongs to no subscription. */
   | { readonly kind: "refused"; readonly code: Code; readonly reason: string }
+  /** The page decodes what comes in, although `worker` asks for a Web Worker. Nothing is lost by that. */
+  | { readonly kind: "no_worker"; readonly reason: string }
   /** The link to another peer is gone. Whatever it fed is fed by the server until there is another. */
   | { readonly kind: "link_lost"; readonly peer: number; readonly code: Code };
 
@@ -67,6 +69,9 @@ export class Client {
       },
       status: (status) => {
         this.#onStatus(status);
+      },
+      noWorker: (reason) => {
+        this.#say({ kind: "no_worker", reason });
       },
       deliverable: () => {
         for (const subscription of this.#subscriptions.values()) subscription.pump();
@@ -130,7 +135,7 @@ export class Client {
     if (this.#closed.signal.aborted) return;
     this.#end();
     for (const subscription of [...this.#subscriptions.values()]) subscription.unsubscribe();
-    this.#driver.stop(false);
+    this.#driver.end();
   }
 
   /** Nothing around the page matters any more. */
@@ -203,7 +208,7 @@ export class Client {
     this.#say({ kind: "closed", code, reason });
     if (mayReconnect(code)) return;
     this.#end();
-    this.#driver.stop(false);
+    this.#driver.end();
     for (const subscription of this.#subscriptions.values()) {
       subscription.finish(new SubscriptionError(code, reason));
     }

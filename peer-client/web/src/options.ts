@@ -42,6 +42,12 @@ export interface ConnectOptions {
   readonly iceTransportPolicy?: RTCIceTransportPolicy;
   /** Program and version, for the server's operator; at most 128 characters. Default: this library's. */
   readonly client?: string;
+  /**
+   * Whether a Web Worker verifies, inflates and decodes what comes in, which keeps a page free that is busy. True: its script,
+   * `tiercast-worker.js`, lies beside that of this library; a URL: there. Where there is no worker the page does it, and the
+   * status `no_worker` says why. Default: no.
+   */
+  readonly worker?: boolean | string | URL;
   /** Closes the client when it is aborted. */
   readonly signal?: AbortSignal;
 }
@@ -103,7 +109,7 @@ export function relaySettings(options: ConnectOptions, hasWebRtc: boolean): Rela
 
 /** @internal */
 export function driverSettings(servers: ServerUrls, options: ConnectOptions, relays: RelaySettings): DriverSettings {
-  const { iceServers = [], iceTransportPolicy = "all", client = CLIENT } = options;
+  const { iceServers = [], iceTransportPolicy = "all", client = CLIENT, worker = false } = options;
   const { relay, maxChildren, maxConnections } = relays;
   const logBytes = within("logBytes", options.logBytes ?? DEFAULT_CONFIG.log.bytes, 64 << 10, 256 << 20);
   const config: PeerConfig = {
@@ -116,7 +122,7 @@ export function driverSettings(servers: ServerUrls, options: ConnectOptions, rel
   const given = typeof servers === "string" || servers instanceof URL ? [servers] : servers;
   const urls = given.map((url) => sessionUrl(url, page).href);
   if (urls.length === 0) throw new ConnectError("bad_url", "no server is named");
-  return { urls, config, iceServers, iceTransportPolicy, maxConnections };
+  return { urls, config, iceServers, iceTransportPolicy, maxConnections, worker };
 }
 
 /** @internal */

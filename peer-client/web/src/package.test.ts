@@ -49,13 +49,15 @@ test("regression: the package brings its licences, and says where it comes from"
   }
 });
 
-test("regression: a page needs one file", () => {
+test("regression: a page needs one file, and a second one if it asks for a worker", () => {
   const files = readdirSync(join(installed, "dist")).sort();
   const entries = ["emit", "testing", "tiercast-peer"].flatMap((name) => [`${name}.d.ts`, `${name}.js`]);
-  assert.deepEqual(files, ["THIRD-PARTY-LICENSES", ...entries]);
-  for (const entry of ["tiercast-peer", "emit"]) {
-    assert.doesNotMatch(file(`dist/${entry}.js`), /\bimport\s*[({"*]|\bfrom\s*"/);
+  assert.deepEqual(files, ["THIRD-PARTY-LICENSES", ...entries, "tiercast-worker.js"]);
+  for (const name of ["tiercast-peer", "emit", "tiercast-worker"]) {
+    assert.doesNotMatch(file(`dist/${name}.js`), /\bimport\s*[({"*]|\bfrom\s*"/, name);
   }
+  // As bundlers look for it.
+  assert.match(file("dist/tiercast-peer.js"), /new Worker\(new URL\("\.\/tiercast-worker\.js",import\.meta\.url\)\)/);
 });
 
 test("a page does not load what backends and tests need", () => {

@@ -43,8 +43,7 @@ pub(crate) async fn sse(
     let patterns = query.patterns(app.config.limits.patterns_max)?;
     let wanted = super::wanted(path, &mut query)?;
     query.end()?;
-    let retry = retry_after(app.config.limits.reader_retry);
-    let mut out = VecDeque::from([Bytes::from(format!("retry: {}\n\n", retry.as_millis()))]);
+    let mut out = VecDeque::from([retry(&app)]);
     let visit = Visit::begin(&app.handle, Transport::Sse, visitor.span(Transport::Sse), &wanted, since);
     let opening = Subscription::open(&app.handle, &visitor, wanted, since, patterns);
     let subscription = match opening.await {
@@ -77,6 +76,11 @@ pub(crate) async fn sse(
     // Proxies that would hold back what they have not had all of are asked not to.
     let unbuffered = [("x-accel-buffering", "no")];
     Ok((StatusCode::OK, headers, unbuffered, Body::from_stream(body)).into_response())
+}
+
+/// When to connect again. Belongs to the block that follows: some clients take one without data for an event.
+pub(super) fn retry(app: &App) -> Bytes {
+    format!("retry: {}\n", retry_after(app.config.limits.reader_retry).as_millis()).into()
 }
 
 /// Where a client that connects again was.
@@ -148,11 +152,14 @@ impl Stream {
 
     /// A comment; or, where the client's position has moved over what it did not ask for, that position.
     fn sign_of_life(&mut self) -> Bytes {
-        if self.said == self.reached {
-            return Bytes::from_static(b":\n\n");
-        }
+        let moved = self.reached.filter(|_| self.said != self.reached);
+        let (Some(position), Some(subscription)) = (moved, &self.subscription) else {
+            // A line, not a block: some clients would take that for an event.
+            return Bytes::from_static(b":\n");
+        };
         self.said = self.reached;
-        self.reached.map_or_else(Bytes::new, |position| format!("id: {position}\n\n").into())
+        let data = json!({ "channel": subscription.channel(), "position": position.to_string() });
+        event("at", Some(position), &data)
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     query::{Query, bad, patterns},
-    sse::{event, last_event_id},
+    sse::{event, last_event_id, retry},
     subscription::{Subscription, Wanted},
     visit::Visit,
 };
@@ -62,15 +62,16 @@ pub(crate) async fn connect(
     let wanted = wanted(bindings.as_deref().unwrap_or_default(), app.config.limits.patterns_max)?;
     // An id says where one is in one exchange only.
     let since = if wanted.len() == 1 { last_event_id(&headers)? } else { None }.unwrap_or(Since::Now);
-    let mut exchanges = Vec::new();
-    for (exchange, patterns) in wanted {
-        let wanted = Wanted::Exchange(exchange);
-        let span = visitor.span(Transport::Taskcluster);
-        let visit = Visit::begin(&app.handle, Transport::Taskcluster, span, &wanted, since);
-        let subscription = Subscription::open(&app.handle, &visitor, wanted, since, patterns).await?;
-        exchanges.push((subscription, visit));
-    }
-    let out = VecDeque::from([event("ready", None, &json!({ "bindings": exchanges.len() }))]);
+    let (exchanges, first) = match open(&app, &visitor, wanted, since).await {
+        Ok(exchanges) => {
+            let ready = event("ready", None, &json!({ "bindings": exchanges.len() }));
+            (exchanges, ready)
+        }
+        // A browser that is answered with an error does not come back by itself.
+        Err(refusal) if refusal.code.may_reconnect() => (Vec::new(), ended(&refusal)),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let out = VecDeque::from([retry(&app), first]);
     let heartbeat = app.config.limits.reader_heartbeat;
     let stream = Stream { exchanges, sheets: app.sheets.clone(), heartbeat, out, said_at: Instant::now() };
     let body = stream::unfold(stream, |mut stream| async {
@@ -79,6 +80,30 @@ pub(crate) async fn connect(
     });
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, [("x-accel-buffering", "no")], Body::from_stream(body)).into_response())
+}
+
+async fn open(
+    app: &App,
+    visitor: &Visitor,
+    wanted: BTreeMap<String, Vec<Pattern>>,
+    since: Since,
+) -> Result<Vec<(Subscription, Visit)>, Refusal> {
+    let mut exchanges = Vec::new();
+    for (exchange, patterns) in wanted {
+        let wanted = Wanted::Exchange(exchange);
+        let span = visitor.span(Transport::Taskcluster);
+        let visit = Visit::begin(&app.handle, Transport::Taskcluster, span, &wanted, since);
+        let subscription = Subscription::open(&app.handle, visitor, wanted, since, patterns).await?;
+        exchanges.push((subscription, visit));
+    }
+    Ok(exchanges)
+}
+
+/// The last event. Those who hear of an `error` are not expected to come back: who may is told by a comment only, and
+/// sees that the connection ends.
+fn ended(Refusal { code, reason }: &Refusal) -> Bytes {
+    let data = json!({ "code": code, "message": reason });
+    if code.may_reconnect() { format!(": {data}\n").into() } else { event("error", None, &data) }
 }
 
 /// The patterns of each exchange that is named.
@@ -141,8 +166,7 @@ impl Stream {
                 }
             }
             Err(refusal) => {
-                let data = json!({ "code": refusal.code, "message": refusal.reason });
-                self.out.push_back(event("error", None, &data));
+                self.out.push_back(ended(&refusal));
                 self.exchanges.clear();
             }
         }

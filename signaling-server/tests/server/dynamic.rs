@@ -17,15 +17,20 @@ async fn ask(server: &Server, exchange: &str) -> Result<(), DynamicError> {
     server.handle().dynamic(exchange, [everything]).await.map(|_| ())
 }
 
-#[tokio::test]
-async fn without_a_connection_those_who_ask_are_told_to_come_back() -> anyhow::Result<()> {
+/// A server that allows `open/*`, with a broker that is not there.
+async fn without_a_broker() -> anyhow::Result<Server> {
     let dynamic =
         DynamicConfig { exchanges: vec!["open/*".parse()?], bind_ms: 200, ..DynamicConfig::default() };
     // Nobody listens there.
     let amqp = AmqpConfig { dynamic, ..AmqpConfig::new("amqp://127.0.0.1:1".parse()?, Vec::new()) };
     let listen = "127.0.0.1:0".parse()?;
     let config = Config { listen, embedded_channels: Vec::new(), amqp: Some(amqp), ..Config::default() };
-    let server = Server::start(config).await?;
+    Ok(Server::start(config).await?)
+}
+
+#[tokio::test]
+async fn without_a_connection_those_who_ask_are_told_to_come_back() -> anyhow::Result<()> {
+    let server = without_a_broker().await?;
     for (exchange, code) in [("open/a", Code::NOT_READY), ("secret", Code::NOT_ALLOWED)] {
         ensure!(ask(&server, exchange).await.map_err(|error| error.code()) == Err(code), "{exchange}");
     }
@@ -40,6 +45,24 @@ async fn without_a_connection_those_who_ask_are_told_to_come_back() -> anyhow::R
     }
     let ready = get(server.addr(), "/readyz", &[]).await?;
     ensure!(ready.status == 200, "what clients ask for is no matter of the server's: {}", ready.body);
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_clients_of_taskcluster_events_come_back_to_a_server_that_has_no_connection_yet()
+-> anyhow::Result<()> {
+    let server = without_a_broker().await?;
+    let connect = |exchange: &str| {
+        let binding = format!("%7B%22exchange%22:%22{exchange}%22,%22routingKeyPattern%22:%22%23%22%7D");
+        format!("/api/events/v1/connect/?bindings=%7B%22bindings%22:[{binding}]%7D")
+    };
+    // A browser's `EventSource` gives up for good where it is answered with an error, and these clients do at an `error`.
+    let answer = get(server.addr(), &connect("open/a"), &[]).await?;
+    ensure!(answer.status == 200 && answer.body.contains("retry: "), "{answer:?}");
+    ensure!(answer.body.contains("3004") && !answer.body.contains("event: error"), "{answer:?}");
+    let forbidden = get(server.addr(), &connect("secret"), &[]).await?;
+    ensure!(forbidden.status == 403, "{forbidden:?}");
     server.shutdown().await;
     Ok(())
 }

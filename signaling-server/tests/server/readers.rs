@@ -150,11 +150,8 @@ async fn what_a_filtered_event_source_did_not_ask_for_moves_its_position() -> an
     assert_eq!(client.last_id, wanted);
     let skipped = publish(&server, &[keyed("test.a", "no")]).await?;
     while client.last_id != skipped {
-        client.line().await.map(|line| {
-            if let Some(id) = line.strip_prefix("id: ") {
-                client.last_id = id.to_owned();
-            }
-        })?;
+        let at = client.event().await?;
+        assert_eq!((&*at.name, &at.data["position"]), ("at", &json!(at.id)));
     }
     publish(&server, &[keyed("deploy", "yes")]).await?;
     assert_eq!(client.bodies(1).await?, ["yes"]);
@@ -295,9 +292,7 @@ async fn regression_one_who_wants_nothing_of_a_busy_channel_is_told_that_it_move
     };
     let told = async {
         while client.last_id == begin {
-            if let Some(id) = client.line().await?.strip_prefix("id: ") {
-                client.last_id = id.to_owned();
-            }
+            client.event().await?;
         }
         anyhow::Ok(())
     };

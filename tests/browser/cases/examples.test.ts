@@ -5,34 +5,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Browser } from "../harness/browser.js";
-import { ask } from "../harness/changing.js";
+import { BODIES, bodiesIn, publishAroundAKill } from "../harness/interrupted.js";
 import { keepingScenario } from "../harness/keeping.js";
 import { Program, ROOT, binary } from "../harness/program.js";
 import type { Stage } from "../harness/scenario.js";
 
-const EVENTS = 90;
 const FOLDER = join(ROOT, "examples");
-
-/** Publishes, with a server that is killed when a third has come; `count` says how many have. */
-async function run(stage: Stage, count: () => Promise<number>): Promise<void> {
-  const publish = async (first: number, end: number): Promise<void> => {
-    for (let number = first; number < end; number++) {
-      await stage.server.publish({ body: Buffer.from(`body ${number}`) });
-    }
-  };
-  const until = (least: number): Promise<true> => ask(`${least} events`, async () => (await count()) >= least);
-  await publish(0, EVENTS / 3);
-  await until(EVENTS / 3);
-  await stage.server.stop("SIGKILL");
-  await stage.server.startAgain();
-  await publish(EVENTS / 3, EVENTS);
-  await until(EVENTS);
-}
-
-/** The bodies that a program has written. */
-const bodies = (text: string): string[] => [...text.matchAll(/"body":"(body \d+)"/g)].map(([, body]) => body ?? "");
-
-const EXPECTED = Array.from({ length: EVENTS }, (_, number) => `body ${number}`);
 
 const PROGRAMS: readonly (readonly [string, (stage: Stage) => readonly string[]])[] = [
   ["curl.sh", ({ server }) => ["bash", join(FOLDER, "curl.sh"), server.http, server.channel]],
@@ -46,8 +24,8 @@ for (const [name, commandOf] of PROGRAMS) {
     const [command = "", ...args] = commandOf(stage);
     const program = new Program({ name, command, args });
     stage.atEnd(() => program.kill());
-    await run(stage, () => Promise.resolve(bodies(program.stdout.join("\n")).length));
-    assert.deepEqual(bodies(program.stdout.join("\n")), EXPECTED, program.tail());
+    await publishAroundAKill(stage, () => bodiesIn(program.stdout).length);
+    assert.deepEqual(bodiesIn(program.stdout), BODIES, program.tail());
   });
 }
 
@@ -76,6 +54,6 @@ keepingScenario("examples/event-source.html misses nothing while the server is a
   await page.goto(`http://127.0.0.1:${(site.address() as AddressInfo).port}/?${encodeURIComponent(url)}`);
   const shown = (): Promise<string[]> =>
     page.$$eval("li", (items) => items.map(({ textContent }) => textContent));
-  await run(stage, async () => (await shown()).length);
-  assert.deepEqual(await shown(), EXPECTED);
+  await publishAroundAKill(stage, async () => (await shown()).length);
+  assert.deepEqual(await shown(), BODIES);
 });

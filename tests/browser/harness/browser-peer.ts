@@ -23,6 +23,7 @@ export interface BrowserOptions {
   /** Default 1 s: a tenth of the page's own. */
   readonly hiddenAfterMs?: number;
   readonly since?: string;
+  readonly worker?: boolean;
   /** Further flags of the browser. */
   readonly flags?: readonly string[];
   /** A script that runs in the page before any other. */

@@ -1,4 +1,4 @@
-/** Serves the test page with the built peer. */
+/** Serves the test page with the built peer. `?policy=` is sent with it as its content security policy. */
 import { type Server as HttpServer, createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
@@ -24,6 +24,8 @@ export class PageServer {
     const server = createServer((request, response) => {
       const file = fileOf(request.url ?? "/");
       if (file === undefined) {
+        const policy = new URL(request.url ?? "/", "http://localhost").searchParams.get("policy") ?? "";
+        response.setHeader("content-security-policy", policy);
         response.setHeader("content-type", "text/html; charset=utf-8").end(PAGE);
         return;
       }

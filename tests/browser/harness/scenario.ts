@@ -15,7 +15,7 @@ export class Stage {
   readonly #pages: PageServer;
   readonly #natives: NativePeer[] = [];
   readonly #browsers: BrowserPeer[] = [];
-  readonly #others: (() => Promise<void>)[] = [];
+  readonly #others: (() => Promise<void> | void)[] = [];
 
   private constructor(server: Server, pages: PageServer) {
     this.server = server;
@@ -48,7 +48,7 @@ export class Stage {
   }
 
   /** To be done at the end. */
-  atEnd(task: () => Promise<void>): void {
+  atEnd(task: () => Promise<void> | void): void {
     this.#others.push(task);
   }
 
@@ -64,7 +64,7 @@ export class Stage {
 
   async end(): Promise<void> {
     const stops = [...this.#natives, ...this.#browsers, this.server, this.#pages].map((part) => part.stop());
-    await Promise.allSettled([...this.#others.map((task) => task()), ...stops]);
+    await Promise.allSettled([...this.#others.map(async (task) => task()), ...stops]);
   }
 }
 

@@ -120,6 +120,15 @@ export class Server {
     return { ...message, routingKey, position };
   }
 
+  /** Publishes events, as the body of a batch has them, in one frame. */
+  async publishBatch(events: readonly object[], channel = this.channel): Promise<void> {
+    const headers = { authorization: `Bearer ${API_KEY}`, "content-type": "application/json" };
+    const url = `${this.http}/v1/publish/${channel}/batch`;
+    const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(events) });
+    if (!response.ok) throw new Error(`the server refused to publish: ${response.status} ${await response.text()}`);
+    await response.body?.cancel();
+  }
+
   async topology(): Promise<TreeNode[]> {
     const url = `${this.http}/v1/topology/${this.channel}`;
     const response = await fetch(url, { headers: { authorization: `Bearer ${API_KEY}` } });

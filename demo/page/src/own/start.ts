@@ -55,6 +55,7 @@ function nextState(state: OwnState, status: ClientStatus): OwnState {
     case "disconnected":
     case "refused":
     case "link_lost":
+    case "no_worker":
       return state;
   }
 }

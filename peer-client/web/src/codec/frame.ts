@@ -67,6 +67,7 @@ export class Frame {
   readonly header: FrameHeader;
   /** The bytes to forward. */
   readonly bytes: Uint8Array;
+  #prepared: Event[] | undefined;
 
   private constructor(header: FrameHeader, bytes: Uint8Array) {
     this.header = header;
@@ -97,8 +98,16 @@ export class Frame {
     return signedMessage(CONTEXT, channel, this.bytes);
   }
 
-  /** Inflates and decodes the events. */
+  /** Hands in the events, which were decoded elsewhere, for the next call of `events`. */
+  prepare(events: Event[]): void {
+    this.#prepared = events;
+  }
+
+  /** The events: those that were handed in, once, else inflated and decoded here. */
   events(): Event[] {
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    if (prepared !== undefined) return prepared;
     const { deflated, inflatedBytes, payloadBytes } = this.header;
     const payload = this.bytes.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes);
     if (deflated) return decodeEvents(inflate(payload, inflatedBytes), this.header);

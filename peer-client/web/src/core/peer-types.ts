@@ -1,5 +1,5 @@
 /** What goes into a peer and what comes out of it. */
-import type { Code, IceServer, Position, Signal, SignedMessage, Since } from "../codec/index.js";
+import type { Code, Frame, IceServer, Position, Signal, SignedMessage, Since } from "../codec/index.js";
 
 /** What happens to a peer. */
 export type Input =
@@ -38,13 +38,8 @@ export type Target = "session" | number;
 export type Output =
   /** Call `pollTransmit` whenever `target` is writable, until that gives nothing. Said once; the driver remembers. */
   | { readonly type: "transmit"; readonly target: Target }
-  /** Check a signature with each of `keys`, and answer with `verified`: genuine if one of them made it. */
-  | {
-      readonly type: "verify";
-      readonly ticket: number;
-      readonly keys: readonly Uint8Array[];
-      readonly signed: SignedMessage;
-    }
+  /** Check a signature, and answer with `verified`. */
+  | ({ readonly type: "verify"; readonly ticket: number } & Verification)
   /** Close the connection to the server; and reconnect after a while, whatever the code. */
   | { readonly type: "closeSession"; readonly code: Code; readonly reason: string }
   /**
@@ -58,6 +53,14 @@ export type Output =
   | { readonly type: "closeLink"; readonly link: number; readonly bye: Uint8Array | undefined }
   /** News for whoever watches. */
   | { readonly type: "status"; readonly status: Status };
+
+/** A signature to check: genuine if one of `keys` made it. */
+export interface Verification {
+  readonly keys: readonly Uint8Array[];
+  readonly signed: SignedMessage;
+  /** There if it is that of a frame which the application will soon read: its events may be prepared meanwhile. */
+  readonly frame: Frame | undefined;
+}
 
 /** News of a peer. */
 export type Status =

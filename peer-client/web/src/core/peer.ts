@@ -6,20 +6,33 @@
  * it was told that there is something and the target is writable, `pollDelivery` when the application has room, and
  * `handle` with `timeout` when the time of `pollTimeout` has come.
  */
-import { Code, DecodeError, type Position, type Since, channelId } from "../codec/index.js";
+import {
+  Code,
+  DecodeError,
+  type Frame,
+  type Item,
+  type Position,
+  type SignedMessage,
+  type Since,
+  channelId,
+  readItems,
+} from "../codec/index.js";
 import { DEFAULT_CONFIG, type PeerConfig } from "./config.js";
 import { endStall } from "./credit.js";
 import { type Inbox, isStreamed } from "./inbox.js";
 import { onLinkHeartbeat, onLinkItem, onLinkOpened, pollLink } from "./links.js";
 import { goOnWithout, onDoubtDue, onLeadDue, onStaleDue } from "./progress.js";
 import { CommandError } from "./command-error.js";
-import type { Input, Output, Target } from "./peer-types.js";
+import type { Input, Output, Target, Verification } from "./peer-types.js";
 import type { Delivery } from "./reader.js";
 import { onNackDue } from "./repair.js";
 import { askFor, onSessionItem, onSessionOpened, onSessionSilent } from "./session.js";
 import { type Outcome, Refusal, State } from "./state.js";
 import type { Child, PeerStats } from "./stats.js";
 import { Subscription } from "./subscription.js";
+
+/** Most bytes of frames that wait for the application where more are prepared. As many as a window. */
+const PREPARED_BYTES_MAX = 256 << 10;
 
 export class Peer {
   readonly #state: State;
@@ -126,6 +139,21 @@ export class Peer {
     const link = state.links.get(target);
     if (message === undefined && link !== undefined) link.isAnnounced = false;
     return message;
+  }
+
+  /**
+   * What `verify` will ask for if the frames of a message, which is about to be handled, come to be taken: for a driver that
+   * has it found out before their turn.
+   */
+  foresee(message: Uint8Array): Verification[] {
+    if (!isStreamed(message)) return [];
+    try {
+      return readItems(message).flatMap((item) => this.#foreseen(item));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      // It is refused in its turn.
+      return [];
+    }
   }
 
   /** When to call again with `timeout`. */
@@ -289,10 +317,29 @@ export class Peer {
   #step(from: Target, inbox: Inbox, run: () => Outcome): void {
     const outcome = run();
     if (outcome === "done") return;
+    const { item, signed } = outcome;
     const ticket = ++this.#ticketsGiven;
     this.#tickets.set(ticket, from);
-    inbox.waiting = { ticket, item: outcome.item };
-    this.#state.outputs.push({ type: "verify", ticket, keys: this.#state.keys, signed: outcome.signed });
+    inbox.waiting = { ticket, item };
+    this.#state.outputs.push({ type: "verify", ticket, ...this.#verification(signed, item) });
+  }
+
+  #verification(signed: SignedMessage, item: Item): Verification {
+    const frame = item.kind === "frame" && this.#isReadSoon(item.frame) ? item.frame : undefined;
+    return { keys: this.#state.keys, signed, frame };
+  }
+
+  #foreseen(item: Item): Verification[] {
+    if (item.kind !== "frame") return [];
+    const subscription = this.#state.subscriptions.get(item.frame.header.channel);
+    if (subscription?.taken === undefined || subscription.taken.relation(item.frame) === "duplicate") return [];
+    return [this.#verification(item.frame.signed(subscription.channel), item)];
+  }
+
+  /** Events take several times the memory of their frame, so few are to be had before they are asked for. */
+  #isReadSoon({ header }: Frame): boolean {
+    const taken = this.#state.subscriptions.get(header.channel)?.taken;
+    return taken !== undefined && taken.log.bytesAfter(taken.reader.position) <= PREPARED_BYTES_MAX;
   }
 
   /** Whether an inbox is still that of a session or link that is there: an item may have closed it. */

@@ -1,10 +1,10 @@
 /** Runs a peer: brings it what happens, and does what it wants done. */
 import { Code, LinkMessage } from "../codec/index.js";
 import { type Delivery, type Input, type Output, Peer, type PeerConfig, type Status, type Target } from "../core/index.js";
+import { Inspector } from "./inspector.js";
 import { Links } from "./links.js";
 import type { Platform } from "./platform.js";
 import { type Attempt, Session } from "./session.js";
-import type { Verifier } from "./verifier.js";
 
 /** A timer that comes this late: the page was frozen, or busy. */
 const LATE_US = 1_000_000;
@@ -19,6 +19,8 @@ export interface DriverSettings {
   readonly iceServers: readonly RTCIceServer[];
   readonly iceTransportPolicy: RTCIceTransportPolicy;
   readonly maxConnections: number;
+  /** Where the script of a Web Worker is that decodes; true: beside ours. False: the page decodes. */
+  readonly worker: boolean | string | URL;
 }
 
 export interface DriverEvents {
@@ -26,6 +28,8 @@ export interface DriverEvents {
   /** The connection is gone; `next` is undefined if it is not made again. */
   disconnected(code: Code, reason: string, next: Attempt | undefined): void;
   status(status: Status): void;
+  /** The page decodes, although a worker was to. */
+  noWorker(reason: string): void;
   /** There may be something in `pollDelivery`. */
   deliverable(): void;
 }
@@ -37,7 +41,7 @@ export class Driver {
   readonly #platform: Platform;
   readonly #events: DriverEvents;
   readonly #session: Session;
-  readonly #verifier: Promise<Verifier>;
+  readonly #inspector: Inspector;
   /** Targets that the core has something for and that take nothing now. */
   readonly #pending = new Set<Target>();
   #iceServers: readonly RTCIceServer[];
@@ -56,9 +60,17 @@ export class Driver {
     this.#platform = platform;
     this.#events = events;
     this.#iceServers = settings.iceServers;
-    this.#verifier = platform.createVerifier().catch((error: unknown) => {
+    const verifier = platform.createVerifier().catch((error: unknown) => {
       this.#session.end(Code.bad_signature, `signatures cannot be checked here: ${String(error)}`);
       return () => Promise.resolve(false);
+    });
+    const { worker } = settings;
+    const openWorker = worker === false ? undefined : () => platform.openWorker?.(worker === true ? undefined : worker);
+    this.#inspector = new Inspector(verifier, openWorker, (reason) => {
+      // Whoever has just asked for it does not listen yet.
+      queueMicrotask(() => {
+        events.noWorker(reason);
+      });
     });
     this.links = new Links(() => this.#openConnection(), settings.maxConnections, {
       signal: (link, signal) => {
@@ -68,6 +80,7 @@ export class Driver {
         this.handle({ type: "linkOpened", link });
       },
       data: (link, bytes) => {
+        this.#foresee(bytes);
         this.handle({ type: "linkData", link, bytes });
       },
       writable: (link) => {
@@ -87,6 +100,7 @@ export class Driver {
         this.handle({ type: "sessionOpened" });
       },
       data: (bytes) => {
+        this.#foresee(bytes);
         this.handle({ type: "sessionData", bytes });
       },
       writable: () => {
@@ -107,6 +121,12 @@ export class Driver {
 
   start(): void {
     this.#session.start();
+  }
+
+  /** Nothing comes after this. */
+  end(): void {
+    this.#inspector.end();
+    this.stop(false);
   }
 
   /** Says goodbye to everybody and makes no connections, until `start`. `isLeaving`: nothing runs after it. */
@@ -175,10 +195,14 @@ export class Driver {
     }
   }
 
-  async #verify({ ticket, keys, signed }: Extract<Output, { type: "verify" }>): Promise<void> {
-    const verifier = await this.#verifier;
-    let isGenuine = false;
-    for (const key of keys) isGenuine ||= await verifier(key, signed.message, signed.signature);
+  /** A worker need not wait until it is a frame's turn. */
+  #foresee(message: Uint8Array): void {
+    if (!this.#inspector.isAhead) return;
+    for (const verification of this.peer.foresee(message)) this.#inspector.foresee(verification);
+  }
+
+  async #verify({ ticket, ...verification }: Extract<Output, { type: "verify" }>): Promise<void> {
+    const isGenuine = await this.#inspector.isGenuine(verification);
     this.handle({ type: "verified", ticket, isGenuine });
   }
 

@@ -12,6 +12,8 @@ export interface Platform {
   readonly surroundings: Surroundings | undefined;
   /** Undefined, or gives nothing, where nothing outlives a page: in workers, for instance, or if the user forbids it. */
   readonly openStores?: () => Stores | undefined;
+  /** Of the script that decodes, or of another. Undefined where there are no Web Workers. */
+  readonly openWorker?: (url: string | URL | undefined) => Worker;
   readonly createVerifier: () => Promise<Verifier>;
   /** Microseconds since the Unix epoch, never going back. */
   readonly now: () => number;
@@ -32,10 +34,16 @@ export function browserPlatform(): Platform {
         : (configuration) => new RTCPeerConnection(configuration),
     surroundings: pageSurroundings(),
     openStores: pageStores,
+    ...(typeof Worker === "undefined" ? {} : { openWorker }),
     createVerifier,
     now: () => Math.round((performance.timeOrigin + performance.now()) * 1000),
     random: () => Math.random(),
   };
+}
+
+/** Bundlers know the URL as it is written here, and bring the file along. */
+function openWorker(url: string | URL | undefined): Worker {
+  return url === undefined ? new Worker(new URL("./tiercast-worker.js", import.meta.url)) : new Worker(url);
 }
 
 function pageStores(): Stores | undefined {

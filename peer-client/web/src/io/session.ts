@@ -130,6 +130,6 @@ export class Session {
     const delayMs = this.#servers.turn(now);
     const server = this.#servers.current;
     if (delayMs === undefined || server === undefined) return undefined;
-    return { attempt: this.#attempts + 1, delayMs, server };
+    return { attempt: this.#attempts + 1, delayMs: Math.ceil(delayMs), server };
   }
 }
