@@ -21,7 +21,7 @@ use tokio::{
 use crate::{listener::PATIENCE, programs::program};
 
 /// Who may publish.
-const API_KEY: &str = "measured-and-thrown-away";
+pub const API_KEY: &str = "measured-and-thrown-away";
 
 /// Time between two looks at something that has no event to wait for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

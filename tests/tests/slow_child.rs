@@ -21,7 +21,7 @@ use tokio::{
 };
 
 const CHANNEL: &str = "builds";
-const EVENTS: usize = 4_000;
+const EVENTS: usize = 2_400;
 const EVENT_BYTES: usize = 2_000;
 /// Between two events: the channel carries 200 KB/s, for forty seconds.
 const PAUSE: Duration = Duration::from_millis(10);

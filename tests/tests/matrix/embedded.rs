@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tiercast_tests::{
     audience::{Audience, SILENCE},
     plain::post,
-    programs::ServerProgram,
+    server_program::{API_KEY, ServerProgram},
     victim::Victim,
 };
 use tokio::{
@@ -20,8 +20,6 @@ use tokio::{
 use crate::{PARTS, USUALLY, anywhere, bare_config, events};
 
 const CHANNEL: &str = "events";
-
-const API_KEY: &str = "a-secret-key";
 
 /// What becomes of events that were not confirmed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,21 +64,16 @@ async fn publish_part(server: SocketAddr, numbers: &[usize], unconfirmed: Unconf
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_data_folder_across_kill_9() -> Result<()> {
     let (folder, events) = (tempfile::tempdir()?, events()?);
-    let set = |key: &str, value: &str| ["--set".to_owned(), format!("{key}={value}")];
-    let arguments = [
-        set("data_dir", &folder.path().display().to_string()),
-        set("api_keys", API_KEY),
-        set("hub.log_frames", "64"),
-        set("hub.tier1_min", "1"),
-        set("hub.tier1_max", "1"),
-    ]
-    .concat();
-    let server = ServerProgram::start(anywhere(), &arguments).await?;
+    let config = format!(
+        "data_dir = {:?}\n[hub]\nlog_frames = 64\ntier1_min = 1\ntier1_max = 1\n",
+        folder.path().display().to_string()
+    );
+    let mut server = ServerProgram::start(&config).await?;
     let audience = Audience::start(&[server.addr], CHANNEL, SILENCE).await?;
     let publishing = publish(server.addr, events, Unconfirmed::Again);
     audience.wait_for(events / 4).await?;
-    let addr = server.kill()?;
-    let _server = ServerProgram::start(addr, &arguments).await?;
+    server.kill().await?;
+    server.start_again().await?;
     publishing.await??;
     let published: Vec<_> = (0..events).map(|number| number.to_string()).collect();
     for had in audience.had_until(&(events - 1).to_string()).await? {
