@@ -81,10 +81,7 @@ impl Connections {
     }
 
     async fn serve(self, stream: TcpStream, address: IpAddr) {
-        if let Err(error) = self.set_up(&stream) {
-            debug!(%error, "connection lost");
-            return;
-        }
+        self.set_up(&stream);
         let (upgrades, mut upgrade) = mpsc::channel(1);
         self.serve_http(stream, address, upgrades).await;
         // The connection's task goes on as the session's, if it was upgraded.
@@ -95,11 +92,14 @@ impl Connections {
     }
 
     /// What is written goes out at once, and little of what cannot go out is taken.
-    fn set_up(&self, stream: &TcpStream) -> std::io::Result<()> {
-        stream.set_nodelay(true)?;
+    /// Where the system refuses, a connection is served all the same, later and at a higher price.
+    fn set_up(&self, stream: &TcpStream) {
+        let tell = |what, error: std::io::Error| debug!(%error, "a connection is served without {what}");
+        stream.set_nodelay(true).unwrap_or_else(|error| tell("TCP_NODELAY", error));
         #[cfg(target_os = "linux")]
-        socket2::SockRef::from(stream).set_tcp_notsent_lowat(self.limits.unsent_bytes)?;
-        Ok(())
+        socket2::SockRef::from(stream)
+            .set_tcp_notsent_lowat(self.limits.unsent_bytes)
+            .unwrap_or_else(|error| tell("limits.unsent_bytes", error));
     }
 
     async fn serve_http(&self, stream: TcpStream, address: IpAddr, upgrades: Upgrades) {

@@ -14,6 +14,7 @@ mod query;
 pub(crate) mod sse;
 mod subscription;
 pub(crate) mod taskcluster;
+mod turns;
 mod visit;
 
 pub(crate) use query::patterns;

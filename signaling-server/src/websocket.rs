@@ -13,8 +13,14 @@ use tokio::{
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Error as WsError,
-        protocol::{CloseFrame, Role, WebSocketConfig},
+        Error as WsError, Message as WsMessage,
+        protocol::{
+            CloseFrame, Role, WebSocketConfig,
+            frame::{
+                Frame,
+                coding::{Data, OpCode},
+            },
+        },
     },
 };
 
@@ -27,6 +33,10 @@ const READ_BUFFER_BYTES: usize = 4 << 10;
 /// Small messages share a write up to this.
 const WRITE_BUFFER_BYTES: usize = 8 << 10;
 
+/// A larger message is written in fragments of this size, each as soon as the socket has taken the one before:
+/// otherwise the whole message would be copied into a buffer that its WebSocket then keeps for good.
+const FRAGMENT_BYTES: usize = 16 << 10;
+
 /// A WebSocket on a connection that has been upgraded. `leftover` came behind the upgrade request.
 pub(crate) async fn accept<T>(io: T, leftover: Bytes) -> WebSocketStream<T>
 where
@@ -38,6 +48,17 @@ where
         .max_message_size(Some(CONTROL_BYTES_MAX))
         .max_frame_size(Some(CONTROL_BYTES_MAX));
     WebSocketStream::from_partially_read(io, leftover.to_vec(), Role::Server, Some(config)).await
+}
+
+/// The WebSocket frames of a message, text or binary.
+pub(crate) fn fragments(message: Bytes, kind: Data) -> impl Iterator<Item = WsMessage> {
+    let count = message.len().div_ceil(FRAGMENT_BYTES).max(1);
+    (0..count).map(move |index| {
+        let (start, is_last) = (index * FRAGMENT_BYTES, index + 1 == count);
+        let part = message.slice(start..message.len().min(start + FRAGMENT_BYTES));
+        let kind = if index == 0 { kind } else { Data::Continue };
+        WsMessage::Frame(Frame::message(part, OpCode::Data(kind), is_last))
+    })
 }
 
 /// Whether a connection took no byte for too long.
@@ -102,5 +123,27 @@ mod tests {
         assert_eq!(cut(&"a".repeat(200)).len(), 123);
         let cut_text = format!("{}ü and more", "a".repeat(122));
         assert_eq!(cut(&cut_text), "a".repeat(122));
+    }
+
+    #[test]
+    fn a_large_message_is_cut_into_fragments_and_a_small_one_is_not() {
+        let frames = |message: &Bytes| -> Vec<Frame> {
+            fragments(message.clone(), Data::Text)
+                .map(|message| match message {
+                    WsMessage::Frame(frame) => frame,
+                    other => panic!("not a fragment: {other:?}"),
+                })
+                .collect()
+        };
+        let kinds = |frames: &[Frame]| -> Vec<_> {
+            frames.iter().map(|frame| (frame.header().opcode, frame.header().is_final)).collect()
+        };
+        let (text, more) = (OpCode::Data(Data::Text), OpCode::Data(Data::Continue));
+        assert_eq!(kinds(&frames(&Bytes::from_static(b"small"))), [(text, true)]);
+        assert_eq!(kinds(&frames(&Bytes::new())), [(text, true)]);
+        let large = Bytes::from(vec![7; 2 * FRAGMENT_BYTES + 1]);
+        let cut = frames(&large);
+        assert_eq!(kinds(&cut), [(text, false), (more, false), (more, true)]);
+        assert_eq!(cut.iter().flat_map(|frame| frame.payload().to_vec()).collect::<Vec<_>>(), large);
     }
 }

@@ -55,6 +55,8 @@ impl ServerProgram {
         self.process = Some(command.stdout(Stdio::null()).kill_on_drop(true).spawn()?);
         let deadline = Instant::now() + PATIENCE;
         while self.get("/readyz").await.is_err() {
+            let ended = self.process.as_mut().and_then(|process| process.try_wait().transpose());
+            ensure!(ended.is_none(), "the server has ended: {ended:?}");
             ensure!(Instant::now() < deadline, "the server is not ready");
             sleep(LOOK_EVERY).await;
         }

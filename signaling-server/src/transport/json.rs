@@ -1,12 +1,12 @@
 //! JSON over WebSocket, subprotocol `tiercast.v1.json`: for clients that want to subscribe, pause and change what they want
 //! on one connection, and are no peers.
 
-use std::{collections::BTreeMap, convert::Infallible, future::pending, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{
     SinkExt, StreamExt,
-    future::{BoxFuture, FutureExt, select_all},
+    future::{BoxFuture, FutureExt},
     stream::FuturesUnordered,
 };
 use serde_json::{Value, json};
@@ -19,13 +19,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{
-        Error as WsError, Message as WsMessage,
-        protocol::frame::{
-            Frame,
-            coding::{Data, OpCode},
-        },
-    },
+    tungstenite::{Error as WsError, Message as WsMessage, protocol::frame::coding::Data},
 };
 
 use tracing::{Span, debug};
@@ -35,6 +29,7 @@ mod message;
 use super::{
     query,
     subscription::{Subscription, Wanted},
+    turns::next_of,
     visit::Visit,
 };
 use crate::{app::App, counters::Transport, sheets::Form, stopped::Stopped, visitor::Visitor, websocket};
@@ -57,15 +52,18 @@ struct Session<T> {
     opening: FuturesUnordered<BoxFuture<'static, Opened>>,
     /// WebSocket pings since something was heard.
     unanswered: u32,
-    said: Instant,
+    said_at: Instant,
+    /// Which of its subscriptions was given something last: the next turn is another one's.
+    last_read: Option<ChannelName>,
 }
 
 struct Read {
     subscription: Subscription,
     visit: Visit,
-    /// How far it is, and how far the client knows that it is.
+    /// How far it is, and how far the client knows that it is, and since when.
     reached: Position,
     said: Position,
+    said_at: Instant,
 }
 
 /// A subscription that was asked for by this request.
@@ -119,7 +117,16 @@ where
     let socket = websocket::accept(io, leftover).await;
     let (limit, handle, now) = (app.config.limits.close, app.handle.clone(), Instant::now());
     let (subscriptions, opening) = (BTreeMap::new(), FuturesUnordered::new());
-    let mut session = Session { socket, app, visitor, subscriptions, opening, unanswered: 0, said: now };
+    let mut session = Session {
+        socket,
+        app,
+        visitor,
+        subscriptions,
+        opening,
+        unanswered: 0,
+        said_at: now,
+        last_read: None,
+    };
     let Err(end) = session.serve().await;
     let mut socket = session.socket;
     let closing = match end {
@@ -145,7 +152,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     });
                     self.answer(id, None, answer).await?;
                 }
-                Happening::Read(channel, Ok(portion)) => self.on_portion(&channel, &portion).await?,
+                Happening::Read(channel, Ok(portion)) => {
+                    self.on_portion(&channel, &portion).await?;
+                    self.last_read = Some(channel);
+                }
                 Happening::Read(_, Err(refusal)) if refusal.code == Code::SHUTDOWN => {
                     return Err(refusal.into());
                 }
@@ -173,38 +183,52 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     }
 
     async fn next(&mut self) -> Happening {
-        let heartbeat = self.app.config.limits.reader_heartbeat;
+        let due = self.due();
         let mut stopping = self.app.stopping.clone();
         tokio::select! {
             message = self.socket.next() => Happening::Came(message),
             Some(opened) = self.opening.next() => Happening::Opened(opened),
-            (channel, portion) = any(&mut self.subscriptions) => Happening::Read(channel, portion),
-            () = sleep_until(self.said + heartbeat) => Happening::Due,
+            (channel, portion) = any(&mut self.subscriptions, self.last_read.as_ref()) => Happening::Read(channel, portion),
+            () = sleep_until(due) => Happening::Due,
             _ = stopping.wait_for(|stop| *stop) => Happening::Stopping,
         }
     }
 
-    /// It has been quiet for a heartbeat: asks whether the client is there, and says where its subscriptions are.
+    /// When something has to be said: a heartbeat after the last word on the connection, and on each subscription that has
+    /// moved since.
+    fn due(&self) -> Instant {
+        let moved = self.subscriptions.values().filter(|read| read.said != read.reached);
+        let quiet_since = moved.map(|read| read.said_at).fold(self.said_at, Instant::min);
+        quiet_since + self.app.config.limits.reader_heartbeat
+    }
+
     async fn on_due(&mut self) -> Result<(), End> {
-        if self.unanswered >= PINGS_MAX {
-            let reason = format!("{PINGS_MAX} pings were not answered");
-            return Err(Refusal::new(Code::SILENT, reason).into());
+        let heartbeat = self.app.config.limits.reader_heartbeat;
+        let now = Instant::now();
+        if self.said_at + heartbeat <= now {
+            self.ping().await?;
         }
-        self.said = Instant::now();
-        self.unanswered += 1;
-        self.socket.feed(WsMessage::Ping(Bytes::new())).await?;
-        let moved = self
-            .subscriptions
-            .iter_mut()
-            .filter(|(_, subscription)| subscription.said != subscription.reached);
-        let at = |(channel, subscription): (&ChannelName, &mut Read)| {
-            subscription.said = subscription.reached;
-            json!({ "type": "at", "channel": channel, "position": subscription.reached.to_string() })
+        let quiet = |read: &Read| read.said != read.reached && read.said_at + heartbeat <= now;
+        let moved = self.subscriptions.iter_mut().filter(|(_, read)| quiet(read));
+        let at = |(channel, read): (&ChannelName, &mut Read)| {
+            (read.said, read.said_at) = (read.reached, now);
+            json!({ "type": "at", "channel": channel, "position": read.reached.to_string() })
         };
         for message in moved.map(at).collect::<Vec<_>>() {
             self.say(message).await?;
         }
         Ok(())
+    }
+
+    /// Asks whether the client is there.
+    async fn ping(&mut self) -> Result<(), End> {
+        if self.unanswered >= PINGS_MAX {
+            let reason = format!("{PINGS_MAX} pings were not answered");
+            return Err(Refusal::new(Code::SILENT, reason).into());
+        }
+        self.said_at = Instant::now();
+        self.unanswered += 1;
+        Ok(self.socket.feed(WsMessage::Ping(Bytes::new())).await?)
     }
 
     async fn on_portion(&mut self, channel: &ChannelName, portion: &Portion) -> Result<(), End> {
@@ -215,18 +239,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 let sheet = self.app.sheets.of(channel, frame);
                 let (mut count, mut bytes) = (0, 0);
                 for nth in sheet.wanted(portion) {
-                    subscription.said = sheet.position(nth);
-                    self.said = Instant::now();
+                    self.said_at = Instant::now();
+                    (subscription.said, subscription.said_at) = (sheet.position(nth), self.said_at);
                     let event = sheet.event(Form::Json, nth);
                     (count, bytes) = (count + 1, bytes + event.len());
-                    let frame = Frame::message(event, OpCode::Data(Data::Text), true);
-                    self.socket.feed(WsMessage::Frame(frame)).await?;
+                    for fragment in websocket::fragments(event, Data::Text) {
+                        self.socket.feed(fragment).await?;
+                    }
                 }
                 subscription.visit.sent(count, bytes);
                 Ok(())
             }
             Portion::Gap(gap) => {
-                subscription.said = gap.to;
+                (subscription.said, subscription.said_at) = (gap.to, Instant::now());
                 subscription.visit.gap();
                 let mut message = super::gap(gap);
                 message["type"] = json!("gap");
@@ -370,7 +395,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         let answer = json!({
             "channel": channel, "position": position.to_string(), "head": head.to_string(), "recovered": recovered,
         });
-        let read = Read { subscription, visit, reached: position, said: position };
+        let read = Read { subscription, visit, reached: position, said: position, said_at: Instant::now() };
         self.subscriptions.insert(channel, read);
         Ok(("subscribed", answer))
     }
@@ -403,18 +428,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     }
 
     async fn say(&mut self, message: Value) -> Result<(), End> {
-        self.said = Instant::now();
+        self.said_at = Instant::now();
         Ok(self.socket.feed(WsMessage::text(message.to_string())).await?)
     }
 }
 
 /// What comes next on any of the subscriptions.
-async fn any(subscriptions: &mut BTreeMap<ChannelName, Read>) -> (ChannelName, Result<Portion, Refusal>) {
-    let nexts: Vec<_> = subscriptions.iter_mut().map(|one| Box::pin(next(one))).collect();
-    if nexts.is_empty() {
-        return pending().await;
-    }
-    select_all(nexts).await.0
+async fn any(
+    subscriptions: &mut BTreeMap<ChannelName, Read>,
+    last: Option<&ChannelName>,
+) -> (ChannelName, Result<Portion, Refusal>) {
+    let turn = last.map_or(0, |last| subscriptions.range(..=last).count());
+    next_of(subscriptions.iter_mut().map(|one| Box::pin(next(one))), turn).await.0
 }
 
 async fn next((channel, subscription): (&ChannelName, &mut Read)) -> (ChannelName, Result<Portion, Refusal>) {

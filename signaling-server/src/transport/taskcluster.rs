@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use futures_util::{future::select_all, stream};
+use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
 use tiercast_codec::{Pattern, Since};
@@ -24,6 +24,7 @@ use super::{
     query::{Query, bad, patterns},
     sse::{event, last_event_id, retry},
     subscription::{Subscription, Wanted},
+    turns::next_of,
     visit::Visit,
 };
 use crate::{
@@ -73,7 +74,14 @@ pub(crate) async fn connect(
     };
     let out = VecDeque::from([retry(&app), first]);
     let heartbeat = app.config.limits.reader_heartbeat;
-    let stream = Stream { exchanges, sheets: app.sheets.clone(), heartbeat, out, said_at: Instant::now() };
+    let stream = Stream {
+        exchanges,
+        sheets: app.sheets.clone(),
+        heartbeat,
+        out,
+        said_at: Instant::now(),
+        last_read: 0,
+    };
     let body = stream::unfold(stream, |mut stream| async {
         let bytes = stream.next().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), stream))
@@ -132,6 +140,8 @@ struct Stream {
     out: VecDeque<Bytes>,
     /// When the client was last sent something.
     said_at: Instant,
+    /// Which exchange was read last: the next turn is another one's.
+    last_read: usize,
 }
 
 impl Stream {
@@ -141,8 +151,11 @@ impl Stream {
             if self.exchanges.is_empty() {
                 return None;
             }
-            match timeout_at(self.said_at + self.heartbeat, any(&mut self.exchanges)).await {
-                Ok((portion, nth)) => self.take(nth, portion),
+            match timeout_at(self.said_at + self.heartbeat, any(&mut self.exchanges, self.last_read)).await {
+                Ok((portion, nth)) => {
+                    self.last_read = nth;
+                    self.take(nth, portion);
+                }
                 Err(_) => self.out.push_back(event("ping", None, &json!({}))),
             }
         }
@@ -174,9 +187,8 @@ impl Stream {
 }
 
 /// What comes next of any exchange, and of which.
-async fn any(exchanges: &mut [(Subscription, Visit)]) -> (Result<Portion, Refusal>, usize) {
-    let (portion, nth, _) = select_all(exchanges.iter_mut().map(|(one, _)| Box::pin(one.next()))).await;
-    (portion, nth)
+async fn any(exchanges: &mut [(Subscription, Visit)], last: usize) -> (Result<Portion, Refusal>, usize) {
+    next_of(exchanges.iter_mut().map(|(one, _)| Box::pin(one.next())), last + 1).await
 }
 
 #[cfg(test)]

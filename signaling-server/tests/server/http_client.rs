@@ -1,13 +1,19 @@
 //! The smallest HTTP client: one request, one connection.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::{sleep, timeout},
 };
+
+use crate::client::PATIENCE;
+
+/// Time between two looks at something that has no event to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// An answer.
 #[derive(Debug)]
@@ -25,6 +31,17 @@ impl Response {
 
 pub async fn get(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Response> {
     request(addr, "GET", path, headers, b"").await
+}
+
+/// Waits until a line is among the metrics. They have no event to wait for.
+pub async fn wait_for_metric(addr: SocketAddr, line: &str) -> anyhow::Result<()> {
+    let told = async {
+        while !get(addr, "/metrics", &[]).await?.body.lines().any(|other| other == line) {
+            sleep(LOOK_EVERY).await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(PATIENCE, told).await.with_context(|| format!("never so: {line}"))?
 }
 
 pub async fn request(

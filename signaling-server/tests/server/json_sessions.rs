@@ -100,6 +100,39 @@ async fn publish(server: &Server, routing_key: &str, bodies: &[&str]) -> anyhow:
 }
 
 #[tokio::test]
+async fn regression_a_quiet_subscription_beside_a_busy_one_is_told_that_it_moves() -> anyhow::Result<()> {
+    let mut config = config();
+    config.limits.reader_heartbeat = Duration::from_millis(200);
+    config.embedded_channels = vec!["events".parse()?, "other".parse()?];
+    let server = start(config).await?;
+    let mut client = Client::connect(server.addr()).await?;
+    client.answer(json!({"type": "subscribe", "channel": "events"})).await?;
+    client.answer(json!({"type": "subscribe", "channel": "other", "match": ["wanted"]})).await?;
+    let unwanted = server.publisher("other")?.publish(message("no")).await?.to_string();
+    let busy = async {
+        loop {
+            publish(&server, "busy", &["yes"]).await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = async {
+        loop {
+            let message = client.hear().await?;
+            if message["channel"] == json!("other") {
+                return anyhow::Ok(message);
+            }
+        }
+    };
+    let told = tokio::select! {
+        busy = busy => busy,
+        told = timeout(DEADLINE, told) => told?,
+    }?;
+    assert_eq!(told, json!({"type": "at", "channel": "other", "position": unwanted}));
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_client_subscribes_and_comes_back_where_it_was() -> anyhow::Result<()> {
     let server = start(config()).await?;
     publish(&server, "a.b", &["zero"]).await?;

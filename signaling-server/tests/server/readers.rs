@@ -222,8 +222,7 @@ async fn a_poll_is_answered_as_soon_as_there_is_something() -> anyhow::Result<()
     let next = page["next"].as_str().context("next")?.to_owned();
     let path = format!("/v1/poll/events?since={next}");
     let (page, published) = tokio::join!(get(&server, &path), async {
-        let metric = "tiercast_readers 1";
-        while !http_client::get(server.addr(), "/metrics", &[]).await?.body.contains(metric) {}
+        http_client::wait_for_metric(server.addr(), "tiercast_readers 1").await?;
         publish(&server, &[message("a")]).await
     });
     let page = page?;
@@ -266,11 +265,7 @@ async fn readers_that_are_gone_are_forgotten() -> anyhow::Result<()> {
         clients.push(client);
     }
     drop(clients);
-    let none_left = async {
-        while !http_client::get(server.addr(), "/metrics", &[]).await?.body.contains("tiercast_readers 0") {}
-        anyhow::Ok(())
-    };
-    timeout(DEADLINE, none_left).await??;
+    http_client::wait_for_metric(server.addr(), "tiercast_readers 0").await?;
     assert_eq!(timeout(Duration::ZERO, server.failed()).await.ok().flatten(), None::<Task>);
     server.shutdown().await;
     Ok(())

@@ -49,7 +49,7 @@ async fn metrics_tell_who_is_there_and_what_was_sent_by_each_transport() -> anyh
     }
     drop((plain, sse));
     let is_left = "tiercast_transport_readers{transport=\"json\"} 0";
-    while !http_client::get(server.addr(), "/metrics", &[]).await?.body.contains(is_left) {}
+    http_client::wait_for_metric(server.addr(), is_left).await?;
     server.shutdown().await;
     Ok(())
 }

@@ -111,7 +111,13 @@ impl Figures {
         ensure!(self.fetching_max <= self.fetching_bound, "{} readers of the broker", self.fetching_max);
         // One reads what is new; and one that has ended may still be counted when the next one has begun.
         let consumers = 2 * self.fetching_bound as usize + 1;
-        ensure!(self.consumers_max <= consumers, "{} consumers", self.consumers_max);
+        let seen = 1..=consumers;
+        ensure!(
+            seen.contains(&self.consumers_max),
+            "{} consumers in {:?} looks",
+            self.consumers_max,
+            self.looks
+        );
         Ok(())
     }
 }

@@ -101,6 +101,22 @@ inFakeTime("what a worker that fails was asked the page does, and says why", asy
   page.client.close();
 });
 
+inFakeTime("regression: a worker that does not answer any more is given up, and nothing is lost", async () => {
+  const { page, worker, got } = withWorker();
+  worker.load();
+  await pass();
+  worker.hang();
+  page.hub.publish("a");
+  for (let step = 0; step < 18; step++) await pass(500);
+  assert.deepEqual([got, page.statuses.filter(({ kind }) => kind === "no_worker")], [[], []]);
+  for (let step = 0; step < 4; step++) await pass(500);
+  assert.deepEqual(got, ["a"]);
+  const told = page.statuses.find(({ kind }) => kind === "no_worker");
+  assert.deepEqual(told, { kind: "no_worker", reason: "no answer for 10 s" });
+  assert.ok(worker.isTerminated);
+  page.client.close();
+});
+
 inFakeTime("where there are no workers, or none may be made, the page decodes and says so", async () => {
   const forbid = (): never => {
     throw new Error("forbidden");

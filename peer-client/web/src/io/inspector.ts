@@ -10,6 +10,9 @@ export type OpenWorker = () => Worker | undefined;
 /** Most questions that a worker has not answered where another one is asked before its turn. */
 const AHEAD_MAX = 64;
 
+/** A worker that does not answer for so long is given up: the browser may have ended it without a word. */
+const ANSWER_MAX_MS = 10_000;
+
 export class Inspector {
   readonly #verifier: Promise<Verifier>;
   readonly #noWorker: (reason: string) => void;
@@ -18,6 +21,8 @@ export class Inspector {
   /** What the worker was asked and has not answered, by ticket: what was asked ahead, and one for each session and link. */
   readonly #asked = new Map<number, { readonly question: Question; readonly resolve: (answer: Answer) => void }>();
   #tickets = 0;
+  /** Runs while there is a question, from the last answer on. */
+  #patience: ReturnType<typeof setTimeout> | undefined;
   /** What was asked before its turn: by the message that a signature came in, and its place there. */
   readonly #foreseen = new WeakMap<ArrayBufferLike, Map<number, Foreseen>>();
 
@@ -58,6 +63,7 @@ export class Inspector {
     this.#worker = undefined;
     this.#isReady = false;
     this.#asked.clear();
+    this.#waitForAnswer();
   }
 
   async #here(question: Question): Promise<boolean> {
@@ -99,6 +105,7 @@ export class Inspector {
     return new Promise((resolve) => {
       this.#asked.set(ticket, { question, resolve });
       this.#worker?.postMessage(asked(ticket, question));
+      if (this.#asked.size === 1) this.#waitForAnswer();
     });
   }
 
@@ -110,6 +117,15 @@ export class Inspector {
     const { ticket, ...answer } = told;
     this.#asked.get(ticket)?.resolve(answer);
     this.#asked.delete(ticket);
+    this.#waitForAnswer();
+  }
+
+  #waitForAnswer(): void {
+    clearTimeout(this.#patience);
+    if (this.#asked.size === 0) return;
+    this.#patience = setTimeout(() => {
+      this.#fail(`no answer for ${String(ANSWER_MAX_MS / 1000)} s`);
+    }, ANSWER_MAX_MS);
   }
 
   /** The page does what the worker does not do. */
