@@ -27,9 +27,10 @@ interface Position {
 /** The text form, used in URLs, SSE ids and JSON: `<epoch>-<offset>`. */
 declare function formatPosition({ epoch, offset }: Position): string;
 /**
- * `bad_server`: not a server's address. `bad_key`: no header can hold it. `bad_data`: it cannot be written as JSON, its
- * body is no bytes, or its message id no text. `full`: too many events wait already; this one was not sent. `refused`: the server does not take the event, and never will; nothing was published.
- * `gave_up`: it is not known whether the event is published; if that matters, publish it again under the same message id.
+ * `bad_server`: not a server's address. `bad_key`: no header can hold it. `bad_data`: it cannot be written as JSON, its body is no
+ * bytes, or its message id no text. `full`: too many events wait already; this one was not sent. `refused`: the server does not take
+ * the event, and never will; nothing was published. `gave_up`: it is not known whether the event is published; if that matters,
+ * publish it again under the same message id.
  */
 type EmitProblem = "bad_server" | "bad_key" | "bad_data" | "full" | "refused" | "gave_up";
 /** Why an event was not published, or may not have been. */

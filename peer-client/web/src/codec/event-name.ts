@@ -7,6 +7,8 @@ type Part = "thing" | "id" | "what";
 
 /** Parts that give no name. */
 export class EventNameError extends Error {
+  /** @internal For Node, which shows it: the bundle has a short one. */
+  static override readonly name = "EventNameError";
   override readonly name = "EventNameError";
   readonly reason: "type" | "empty" | "character" | "too_long";
 
