@@ -113,10 +113,16 @@ impl Sheet {
         self.written(form).slice(nth..nth + 1)
     }
 
-    /// These events in a form: all at once, or in pieces where others lie between.
+    /// These events in a form: all at once, or in pieces where others lie between. Few are a copy, lest whoever reads them
+    /// slowly keeps all of the frame in memory.
     pub(crate) fn pieces(&self, form: Form, wanted: &[usize]) -> Vec<Bytes> {
         let written = self.written(form);
-        runs(wanted).into_iter().map(|run| written.slice(run)).collect()
+        let pieces: Vec<_> = runs(wanted).into_iter().map(|run| written.slice(run)).collect();
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        if pieces.is_empty() || 2 * length >= written.bytes.len() {
+            return pieces;
+        }
+        vec![pieces.concat().into()]
     }
 
     /// Which events a portion holds.
@@ -220,6 +226,14 @@ mod tests {
         assert!(rest.starts_with("id: 7-3\ndata: {") && rest.ends_with("}\n\n"), "{rest}");
         assert!(pieces(&sheet, Form::Sse, &portion(BEFORE_FIRST, &["c"])).is_empty());
         assert_eq!(sheet.event(Form::Json, 1), event_json::write(&channel(), at(1), &sheet.events()[1]));
+    }
+
+    #[test]
+    fn regression_who_wants_little_of_a_frame_does_not_keep_the_rest_of_it() {
+        let sheet = Sheets::new(1 << 20).of(&channel(), &frame(0));
+        let [one] = &*pieces(&sheet, Form::List, &portion(BEFORE_FIRST, &["b"])) else { panic!("pieces") };
+        assert_eq!(one, &sheet.event(Form::List, 1));
+        assert!(one.is_unique() && !sheet.event(Form::List, 1).is_unique());
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Had {
     pub bodies: Vec<String>,
     /// How many events had come before each gap.
     pub gaps: Vec<usize>,
+    /// How often it has connected; of long poll, how often it has asked.
+    pub connections: usize,
 }
 
 impl Audience {
@@ -88,14 +90,15 @@ impl Audience {
             let is_there = |got: &crate::plain::Got| got.bodies.last().is_some_and(|body| body == last);
             let got = client.wait_until(&format!("{speech:?} at the end"), is_there).await?;
             let who = format!("{speech:?}, {} connections", got.connections);
-            all.push(Had { who, bodies: got.bodies, gaps: got.gaps.iter().map(|(at, _)| *at).collect() });
+            let gaps = got.gaps.iter().map(|(at, _)| *at).collect();
+            all.push(Had { who, bodies: got.bodies, gaps, connections: got.connections });
         }
         for (kind, peer) in self.peers() {
             peer.wait_for_last(last).await?;
             let standing = peer.standing();
             let fed = if standing.parent.is_some() { "a peer" } else { "the server" };
             let who = format!("{kind}, fed by {fed}, {} connections lost", standing.disconnects);
-            all.push(Had::of(who, &peer.notifications()));
+            all.push(Had::of(who, standing.disconnects as usize + 1, &peer.notifications()));
         }
         println!("all had everything {:.1?} after the last was published", begun.elapsed());
         Ok(all)
@@ -114,7 +117,7 @@ impl Audience {
 }
 
 impl Had {
-    fn of(who: String, notifications: &[Notification]) -> Self {
+    fn of(who: String, connections: usize, notifications: &[Notification]) -> Self {
         let (mut bodies, mut gaps) = (Vec::new(), Vec::new());
         for notification in notifications {
             match notification {
@@ -125,7 +128,7 @@ impl Had {
                 _ => {}
             }
         }
-        Self { who, bodies, gaps }
+        Self { who, bodies, gaps, connections }
     }
 
     /// Exactly these, once and in order, and no gap.

@@ -3,17 +3,22 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tiercast_codec::{Event, GapReason, Position};
+use tiercast_codec::{ChannelName, Event, GapReason, Position};
 use tiercast_mesh::hub::PastUse;
 use tiercast_peer_client::{ClientOptions, Notification, Since};
 use tiercast_signaling_server::{Config, Server, source::amqp::AmqpConfig};
 use tiercast_tests::{
     broker::{Broker, Outgoing},
-    listener::Listener,
+    listener::{Listener, PATIENCE},
+    plain::get,
     scene::{Scene, ids, numbered},
     session::Session,
 };
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 /// A server whose log keeps so many frames, of 64 events at most.
 async fn serve(amqp: AmqpConfig, log_frames: usize, set: impl FnOnce(&mut Config)) -> Result<Server> {
@@ -149,6 +154,7 @@ async fn a_broker_that_is_killed_while_one_catches_up_costs_no_event() -> Result
     scene.url = broker.url().parse()?;
     let set = |config: &mut Config| {
         (config.hub.past.page_events, config.hub.past.bytes, config.hub.feed_bytes) = (200, 1, 100_000);
+        config.limits.request = Duration::from_millis(500);
     };
     let server = serve(scene.config(), 4, set).await?;
     let name = &scene.channel.name;
@@ -166,6 +172,7 @@ async fn a_broker_that_is_killed_while_one_catches_up_costs_no_event() -> Result
     let mut events = session.events(500).await.context("the beginning")?;
     let (before, _) = counted(&server).await?;
     broker.kill().await?;
+    refuses_what_it_cannot_read(&server, name).await?;
     let coming = tokio::spawn(async move { (session.events(EVENTS - 500).await, session.gaps) });
     broker.start_again().await?;
     let (rest, gaps) = coming.await?;
@@ -176,6 +183,16 @@ async fn a_broker_that_is_killed_while_one_catches_up_costs_no_event() -> Result
     println!("{before} pages before the kill, {after} in the end");
     ensure!(before > 0 && after > before, "it was not killed in the middle");
     server.shutdown().await;
+    Ok(())
+}
+
+/// A page of the past is not waited for until the broker is back.
+async fn refuses_what_it_cannot_read(server: &Server, channel: &ChannelName) -> Result<()> {
+    let path = format!("/v1/history/{channel}?since=earliest");
+    let addr = server.addr().to_string();
+    let answer = timeout(PATIENCE, get(&addr, &path)).await.context("it hangs")?;
+    let refused = answer.err().context("it answers")?.to_string();
+    ensure!(refused.contains(" 503 ") && refused.contains("cannot be read now"), "{refused}");
     Ok(())
 }
 

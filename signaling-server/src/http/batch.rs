@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 use tiercast_codec::{HeaderValue, Message};
 
-use super::publish::{bad_request, describe_published, read_body, routing_key, too_large};
+use super::publish::{bad_request, describe_published, message_id, read_body, routing_key, too_large};
 use crate::{api_error::ApiError, app::App, source::embedded::Published};
 
 /// An event. Its body is `json`, `text` or `base64`, or empty.
@@ -73,7 +73,7 @@ fn message(app: &App, channel: &str, nth: usize, item: Item<'_>) -> Result<Messa
         routing_key: routing_key(item.routing_key, channel)?,
         exchange: String::new(),
         content_type: item.content_type.or(usual_type.map(str::to_owned)),
-        message_id: item.message_id,
+        message_id: message_id(item.message_id)?,
         timestamp: item.timestamp,
         headers: item.headers,
         body,

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{State, rejection::JsonRejection},
+    body::Bytes,
+    extract::State,
     http::{HeaderMap, StatusCode},
 };
 use serde::Deserialize;
@@ -30,13 +31,14 @@ pub(super) struct Wish {
 pub(super) async fn keys(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    wish: Result<Json<Wish>, JsonRejection>,
+    body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     app.access.check_api_key(&headers)?;
     let limits = &app.config.limits;
     let example =
         "send JSON such as {\"channel\": \"builds\", \"match\": [\"build.#\"], \"lifetime_s\": 3600}";
-    let Json(wish) = wish.map_err(|error| bad_request(error.body_text()).fix(example))?;
+    let unreadable = |error| bad_request(format!("the request cannot be read: {error}")).fix(example);
+    let wish: Wish = serde_json::from_slice(&body).map_err(unreadable)?;
     if !(1..=limits.key_lifetime_s).contains(&wish.lifetime_s) {
         let error = format!("lifetime_s = {} is out of bounds", wish.lifetime_s);
         return Err(bad_request(error).fix(format!("use 1 to {}", limits.key_lifetime_s)));

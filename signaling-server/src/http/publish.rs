@@ -85,13 +85,22 @@ fn describe(headers: &HeaderMap) -> Result<Message, ApiError> {
     let timestamp = text(headers, TIMESTAMP)?.map(|seconds| seconds.parse::<u64>()).transpose();
     Ok(Message {
         content_type: text(headers, header::CONTENT_TYPE.as_str())?,
-        message_id: text(headers, MESSAGE_ID)?,
+        message_id: message_id(text(headers, MESSAGE_ID)?)?,
         timestamp: timestamp.map_err(|_| {
             bad_request(format!("{TIMESTAMP} is not a number")).fix("write seconds since the Unix epoch")
         })?,
         headers: application,
         ..Message::default()
     })
+}
+
+/// The id of an event, if it has one. All that have the same one but the first are left out, so an empty one is a mistake.
+pub(super) fn message_id(given: Option<String>) -> Result<Option<String>, ApiError> {
+    match given {
+        Some(id) if id.is_empty() => Err(bad_request("the message id is empty".to_owned())
+            .fix("leave it out, or give each event one of its own")),
+        given => Ok(given),
+    }
 }
 
 /// A header as text. Refused if it is given twice, or is no UTF-8: nothing is changed or left out in silence.

@@ -14,8 +14,8 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::json;
-use tiercast_codec::{ChannelName, Gap, NUMBER_MAX, Position, Since};
-use tiercast_mesh::hub::Portion;
+use tiercast_codec::{ChannelName, Code, Gap, NUMBER_MAX, Position, Since};
+use tiercast_mesh::hub::{Portion, Refusal};
 use tokio::time::{Instant, sleep_until};
 
 use super::{query::Query, subscription::Subscription, visit::Visit};
@@ -80,10 +80,16 @@ async fn read(
     let mut subscription = Subscription::open(&app.handle, &visitor, wanted, since, patterns).await?;
     let mut page = Page::new(&subscription, events_max, limits);
     let until = Instant::now() + wait;
+    // What lies in the past may be long, or not to be had now.
+    let at_the_latest = until + limits.request;
     while !page.is_done() {
         tokio::select! {
             portion = subscription.next() => page.take(&app.sheets, &portion?),
             () = sleep_until(until), if page.has_all() => break,
+            () = sleep_until(at_the_latest) => {
+                page.check_progress()?;
+                break;
+            }
         }
     }
     visit.sent(page.count, page.bytes);
@@ -96,6 +102,7 @@ struct Page {
     channel: ChannelName,
     /// Where the channel was when this began: so far it is read without waiting.
     head: Position,
+    begin: Position,
     next: Position,
     gap: Option<Gap>,
     /// Events, each behind a comma.
@@ -113,6 +120,7 @@ impl Page {
         Self {
             channel: subscription.channel().clone(),
             head: opening.head,
+            begin: opening.position,
             next: opening.position,
             gap: None,
             events: Vec::new(),
@@ -122,6 +130,14 @@ impl Page {
             events_max,
             bytes_max: limits.page_bytes,
         }
+    }
+
+    /// An answer that is late says how far it has come, so that the next one comes farther.
+    fn check_progress(&self) -> Result<(), Refusal> {
+        if self.next > self.begin {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::NOT_READY, "what comes after this position cannot be read now"))
     }
 
     /// Whether it has what was there when it began.

@@ -22,7 +22,7 @@ async fn closed() -> anyhow::Result<Server> {
 
 async fn ask(server: &Server, wish: Value) -> anyhow::Result<http_client::Response> {
     let bearer = format!("Bearer {API_KEY}");
-    let headers = [("authorization", &*bearer), ("content-type", "application/json")];
+    let headers = [("authorization", &*bearer)];
     http_client::request(server.addr(), "POST", "/v1/keys", &headers, wish.to_string().as_bytes()).await
 }
 

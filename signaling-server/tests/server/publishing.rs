@@ -230,6 +230,19 @@ async fn a_batch_of_which_one_event_is_refused_is_not_published_at_all() -> anyh
 }
 
 #[tokio::test]
+async fn regression_an_empty_message_id_is_refused() -> anyhow::Result<()> {
+    let server = start(config()).await?;
+    let headers = [("authorization", BEARER), ("tiercast-message-id", "")];
+    let one = publish(server.addr(), "/v1/publish/events", &headers, b"1").await?;
+    let all = batch(server.addr(), r#"[{"message_id": "a"}, {"message_id": ""}]"#).await?;
+    for answer in [one, all] {
+        ensure!(answer.status == 400 && answer.body.contains("the message id is empty"), "{answer:?}");
+    }
+    ensure!(server.handle().snapshot().await?.channels[0].stats.events == 0, "all or nothing");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_message_id_within_the_window_is_answered_with_the_position_of_the_first() -> anyhow::Result<()> {
     let mut config = config();
     config.limits.duplicates.events = 3;

@@ -33,9 +33,10 @@ async fn one_that_leads_and_is_connected_to(cluster: &mut Cluster) -> Result<()>
     let publishing = feed.publish(&cluster.nodes[1], PUBLISHING);
     audience.wait_for(feed.events / 4).await?;
     cluster.nodes[0].kill().await?;
-    publishing.await??;
+    publishing.go_on();
+    publishing.end().await?;
     let [_, second, third] = &cluster.nodes;
-    feed.check("node that leads and is connected to", &[second, third], &audience).await
+    feed.check("node that leads and is connected to", &[second, third], &audience, 1).await
 }
 
 async fn one_that_is_connected_to_and_then_one_that_leads(cluster: &mut Cluster) -> Result<()> {
@@ -50,9 +51,10 @@ async fn one_that_is_connected_to_and_then_one_that_leads(cluster: &mut Cluster)
     audience.wait_for(feed.events / 4).await?;
     cluster.nodes[2].start_again().await?;
     cluster.nodes[1].kill().await?;
-    publishing.await??;
+    publishing.go_on();
+    publishing.end().await?;
     let [first, _, third] = &cluster.nodes;
-    feed.check("node that is connected to, then node that leads", &[first, third], &audience).await
+    feed.check("node that is connected to, then node that leads", &[first, third], &audience, 1).await
 }
 
 /// A server that is connected to the nodes in this order.

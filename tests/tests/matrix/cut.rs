@@ -26,8 +26,15 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 async fn a_network_that_swallows_everything_for_ten_seconds() -> Result<()> {
     let broker = Broker::shared().await?;
     try_join!(
-        between_clients_and_server(&broker, "cut, connections stand", |_| {}, SILENCE, Gate::release),
-        between_clients_and_server(&broker, "cut, connections dead", hurry, HEARTBEAT * 4, Gate::release_new),
+        between_clients_and_server(&broker, "cut, connections stand", |_| {}, SILENCE, Gate::release, 1),
+        between_clients_and_server(
+            &broker,
+            "cut, connections dead",
+            hurry,
+            HEARTBEAT * 4,
+            Gate::release_new,
+            2
+        ),
         between_server_and_broker(&broker, "broker cut, connection stands", 60, Gate::release),
         between_server_and_broker(&broker, "broker cut, connection dead", 2, Gate::release_new),
     )?;
@@ -44,6 +51,7 @@ async fn between_clients_and_server(
     configure: impl Fn(&mut Config),
     silence: Duration,
     after: impl Fn(&Gate),
+    connections_min: usize,
 ) -> Result<()> {
     let feed = Feed::new("cut-clients", broker).await?;
     let mut config = feed.config(anywhere(), &[broker.url()])?;
@@ -51,7 +59,7 @@ async fn between_clients_and_server(
     let server = Victim::start(config).await?;
     let gate = Gate::to(server.addr().to_string()).await?;
     let audience = Audience::start(&[gate.addr()], &feed.name, silence).await?;
-    cut(&feed, broker, cell, &audience, &gate, after).await
+    cut(&feed, broker, cell, &audience, &gate, after, connections_min).await
 }
 
 async fn between_server_and_broker(
@@ -65,7 +73,7 @@ async fn between_server_and_broker(
     config.amqp.iter_mut().for_each(|amqp| amqp.heartbeat_s = heartbeat_s);
     let server = Victim::start(config).await?;
     let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
-    cut(&feed, broker, cell, &audience, &gate, after).await
+    cut(&feed, broker, cell, &audience, &gate, after, 1).await
 }
 
 async fn cut(
@@ -75,12 +83,14 @@ async fn cut(
     audience: &Audience,
     gate: &Gate,
     after: impl Fn(&Gate),
+    connections_min: usize,
 ) -> Result<()> {
     let publishing = feed.publish(broker, PUBLISHING);
     audience.wait_for(feed.events / 20).await?;
     gate.hold();
+    publishing.go_on();
     sleep(CUT).await;
     after(gate);
-    publishing.await??;
-    feed.check(cell, &[broker], audience).await
+    publishing.end().await?;
+    feed.check(cell, &[broker], audience, connections_min).await
 }

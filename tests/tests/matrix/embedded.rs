@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tiercast_tests::{
     audience::{Audience, SILENCE},
@@ -13,11 +13,11 @@ use tiercast_tests::{
 };
 use tokio::{
     net::TcpStream,
-    task::JoinHandle,
+    sync::watch,
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use crate::{PARTS, USUALLY, anywhere, bare_config, events};
+use crate::{PARTS, Publishing, USUALLY, anywhere, bare_config, events};
 
 const CHANNEL: &str = "events";
 
@@ -30,19 +30,25 @@ enum Unconfirmed {
     LeftOut,
 }
 
-/// Publishes numbered events in the background, in order. The last one comes by itself.
-fn publish(server: SocketAddr, events: usize, unconfirmed: Unconfirmed) -> JoinHandle<Result<()>> {
-    tokio::spawn(async move {
+/// Publishes numbered events in the background, in order: one half, and the other one when it may go on. The last one comes by
+/// itself.
+fn publish(server: SocketAddr, events: usize, unconfirmed: Unconfirmed) -> Publishing {
+    let (may_go_on, mut goes_on) = watch::channel(false);
+    let task = tokio::spawn(async move {
         let numbers: Vec<_> = (0..events - 1).collect();
         let mut pace = interval(USUALLY / PARTS as u32);
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        for part in numbers.chunks(numbers.len().div_ceil(PARTS)) {
+        for (nth, part) in numbers.chunks(numbers.len().div_ceil(PARTS)).enumerate() {
+            if nth == PARTS / 2 {
+                goes_on.wait_for(|goes_on| *goes_on).await?;
+            }
             pace.tick().await;
             publish_part(server, part, unconfirmed).await;
         }
         publish_part(server, &[events - 1], Unconfirmed::Again).await;
         Ok(())
-    })
+    });
+    Publishing { task, may_go_on }
 }
 
 async fn publish_part(server: SocketAddr, numbers: &[usize], unconfirmed: Unconfirmed) {
@@ -73,8 +79,9 @@ async fn with_a_data_folder_across_kill_9() -> Result<()> {
     let publishing = publish(server.addr, events, Unconfirmed::Again);
     audience.wait_for(events / 4).await?;
     server.kill().await?;
+    publishing.go_on();
     server.start_again().await?;
-    publishing.await??;
+    publishing.end().await?;
     let published: Vec<_> = (0..events).map(|number| number.to_string()).collect();
     for had in audience.had_until(&(events - 1).to_string()).await? {
         had.is_exactly(&published)?;
@@ -97,10 +104,12 @@ async fn in_memory_across_a_server_that_is_killed() -> Result<()> {
     let publishing = publish(server.addr(), events, Unconfirmed::LeftOut);
     audience.wait_for(events / 4).await?;
     let addr = server.kill().await?;
+    publishing.go_on();
     let _server = Victim::start(config(addr)?).await?;
-    publishing.await??;
+    publishing.end().await?;
     for had in audience.had_until(&(events - 1).to_string()).await? {
         let missing = had.has_a_gap_for_all_that_is_missing().context("in memory")?;
+        ensure!(!had.gaps.is_empty(), "{} does not know that the numbering is another", had.who);
         println!(
             "in memory: {}: {} events, {missing} missing, gaps after {:?}",
             had.who,

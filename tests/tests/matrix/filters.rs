@@ -64,8 +64,9 @@ async fn a_filter_across_a_server_that_is_killed() -> Result<()> {
         client.wait_until(&format!("{speech:?} half way"), |got| got.bodies.len() >= feed.events / 6).await?;
     }
     let addr = server.kill().await?;
+    publishing.go_on();
     let _server = Victim::start(feed.config(addr, &[broker.url()])?).await?;
-    publishing.await??;
+    publishing.end().await?;
     let wanted = wanted(&feed.held(&[&broker]).await?, &[(-1, vec!["b.*".parse()?])]);
     for (speech, client) in &plain {
         let got = client
@@ -109,7 +110,7 @@ async fn a_filter_that_changes_while_events_flow() -> Result<()> {
         .await?;
         json.wait_until("answered", |got| got.bound.len() > nth).await?;
     }
-    publishing.await??;
+    publishing.end().await?;
 
     let held = feed.held(&[&broker]).await?;
     let got = json.wait_until("JSON at the end", |got| got.bodies.last() == Some(&feed.last())).await?;

@@ -26,6 +26,7 @@ use tiercast_tests::{
     scene::unique,
 };
 use tokio::{
+    sync::watch,
     task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -102,10 +103,12 @@ impl Feed {
         Outgoing::new(KEYS[number % KEYS.len()], &number.to_string(), number.to_string())
     }
 
-    /// Publishes in the background, for so long. The last event comes by itself, when all others are there.
-    fn publish(&self, broker: &Broker, during: Duration) -> JoinHandle<Result<()>> {
+    /// Publishes one half in the background, and the other one when it may go on; in so long, unless that comes late. The last
+    /// event comes by itself, when all others are there.
+    fn publish(&self, broker: &Broker, during: Duration) -> Publishing {
         let (publisher, last) = (broker.publisher(&self.name), self.events - 1);
-        tokio::spawn(publish(publisher, last, during))
+        let (may_go_on, goes_on) = watch::channel(false);
+        Publishing { task: tokio::spawn(publish(publisher, last, during, goes_on)), may_go_on }
     }
 
     /// What the stream holds: offset, routing key, body. It is all that was published. Read at one of these nodes: one that was
@@ -140,22 +143,56 @@ impl Feed {
         held.collect()
     }
 
-    /// Each client has what the stream holds.
-    async fn check(&self, cell: &str, nodes: &[&Broker], audience: &Audience) -> Result<()> {
+    /// Each client has what the stream holds, and has had to connect so often.
+    async fn check(
+        &self,
+        cell: &str,
+        nodes: &[&Broker],
+        audience: &Audience,
+        connections_min: usize,
+    ) -> Result<()> {
         let held: Vec<_> = self.held(nodes).await?.into_iter().map(|(_, _, body)| body).collect();
         for had in audience.had_until(&self.last()).await? {
             had.is_exactly(&held).with_context(|| cell.to_owned())?;
+            ensure!(had.connections >= connections_min, "{cell} broke nothing for {}", had.who);
             println!("{cell}: {}: {} events of {} published", had.who, had.bodies.len(), self.events);
         }
         Ok(())
     }
 }
 
-async fn publish(mut publisher: Publisher, last: usize, during: Duration) -> Result<()> {
+/// Events that are on their way.
+struct Publishing {
+    task: JoinHandle<Result<()>>,
+    may_go_on: watch::Sender<bool>,
+}
+
+impl Publishing {
+    /// What is to break has broken, while events were under way: the other half may come.
+    fn go_on(&self) {
+        self.may_go_on.send_replace(true);
+    }
+
+    /// Waits until everything is published.
+    async fn end(self) -> Result<()> {
+        self.go_on();
+        self.task.await?
+    }
+}
+
+async fn publish(
+    mut publisher: Publisher,
+    last: usize,
+    during: Duration,
+    mut goes_on: watch::Receiver<bool>,
+) -> Result<()> {
     let messages: Vec<_> = (0..last).map(Feed::message).collect();
     let mut pace = interval(during / PARTS as u32);
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    for part in messages.chunks(messages.len().div_ceil(PARTS)) {
+    for (nth, part) in messages.chunks(messages.len().div_ceil(PARTS)).enumerate() {
+        if nth == PARTS / 2 {
+            goes_on.wait_for(|goes_on| *goes_on).await?;
+        }
         pace.tick().await;
         publisher.publish(part).await?;
     }
