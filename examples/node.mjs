@@ -1,11 +1,14 @@
 // Reads a channel by server-sent events: an event a line.
-const [url = "http://127.0.0.1:8780/v1/sse/events"] = process.argv.slice(2);
+const [address = "http://127.0.0.1:8780/v1/sse/events"] = process.argv.slice(2);
+const url = new URL(address);
+if (!url.searchParams.has("since")) url.searchParams.set("since", "earliest");
 let position = "";
 
 /** Reads until the connection ends. */
 async function read() {
-  const from = position === "" ? { search: "?since=earliest" } : { headers: { "last-event-id": position } };
-  const response = await fetch(url + (from.search ?? ""), { headers: from.headers });
+  // Counts before `since`.
+  const headers = position === "" ? {} : { "last-event-id": position };
+  const response = await fetch(url, { headers });
   if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
   let text = "";
   for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {

@@ -3,19 +3,29 @@
 import random
 import sys
 import time
+import urllib.parse
 import urllib.request
 
-url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8780/v1/sse/events"
+
+def from_the_earliest_on(address):
+    """The address with `since=earliest`, unless it says itself where to begin."""
+    parts = urllib.parse.urlsplit(address)
+    query = urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
+    if "since" not in dict(query):
+        query.append(("since", "earliest"))
+    return parts._replace(query=urllib.parse.urlencode(query)).geturl()
+
+
+url = from_the_earliest_on(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8780/v1/sse/events")
 position = None
 
 
 def read():
     """Reads until the connection ends."""
     global position
-    if position is None:
-        request = urllib.request.Request(url + "?since=earliest")
-    else:
-        request = urllib.request.Request(url, headers={"Last-Event-ID": position})
+    # Counts before `since`.
+    headers = {} if position is None else {"Last-Event-ID": position}
+    request = urllib.request.Request(url, headers=headers)
     fields = {}
     with urllib.request.urlopen(request, timeout=60) as lines:
         for line in lines:

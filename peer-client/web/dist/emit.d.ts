@@ -6,7 +6,7 @@ declare class ChannelNameError extends Error {
 /** Parts that give no name. */
 declare class EventNameError extends Error {
     readonly name = "EventNameError";
-    readonly reason: "empty" | "character" | "too_long";
+    readonly reason: "type" | "empty" | "character" | "too_long";
 }
 /**
  * The routing key of an event that tells what happened to a thing: `eventName("ticket", 1234, "updated")`. Three parts, always, so
@@ -27,9 +27,10 @@ interface Position {
 /** The text form, used in URLs, SSE ids and JSON: `<epoch>-<offset>`. */
 declare function formatPosition({ epoch, offset }: Position): string;
 /**
- * `bad_server`: not a server's address. `bad_key`: no header can hold it. `bad_data`: it cannot be written as JSON. `full`: too many
- * events wait already; this one was not sent. `refused`: the server does not take the event, and never will; nothing was published.
- * `gave_up`: it is not known whether the event is published; if that matters, publish it again under the same message id.
+ * `bad_server`: not a server's address. `bad_key`: no header can hold it. `bad_data`: it cannot be written as JSON, its body is no
+ * bytes, or its message id no text. `full`: too many events wait already; this one was not sent. `refused`: the server does not take
+ * the event, and never will; nothing was published. `gave_up`: it is not known whether the event is published; if that matters,
+ * publish it again under the same message id.
  */
 type EmitProblem = "bad_server" | "bad_key" | "bad_data" | "full" | "refused" | "gave_up";
 /** Why an event was not published, or may not have been. */
@@ -45,7 +46,7 @@ declare class EmitError extends Error {
 interface NewEvent {
     /** Such as `eventName` gives; at most 255 bytes. */
     readonly routingKey: string;
-    /** Of two events under the same id the server publishes one, within its window. Default: one that is made up. */
+    /** Of two events under the same id the server publishes one, within its window. Not empty. Default: one that is made up. */
     readonly messageId?: string;
     /** The MIME type of the body; with `json` it is `application/json`, with `text` plain text, if nothing else is said. */
     readonly contentType?: string;
@@ -56,8 +57,8 @@ interface NewEvent {
     /** A value that JSON can hold. */
     readonly json?: unknown;
     readonly text?: string;
-    /** Byte for byte. */
-    readonly body?: Uint8Array;
+    /** Byte for byte: what a buffer, or any view of one, holds. */
+    readonly body?: ArrayBuffer | ArrayBufferView;
 }
 /** How events are published. The defaults suit a server with defaults of its own. */
 interface EmitOptions {

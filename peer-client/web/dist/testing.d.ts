@@ -18,7 +18,8 @@ interface ComparedEvent {
 }
 /**
  * Asserts that events have these routing keys and bodies, in this order: bodies as JSON, as a text where they are no JSON, or as
- * bytes where they are neither. Throws Node's `AssertionError`, which shows the difference.
+ * bytes where they are neither. Throws Node's `AssertionError`, which shows the difference, and a `TypeError` where one of the two
+ * is no list.
  */
 declare function assertEvents(events: Iterable<ComparedEvent>, expected: Iterable<readonly [routingKey: string, body: unknown]>): void;
 /** An event that was published. */
@@ -54,7 +55,7 @@ declare class TestServer {
     readonly key: string;
     private constructor();
     /** Starts a server, and waits until its channels can be published to. Rejects with what it says if it does not start. */
-    static start({ channels, program, settings }: TestServerOptions): Promise<TestServer>;
+    static start(options: TestServerOptions): Promise<TestServer>;
     /** The position of the newest event of a channel. */
     head(channel: string): Promise<Position>;
     /** The events of a channel after one position, up to another. Rejects if the server does not have all of them any more. */

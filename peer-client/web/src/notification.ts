@@ -4,6 +4,8 @@ import { type GapReason, type Offset, type Position, formatPosition } from "./co
 
 /** The body of an event is not what it was taken for. */
 export class BodyError extends Error {
+  /** @internal For Node, which shows it: the bundle has a short one. */
+  static override readonly name = "BodyError";
   override readonly name = "BodyError";
 }
 

@@ -1,10 +1,11 @@
 /** What `npm pack` makes of the package: looked at as whoever installs it gets it. Tests run in the package's folder. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 interface Manifest {
   readonly engines?: unknown;
@@ -59,6 +60,19 @@ test("regression: a page needs one file, and a second one if it asks for a worke
   // As bundlers look for it.
   assert.match(file("dist/tiercast-peer.js"), /new Worker\(new URL\("\.\/tiercast-worker\.js",import\.meta\.url\)\)/);
 });
+
+test("regression: errors that nobody catches are shown with their names", async () => {
+  for (const entry of ["tiercast-peer", "emit"]) {
+    const exported = (await import(pathToFileURL(join(installed, "dist", `${entry}.js`)).href)) as Record<string, { name: string }>;
+    const errors = Object.keys(exported).filter((name) => name.endsWith("Error"));
+    assert.ok(errors.length >= 3, entry);
+    assert.deepEqual(errors.map((name) => exported[name]?.name), errors, entry);
+  }
+  const { stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", UNCAUGHT], { cwd: project, encoding: "utf8" });
+  assert.match(stderr, /^EventNameError: the thing of an event's name is empty/m);
+});
+
+const UNCAUGHT = 'import { eventName } from "tiercast-peer/emit"; eventName("", 1, "updated");';
 
 test("a page does not load what backends and tests need", () => {
   assert.doesNotMatch(file("dist/tiercast-peer.js"), /v1\/publish|SIGNALING_SERVER/);

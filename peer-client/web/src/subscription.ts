@@ -36,6 +36,8 @@ export type SubscriptionStatus =
 
 /** Why a subscription ended that the application did not end. */
 export class SubscriptionError extends Error {
+  /** @internal For Node, which shows it: the bundle has a short one. */
+  static override readonly name = "SubscriptionError";
   override readonly name = "SubscriptionError";
   readonly code: Code;
 

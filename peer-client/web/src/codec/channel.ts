@@ -4,6 +4,8 @@ import { sha256 } from "./sha256.js";
 
 /** A text that cannot name a channel. */
 export class ChannelNameError extends Error {
+  /** @internal For Node, which shows it: the bundle has a short one. */
+  static override readonly name = "ChannelNameError";
   override readonly name = "ChannelNameError";
 
   constructor(text: string) {

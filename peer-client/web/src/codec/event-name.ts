@@ -1,4 +1,5 @@
 /** What happened to what, as a routing key: `ticket.1234.updated`. */
+import { kindOf } from "./kind-of.js";
 import { ROUTING_KEY_BYTES_MAX } from "./limits.js";
 
 /** A part of an event's name. */
@@ -6,11 +7,13 @@ type Part = "thing" | "id" | "what";
 
 /** Parts that give no name. */
 export class EventNameError extends Error {
+  /** @internal For Node, which shows it: the bundle has a short one. */
+  static override readonly name = "EventNameError";
   override readonly name = "EventNameError";
-  readonly reason: "empty" | "character" | "too_long";
+  readonly reason: "type" | "empty" | "character" | "too_long";
 
   /** @internal */
-  constructor(reason: "empty" | "character" | "too_long", message: string) {
+  constructor(reason: EventNameError["reason"], message: string) {
     super(message);
     this.reason = reason;
   }
@@ -25,7 +28,7 @@ export function eventName(thing: string, id: string | number | bigint, what: str
     throw new EventNameError("character", `the id ${id} of an event's name is no integer: give a text or a bigint`);
   }
   check("thing", thing);
-  check("id", String(id));
+  check("id", typeof id === "number" || typeof id === "bigint" ? String(id) : id);
   check("what", what);
   const name = `${thing}.${id}.${what}`;
   const bytes = new TextEncoder().encode(name).length;
@@ -36,7 +39,11 @@ export function eventName(thing: string, id: string | number | bigint, what: str
   return name;
 }
 
-function check(part: Part, text: string): void {
+function check(part: Part, text: unknown): void {
+  if (typeof text !== "string") {
+    const fix = part === "id" ? "give a text, an integer or a bigint" : "give a text";
+    throw new EventNameError("type", `the ${part} of an event's name is ${kindOf(text)}: ${fix}`);
+  }
   if (text === "") {
     throw new EventNameError("empty", `the ${part} of an event's name is empty: give it one or more characters`);
   }

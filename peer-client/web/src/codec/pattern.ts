@@ -3,6 +3,8 @@ import { ROUTING_KEY_BYTES_MAX } from "./limits.js";
 
 /** A text that is not a pattern. */
 export class PatternError extends Error {
+  /** @internal For Node, which shows it: the bundle has a short one. */
+  static override readonly name = "PatternError";
   override readonly name = "PatternError";
 
   constructor(text: string) {

@@ -25,6 +25,8 @@ export type GapReason = "retention" | "epoch" | "source";
 
 /** A text that is not a position. */
 export class PositionError extends Error {
+  /** @internal For Node, which shows it: the bundle has a short one. */
+  static override readonly name = "PositionError";
   override readonly name = "PositionError";
 
   constructor(text: string) {

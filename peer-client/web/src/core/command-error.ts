@@ -1,5 +1,7 @@
 /** A call that the driver should not have made; the peer is unchanged. */
 export class CommandError extends Error {
+  /** @internal For Node, which shows it: the bundle has a short one. */
+  static override readonly name = "CommandError";
   override readonly name = "CommandError";
   readonly reason: "already_subscribed" | "not_subscribed";
 

@@ -1,6 +1,7 @@
 /** The program `signaling-server` on a free port, as long as a test needs it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { kindOf } from "../codec/kind-of.js";
 import { comparePositions, formatPosition, parsePosition, type Position } from "../codec/position.js";
 import { type EventJson, TestEvent } from "./test-event.js";
 
@@ -44,7 +45,9 @@ export class TestServer {
   }
 
   /** Starts a server, and waits until its channels can be published to. Rejects with what it says if it does not start. */
-  static async start({ channels, program, settings = {} }: TestServerOptions): Promise<TestServer> {
+  static async start(options: TestServerOptions): Promise<TestServer> {
+    checkHasChannels(options);
+    const { channels, program, settings = {} } = options;
     const command = program ?? process.env["SIGNALING_SERVER"] ?? "signaling-server";
     const key = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex");
     const args = ["--listen", "127.0.0.1:0", "--log", "info", ...channels.flatMap((name) => ["--channel", name])];
@@ -95,6 +98,14 @@ export class TestServer {
     if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`);
     return JSON.parse(text) as unknown;
   }
+}
+
+function checkHasChannels(options: unknown): void {
+  const channels: unknown = (options as Partial<TestServerOptions> | null | undefined)?.channels;
+  if (Array.isArray(channels) && channels.every((name) => typeof name === "string")) return;
+  const kind = Array.isArray(channels) ? "an array of something else" : kindOf(channels);
+  const fix = 'TestServer.start({ channels: ["tickets"] })';
+  throw new TypeError(`the channels of a server for tests are ${kind}: pass an array of names, ${fix}`);
 }
 
 /** What the server says when it is ready: where it listens. */

@@ -1,14 +1,17 @@
 /** Why an event was not published, or may not have been. */
 
 /**
- * `bad_server`: not a server's address. `bad_key`: no header can hold it. `bad_data`: it cannot be written as JSON. `full`: too many
- * events wait already; this one was not sent. `refused`: the server does not take the event, and never will; nothing was published.
- * `gave_up`: it is not known whether the event is published; if that matters, publish it again under the same message id.
+ * `bad_server`: not a server's address. `bad_key`: no header can hold it. `bad_data`: it cannot be written as JSON, its body is no
+ * bytes, or its message id no text. `full`: too many events wait already; this one was not sent. `refused`: the server does not take
+ * the event, and never will; nothing was published. `gave_up`: it is not known whether the event is published; if that matters,
+ * publish it again under the same message id.
  */
 export type EmitProblem = "bad_server" | "bad_key" | "bad_data" | "full" | "refused" | "gave_up";
 
 /** Why an event was not published, or may not have been. */
 export class EmitError extends Error {
+  /** @internal For Node, which shows it: the bundle has a short one. */
+  static override readonly name = "EmitError";
   override readonly name = "EmitError";
   readonly reason: EmitProblem;
   /** The HTTP status of what was refused. */

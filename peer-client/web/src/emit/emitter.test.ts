@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { ChannelNameError } from "../codec/channel.js";
-import { EventNameError } from "../codec/event-name.js";
+import { EventNameError, eventName } from "../codec/event-name.js";
 import { FakePublishing, type Mischief } from "../testing/fake-publishing.js";
 import { EmitError, type EmitProblem } from "./emit-error.js";
 import { type EmitOptions, Emitter } from "./emitter.js";
@@ -122,6 +122,50 @@ test("what cannot be sent is told before anything is sent", async (t) => {
   await assert.rejects(emitter.emit("ticket", "1.2", "updated"), EventNameError);
   await assert.rejects(emitter.emit("ticket", 1, "updated", 2n), isEmitError("bad_data", /BigInt/));
   await assert.rejects(emitter.emit("ticket", 1, "updated", () => 0), isEmitError("bad_data", /its data is function/));
+  assert.equal(server.batches.length, 0);
+});
+
+/** As a program without types gives it. */
+const untyped = (value: unknown): never => value as never;
+
+test("regression: what is no text or number is no part of an event's name", () => {
+  const wrong = [undefined, null, {}, [], true, () => "x", Symbol("x")].map(untyped);
+  for (const part of wrong) {
+    assert.throws(() => eventName(part, 1, "updated"), EventNameError);
+    assert.throws(() => eventName("ticket", part, "updated"), EventNameError);
+    assert.throws(() => eventName("ticket", 1, part), EventNameError);
+  }
+  for (const number of [1, 1n].map(untyped)) {
+    assert.throws(() => eventName(number, 1, "updated"), /the thing of an event's name is a (number|bigint): give a text/);
+    assert.throws(() => eventName("ticket", 1, number), EventNameError);
+  }
+  assert.throws(() => eventName("ticket", untyped(undefined), "updated"), /the id of .* is undefined: give a text, an integer or a bigint/);
+  assert.throws(() => eventName("ticket", untyped(null), "updated"), /is null/);
+  assert.deepEqual([eventName("ticket", 1, "x"), eventName("ticket", 2n, "x"), eventName("ticket", "c", "x")],
+    ["ticket.1.x", "ticket.2.x", "ticket.c.x"]);
+});
+
+test("regression: a body is given byte for byte, whatever holds its bytes", async (t) => {
+  const [server, emitter] = await stage(t);
+  const { buffer } = new Uint8Array([0, 1, 2, 255]);
+  const bodies = [buffer, new Uint16Array(buffer), new DataView(buffer, 1, 2), Buffer.from(buffer)];
+  for (const body of bodies) await emitter.publish({ routingKey: "k", body });
+  assert.deepEqual(server.published.map((item) => (item as { base64?: string }).base64), ["AAEC/w==", "AAEC/w==", "AQI=", "AAEC/w=="]);
+});
+
+test("regression: what holds no bytes is no body", async (t) => {
+  const [server, emitter] = await stage(t);
+  for (const body of ["text", "", 7, 0, null, false, {}, [1, 2], new Blob(["x"])].map(untyped)) {
+    await assert.rejects(emitter.publish({ routingKey: "k", body }), isEmitError("bad_data", /its body is .*: give bytes.*`text`.*`json`/));
+  }
+  assert.equal(server.batches.length, 0);
+});
+
+test("regression: an empty message id is refused", async (t) => {
+  const [server, emitter] = await stage(t);
+  for (const messageId of ["", 7, null].map(untyped)) {
+    await assert.rejects(emitter.publish({ routingKey: "k", messageId }), isEmitError("bad_data", /message id .*: .*leave it out/));
+  }
   assert.equal(server.batches.length, 0);
 });
 

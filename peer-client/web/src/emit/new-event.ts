@@ -1,11 +1,12 @@
 /** An event that is to be published, as the batch endpoint takes it. */
+import { kindOf } from "../codec/kind-of.js";
 import { EmitError } from "./emit-error.js";
 
 /** An event that is to be published. Its body is one of `json`, `text` and `body`, or empty. */
 export interface NewEvent {
   /** Such as `eventName` gives; at most 255 bytes. */
   readonly routingKey: string;
-  /** Of two events under the same id the server publishes one, within its window. Default: one that is made up. */
+  /** Of two events under the same id the server publishes one, within its window. Not empty. Default: one that is made up. */
   readonly messageId?: string;
   /** The MIME type of the body; with `json` it is `application/json`, with `text` plain text, if nothing else is said. */
   readonly contentType?: string;
@@ -16,17 +17,17 @@ export interface NewEvent {
   /** A value that JSON can hold. */
   readonly json?: unknown;
   readonly text?: string;
-  /** Byte for byte. */
-  readonly body?: Uint8Array;
+  /** Byte for byte: what a buffer, or any view of one, holds. */
+  readonly body?: ArrayBuffer | ArrayBufferView;
 }
 
 /** An item of a batch. It has a message id, so that it can be published again. */
 export function itemOf({ routingKey, messageId, contentType, body, ...rest }: NewEvent): string {
   const item = {
     routing_key: routingKey,
-    message_id: messageId ?? madeUp(),
+    message_id: messageId === undefined ? madeUp() : checkedId(messageId),
     content_type: contentType,
-    base64: body && base64(body),
+    base64: body === undefined ? undefined : base64(bytesOf(body)),
     ...rest,
   };
   try {
@@ -39,6 +40,19 @@ export function itemOf({ routingKey, messageId, contentType, body, ...rest }: Ne
     const problem = error instanceof Error ? error.message : String(error);
     throw new EmitError("bad_data", `the event cannot be written as JSON: ${problem}`);
   }
+}
+
+function checkedId(messageId: unknown): string {
+  if (typeof messageId === "string" && messageId !== "") return messageId;
+  const kind = messageId === "" ? "empty" : kindOf(messageId);
+  throw new EmitError("bad_data", `the message id of an event is ${kind}: give a text that is not empty, or leave it out`);
+}
+
+function bytesOf(body: unknown): Uint8Array {
+  if (body instanceof ArrayBuffer) return new Uint8Array(body);
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+  const fix = "give bytes (a Uint8Array or an ArrayBuffer), or `text` or `json` instead";
+  throw new EmitError("bad_data", `the event cannot be sent, its body is ${kindOf(body)}: ${fix}`);
 }
 
 function base64(bytes: Uint8Array): string {

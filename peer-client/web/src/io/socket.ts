@@ -26,6 +26,7 @@ export class Socket {
   readonly #events: SocketEvents;
   readonly #timeout: ReturnType<typeof setTimeout>;
   #poll: ReturnType<typeof setTimeout> | undefined;
+  #isOpen = false;
   #isDone = false;
 
   constructor(open: (url: string, protocol: string) => WebSocket, url: string, events: SocketEvents) {
@@ -42,6 +43,10 @@ export class Socket {
       // Text becomes an empty message, which the core refuses.
       const { data } = message;
       events.data(data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(0));
+    };
+    this.#socket.onerror = () => {
+      // Node says nothing else of a connection that is refused; browsers go on to say `close`.
+      if (!this.#isOpen) this.#end(NO_CLOSE_FRAME, "the connection could not be opened");
     };
     this.#socket.onclose = ({ code, reason }) => {
       this.#end(code, reason, true);
@@ -71,6 +76,7 @@ export class Socket {
   }
 
   #onOpen(): void {
+    this.#isOpen = true;
     clearTimeout(this.#timeout);
     if (this.#socket.protocol === PROTOCOL) this.#events.opened();
     else this.#end(3502, `the server does not speak ${PROTOCOL}`);
@@ -81,7 +87,7 @@ export class Socket {
     this.#isDone = true;
     clearTimeout(this.#timeout);
     clearTimeout(this.#poll);
-    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.onopen = this.#socket.onmessage = this.#socket.onerror = this.#socket.onclose = null;
     // Browsers take 1000 and 3000 to 4999.
     const isAllowed = code === 1000 || (code >= 3000 && code < 5000);
     this.#socket.close(isAllowed ? code : 1000, shortened(reason));
