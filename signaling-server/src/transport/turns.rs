@@ -32,7 +32,8 @@ mod tests {
         for turn in 0..6 {
             assert_eq!(given(turn), Some((names[turn % 3], turn % 3)));
         }
-        assert_eq!(next_of([ready(()); 0], 1).now_or_never(), None);
+        let none: [std::future::Ready<()>; 0] = [];
+        assert_eq!(next_of(none, 1).now_or_never(), None);
     }
 
     #[test]
