@@ -17,6 +17,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// That of this process.
+    pub fn own() -> Option<Self> {
+        Self::read("self")
+    }
+
     /// That of a process, by its id.
     pub fn of(id: u32) -> Option<Self> {
         Self::read(&id.to_string())
@@ -42,12 +47,12 @@ impl Usage {
 
 /// CPU time of all threads of this process, user and system.
 pub fn cpu_seconds() -> Option<f64> {
-    Usage::read("self").map(|usage| usage.cpu_seconds)
+    Usage::own().map(|usage| usage.cpu_seconds)
 }
 
 /// Resident memory of this process.
 pub fn resident_bytes() -> Option<u64> {
-    Usage::read("self").map(|usage| usage.resident_bytes)
+    Usage::own().map(|usage| usage.resident_bytes)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub(crate) struct Counters {
     published: Counter,
     duplicates: Counter,
     refused: Counter,
-    traffic: [Traffic; Transport::ALL.len()],
+    traffic: [Traffic; Transport::PLAIN.len() + 1],
 }
 
 /// What clients speak.
@@ -47,8 +47,8 @@ pub(crate) struct Traffic {
 }
 
 impl Transport {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Ws, Self::Sse, Self::Poll, Self::History, Self::Json, Self::Taskcluster];
+    /// Those of plain clients: all but that of peers.
+    pub(crate) const PLAIN: [Self; 5] = [Self::Sse, Self::Poll, Self::History, Self::Json, Self::Taskcluster];
 
     /// Its name in metrics and logs.
     pub(crate) fn name(self) -> &'static str {

@@ -91,8 +91,7 @@ impl Connections {
         }
     }
 
-    /// What is written goes out at once, and little of what cannot go out is taken.
-    /// Where the system refuses, a connection is served all the same, later and at a higher price.
+    /// What is written goes out at once, and little of what cannot go out is taken. Where the system refuses, a connection is served all the same, later and at a higher price.
     fn set_up(&self, stream: &TcpStream) {
         let tell = |what, error: std::io::Error| debug!(%error, "a connection is served without {what}");
         stream.set_nodelay(true).unwrap_or_else(|error| tell("TCP_NODELAY", error));

@@ -9,6 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use tiercast_mesh::hub::{ChannelStats, PastUse, SourceState, Spending};
+use tiercast_platform::Usage;
 
 use crate::{
     config::{Config, Number, SourceKind, numbers},
@@ -20,10 +21,6 @@ use crate::{
         store::Extent,
     },
 };
-
-/// The transports of plain clients.
-const PLAIN: [Transport; 5] =
-    [Transport::Sse, Transport::Poll, Transport::History, Transport::Json, Transport::Taskcluster];
 
 /// Everything that one scrape shows.
 pub(crate) struct Scrape {
@@ -88,9 +85,12 @@ impl Scrape {
         let sockets = &[Transport::Ws, Transport::Json];
         page.gauges("transport_sessions", help, gauges(sockets, |traffic| &traffic.sessions))?;
         let help = "Open subscriptions and requests of plain clients";
-        page.gauges("transport_readers", help, gauges(&PLAIN, |traffic| &traffic.readers))?;
+        page.gauges("transport_readers", help, gauges(&Transport::PLAIN, |traffic| &traffic.readers))?;
         let counts = |count: fn(&Traffic) -> &Counter| {
-            PLAIN.into_iter().map(of).map(move |(labels, traffic)| (labels, count(traffic).value()))
+            Transport::PLAIN
+                .into_iter()
+                .map(of)
+                .map(move |(labels, traffic)| (labels, count(traffic).value()))
         };
         let help = "Subscriptions and requests of plain clients";
         page.counters("transport_visits", help, None, counts(|traffic| &traffic.visits))?;
@@ -342,13 +342,10 @@ fn encode_dynamic(page: &mut Page<'_>, stats: &DynamicStats) -> fmt::Result {
 
 fn encode_process(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.seconds_gauge("uptime", "Time since the server started", snapshot.uptime.as_secs_f64())?;
-    if let Some(seconds) = tiercast_platform::cpu_seconds() {
-        page.seconds_counter("process_cpu", "CPU time of this process, user and system", seconds)?;
-    }
-    if let Some(bytes) = tiercast_platform::resident_bytes() {
-        page.unit_gauge("process_resident", "Resident memory of this process", Unit::Bytes, bytes as i64)?;
-    }
-    Ok(())
+    let Some(usage) = Usage::own() else { return Ok(()) };
+    page.seconds_counter("process_cpu", "CPU time of this process, user and system", usage.cpu_seconds)?;
+    let help = "Resident memory of this process";
+    page.unit_gauge("process_resident", help, Unit::Bytes, usage.resident_bytes as i64)
 }
 
 /// Every limit of the configuration, so that a dashboard can show what is left.

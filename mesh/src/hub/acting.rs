@@ -33,7 +33,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn apply(&mut self, id: ChannelId, name: &ChannelName, action: Action) {
+    fn apply(&mut self, id: ChannelId, name: &ChannelName, action: Action) {
         let channel = name.clone();
         match action {
             Action::Link { link, parent, child, standby } => {
@@ -73,7 +73,7 @@ impl Hub {
     }
 
     /// Counts a link, and how near its ends are to each other.
-    pub(super) fn count_link(&mut self, id: ChannelId, parent: PeerId, child: PeerId) {
+    fn count_link(&mut self, id: ChannelId, parent: PeerId, child: PeerId) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let stats = &mut channel.stats;
         stats.links += 1;
@@ -89,7 +89,7 @@ impl Hub {
 
     /// A link begins. Gives another one between the two, whose connection it shares, if there is one: up, or being set up,
     /// and then what becomes of that becomes of both.
-    pub(super) fn share(&mut self, id: ChannelId, ends: Ends) -> Option<LinkId> {
+    fn share(&mut self, id: ChannelId, ends: Ends) -> Option<LinkId> {
         let other = self.sharing.between(ends);
         self.sharing.add(ends, self.now + self.config.link_setup);
         let (via, up) = other?;

@@ -145,14 +145,8 @@ impl Hub {
     pub fn poll_read(&mut self, reader: ReaderId) -> Option<Portion> {
         let state = self.readers.0.get_mut(&reader)?;
         let channel = self.channels.get_mut(&state.channel).filter(|_| !state.is_paused);
-        let next = channel.and_then(|channel| {
-            let next = channel.next(self.now, Receiver::Reader(reader), &mut self.budget);
-            if channel.past.take_wanted() {
-                // Not here: others may want the same page.
-                self.timers.set(Timer::Pages, self.now);
-            }
-            next
-        });
+        let next =
+            channel.and_then(|channel| channel.next(self.now, Receiver::Reader(reader), &mut self.budget));
         if let Some(due) = self.budget.due() {
             self.timers.set(Timer::Turns, due);
         }
@@ -167,6 +161,8 @@ impl Hub {
             Next::Head(_) => None,
         });
         state.is_announced = portion.is_some();
+        let id = state.channel;
+        self.see_to_pages(id);
         portion
     }
 
@@ -181,12 +177,11 @@ impl Hub {
     pub fn pause_reader(&mut self, reader: ReaderId, is_paused: bool) -> Option<Position> {
         let state = self.readers.0.get_mut(&reader)?;
         state.is_paused = is_paused;
-        if let Some(channel) = self.channels.get_mut(&state.channel).filter(|_| is_paused) {
+        let id = state.channel;
+        if let Some(channel) = self.channels.get_mut(&id).filter(|_| is_paused) {
             channel.past.forget(Receiver::Reader(reader));
-            if channel.past.take_wanted() {
-                self.timers.set(Timer::Pages, self.now);
-            }
         }
+        self.see_to_pages(id);
         self.wake(Receiver::Reader(reader));
         self.reached_by(reader)
     }
@@ -196,12 +191,17 @@ impl Hub {
         let Some(state) = self.readers.0.remove(&reader) else { return };
         if let Some(channel) = self.channels.get_mut(&state.channel) {
             channel.starve(Receiver::Reader(reader));
-            if channel.past.take_wanted() {
-                self.timers.set(Timer::Pages, self.now);
-            }
         }
+        self.see_to_pages(state.channel);
         self.budget.forget((state.channel, Receiver::Reader(reader)));
         self.timers.clear(Timer::ReaderExpiry(reader));
+    }
+
+    /// Has pages fetched that are wanted. Not at once: others may want the same ones.
+    fn see_to_pages(&mut self, id: ChannelId) {
+        if self.channels.get_mut(&id).is_some_and(|channel| channel.past.take_wanted()) {
+            self.timers.set(Timer::Pages, self.now);
+        }
     }
 
     /// A channel has ended, and those who read it with it.

@@ -43,7 +43,7 @@ impl Hub {
     }
 
     /// Queues a message; says how large it is.
-    pub(super) fn queue(&mut self, session: SessionId, message: &ToPeer) -> u64 {
+    fn queue(&mut self, session: SessionId, message: &ToPeer) -> u64 {
         // A peer that has just left may still be named by an action of the tree.
         let Some(state) = self.sessions.get_mut(&session) else { return 0 };
         let Ok(bytes) = state.push(message) else {

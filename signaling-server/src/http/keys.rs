@@ -10,8 +10,9 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tiercast_codec::{ChannelName, Code};
+use tiercast_codec::ChannelName;
 
+use super::publish::bad_request;
 use crate::{
     access::Grant, api_error::ApiError, app::App, source::amqp::dynamic::channel_of, transport::patterns,
 };
@@ -63,8 +64,4 @@ fn channel(channel: Option<ChannelName>, exchange: Option<&str>) -> Result<Chann
         },
         _ => Err(bad_request("one of `channel` and `exchange` has to be there".to_owned())),
     }
-}
-
-fn bad_request(error: String) -> ApiError {
-    ApiError::new(StatusCode::BAD_REQUEST, error).code(Code::BAD_REQUEST)
 }

@@ -1,15 +1,15 @@
 //! `GET /v1/sse/{channel}`: a channel as `text/event-stream`. The id of each event is the position behind it, so that a
 //! browser's `EventSource` that connects again goes on where it was.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tiercast_codec::{Position, Since};
 use tiercast_mesh::hub::{Portion, Refusal};
@@ -68,14 +68,15 @@ pub(crate) async fn sse(
         said,
         said_at: Instant::now(),
     };
-    let body = stream::unfold(stream, |mut stream| async {
-        let bytes = stream.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(bytes), stream))
-    });
+    Ok(answer(stream::unfold(stream, |mut stream| async { Some((stream.next().await?, stream)) })))
+}
+
+/// An answer of events that come one after the other.
+pub(super) fn answer(events: impl futures_util::Stream<Item = Bytes> + Send + 'static) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     // Proxies that would hold back what they have not had all of are asked not to.
     let unbuffered = [("x-accel-buffering", "no")];
-    Ok((StatusCode::OK, headers, unbuffered, Body::from_stream(body)).into_response())
+    (headers, unbuffered, Body::from_stream(events.map(Ok::<_, Infallible>))).into_response()
 }
 
 /// When to connect again. Belongs to the block that follows: some clients take one without data for an event.

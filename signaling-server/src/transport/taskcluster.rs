@@ -8,10 +8,10 @@ use std::{
 };
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{RawQuery, State},
-    http::{HeaderMap, header},
-    response::{IntoResponse, Response},
+    http::HeaderMap,
+    response::Response,
 };
 use futures_util::stream;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     query::{Query, bad, patterns},
-    sse::{event, last_event_id, retry},
+    sse::{answer, event, last_event_id, retry},
     subscription::{Subscription, Wanted},
     turns::next_of,
     visit::Visit,
@@ -82,12 +82,7 @@ pub(crate) async fn connect(
         said_at: Instant::now(),
         last_read: 0,
     };
-    let body = stream::unfold(stream, |mut stream| async {
-        let bytes = stream.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(bytes), stream))
-    });
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, [("x-accel-buffering", "no")], Body::from_stream(body)).into_response())
+    Ok(answer(stream::unfold(stream, |mut stream| async { Some((stream.next().await?, stream)) })))
 }
 
 async fn open(

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 use tiercast_tests::{
     audience::{Audience, SILENCE},
@@ -11,11 +11,7 @@ use tiercast_tests::{
     server_program::{API_KEY, ServerProgram},
     victim::Victim,
 };
-use tokio::{
-    net::TcpStream,
-    sync::watch,
-    time::{MissedTickBehavior, interval, sleep},
-};
+use tokio::{net::TcpStream, time::sleep};
 
 use crate::{PARTS, Publishing, USUALLY, anywhere, bare_config, events};
 
@@ -30,25 +26,13 @@ enum Unconfirmed {
     LeftOut,
 }
 
-/// Publishes numbered events in the background, in order: one half, and the other one when it may go on. The last one comes by
-/// itself.
+/// Publishes in the background. The last event is published until it is confirmed.
 fn publish(server: SocketAddr, events: usize, unconfirmed: Unconfirmed) -> Publishing {
-    let (may_go_on, mut goes_on) = watch::channel(false);
-    let task = tokio::spawn(async move {
-        let numbers: Vec<_> = (0..events - 1).collect();
-        let mut pace = interval(USUALLY / PARTS as u32);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        for (nth, part) in numbers.chunks(numbers.len().div_ceil(PARTS)).enumerate() {
-            if nth == PARTS / 2 {
-                goes_on.wait_for(|goes_on| *goes_on).await?;
-            }
-            pace.tick().await;
-            publish_part(server, part, unconfirmed).await;
-        }
-        publish_part(server, &[events - 1], Unconfirmed::Again).await;
+    crate::publish(events, USUALLY, async move |part: &[usize]| {
+        let is_last = part.contains(&(events - 1));
+        publish_part(server, part, if is_last { Unconfirmed::Again } else { unconfirmed }).await;
         Ok(())
-    });
-    Publishing { task, may_go_on }
+    })
 }
 
 async fn publish_part(server: SocketAddr, numbers: &[usize], unconfirmed: Unconfirmed) {
@@ -107,15 +91,5 @@ async fn in_memory_across_a_server_that_is_killed() -> Result<()> {
     publishing.go_on();
     let _server = Victim::start(config(addr)?).await?;
     publishing.end().await?;
-    for had in audience.had_until(&(events - 1).to_string()).await? {
-        let missing = had.has_a_gap_for_all_that_is_missing().context("in memory")?;
-        ensure!(!had.gaps.is_empty(), "{} does not know that the numbering is another", had.who);
-        println!(
-            "in memory: {}: {} events, {missing} missing, gaps after {:?}",
-            had.who,
-            had.bodies.len(),
-            had.gaps
-        );
-    }
-    Ok(())
+    crate::check_gaps("in memory", &audience, &(events - 1).to_string()).await
 }

@@ -21,7 +21,7 @@ use tiercast_signaling_server::{
 };
 use tiercast_tests::{
     audience::Audience,
-    broker::{Broker, Outgoing, Publisher, stream_offset},
+    broker::{Broker, Outgoing, stream_offset},
     listener::PATIENCE,
     scene::unique,
 };
@@ -103,12 +103,13 @@ impl Feed {
         Outgoing::new(KEYS[number % KEYS.len()], &number.to_string(), number.to_string())
     }
 
-    /// Publishes one half in the background, and the other one when it may go on; in so long, unless that comes late. The last
-    /// event comes by itself, when all others are there.
+    /// Publishes in the background, as [`publish`] does.
     fn publish(&self, broker: &Broker, during: Duration) -> Publishing {
-        let (publisher, last) = (broker.publisher(&self.name), self.events - 1);
-        let (may_go_on, goes_on) = watch::channel(false);
-        Publishing { task: tokio::spawn(publish(publisher, last, during, goes_on)), may_go_on }
+        let mut publisher = broker.publisher(&self.name);
+        publish(self.events, during, async move |part| {
+            let messages: Vec<_> = part.iter().copied().map(Self::message).collect();
+            publisher.publish(&messages).await
+        })
     }
 
     /// What the stream holds: offset, routing key, body. It is all that was published. Read at one of these nodes: one that was
@@ -161,6 +162,17 @@ impl Feed {
     }
 }
 
+/// Each client has a gap for all that it misses, and one at least: the numbering is another.
+async fn check_gaps(cell: &str, audience: &Audience, last: &str) -> Result<()> {
+    for had in audience.had_until(last).await? {
+        let missing = had.has_a_gap_for_all_that_is_missing().with_context(|| cell.to_owned())?;
+        ensure!(!had.gaps.is_empty(), "{cell}: {} does not know of a new numbering", had.who);
+        let (who, events, gaps) = (&had.who, had.bodies.len(), &had.gaps);
+        println!("{cell}: {who}: {events} events, {missing} missing, gaps after {gaps:?}");
+    }
+    Ok(())
+}
+
 /// Events that are on their way.
 struct Publishing {
     task: JoinHandle<Result<()>>,
@@ -180,21 +192,26 @@ impl Publishing {
     }
 }
 
-async fn publish(
-    mut publisher: Publisher,
-    last: usize,
-    during: Duration,
-    mut goes_on: watch::Receiver<bool>,
-) -> Result<()> {
-    let messages: Vec<_> = (0..last).map(Feed::message).collect();
-    let mut pace = interval(during / PARTS as u32);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    for (nth, part) in messages.chunks(messages.len().div_ceil(PARTS)).enumerate() {
-        if nth == PARTS / 2 {
-            goes_on.wait_for(|goes_on| *goes_on).await?;
+/// Publishes numbered events in the background, in order, a part at a time: one half, and the other one when it may go on; in
+/// so long, unless that comes late. The last event comes by itself, when all others are there.
+fn publish<P>(events: usize, during: Duration, mut publish_part: P) -> Publishing
+where
+    P: AsyncFnMut(&[usize]) -> Result<()> + Send + 'static,
+    for<'a> P::CallRefFuture<'a>: Send,
+{
+    let (may_go_on, mut goes_on) = watch::channel(false);
+    let task = tokio::spawn(async move {
+        let numbers: Vec<_> = (0..events - 1).collect();
+        let mut pace = interval(during / PARTS as u32);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        for (nth, part) in numbers.chunks(numbers.len().div_ceil(PARTS)).enumerate() {
+            if nth == PARTS / 2 {
+                goes_on.wait_for(|goes_on| *goes_on).await?;
+            }
+            pace.tick().await;
+            publish_part(part).await?;
         }
-        pace.tick().await;
-        publisher.publish(part).await?;
-    }
-    publisher.publish(&[Feed::message(last)]).await
+        publish_part(&[events - 1]).await
+    });
+    Publishing { task, may_go_on }
 }

@@ -1,6 +1,6 @@
 //! `queue` mode, in which the server numbers the events: what is lost with a server that is killed is an explicit gap.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use tiercast_signaling_server::{Config, source::amqp::Mode};
 use tiercast_tests::{
     audience::{Audience, SILENCE},
@@ -37,15 +37,5 @@ async fn queue_mode_across_a_server_that_is_killed() -> Result<()> {
     let addr = server.kill().await?;
     let _server = Victim::start(config(&feed, addr, &broker)?).await?;
     publishing.await??;
-    for had in audience.had_until(&feed.last()).await? {
-        let missing = had.has_a_gap_for_all_that_is_missing().context("queue mode")?;
-        ensure!(!had.gaps.is_empty(), "{}: a new numbering without a word", had.who);
-        println!(
-            "queue mode: {}: {} events, {missing} missing, gaps after {:?}",
-            had.who,
-            had.bodies.len(),
-            had.gaps
-        );
-    }
-    Ok(())
+    crate::check_gaps("queue mode", &audience, &feed.last()).await
 }
