@@ -1,7 +1,7 @@
 //! Channels that are published to over HTTP, and a server that is killed: with a data folder nothing that was confirmed is
 //! lost, and without one what is lost is an explicit gap.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, ops::Range};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -28,16 +28,17 @@ enum Unconfirmed {
 
 /// Publishes in the background. The last event is published until it is confirmed.
 fn publish(server: SocketAddr, events: usize, unconfirmed: Unconfirmed) -> Publishing {
-    crate::publish(events, USUALLY, async move |part: &[usize]| {
-        let is_last = part.contains(&(events - 1));
-        publish_part(server, part, if is_last { Unconfirmed::Again } else { unconfirmed }).await;
+    crate::publish(events, USUALLY, async move |mut course| {
+        while let Some(numbers) = course.next().await? {
+            let unconfirmed = if numbers.end == events { Unconfirmed::Again } else { unconfirmed };
+            publish_part(server, numbers, unconfirmed).await;
+        }
         Ok(())
     })
 }
 
-async fn publish_part(server: SocketAddr, numbers: &[usize], unconfirmed: Unconfirmed) {
-    let items =
-        numbers.iter().map(|number| json!({ "message_id": number.to_string(), "text": number.to_string() }));
+async fn publish_part(server: SocketAddr, numbers: Range<usize>, unconfirmed: Unconfirmed) {
+    let items = numbers.map(|number| json!({ "message_id": number.to_string(), "text": number.to_string() }));
     let (path, body) = (format!("/v1/publish/{CHANNEL}/batch"), Value::Array(items.collect()));
     loop {
         // Nothing was said to a server that is not there.

@@ -10,7 +10,7 @@ mod embedded;
 mod filters;
 mod queue;
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, ops::Range, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use lapin::message::Delivery;
@@ -28,7 +28,7 @@ use tiercast_tests::{
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 
 /// What events are about, one after the other.
@@ -106,9 +106,11 @@ impl Feed {
     /// Publishes in the background, as [`publish`] does.
     fn publish(&self, broker: &Broker, during: Duration) -> Publishing {
         let mut publisher = broker.publisher(&self.name);
-        publish(self.events, during, async move |part| {
-            let messages: Vec<_> = part.iter().copied().map(Self::message).collect();
-            publisher.publish(&messages).await
+        publish(self.events, during, async move |mut course| {
+            while let Some(numbers) = course.next().await? {
+                publisher.publish(&numbers.map(Self::message).collect::<Vec<_>>()).await?;
+            }
+            Ok(())
         })
     }
 
@@ -192,26 +194,40 @@ impl Publishing {
     }
 }
 
-/// Publishes numbered events in the background, in order, a part at a time: one half, and the other one when it may go on; in
-/// so long, unless that comes late. The last event comes by itself, when all others are there.
-fn publish<P>(events: usize, during: Duration, mut publish_part: P) -> Publishing
-where
-    P: AsyncFnMut(&[usize]) -> Result<()> + Send + 'static,
-    for<'a> P::CallRefFuture<'a>: Send,
-{
-    let (may_go_on, mut goes_on) = watch::channel(false);
-    let task = tokio::spawn(async move {
-        let numbers: Vec<_> = (0..events - 1).collect();
-        let mut pace = interval(during / PARTS as u32);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        for (nth, part) in numbers.chunks(numbers.len().div_ceil(PARTS)).enumerate() {
-            if nth == PARTS / 2 {
-                goes_on.wait_for(|goes_on| *goes_on).await?;
-            }
-            pace.tick().await;
-            publish_part(part).await?;
+/// When numbered events are to be published, part by part: one half, and the other one when it may go on. The last event is a
+/// part by itself: it comes when all others are there.
+struct Course {
+    ahead: Range<usize>,
+    part: usize,
+    half: usize,
+    pace: Interval,
+    goes_on: watch::Receiver<bool>,
+}
+
+impl Course {
+    /// Waits until the next part is due. None: there are no more.
+    async fn next(&mut self) -> Result<Option<Range<usize>>> {
+        let (from, end) = (self.ahead.start, self.ahead.end);
+        if from == end {
+            return Ok(None);
         }
-        publish_part(&[events - 1]).await
-    });
-    Publishing { task, may_go_on }
+        if from >= self.half {
+            self.goes_on.wait_for(|goes_on| *goes_on).await?;
+        }
+        self.pace.tick().await;
+        self.ahead.start = if from + 1 == end { end } else { (from + self.part).min(end - 1) };
+        Ok(Some(from..self.ahead.start))
+    }
+}
+
+/// Publishes in the background, in so long, unless the second half may go on late.
+fn publish<F>(events: usize, during: Duration, publish: impl FnOnce(Course) -> F) -> Publishing
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let (may_go_on, goes_on) = watch::channel(false);
+    let mut pace = interval(during / PARTS as u32);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let course = Course { ahead: 0..events, part: events.div_ceil(PARTS), half: events / 2, pace, goes_on };
+    Publishing { task: tokio::spawn(publish(course)), may_go_on }
 }
