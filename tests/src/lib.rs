@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod crowd;
 pub mod fed;
 pub mod gate;
+pub mod http_publisher;
 pub mod listener;
 pub mod measure;
 pub mod nginx;

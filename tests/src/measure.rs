@@ -7,7 +7,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{crowd::Times, server_program::HttpPublisher};
+use crate::{crowd::Times, http_publisher::HttpPublisher};
 
 pub mod comeback;
 pub mod slow;

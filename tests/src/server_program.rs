@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use tempfile::TempDir;
 use tiercast_platform::Usage;
 use tokio::{
@@ -18,10 +17,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{listener::PATIENCE, programs::program};
-
-/// Who may publish.
-pub const API_KEY: &str = "measured-and-thrown-away";
+use crate::{
+    http_publisher::{API_KEY, HttpPublisher},
+    listener::PATIENCE,
+    programs::program,
+};
 
 /// Time between two looks at something that has no event to wait for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -111,43 +111,8 @@ impl ServerProgram {
         Ok(answer)
     }
 
-    /// A connection on which events are published to a channel.
+    /// A connection on which batches of events are published to a channel.
     pub async fn publisher(&self, channel: &str) -> Result<HttpPublisher> {
-        let stream = TcpStream::connect(self.addr).await?;
-        stream.set_nodelay(true)?;
-        let head = format!(
-            "POST /v1/publish/{channel}/batch HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {API_KEY}\r\n",
-            self.addr
-        );
-        Ok(HttpPublisher { stream, head })
+        HttpPublisher::connect(self.addr, &format!("/v1/publish/{channel}/batch")).await
     }
-}
-
-/// Publishes over HTTP.
-#[derive(Debug)]
-pub struct HttpPublisher {
-    stream: TcpStream,
-    head: String,
-}
-
-impl HttpPublisher {
-    /// Publishes events (see the protocol's batches) and waits for the answer.
-    pub async fn publish(&mut self, events: &[Value]) -> Result<()> {
-        let body = serde_json::to_string(events)?;
-        let request = format!("{}content-length: {}\r\n\r\n{body}", self.head, body.len());
-        self.stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        while !is_whole(&answer) {
-            ensure!(self.stream.read_buf(&mut answer).await? > 0, "closed");
-        }
-        ensure!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
-        Ok(())
-    }
-}
-
-fn is_whole(answer: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(answer);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.split("\r\n").find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    length == Some(body.len())
 }

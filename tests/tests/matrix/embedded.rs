@@ -7,8 +7,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tiercast_tests::{
     audience::{Audience, SILENCE},
+    http_publisher::API_KEY,
     plain::post,
-    server_program::{API_KEY, ServerProgram},
+    server_program::ServerProgram,
     victim::Victim,
 };
 use tokio::{net::TcpStream, time::sleep};

@@ -1,9 +1,8 @@
 //! How fast events are made durable, and how fast a server with many of them starts.
 //!
-//! `cargo run --release -p tiercast-signaling-server --example publishing -- --json`
+//! `cargo run --release -p tiercast-tests --example publishing -- --json`
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -13,13 +12,8 @@ use clap::Parser;
 use futures_util::future::try_join_all;
 use serde_json::json;
 use tiercast_signaling_server::{Config, Message, Server};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout_at,
-};
-
-const API_KEY: &str = "measured-and-thrown-away";
+use tiercast_tests::http_publisher::{API_KEY, HttpPublisher};
+use tokio::time::timeout_at;
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures publishing to a channel that keeps its events on disk, over HTTP")]
@@ -44,48 +38,12 @@ struct Options {
     json: bool,
 }
 
-/// A connection on which one request follows the other.
-struct Connection {
-    stream: TcpStream,
-    request: Vec<u8>,
-}
-
-impl Connection {
-    /// Each request publishes `body` at `path`.
-    async fn new(addr: SocketAddr, path: &str, body: &[u8]) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        let length = body.len();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {addr}\r\nauthorization: Bearer {API_KEY}\r\ncontent-length: {length}\r\n\r\n"
-        );
-        Ok(Self { stream, request: [head.as_bytes(), body].concat() })
-    }
-
-    async fn publish(&mut self) -> anyhow::Result<()> {
-        self.stream.write_all(&self.request).await?;
-        let mut answer = Vec::new();
-        while !is_whole(&answer) {
-            ensure!(self.stream.read_buf(&mut answer).await? > 0, "closed");
-        }
-        ensure!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
-        Ok(())
-    }
-}
-
-fn is_whole(answer: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(answer);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.split("\r\n").find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    length == Some(body.len())
-}
-
-/// Requests a second that are answered on so many connections.
-async fn rate(connections: Vec<Connection>, time: Duration) -> anyhow::Result<f64> {
+/// Requests of this body a second that are answered on so many connections.
+async fn rate(connections: Vec<HttpPublisher>, body: &[u8], time: Duration) -> anyhow::Result<f64> {
     let (begun, end) = (Instant::now(), tokio::time::Instant::now() + time);
-    let publish = |mut connection: Connection| async move {
+    let publish = |mut connection: HttpPublisher| async move {
         let mut answered = 0;
-        while let Ok(answer) = timeout_at(end, connection.publish()).await {
+        while let Ok(answer) = timeout_at(end, connection.post(body)).await {
             answer?;
             answered += 1;
         }
@@ -151,13 +109,13 @@ async fn main() -> anyhow::Result<()> {
 
     let server = Server::start(config(&folder.path().join("rates"))?).await?;
     let (addr, path) = (server.addr(), "/v1/publish/events");
-    let one = rate(vec![Connection::new(addr, path, &body).await?], time).await?;
-    let many = try_join_all((0..64).map(|_| Connection::new(addr, path, &body))).await?;
-    let many = rate(many, time).await?;
+    let one = rate(vec![HttpPublisher::connect(addr, path).await?], &body, time).await?;
+    let many = try_join_all((0..64).map(|_| HttpPublisher::connect(addr, path))).await?;
+    let many = rate(many, &body, time).await?;
     let item = json!({ "text": String::from_utf8(body)? });
     let batch = serde_json::to_vec(&vec![item; options.batch])?;
-    let batches = Connection::new(addr, "/v1/publish/events/batch", &batch).await?;
-    let batches = rate(vec![batches], time).await? * options.batch as f64;
+    let batches = HttpPublisher::connect(addr, "/v1/publish/events/batch").await?;
+    let batches = rate(vec![batches], &batch, time).await? * options.batch as f64;
     server.shutdown().await;
 
     let full = folder.path().join("full");
