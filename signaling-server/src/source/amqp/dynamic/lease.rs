@@ -80,6 +80,8 @@ impl Lease {
 
     /// Takes over what another lease of the same exchange has.
     pub(crate) fn absorb(&mut self, mut more: Self) {
+        // What both have is given back once: this one counts for it.
+        more.unbind(self.patterns.clone());
         self.patterns.append(&mut more.patterns);
         self.since.append(&mut more.since);
         // It is another desk if there was nothing left to hold the first.
