@@ -23,7 +23,7 @@ use tiercast_tests::{
     broker::{Broker, Outgoing},
     gate::Gate,
     listener::{Listener, PATIENCE},
-    plain::{Json, Sse, get},
+    plain::{Json, Sse, SseEvent, get},
 };
 use tokio::time::{sleep, timeout};
 
@@ -589,6 +589,47 @@ async fn plain_clients_read_exchanges_and_are_told_why_not() -> Result<()> {
         let said = refused.map(|page| page.to_string()).unwrap_or_else(|error| error.to_string());
         ensure!(said.contains(code), "{wrong}: {said}");
     }
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_a_client_of_taskcluster_events_goes_on_in_each_of_its_exchanges() -> Result<()> {
+    let broker = Broker::shared().await?;
+    let names = [exchange(&broker, "left").await?, exchange(&broker, "right").await?];
+    let server = Server::start(config(&broker, PATIENCE)?).await?;
+    let at = server.addr().to_string();
+    let path = as_taskcluster(&[&names[0], &names[1]], "#");
+    let id = |event: SseEvent| event.id.with_context(|| format!("no id: {:?}", event.data));
+    let mut last = id(Sse::open(&at, &path).await?.next().await?)?;
+
+    let mut published = BTreeSet::new();
+    for key in ["0", "1", "2"] {
+        for name in &names {
+            publish(&broker, name, &[key]).await?;
+            published.insert((name.clone(), key.to_owned()));
+        }
+    }
+    // One connection for each event: what comes on a connection behind the first is lost with it.
+    let mut got = BTreeSet::new();
+    for nth in 0..published.len() {
+        let mut client = Sse::reopen(&at, &path, &last).await?;
+        ensure!(id(client.next().await?)? == last, "it begins where it was");
+        let event = client.next().await?;
+        let data = event.data.as_ref().filter(|_| event.name.is_empty()).context("an event")?;
+        let text = |field: &str| data[field].as_str().unwrap_or_default().to_owned();
+        got.insert((text("exchange"), text("routingKey")));
+        ensure!(got.len() == nth + 1, "twice: {data}");
+        last = id(event)?;
+    }
+    ensure!(got == published, "{got:?}");
+
+    for torn in [last.rsplit_once('.').context("two positions")?.0, &last[..last.len() - 1], "x"] {
+        let refused = Sse::reopen(&at, &path, torn).await.map(|_| ()).map_err(|error| error.to_string());
+        ensure!(refused.is_err_and(|error| error.contains("400")), "{torn}");
+    }
+    let both = as_taskcluster(&[&names[1]], "#");
+    ensure!(Sse::reopen(&at, &both, &last).await.is_err(), "it is for another request");
     server.shutdown().await;
     Ok(())
 }
