@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Failures in a row on one connection after which the next node is tried. With the delays between them that is two
-/// seconds, and what the broker takes to fail. Unvalidated.
+/// Failures in a row on one connection after which the next node is tried. With the delays between them that is 1.5 s
+/// at most, beside what the broker takes to fail. Unvalidated.
 const FAILURES: u32 = 3;
 
 /// After a round of all nodes that has not helped the number doubles, up to so often: each change of the node interrupts

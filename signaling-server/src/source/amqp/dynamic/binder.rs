@@ -72,7 +72,7 @@ impl Binder {
         lifetime: Lifetime,
     ) -> Result<Option<Offset>, AmqpError> {
         let goes_on = self.desk.with(|wants| wants.enter(lifetime));
-        let patterns = self.desk.with(Wants::to_be_bound);
+        let patterns = self.desk.with(Wants::needed);
         self.note().await;
         // Whoever has something bound is bound to the marks, too: by that others see that the stream is in use.
         let channel = broker.open_channel().await?;

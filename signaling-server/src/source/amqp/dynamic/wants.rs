@@ -205,13 +205,13 @@ impl Wants {
     }
 
     /// What has to be bound when the stream is entered: what is wanted, and what is complete.
-    pub(super) fn to_be_bound(&mut self) -> Vec<Pattern> {
-        let is_needed = |want: &Want| match want.standing {
+    pub(super) fn needed(&mut self) -> Vec<Pattern> {
+        let is_so = |want: &Want| match want.standing {
             Standing::Asked => want.leases > 0,
             Standing::Complete(_) => true,
             _ => false,
         };
-        self.pick(is_needed, usize::MAX)
+        self.pick(is_so, usize::MAX)
     }
 
     /// The channel is open from here on, and all that was bound before is complete.
@@ -436,15 +436,15 @@ mod tests {
         let (mut wants, now) = (Wants::new(LINGER), Instant::now());
         wants.take(&patterns(&["a", "b"]), now);
         assert!(!wants.enter(LIFETIME));
-        wants.to_be_bound().iter().for_each(|pattern| wants.bound(pattern));
+        wants.needed().iter().for_each(|pattern| wants.bound(pattern));
         wants.opened(LIFETIME, at(5));
         wants.release(&patterns(&["b"]), now);
         assert!(wants.enter(LIFETIME));
-        assert_eq!(wants.to_be_bound().len(), 2, "it lingers");
+        assert_eq!(wants.needed().len(), 2, "it lingers");
         assert_eq!((since(&wants, "a"), since(&wants, "b")), (Some(at(5)), Some(at(5))));
         assert!(!wants.enter(Lifetime { epoch: 8, ..LIFETIME }));
         assert_eq!(since(&wants, "a"), None);
-        assert_eq!(wants.to_be_bound(), ["a".parse().unwrap()], "nobody wants the other one");
+        assert_eq!(wants.needed(), ["a".parse().unwrap()], "nobody wants the other one");
     }
 
     #[test]
