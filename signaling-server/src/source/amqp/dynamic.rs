@@ -2,8 +2,8 @@
 //!
 //! All who want the same exchange share one stream and one channel of the hub. A pattern is bound when the first one wants
 //! it, and unbound some time after the last one does not any more; when nothing is bound, the channel and the stream go,
-//! too. `wants.rs` knows what is wanted of an exchange, `binder.rs` binds it, at `desk.rs` both meet, `service.rs` runs both as long as there is
-//! something to do.
+//! too. `wants.rs` knows what is wanted of an exchange, `binder.rs` binds it, and at the desk (`desk.rs`) both meet.
+//! `service.rs` runs that as long as there is something to do.
 
 pub(super) mod binder;
 mod desk;
