@@ -628,8 +628,8 @@ async fn regression_a_client_of_taskcluster_events_goes_on_in_each_of_its_exchan
         let refused = Sse::reopen(&at, &path, torn).await.map(|_| ()).map_err(|error| error.to_string());
         ensure!(refused.is_err_and(|error| error.contains("400")), "{torn}");
     }
-    let both = as_taskcluster(&[&names[1]], "#");
-    ensure!(Sse::reopen(&at, &both, &last).await.is_err(), "it is for another request");
+    let other = as_taskcluster(&[&names[1]], "#");
+    ensure!(Sse::reopen(&at, &other, &last).await.is_err(), "it is for another request");
     server.shutdown().await;
     Ok(())
 }
@@ -647,7 +647,9 @@ async fn regression_while_more_of_an_exchange_is_being_bound_a_session_is_answer
     let mut client = Json::connect(&server.addr().to_string()).await?;
     let subscribe = json!({ "type": "subscribe", "id": 1, "exchange": name, "match": ["a"] });
     let channel = client.ask(&subscribe).await?["channel"].clone();
-    let request = |id: u64, what: &str, patterns: &[&str]| json!({ "type": what, "id": id, "channel": channel, "match": patterns });
+    let request = |id: u64, what: &str, patterns: &[&str]| -> Value {
+        json!({ "type": what, "id": id, "channel": channel, "match": patterns })
+    };
 
     gate.hold();
     client.say(&request(2, "bind", &["b", "c"])).await?;
