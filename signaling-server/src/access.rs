@@ -3,7 +3,7 @@
 mod subscription_key;
 
 use axum::http::{HeaderMap, StatusCode, header};
-use tiercast_codec::{Code, SigningKey};
+use tiercast_codec::{Code, Pattern, PatternSet, SigningKey};
 use tiercast_mesh::{Time, hub::Rights};
 
 pub(crate) use subscription_key::Grant;
@@ -87,9 +87,36 @@ impl Access {
     }
 }
 
+impl From<Grant> for Admitted {
+    fn from(grant: Grant) -> Self {
+        let patterns: Vec<Pattern> = grant.patterns.iter().filter_map(|text| text.parse().ok()).collect();
+        let filter = (!patterns.is_empty()).then(|| PatternSet::new(patterns).into());
+        let until = Some(grant.until());
+        Self { rights: Rights { channel: Some(grant.channel), filter, until }, subject: grant.subject }
+    }
+}
+
 /// The key that a request shows in its header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = shown.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_what_its_holder_may_read() {
+        let (channel, patterns, subject) =
+            ("builds".parse().unwrap(), vec!["a.#".into()], Some("page".into()));
+        let grant = Grant { channel, patterns, subject, until_s: 1_790_000_000 };
+        let Admitted { rights, subject } = grant.clone().into();
+        assert_eq!(rights.channel, Some("builds".parse().unwrap()));
+        assert!(rights.filter.is_some_and(|filter| filter.matches("a.b") && !filter.matches("b")));
+        assert_eq!((rights.until, subject.as_deref()), (Some(Time(1_790_000_000_000_000)), Some("page")));
+        let everything = Admitted::from(Grant { patterns: Vec::new(), ..grant });
+        assert_eq!(everything.rights.filter, None);
+    }
 }

@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_tungstenite::{
-    connect_async,
+    MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message as WsMessage, client::IntoClientRequest},
 };
 
@@ -215,16 +215,14 @@ impl Client {
     }
 
     async fn read_json(&mut self, server: &str) -> Result<()> {
-        let mut request = format!("ws://{server}/v1/ws").into_client_request()?;
-        request.headers_mut().insert("sec-websocket-protocol", "tiercast.v1.json".parse()?);
-        let (mut socket, _) = timeout(self.silence, connect_async(request)).await??;
+        let mut session = timeout(self.silence, Json::connect(server)).await??;
         let (channel, since, patterns) = (self.channel.clone(), self.since(), self.patterns.clone());
         let subscribe =
             json!({ "type": "subscribe", "id": 1, "channel": channel, "since": since, "match": patterns });
-        socket.send(WsMessage::text(subscribe.to_string())).await?;
+        session.say(&subscribe).await?;
         loop {
             let message = tokio::select! {
-                message = timeout(self.silence, socket.next()) => message?.context("the end")??,
+                message = session.hear_within(self.silence) => message?,
                 order = self.inbox.recv() => {
                     let (name, patterns) = match order.context("nobody listens")? {
                         Order::Pause => ("pause", None),
@@ -232,13 +230,10 @@ impl Client {
                         Order::Bind(pattern) => ("bind", Some([pattern])),
                         Order::Unbind(pattern) => ("unbind", Some([pattern])),
                     };
-                    let order = json!({ "type": name, "id": 2, "channel": channel, "match": patterns });
-                    socket.send(WsMessage::text(order.to_string())).await?;
+                    session.say(&json!({ "type": name, "id": 2, "channel": channel, "match": patterns })).await?;
                     continue;
                 }
             };
-            let WsMessage::Text(text) = message else { continue };
-            let message: Value = serde_json::from_str(&text)?;
             match message["type"].as_str().unwrap_or_default() {
                 "event" => self.take_event(&message),
                 "gap" => self.take_gap(&message),
@@ -249,6 +244,44 @@ impl Client {
                 _ => bail!("{message}"),
             }
         }
+    }
+}
+
+/// A session of JSON over WebSocket.
+pub struct Json(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Json {
+    /// Connects.
+    pub async fn connect(server: &str) -> Result<Self> {
+        let mut request = format!("ws://{server}/v1/ws").into_client_request()?;
+        request.headers_mut().insert("sec-websocket-protocol", "tiercast.v1.json".parse()?);
+        Ok(Self(connect_async(request).await?.0))
+    }
+
+    /// Says something.
+    pub async fn say(&mut self, message: &Value) -> Result<()> {
+        Ok(self.0.send(WsMessage::text(message.to_string())).await?)
+    }
+
+    /// The next message.
+    pub async fn hear(&mut self) -> Result<Value> {
+        self.hear_within(PATIENCE).await
+    }
+
+    /// The next message; an error if nothing at all comes for so long, not even a ping.
+    pub async fn hear_within(&mut self, silence: Duration) -> Result<Value> {
+        loop {
+            let message = timeout(silence, self.0.next()).await?.context("the end")??;
+            if let WsMessage::Text(text) = message {
+                return Ok(serde_json::from_str(&text)?);
+            }
+        }
+    }
+
+    /// Says something, and hears what comes next.
+    pub async fn ask(&mut self, message: &Value) -> Result<Value> {
+        self.say(message).await?;
+        self.hear().await
     }
 }
 
@@ -272,8 +305,18 @@ pub struct Sse {
 impl Sse {
     /// Asks for a path.
     pub async fn open(server: &str, path: &str) -> Result<Self> {
+        Self::ask(server, path, "").await
+    }
+
+    /// Asks for a path again, by the id of what came last.
+    pub async fn reopen(server: &str, path: &str, id: &str) -> Result<Self> {
+        Self::ask(server, path, &format!("last-event-id: {id}\r\n")).await
+    }
+
+    async fn ask(server: &str, path: &str, header: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(server).await?;
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {server}\r\n\r\n").as_bytes()).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {server}\r\n{header}\r\n");
+        stream.write_all(request.as_bytes()).await?;
         let mut lines = BufReader::new(stream).lines();
         let status = lines.next_line().await?.context("no answer")?;
         ensure!(status.contains(" 200 "), "{status}");

@@ -1,6 +1,9 @@
 //! The AMQP source against a real broker: nothing lost, nothing twice, nothing silently.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use lapin::{
@@ -230,6 +233,23 @@ async fn a_node_that_lets_nobody_in_or_is_lost_is_followed_by_the_next_one() -> 
     publisher.publish(&numbered(10..20)).await?;
     ensure!(fed.opened().await? == Position::new(opened.epoch, 9));
     ensure!(ids(&fed.events(10).await?) == (10..20).map(|number| number.to_string()).collect::<Vec<_>>());
+    fed.stop().await
+}
+
+#[tokio::test]
+async fn regression_a_node_that_keeps_the_connection_but_does_not_answer_in_time_is_left() -> Result<()> {
+    let scene = Scene::set("mute").await?;
+    let mute = Gate::before(&scene.broker).await?;
+    let mut config = scene.config_through(&mute)?;
+    config.other_urls = vec![scene.url.clone()];
+    (config.rpc_timeout_ms, config.connect_timeout_ms, config.heartbeat_s) = (3_000, 60_000, 60);
+    // A connection takes several answers, and may take that long; what is asked for then may not.
+    mute.delay(Duration::from_secs(4));
+    let mut fed = Fed::start(config)?;
+    let reason = fed.lost().await?;
+    ensure!(reason.contains("no answer") && reason.contains(&mute.addr().to_string()), "{reason}");
+    // Through the gate nothing could have been opened.
+    fed.opened().await?;
     fed.stop().await
 }
 

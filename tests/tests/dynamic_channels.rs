@@ -21,8 +21,9 @@ use tiercast_signaling_server::{
 };
 use tiercast_tests::{
     broker::{Broker, Outgoing},
+    gate::Gate,
     listener::{Listener, PATIENCE},
-    plain::{Sse, get},
+    plain::{Json, Sse, SseEvent, get},
 };
 use tokio::time::{sleep, timeout};
 
@@ -548,6 +549,14 @@ async fn two_thousand_patterns_come_and_go_and_nobody_who_publishes_is_held_up()
     Ok(())
 }
 
+/// What clients of taskcluster-events ask for who want a pattern of each of these exchanges.
+fn as_taskcluster(exchanges: &[&str], pattern: &str) -> String {
+    let binding = |exchange: &&str| json!({ "exchange": exchange, "routingKeyPattern": pattern });
+    let bindings = json!({ "bindings": exchanges.iter().map(binding).collect::<Vec<_>>() }).to_string();
+    let bindings = bindings.replace('"', "%22").replace('{', "%7B").replace('}', "%7D").replace('#', "%23");
+    format!("/api/events/v1/connect/?bindings={bindings}")
+}
+
 #[tokio::test]
 async fn plain_clients_read_exchanges_and_are_told_why_not() -> Result<()> {
     let broker = Broker::start().await?;
@@ -557,9 +566,7 @@ async fn plain_clients_read_exchanges_and_are_told_why_not() -> Result<()> {
     let path = format!("/v1/poll?exchange={name}&match=a.%23");
     let page = get(&at, &format!("{path}&wait=0")).await?;
     let next = page["next"].as_str().context("next")?.to_owned();
-    let bindings = format!(r##"{{"bindings":[{{"exchange":"{name}","routingKeyPattern":"*.1"}}]}}"##);
-    let bindings = bindings.replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
-    let mut old = Sse::open(&at, &format!("/api/events/v1/connect/?bindings={bindings}")).await?;
+    let mut old = Sse::open(&at, &as_taskcluster(&[&name], "*.1")).await?;
     ensure!(old.next().await?.name == "ready");
     publish(&broker, &name, &["a.1", "b.1", "a.2"]).await?;
     let page = get(&at, &format!("{path}&since={next}&wait=30")).await?;
@@ -582,6 +589,101 @@ async fn plain_clients_read_exchanges_and_are_told_why_not() -> Result<()> {
         let said = refused.map(|page| page.to_string()).unwrap_or_else(|error| error.to_string());
         ensure!(said.contains(code), "{wrong}: {said}");
     }
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_a_client_of_taskcluster_events_goes_on_in_each_of_its_exchanges() -> Result<()> {
+    let broker = Broker::shared().await?;
+    let names = [exchange(&broker, "left").await?, exchange(&broker, "right").await?];
+    let server = Server::start(config(&broker, PATIENCE)?).await?;
+    let at = server.addr().to_string();
+    let path = as_taskcluster(&[&names[0], &names[1]], "#");
+    let id = |event: SseEvent| event.id.with_context(|| format!("no id: {:?}", event.data));
+    let mut last = id(Sse::open(&at, &path).await?.next().await?)?;
+
+    let mut published = BTreeSet::new();
+    for key in ["0", "1", "2"] {
+        for name in &names {
+            publish(&broker, name, &[key]).await?;
+            published.insert((name.clone(), key.to_owned()));
+        }
+    }
+    // One connection for each event: what comes on a connection behind the first is lost with it.
+    let mut got = BTreeSet::new();
+    for nth in 0..published.len() {
+        let mut client = Sse::reopen(&at, &path, &last).await?;
+        ensure!(id(client.next().await?)? == last, "it begins where it was");
+        let event = client.next().await?;
+        let data = event.data.as_ref().filter(|_| event.name.is_empty()).context("an event")?;
+        let text = |field: &str| data[field].as_str().unwrap_or_default().to_owned();
+        got.insert((text("exchange"), text("routingKey")));
+        ensure!(got.len() == nth + 1, "twice: {data}");
+        last = id(event)?;
+    }
+    ensure!(got == published, "{got:?}");
+
+    for torn in [last.rsplit_once('.').context("two positions")?.0, &last[..last.len() - 1], "x"] {
+        let refused = Sse::reopen(&at, &path, torn).await.map(|_| ()).map_err(|error| error.to_string());
+        ensure!(refused.is_err_and(|error| error.contains("400")), "{torn}");
+    }
+    let other = as_taskcluster(&[&names[1]], "#");
+    ensure!(Sse::reopen(&at, &other, &last).await.is_err(), "it is for another request");
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_while_more_of_an_exchange_is_being_bound_a_session_is_answered_all_else() -> Result<()> {
+    let broker = Broker::shared().await?;
+    let name = exchange(&broker, "held").await?;
+    let gate = Gate::before(&broker).await?;
+    let mut config = config(&broker, Duration::ZERO)?;
+    let amqp = config.amqp.as_mut().context("a broker")?;
+    amqp.url = gate.url(&broker)?.parse()?;
+    (amqp.rpc_timeout_ms, amqp.heartbeat_s) = (60_000, 60);
+    let server = Server::start(config).await?;
+    let mut client = Json::connect(&server.addr().to_string()).await?;
+    let subscribe = json!({ "type": "subscribe", "id": 1, "exchange": name, "match": ["a"] });
+    let channel = client.ask(&subscribe).await?["channel"].clone();
+    let request = |id: u64, what: &str, patterns: &[&str]| -> Value {
+        json!({ "type": what, "id": id, "channel": channel, "match": patterns })
+    };
+
+    gate.hold();
+    client.say(&request(2, "bind", &["b", "c"])).await?;
+    client.say(&request(9, "bind", &["b"])).await?;
+    for (id, what, patterns, answer) in [
+        (3, "unbind", vec!["c"], "unbound"),
+        (4, "pause", vec![], "paused"),
+        (5, "resume", vec![], "resumed"),
+        (6, "bind", vec!["a"], "bound"),
+    ] {
+        let said = client.ask(&request(id, what, &patterns)).await?;
+        ensure!((&said["id"], &said["type"]) == (&json!(id), &json!(answer)), "{said}");
+    }
+    gate.release();
+    let bound = [client.hear().await?, client.hear().await?];
+    for id in [2, 9] {
+        let is_it = |said: &Value| said["id"] == json!(id) && said["match"] == json!(["a", "b"]);
+        ensure!(bound.iter().any(is_it), "{bound:?}");
+    }
+    until_bound(&broker, &name, &["a", "b"]).await?;
+    publish(&broker, &name, &["b"]).await?;
+    let event = client.hear().await?;
+    ensure!(event["routing_key"] == json!("b"), "{event}");
+    client.ask(&request(10, "unbind", &["b"])).await?;
+    until_bound(&broker, &name, &["a"]).await?;
+
+    gate.hold();
+    client.say(&request(7, "bind", &["d"])).await?;
+    let ended = client.ask(&request(8, "unsubscribe", &[])).await?;
+    ensure!((&ended["id"], &ended["code"]) == (&json!(7), &json!(3508)), "{ended}");
+    let ended = client.hear().await?;
+    ensure!((&ended["id"], &ended["type"]) == (&json!(8), &json!("unsubscribed")), "{ended}");
+    gate.release();
+    until_bound(&broker, &name, &[]).await?;
     server.shutdown().await;
     Ok(())
 }

@@ -4,10 +4,8 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
-use tiercast_codec::{ChannelName, Pattern, PatternSet, Signer, SigningKey};
-use tiercast_mesh::{Time, hub::Rights};
-
-use super::Admitted;
+use tiercast_codec::{ChannelName, Signer, SigningKey};
+use tiercast_mesh::Time;
 
 /// What the secret is made for. Nobody is shown this signature, and none of a frame or head is like it.
 const PURPOSE: &[u8] = b"tiercast/1 subscription keys";
@@ -33,15 +31,6 @@ impl Grant {
     /// When it ends.
     pub(super) fn until(&self) -> Time {
         Time(self.until_s.saturating_mul(1_000_000))
-    }
-}
-
-impl From<Grant> for Admitted {
-    fn from(grant: Grant) -> Self {
-        let patterns: Vec<Pattern> = grant.patterns.iter().filter_map(|text| text.parse().ok()).collect();
-        let filter = (!patterns.is_empty()).then(|| PatternSet::new(patterns).into());
-        let until = Some(grant.until());
-        Self { rights: Rights { channel: Some(grant.channel), filter, until }, subject: grant.subject }
     }
 }
 
@@ -101,15 +90,5 @@ mod tests {
         for other in ["", ".", "a.b", &key[..key.len() - 4]] {
             assert_eq!(keys(1).read(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn a_grant_is_what_its_holder_may_read() {
-        let Admitted { rights, subject } = grant().into();
-        assert_eq!(rights.channel, Some("builds".parse().unwrap()));
-        assert!(rights.filter.is_some_and(|filter| filter.matches("a.b") && !filter.matches("b")));
-        assert_eq!((rights.until, subject.as_deref()), (Some(Time(1_790_000_000_000_000)), Some("page")));
-        let everything = Admitted::from(Grant { patterns: Vec::new(), ..grant() });
-        assert_eq!(everything.rights.filter, None);
     }
 }

@@ -26,6 +26,7 @@ mod numbering;
 mod omission;
 mod overflow;
 mod past;
+mod patience;
 mod peek;
 mod permission;
 mod place;

@@ -25,6 +25,7 @@ use tokio_tungstenite::{
 use tracing::{Span, debug};
 
 mod message;
+mod read;
 
 use super::{
     query,
@@ -32,8 +33,12 @@ use super::{
     turns::next_of,
     visit::Visit,
 };
-use crate::{app::App, counters::Transport, sheets::Form, stopped::Stopped, visitor::Visitor, websocket};
+use crate::{
+    app::App, counters::Transport, sheets::Form, source::amqp::dynamic::Lease, stopped::Stopped,
+    visitor::Visitor, websocket,
+};
 use message::{FromClient, Request, Subscribe};
+use read::{Next, Read};
 
 /// The subprotocol that these clients speak.
 pub(crate) const SUBPROTOCOL: &str = "tiercast.v1.json";
@@ -57,23 +62,17 @@ struct Session<T> {
     last_read: Option<ChannelName>,
 }
 
-struct Read {
-    subscription: Subscription,
-    visit: Visit,
-    /// How far it is, and how far the client knows that it is, and since when.
-    reached: Position,
-    said: Position,
-    said_at: Instant,
-}
-
 /// A subscription that was asked for by this request.
 type Opened = (u64, Result<Box<(Subscription, Visit)>, Refusal>);
+
+/// The type of an answer, and what is in it.
+type Answer = (&'static str, Value);
 
 /// What happens next on a connection.
 enum Happening {
     Came(Option<Result<WsMessage, WsError>>),
     Opened(Opened),
-    Read(ChannelName, Result<Portion, Refusal>),
+    Next(ChannelName, Next),
     Due,
     Stopping,
 }
@@ -148,18 +147,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 Happening::Opened((id, opened)) => {
                     let answer = opened.and_then(|opened| {
                         let (subscription, visit) = *opened;
-                        self.subscribed(subscription, visit)
+                        self.subscribed(subscription, visit).map(Some)
                     });
                     self.answer(id, None, answer).await?;
                 }
-                Happening::Read(channel, Ok(portion)) => {
+                Happening::Next(channel, Next::Leased(nth, leased)) => {
+                    self.on_leased(&channel, nth, leased).await?;
+                }
+                Happening::Next(channel, Next::Portion(Ok(portion))) => {
                     self.on_portion(&channel, &portion).await?;
                     self.last_read = Some(channel);
                 }
-                Happening::Read(_, Err(refusal)) if refusal.code == Code::SHUTDOWN => {
+                Happening::Next(_, Next::Portion(Err(refusal))) if refusal.code == Code::SHUTDOWN => {
                     return Err(refusal.into());
                 }
-                Happening::Read(channel, Err(refusal)) => {
+                Happening::Next(channel, Next::Portion(Err(refusal))) => {
+                    self.give_up_binding(&channel).await?;
                     self.subscriptions.remove(&channel);
                     self.fail(None, Some(&channel), refusal).await?;
                 }
@@ -188,7 +191,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         tokio::select! {
             message = self.socket.next() => Happening::Came(message),
             Some(opened) = self.opening.next() => Happening::Opened(opened),
-            (channel, portion) = any(&mut self.subscriptions, self.last_read.as_ref()) => Happening::Read(channel, portion),
+            (channel, next) = any(&mut self.subscriptions, self.last_read.as_ref()) => Happening::Next(channel, next),
             () = sleep_until(due) => Happening::Due,
             _ = stopping.wait_for(|stop| *stop) => Happening::Stopping,
         }
@@ -283,28 +286,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             }
             FromClient::Ping { time_us } => self.say(json!({ "type": "pong", "time_us": time_us })).await,
             FromClient::Subscribe { id, wanted, subscribe } => {
-                match self.subscribe(id, wanted, subscribe).await {
-                    Ok(Some(answer)) => self.answer(id, None, Ok(answer)).await,
-                    Ok(None) => Ok(()),
-                    Err(refusal) => self.fail(Some(id), None, refusal).await,
-                }
+                let answer = self.subscribe(id, wanted, subscribe).await;
+                self.answer(id, None, answer).await
             }
             FromClient::Request { id, channel, request } => {
-                let answer = self.on_request(&channel, request).await;
+                if request == Request::Unsubscribe {
+                    self.give_up_binding(&channel).await?;
+                }
+                let answer = self.on_request(id, &channel, request).await;
                 self.answer(id, Some(&channel), answer).await
             }
         }
     }
 
-    /// Answers a request: with a message of this type, or with why not.
+    /// Answers a request: with a message of this type, or with why not; or later, if there is no answer yet.
     async fn answer(
         &mut self,
         id: u64,
         channel: Option<&ChannelName>,
-        answer: Result<(&'static str, Value), Refusal>,
+        answer: Result<Option<Answer>, Refusal>,
     ) -> Result<(), End> {
         match answer {
-            Ok((name, mut answer)) => {
+            Ok(None) => Ok(()),
+            Ok(Some((name, mut answer))) => {
                 answer["type"] = json!(name);
                 answer["id"] = json!(id);
                 if let Some(channel) = channel {
@@ -316,43 +320,61 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         }
     }
 
-    /// Does what is asked for. Gives the answer's type, and what is in it.
+    /// Does what is asked for, or begins to.
     async fn on_request(
         &mut self,
+        id: u64,
         channel: &ChannelName,
         request: Request,
-    ) -> Result<(&'static str, Value), Refusal> {
+    ) -> Result<Option<Answer>, Refusal> {
+        let patterns_max = self.app.config.limits.patterns_max;
+        let handle = self.app.handle.clone();
+        let read = self.read(channel)?;
         let at = |position: Position| json!({ "position": position.to_string() });
-        match request {
+        let answer = match request {
             Request::Unsubscribe => {
-                self.subscription(channel)?;
                 self.subscriptions.remove(channel);
-                Ok(("unsubscribed", json!({})))
+                ("unsubscribed", json!({}))
             }
-            Request::Pause => Ok(("paused", at(self.subscription(channel)?.subscription.pause().await?))),
-            Request::Resume => Ok(("resumed", at(self.subscription(channel)?.subscription.resume().await?))),
+            Request::Pause => ("paused", at(read.subscription.pause().await?)),
+            Request::Resume => ("resumed", at(read.subscription.resume().await?)),
             Request::Bind { patterns } => {
-                let patterns_max = self.app.config.limits.patterns_max;
                 let patterns = query::patterns(&patterns, patterns_max).map_err(bad_request)?;
-                let handle = self.app.handle.clone();
-                let Read { subscription, .. } = self.subscription(channel)?;
-                let more = patterns
-                    .iter()
-                    .filter(|pattern| !subscription.filter().iter().any(|one| one == *pattern));
-                if subscription.filter().len() + more.count() > patterns_max {
+                if read.count_with(&patterns) > patterns_max {
                     return Err(bad_request(format!("a subscription may have {patterns_max} patterns")));
                 }
-                let position = subscription.bind(&handle, patterns).await?;
-                Ok(("bound", patterns_from(subscription, position)))
+                let Some(position) = read.bind(&handle, id, patterns).await? else { return Ok(None) };
+                ("bound", patterns_from(read, position))
             }
             Request::Unbind { patterns } => {
-                let patterns_max = self.app.config.limits.patterns_max;
                 let patterns = query::patterns(&patterns, patterns_max).map_err(bad_request)?;
-                let Read { subscription, .. } = self.subscription(channel)?;
-                let position = subscription.unbind(patterns).await?;
-                Ok(("unbound", patterns_from(subscription, position)))
+                let position = read.unbind(patterns).await?;
+                ("unbound", patterns_from(read, position))
             }
+        };
+        Ok(Some(answer))
+    }
+
+    /// The broker has bound what was asked for, or not.
+    async fn on_leased(
+        &mut self,
+        channel: &ChannelName,
+        nth: usize,
+        leased: Result<Lease, Refusal>,
+    ) -> Result<(), End> {
+        let Some(read) = self.subscriptions.get_mut(channel) else { return Ok(()) };
+        let (id, bound) = read.leased(nth, leased).await;
+        let answer = bound.map(|position| Some(("bound", patterns_from(read, position))));
+        self.answer(id, Some(channel), answer).await
+    }
+
+    /// A subscription ends: says so to those of its requests that wait for the broker.
+    async fn give_up_binding(&mut self, channel: &ChannelName) -> Result<(), End> {
+        let ids = self.subscriptions.get_mut(channel).map(Read::give_up_binding);
+        for id in ids.unwrap_or_default() {
+            self.fail(Some(id), Some(channel), not_subscribed(channel)).await?;
         }
+        Ok(())
     }
 
     /// Subscribes to a channel, which is answered at once and in its turn; or begins to, for an exchange.
@@ -361,7 +383,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         id: u64,
         wanted: Wanted,
         Subscribe { since, patterns }: Subscribe,
-    ) -> Result<Option<(&'static str, Value)>, Refusal> {
+    ) -> Result<Option<Answer>, Refusal> {
         let patterns_max = self.app.config.limits.patterns_max;
         let subscriptions_max = self.app.config.hub.subscriptions_max;
         if self.subscriptions.len() + self.opening.len() >= subscriptions_max {
@@ -382,11 +404,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         self.subscribed(subscription, visit).map(Some)
     }
 
-    fn subscribed(
-        &mut self,
-        subscription: Subscription,
-        visit: Visit,
-    ) -> Result<(&'static str, Value), Refusal> {
+    fn subscribed(&mut self, subscription: Subscription, visit: Visit) -> Result<Answer, Refusal> {
         let channel = subscription.channel().clone();
         if self.subscriptions.contains_key(&channel) {
             return Err(bad_request(format!("already subscribed to `{channel}`: unsubscribe first")));
@@ -395,14 +413,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         let answer = json!({
             "channel": channel, "position": position.to_string(), "head": head.to_string(), "recovered": recovered,
         });
-        let read = Read { subscription, visit, reached: position, said: position, said_at: Instant::now() };
-        self.subscriptions.insert(channel, read);
+        self.subscriptions.insert(channel, Read::new(subscription, visit));
         Ok(("subscribed", answer))
     }
 
-    fn subscription(&mut self, channel: &ChannelName) -> Result<&mut Read, Refusal> {
-        let missing = || Refusal::new(Code::NOT_SUBSCRIBED, format!("not subscribed to `{channel}`"));
-        self.subscriptions.get_mut(channel).ok_or_else(missing)
+    fn read(&mut self, channel: &ChannelName) -> Result<&mut Read, Refusal> {
+        self.subscriptions.get_mut(channel).ok_or_else(|| not_subscribed(channel))
     }
 
     async fn fail(
@@ -437,19 +453,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
 async fn any(
     subscriptions: &mut BTreeMap<ChannelName, Read>,
     last: Option<&ChannelName>,
-) -> (ChannelName, Result<Portion, Refusal>) {
+) -> (ChannelName, Next) {
     let turn = last.map_or(0, |last| subscriptions.range(..=last).count());
     next_of(subscriptions.iter_mut().map(|one| Box::pin(next(one))), turn).await.0
 }
 
-async fn next((channel, subscription): (&ChannelName, &mut Read)) -> (ChannelName, Result<Portion, Refusal>) {
-    (channel.clone(), subscription.subscription.next().await)
+async fn next((channel, read): (&ChannelName, &mut Read)) -> (ChannelName, Next) {
+    (channel.clone(), read.next().await)
 }
 
 /// What is wanted from a position on.
-fn patterns_from(subscription: &Subscription, position: Position) -> Value {
-    let patterns: Vec<_> = subscription.filter().iter().map(ToString::to_string).collect();
+fn patterns_from(read: &Read, position: Position) -> Value {
+    let patterns: Vec<_> = read.subscription.filter().iter().map(ToString::to_string).collect();
     json!({ "position": position.to_string(), "match": patterns })
+}
+
+fn not_subscribed(channel: &ChannelName) -> Refusal {
+    Refusal::new(Code::NOT_SUBSCRIBED, format!("not subscribed to `{channel}`"))
 }
 
 fn bad_request(reason: String) -> Refusal {

@@ -1,7 +1,7 @@
 //! `GET /v1/sse/{channel}`: a channel as `text/event-stream`. The id of each event is the position behind it, so that a
 //! browser's `EventSource` that connects again goes on where it was.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, fmt::Display, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -39,7 +39,8 @@ pub(crate) async fn sse(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let mut query = Query::parse(query.as_deref());
-    let since = last_event_id(&headers)?.or(query.since()?).unwrap_or_default();
+    let last = last_event_id(&headers, |id| id.parse().ok())?.map(Since::Position);
+    let since = last.or(query.since()?).unwrap_or_default();
     let patterns = query.patterns(app.config.limits.patterns_max)?;
     let wanted = super::wanted(path, &mut query)?;
     query.end()?;
@@ -84,13 +85,15 @@ pub(super) fn retry(app: &App) -> Bytes {
     format!("retry: {}\n", retry_after(app.config.limits.reader_retry).as_millis()).into()
 }
 
-/// Where a client that connects again was.
-pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<Since>, ApiError> {
+/// Where a client that connects again was, by what an id says; if it has none, that is refused.
+pub(super) fn last_event_id<T>(
+    headers: &HeaderMap,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
     let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else { return Ok(None) };
-    let position = id.to_str().ok().and_then(|id| id.parse::<Position>().ok());
-    let wrong =
-        || bad("Last-Event-ID is not a position".to_owned(), "send the id of an event of this channel");
-    position.map(Since::Position).ok_or_else(wrong).map(Some)
+    let fix = "send the id of an event that came for the same request, whole, or none";
+    let wrong = || bad("Last-Event-ID is no id of these events".to_owned(), fix);
+    id.to_str().ok().and_then(read).ok_or_else(wrong).map(Some)
 }
 
 /// What one client is still to be sent.
@@ -146,7 +149,7 @@ impl Stream {
             Portion::Gap(gap) => {
                 self.said = self.reached;
                 self.visit.gap();
-                self.out.push_back(event("gap", Some(gap.to), &super::gap(gap)));
+                self.out.push_back(event("gap", Some(&gap.to), &super::gap(gap)));
             }
         }
     }
@@ -160,7 +163,7 @@ impl Stream {
         };
         self.said = self.reached;
         let data = json!({ "channel": subscription.channel(), "position": position.to_string() });
-        event("at", Some(position), &data)
+        event("at", Some(&position), &data)
     }
 }
 
@@ -170,7 +173,7 @@ fn ready(subscription: &Subscription) -> Bytes {
     let data = json!({
         "channel": subscription.channel(), "position": opening.position.to_string(), "head": opening.head.to_string(), "recovered": opening.recovered,
     });
-    event("ready", Some(opening.position), &data)
+    event("ready", Some(&opening.position), &data)
 }
 
 /// The last event: why there will be no more on this connection.
@@ -178,7 +181,7 @@ fn ended(refusal: &Refusal) -> Bytes {
     event("end", None, &json!({ "code": refusal.code, "reason": refusal.reason }))
 }
 
-pub(super) fn event(name: &str, id: Option<Position>, data: &Value) -> Bytes {
+pub(super) fn event(name: &str, id: Option<&dyn Display>, data: &Value) -> Bytes {
     let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
     format!("event: {name}\n{id}data: {data}\n\n").into()
 }

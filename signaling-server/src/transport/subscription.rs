@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::{BoxFuture, FutureExt};
 use tiercast_codec::{ChannelName, Code, Gap, GapReason, Pattern, PatternSet, Position, Since};
 use tiercast_mesh::hub::{Opening, Portion, Reading, Refusal};
 use tokio::time::timeout;
@@ -97,15 +98,34 @@ impl Subscription {
         &self.filter
     }
 
-    /// Wants these, too. Says after which position nothing of them is missing.
-    pub(super) async fn bind(
-        &mut self,
+    /// Has the broker bind what it has not bound yet of these for this subscription, for which so many more are being bound;
+    /// nothing if that is all.
+    pub(super) fn lease(
+        &self,
         handle: &Handle,
-        patterns: Vec<Pattern>,
-    ) -> Result<Position, Refusal> {
-        if let Some(lease) = &mut self.lease {
-            handle.bind(lease, patterns.clone()).await.map_err(refused)?;
+        patterns: &[Pattern],
+        beside: usize,
+    ) -> Option<BoxFuture<'static, Result<Lease, Refusal>>> {
+        let lease = self.lease.as_ref()?;
+        let lacking = lease.lacks(patterns.iter().cloned());
+        if lacking.is_empty() {
+            return None;
         }
+        let (handle, exchange, beside) = (handle.clone(), lease.exchange().to_owned(), lease.len() + beside);
+        Some(async move { handle.lease(&exchange, lacking, beside).await.map_err(refused) }.boxed())
+    }
+
+    /// Keeps bound what another lease of the exchange has of these patterns.
+    pub(super) fn absorb(&mut self, mut more: Lease, patterns: &[Pattern]) {
+        let bound: Vec<_> = more.since().keys().cloned().collect();
+        more.unbind(bound.into_iter().filter(|pattern| !patterns.contains(pattern)));
+        if let Some(lease) = &mut self.lease {
+            lease.absorb(more);
+        }
+    }
+
+    /// Wants these, too, which are bound. Says after which position nothing of them is missing.
+    pub(super) async fn bind(&mut self, patterns: Vec<Pattern>) -> Result<Position, Refusal> {
         let mut filter = self.filter.clone();
         patterns.into_iter().for_each(|pattern| _ = filter.insert(pattern));
         let position = self.refilter(filter).await?;

@@ -20,6 +20,8 @@ use tiercast_codec::{Pattern, Since};
 use tiercast_mesh::hub::{Portion, Refusal};
 use tokio::time::{Instant, timeout_at};
 
+mod places;
+
 use super::{
     query::{Query, bad, patterns},
     sse::{answer, event, last_event_id, retry},
@@ -31,9 +33,10 @@ use crate::{
     api_error::ApiError,
     app::App,
     counters::Transport,
-    sheets::{Form, Sheets},
+    sheets::{Form, Sheet, Sheets},
     visitor::Visitor,
 };
+use places::Places;
 
 /// What the query says.
 #[derive(Debug, Deserialize)]
@@ -60,22 +63,24 @@ pub(crate) async fn connect(
     let mut query = Query::parse(query.as_deref());
     let bindings = query.one("bindings")?;
     query.end()?;
-    let wanted = wanted(bindings.as_deref().unwrap_or_default(), app.config.limits.patterns_max)?;
-    // An id says where one is in one exchange only.
-    let since = if wanted.len() == 1 { last_event_id(&headers)? } else { None }.unwrap_or(Since::Now);
-    let (exchanges, first) = match open(&app, &visitor, wanted, since).await {
-        Ok(exchanges) => {
-            let ready = event("ready", None, &json!({ "bindings": exchanges.len() }));
-            (exchanges, ready)
-        }
+    let (patterns_max, exchanges_max) = (app.config.limits.patterns_max, app.config.hub.subscriptions_max);
+    let wanted = wanted(bindings.as_deref().unwrap_or_default(), patterns_max, exchanges_max)?;
+    let last = last_event_id(&headers, |id| Places::read(wanted.keys(), id))?;
+    let names: Vec<_> = wanted.keys().cloned().collect();
+    let (exchanges, refusal) = match open(&app, &visitor, wanted, last.as_ref()).await {
+        Ok(exchanges) => (exchanges, None),
         // A browser that is answered with an error does not come back by itself.
-        Err(refusal) if refusal.code.may_reconnect() => (Vec::new(), ended(&refusal)),
+        Err(refusal) if refusal.code.may_reconnect() => (Vec::new(), Some(refusal)),
         Err(refusal) => return Err(refusal.into()),
     };
+    let places = Places::new(&names, exchanges.iter().map(|(one, _)| one.opening().position));
+    let ready = || event("ready", Some(&places), &json!({ "bindings": exchanges.len() }));
+    let first = refusal.as_ref().map_or_else(ready, ended);
     let out = VecDeque::from([retry(&app), first]);
     let heartbeat = app.config.limits.reader_heartbeat;
     let stream = Stream {
         exchanges,
+        places,
         sheets: app.sheets.clone(),
         heartbeat,
         out,
@@ -89,10 +94,11 @@ async fn open(
     app: &App,
     visitor: &Visitor,
     wanted: BTreeMap<String, Vec<Pattern>>,
-    since: Since,
+    last: Option<&Places>,
 ) -> Result<Vec<(Subscription, Visit)>, Refusal> {
     let mut exchanges = Vec::new();
-    for (exchange, patterns) in wanted {
+    for (nth, (exchange, patterns)) in wanted.into_iter().enumerate() {
+        let since = last.map_or(Since::Now, |last| Since::Position(last.positions()[nth]));
         let wanted = Wanted::Exchange(exchange);
         let span = visitor.span(Transport::Taskcluster);
         let visit = Visit::begin(&app.handle, Transport::Taskcluster, span, &wanted, since);
@@ -110,7 +116,11 @@ fn ended(Refusal { code, reason }: &Refusal) -> Bytes {
 }
 
 /// The patterns of each exchange that is named.
-fn wanted(bindings: &str, patterns_max: usize) -> Result<BTreeMap<String, Vec<Pattern>>, ApiError> {
+fn wanted(
+    bindings: &str,
+    patterns_max: usize,
+    exchanges_max: usize,
+) -> Result<BTreeMap<String, Vec<Pattern>>, ApiError> {
     let example = "send ?bindings={\"bindings\":[{\"exchange\":\"NAME\",\"routingKeyPattern\":\"#\"}]}";
     let parsed: Bindings =
         serde_json::from_str(bindings).map_err(|error| bad(format!("bindings: {error}"), example))?;
@@ -121,6 +131,10 @@ fn wanted(bindings: &str, patterns_max: usize) -> Result<BTreeMap<String, Vec<Pa
     for Binding { exchange, pattern } in parsed.bindings {
         texts.entry(exchange).or_default().push(pattern);
     }
+    if texts.len() > exchanges_max {
+        let many = format!("{} exchanges are more than {exchanges_max} (hub.subscriptions_max)", texts.len());
+        return Err(bad(many, "send several requests"));
+    }
     let of_each = |(exchange, texts): (String, Vec<String>)| {
         Ok((exchange, patterns(&texts, patterns_max).map_err(|reason| bad(reason, "correct it"))?))
     };
@@ -130,6 +144,8 @@ fn wanted(bindings: &str, patterns_max: usize) -> Result<BTreeMap<String, Vec<Pa
 /// What one client is still to be sent.
 struct Stream {
     exchanges: Vec<(Subscription, Visit)>,
+    /// Where the client is when it has had `out`.
+    places: Places,
     sheets: Arc<Sheets>,
     heartbeat: Duration,
     out: VecDeque<Bytes>,
@@ -151,7 +167,7 @@ impl Stream {
                     self.last_read = nth;
                     self.take(nth, portion);
                 }
-                Err(_) => self.out.push_back(event("ping", None, &json!({}))),
+                Err(_) => self.out.push_back(event("ping", Some(&self.places), &json!({}))),
             }
         }
         self.said_at = Instant::now();
@@ -162,15 +178,17 @@ impl Stream {
         let (subscription, visit) = &mut self.exchanges[nth];
         match portion {
             Ok(portion) => {
-                if let Portion::Gap(gap) = &portion {
-                    visit.gap();
-                    self.out.push_back(event("gap", Some(gap.to), &super::gap(gap)));
-                } else if let Portion::Events { frame, .. } = &portion {
+                if let Portion::Events { frame, .. } = &portion {
                     let sheet = self.sheets.of(subscription.channel(), frame);
                     let wanted: Vec<_> = sheet.wanted(&portion).collect();
-                    let pieces = sheet.pieces(Form::Taskcluster, &wanted);
+                    let pieces = pieces(&sheet, &wanted, &mut self.places, nth);
                     visit.sent(wanted.len(), pieces.iter().map(Bytes::len).sum());
                     self.out.extend(pieces);
+                }
+                self.places.set(nth, portion.position());
+                if let Portion::Gap(gap) = &portion {
+                    visit.gap();
+                    self.out.push_back(event("gap", Some(&self.places), &super::gap(gap)));
                 }
             }
             Err(refusal) => {
@@ -179,6 +197,24 @@ impl Stream {
             }
         }
     }
+}
+
+/// These events of the nth exchange. Where there are others, the ids say where the client is in those, too.
+fn pieces(sheet: &Sheet, wanted: &[usize], places: &mut Places, nth: usize) -> Vec<Bytes> {
+    if places.positions().len() == 1 {
+        return sheet.pieces(Form::Taskcluster, wanted);
+    }
+    let piece = |event: &usize| {
+        places.set(nth, sheet.position(*event));
+        with_id(places, &sheet.event(Form::Taskcluster, *event))
+    };
+    wanted.iter().map(piece).collect()
+}
+
+/// An event with another id, which is its first line.
+fn with_id(id: &Places, event: &[u8]) -> Bytes {
+    let rest = event.iter().position(|byte| *byte == b'\n').map_or(event, |end| &event[end..]);
+    [format!("id: {id}").as_bytes(), rest].concat().into()
 }
 
 /// What comes next of any exchange, and of which.
@@ -194,7 +230,7 @@ mod tests {
     fn bindings_are_told_apart_by_their_exchange() {
         let text = r##"{"bindings":[{"exchange":"a","routingKeyPattern":"x.#"},{"exchange":"b","routingKey":"y"},
             {"exchange":"a","routingKeyPattern":"z"}]}"##;
-        let wanted = wanted(text, 2).unwrap();
+        let wanted = wanted(text, 2, 2).unwrap();
         let said = |exchange: &str| wanted[exchange].iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!((said("a"), said("b")), (vec!["x.#".to_owned(), "z".to_owned()], vec!["y".to_owned()]));
     }
@@ -208,8 +244,9 @@ mod tests {
             r#"{"bindings":[{"exchange":"a"}]}"#,
             r#"{"bindings":[{"exchange":"a","routingKeyPattern":"x*"}]}"#,
             r#"{"bindings":[{"exchange":"a","routingKey":"x"},{"exchange":"a","routingKey":"y"},{"exchange":"a","routingKey":"z"}]}"#,
+            r#"{"bindings":[{"exchange":"a","routingKey":"x"},{"exchange":"b","routingKey":"x"},{"exchange":"c","routingKey":"x"}]}"#,
         ] {
-            assert!(wanted(text, 2).is_err(), "{text}");
+            assert!(wanted(text, 2, 2).is_err(), "{text}");
         }
     }
 }

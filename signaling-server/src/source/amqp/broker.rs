@@ -4,7 +4,7 @@
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use lapin::{Channel, Connection};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     buffered::{Buffered, Counted},
@@ -30,8 +30,10 @@ pub(super) struct Broker {
     pub(super) grant: Arc<str>,
     pub(super) buffered: Arc<Buffered>,
     pub(super) stats: Arc<AmqpStats>,
-    /// Somebody wants another connection in place of this one.
-    pub(super) given_up: Arc<Notify>,
+    /// How many nodes the cluster has, as far as they are named.
+    pub(super) nodes: usize,
+    /// Why somebody wants another connection in place of this one.
+    pub(super) given_up: watch::Sender<Option<Arc<str>>>,
 }
 
 impl Broker {
@@ -116,9 +118,10 @@ impl Broker {
         Arc::ptr_eq(&self.connection, &other.connection)
     }
 
-    /// Asks for another connection in place of this one.
-    pub(super) fn give_up(&self) {
-        self.given_up.notify_one();
+    /// Asks for another connection in place of this one, to the next node if there is one.
+    pub(super) fn give_up(&self, why: &dyn Display) {
+        let reason = format!("gave up the connection to the broker {}: {why}", self.shown_url);
+        self.given_up.send_replace(Some(reason.into()));
     }
 
     pub(super) async fn close(&self) {

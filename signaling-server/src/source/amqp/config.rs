@@ -14,8 +14,8 @@ use super::{
 pub struct AmqpConfig {
     /// The broker.
     pub url: BrokerUrl,
-    /// Other nodes of the broker's cluster, with the same user and virtual host. Whenever a connection fails or breaks, the
-    /// next one is tried; after the last one `url` again. Default none.
+    /// Other nodes of the broker's cluster, with the same user and virtual host. Whenever a connection fails or breaks, or a
+    /// node keeps it and does not serve a channel, the next one is tried; after the last one `url` again. Default none.
     pub other_urls: Vec<BrokerUrl>,
     /// Longest time for a connection to be made and accepted, in milliseconds. Default 5,000 (unvalidated). Each
     /// attempt that times out holds a thread until the broker wakes.

@@ -37,6 +37,13 @@ pub(super) enum Link {
     Down(Arc<str>),
 }
 
+impl Link {
+    /// Whether it is this connection that is up.
+    pub(super) fn is(&self, broker: &Broker) -> bool {
+        matches!(self, Self::Up(current) if current.is_same(broker))
+    }
+}
+
 /// Keeps the connection up and tells the channels.
 pub(super) struct Keeper {
     connector: Arc<Connector>,
@@ -106,7 +113,8 @@ impl Keeper {
             grant: self.grant.clone(),
             buffered,
             stats: self.stats.clone(),
-            given_up: Arc::default(),
+            nodes: self.connector.nodes(),
+            given_up: watch::Sender::default(),
         };
         Ok((broker, events))
     }
@@ -115,7 +123,7 @@ impl Keeper {
     async fn serve(&self, broker: Broker, mut events: BoxStream<'static, Event>) -> Arc<str> {
         self.stats.set_connected(true);
         self.link.send_replace(Link::Up(broker.clone()));
-        let mut look = interval(LOOK_EVERY);
+        let (mut look, mut given_up) = (interval(LOOK_EVERY), broker.given_up.subscribe());
         let reason = loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -129,7 +137,7 @@ impl Keeper {
                         break broker.broken(&"the connection ended");
                     }
                 }
-                () = broker.given_up.notified() => break "the connection has no AMQP channels left".into(),
+                Ok(reason) = given_up.wait_for(Option::is_some) => break reason.clone().expect("there is one"),
             }
         };
         self.stats.set_connected(false);

@@ -58,6 +58,11 @@ impl Connector {
         &self.nodes[self.nth.load(Ordering::Relaxed) % self.nodes.len()]
     }
 
+    /// How many nodes the cluster has, as far as they are named.
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Turns to the next node of the cluster, if there is another.
     pub(super) fn go_on(&self) {
         self.nth.fetch_add(1, Ordering::Relaxed);

@@ -27,6 +27,9 @@ const BATCH_MAX: usize = 256;
 /// Body bytes at which a batch ends; its last delivery may exceed it. Unvalidated.
 const BATCH_BYTES_MAX: usize = 1_048_576;
 
+/// What consuming is called where it fails.
+pub(super) const CONSUMING: &str = "consuming";
+
 /// A running consumer. Dropping it cancels it and closes its AMQP channel.
 pub(super) struct Consumption {
     broker: Broker,
@@ -176,14 +179,14 @@ pub(super) async fn consume(
 ) -> Result<Consumer, AmqpError> {
     broker.rpc("limiting the prefetch", channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
     let consumer = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), arguments);
-    broker.rpc("consuming", consumer).await
+    broker.rpc(CONSUMING, consumer).await
 }
 
 /// A delivery, or why there are no more.
 pub(super) fn accept(delivery: Option<lapin::Result<Delivery>>) -> Result<Delivery, AmqpError> {
     match delivery {
         Some(Ok(delivery)) => Ok(delivery),
-        Some(Err(source)) => Err(AmqpError::Broker { what: "consuming", source }),
+        Some(Err(source)) => Err(AmqpError::Broker { what: CONSUMING, source }),
         None => Err(AmqpError::Deleted),
     }
 }

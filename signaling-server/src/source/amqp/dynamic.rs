@@ -2,8 +2,8 @@
 //!
 //! All who want the same exchange share one stream and one channel of the hub. A pattern is bound when the first one wants
 //! it, and unbound some time after the last one does not any more; when nothing is bound, the channel and the stream go,
-//! too. `desk.rs` knows what is wanted of an exchange, `binder.rs` binds it, `service.rs` runs both as long as there is
-//! something to do.
+//! too. `wants.rs` knows what is wanted of an exchange, `binder.rs` binds it, and at the desk (`desk.rs`) both meet.
+//! `service.rs` runs that as long as there is something to do.
 
 pub(super) mod binder;
 mod desk;
@@ -12,6 +12,7 @@ mod lease;
 mod ledger;
 pub(super) mod rules;
 pub(super) mod service;
+mod wants;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +24,7 @@ use std::{
 use tiercast_codec::{Code, Pattern};
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use desk::Desk;
@@ -175,14 +176,15 @@ impl Dynamic {
         let desk = book.desks.get(exchange).cloned();
         if let Some(full) = self.what_is_full(&book, desk.as_deref(), patterns) {
             // What nobody wants makes room.
-            book.desks.values().for_each(|desk| desk.hasten());
+            book.desks.values().for_each(|desk| desk.change(|wants| wants.hasten(Instant::now())));
             return Err(full);
         }
+        let take = |desk: &Desk| desk.change(|wants| wants.take(patterns, Instant::now()));
         if let Some(desk) = desk {
-            return Ok(desk.take(patterns).then_some(desk));
+            return Ok(take(&desk).then_some(desk));
         }
         let desk = Arc::new(Desk::new(exchange.clone(), Duration::from_millis(self.config.linger_ms)));
-        desk.take(patterns);
+        take(&desk);
         book.desks.insert(exchange.clone(), desk.clone());
         place.send(desk.clone());
         Ok(Some(desk))
@@ -194,8 +196,8 @@ impl Dynamic {
         desk: Option<&Desk>,
         patterns: &BTreeSet<Pattern>,
     ) -> Option<DynamicError> {
-        let new = desk.map_or(patterns.len(), |desk| desk.lacks(patterns));
-        let there = desk.map_or(0, Desk::len);
+        let new = desk.map_or(patterns.len(), |desk| desk.with(|wants| wants.lacks(patterns)));
+        let there = desk.map_or(0, |desk| desk.with(|wants| wants.len()));
         let DynamicConfig { exchanges_max, bindings_max, exchange_patterns_max, .. } = self.config;
         let full = |what, max| Some(DynamicError::Full { what, max });
         if desk.is_none() && book.desks.len() >= exchanges_max {
@@ -213,7 +215,7 @@ impl Dynamic {
     pub(super) fn close(&self) {
         let mut book = self.lock();
         book.is_closed = true;
-        book.desks.values().for_each(|desk| desk.abandon());
+        book.desks.values().for_each(|desk| desk.change(|wants| wants.abandon(Instant::now())));
     }
 
     /// A desk is no more.
@@ -230,6 +232,6 @@ impl Dynamic {
 
 impl Book {
     fn bindings(&self) -> usize {
-        self.desks.values().map(|desk| desk.len()).sum()
+        self.desks.values().map(|desk| desk.with(|wants| wants.len())).sum()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::permission::Denial;
+use super::{consumption::CONSUMING, epoch_marker::PRECONDITION_FAILED, permission::Denial};
 
 /// Why a connection or a channel's session ended. Its text becomes the reason of `SourceUpdate::Lost`.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,22 @@ impl AmqpError {
         matches!(self, Self::Broker { source, .. } if matches!(source.kind(), lapin::ErrorKind::ChannelsLimitReached))
     }
 
+    /// Whether another node of the cluster might do better. Not where all nodes say the same, as of permissions, of what
+    /// does not exist, and of what was made otherwise; but one that has no running replica of a stream refuses consumers
+    /// by the code of the latter.
+    pub(super) fn may_be_the_nodes(&self) -> bool {
+        match self {
+            Self::Timeout { .. }
+            | Self::Deleted
+            | Self::Disconnected(_)
+            | Self::Broker { what: CONSUMING, .. } => true,
+            Self::Broker { source, .. } => {
+                !matches!(reply_code(source), Some(ACCESS_REFUSED | PRECONDITION_FAILED))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is the connection that broke.
     pub(super) fn is_of_the_connection(&self) -> bool {
         use lapin::ErrorKind::{IOError, InvalidConnectionState, MissingHeartbeatError};
@@ -88,5 +104,39 @@ pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
     match error.kind() {
         lapin::ErrorKind::ProtocolError(error) => Some(error.get_id()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPSoftError};
+
+    use super::*;
+
+    fn broker(what: &'static str, kind: AMQPSoftError) -> AmqpError {
+        let error = AMQPError::new(AMQPErrorKind::Soft(kind), "why".into());
+        AmqpError::Broker { what, source: lapin::ErrorKind::ProtocolError(error).into() }
+    }
+
+    #[test]
+    fn what_every_node_would_say_is_not_held_against_the_one_that_says_it() {
+        use AMQPSoftError::{ACCESSREFUSED, NOTFOUND, PRECONDITIONFAILED};
+        for error in [
+            broker("binding", PRECONDITIONFAILED),
+            broker("binding", ACCESSREFUSED),
+            AmqpError::NoExchange("ci".to_owned()),
+            AmqpError::Renumbered,
+            AmqpError::QueueFull { bytes_max: 1 },
+        ] {
+            assert!(!error.may_be_the_nodes(), "{error}");
+        }
+        for error in [
+            broker(CONSUMING, PRECONDITIONFAILED),
+            broker("declaring the queue", NOTFOUND),
+            AmqpError::Timeout { what: "binding", broker: "one".into(), limit: Duration::ZERO },
+            AmqpError::Deleted,
+        ] {
+            assert!(error.may_be_the_nodes(), "{error}");
+        }
     }
 }

@@ -125,6 +125,11 @@ impl Feed {
         self.send(SourceUpdate::Lost { reason: reason.to_owned() }).await
     }
 
+    /// Whether it is said to be lost, and has not been opened since.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// Says that a message is left out, and puts a gap in its place.
     pub(super) async fn left_out(&mut self, position: Position, omission: Omission) -> Result<(), AmqpError> {
         warn!(channel = %self.channel, %position, "message left out: {}", omission.what);

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{config::AmqpConfig, dynamic::rules::ExchangePattern, names::QUEUE_PREFIX};
+use super::{
+    config::AmqpConfig, consumption::CONSUMING, dynamic::rules::ExchangePattern, names::QUEUE_PREFIX,
+};
 
 /// A refusal for want of a permission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,7 @@ impl Denial {
         let name = if name.starts_with(QUEUE_PREFIX) { format!("{QUEUE_PREFIX}*") } else { name.to_owned() };
         let said = ["configure", "write", "read"].into_iter().find(|said| before.trim_end().ends_with(said));
         let permission = said.unwrap_or(match (what, kind) {
-            ("consuming", _) | ("declaring the queue", "queue") => "read",
+            (CONSUMING, _) | ("declaring the queue", "queue") => "read",
             ("declaring the queue" | "marking the stream's end" | "writing the numbering down", _) => "write",
             _ if !what.starts_with("binding") => "configure",
             (_, "exchange") => "read",

@@ -16,6 +16,7 @@ use super::{
     feed::Feed,
     names::Mode,
     past::Past,
+    patience::Patience,
     queue::{self, QueueState},
     stream::{self, StreamState},
 };
@@ -31,7 +32,8 @@ pub(super) async fn run(
     binder: Option<Binder>,
 ) {
     let (stream, queue) = (StreamState::remembered(feed.known()), QueueState::default());
-    let mut worker = Worker { config, queue_bytes, feed, past, stream, queue, binder };
+    let (patience, reconnect) = (Patience::default(), Reconnect::new());
+    let mut worker = Worker { config, queue_bytes, feed, past, stream, queue, binder, patience, reconnect };
     worker.run(link).await;
 }
 
@@ -44,42 +46,60 @@ struct Worker {
     queue: QueueState,
     /// Only of a channel whose bindings come and go.
     binder: Option<Binder>,
+    /// With the node of the cluster.
+    patience: Patience,
+    reconnect: Reconnect,
 }
 
 impl Worker {
     async fn run(&mut self, mut link: watch::Receiver<Link>) {
-        let mut reconnect = Reconnect::new();
+        while let Ok(broker) = self.wait_until_up(&mut link).await {
+            self.patience.begin();
+            if self.work(&broker, &mut link).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Runs one session after another on a connection, for as long as it is the one in use.
+    async fn work(&mut self, broker: &Broker, link: &mut watch::Receiver<Link>) -> Result<(), AmqpError> {
         loop {
-            let Ok(broker) = self.wait_until_up(&mut link).await else { return };
             let started = Instant::now();
             let error = tokio::select! {
                 // A connection that breaks shows in its channels, too, and there sometimes first.
-                error = self.session(&broker) => match error.is_of_the_connection() {
+                error = self.session(broker) => match error.is_of_the_connection() {
                     true => AmqpError::Disconnected(broker.broken(&error)),
                     false => error,
                 },
-                reason = broken(&mut link, &broker) => AmqpError::Disconnected(reason),
+                reason = broken(link, broker) => AmqpError::Disconnected(reason),
             };
             let lasted = started.elapsed();
+            if !self.feed.is_lost() {
+                self.patience.was_served(lasted);
+            }
             if let Some(binder) = &self.binder {
                 binder.failed(&error);
             }
-            if error.needs_new_connection() {
-                broker.give_up();
+            let is_held_against_it =
+                broker.is_alive() && link.borrow().is(broker) && error.may_be_the_nodes();
+            if error.needs_new_connection() || is_held_against_it && self.patience.is_over(broker.nodes) {
+                broker.give_up(&error);
             }
-            if matches!(error, AmqpError::SinkClosed) || self.feed.lost(&error.to_string()).await.is_err() {
-                return;
+            if matches!(error, AmqpError::SinkClosed) {
+                return Err(error);
             }
-            // A broken connection has its own delay; a session that fails on a good one waits here.
+            self.feed.lost(&error.to_string()).await?;
             tokio::select! {
-                () = sleep(reconnect.next_delay(lasted)), if broker.is_alive() => {}
-                _ = broken(&mut link, &broker) => {}
+                biased;
+                _ = broken(link, broker) => return Ok(()),
+                // A broken connection has its own delay; a session that fails on a good one waits here.
+                () = sleep(self.reconnect.next_delay(lasted)), if broker.is_alive() => {}
             }
         }
     }
 
     async fn session(&mut self, broker: &Broker) -> AmqpError {
-        let Self { config, queue_bytes, feed, past, stream, queue, binder } = self;
+        let Self { config, queue_bytes, feed, past, stream, queue, binder, .. } = self;
         let ended: Result<Infallible, AmqpError> = match config.mode {
             Mode::Stream => stream::run(broker, config, feed, past, stream, binder.as_ref()).await,
             Mode::Queue => queue::run(broker, config, *queue_bytes, feed, queue).await,
@@ -115,7 +135,7 @@ pub(super) async fn wait_until_up(link: &mut watch::Receiver<Link>) -> Option<Br
 
 /// Waits until this connection is no longer the one in use; says why.
 async fn broken(link: &mut watch::Receiver<Link>, broker: &Broker) -> Arc<str> {
-    let changed = link.wait_for(|link| !matches!(link, Link::Up(current) if current.is_same(broker))).await;
+    let changed = link.wait_for(|link| !link.is(broker)).await;
     match changed.as_deref() {
         Ok(Link::Down(reason)) => Arc::clone(reason),
         _ => "the connection was replaced".into(),

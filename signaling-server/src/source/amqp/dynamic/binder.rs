@@ -12,7 +12,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use tiercast_codec::{Offset, Pattern, Position};
-use tokio::time::{Duration, sleep, sleep_until};
+use tokio::time::{Duration, Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -24,9 +24,10 @@ use super::{
         mark::Mark,
         topology::{self, NOT_FOUND, bind_marks, bind_one},
     },
-    desk::{Complete, Desk, Step},
+    desk::Desk,
     error::DynamicError,
     ledger::Ledger,
+    wants::{Complete, Step, Wants},
 };
 
 /// The argument of a binding that names the server.
@@ -70,8 +71,8 @@ impl Binder {
         queue: &str,
         lifetime: Lifetime,
     ) -> Result<Option<Offset>, AmqpError> {
-        let goes_on = self.desk.enter(lifetime);
-        let patterns = self.desk.to_be_bound();
+        let goes_on = self.desk.with(|wants| wants.enter(lifetime));
+        let patterns = self.desk.with(Wants::needed);
         self.note().await;
         // Whoever has something bound is bound to the marks, too: by that others see that the stream is in use.
         let channel = broker.open_channel().await?;
@@ -83,8 +84,8 @@ impl Binder {
     /// The channel is open here, or goes on if nothing is said.
     pub(in super::super) fn opened(&self, lifetime: Lifetime, begins: Option<Position>) {
         match begins {
-            Some(position) => self.desk.opened(lifetime, position),
-            None => self.desk.resumed(),
+            Some(position) => self.desk.change(|wants| wants.opened(lifetime, position)),
+            None => self.desk.change(Wants::resumed),
         }
     }
 
@@ -97,7 +98,7 @@ impl Binder {
     pub(in super::super) fn failed(&self, error: &AmqpError) {
         if let Some(failure) = DynamicError::of(error, self.exchange()) {
             debug!(exchange = self.exchange(), %error, "dynamic channel refused");
-            self.desk.fail(failure);
+            self.desk.change(|wants| wants.fail(failure));
         }
     }
 
@@ -105,7 +106,7 @@ impl Binder {
         let mut changes = self.desk.changes();
         loop {
             changes.borrow_and_update();
-            match self.desk.next_step() {
+            match self.desk.with(|wants| wants.next_step(Instant::now())) {
                 Step::Bind(patterns) => {
                     self.note().await;
                     self.bind(broker, queue, &patterns).await?;
@@ -137,13 +138,14 @@ impl Binder {
         let mut channel = broker.open_channel().await?;
         for pattern in patterns {
             match bind_one(broker, &channel, queue, exchange, pattern, self.arguments()).await {
-                Ok(()) => self.desk.bound(pattern),
+                Ok(()) => self.desk.with(|wants| wants.bound(pattern)),
                 // As one that is no number, for exchanges whose patterns are numbers.
                 Err(error)
                     if matches!(error, AmqpError::Denied { .. }) || is(&error, PRECONDITION_FAILED) =>
                 {
                     warn!(exchange, %pattern, %error, "pattern refused");
-                    self.desk.refused(pattern, DynamicError::Denied(exchange.to_owned()));
+                    let why = DynamicError::Denied(exchange.to_owned());
+                    self.desk.change(|wants| wants.refused(pattern, why));
                     // The refusal has ended the AMQP channel.
                     channel = broker.open_channel().await?;
                 }
@@ -158,15 +160,15 @@ impl Binder {
         let channel = broker.open_channel().await?;
         for (at, pattern) in patterns.iter().enumerate() {
             match self.unbind_one(broker, &channel, queue, exchange, &pattern.to_string()).await {
-                Ok(()) => self.desk.unbound(std::slice::from_ref(pattern)),
+                Ok(()) => self.desk.change(|wants| wants.unbound(std::slice::from_ref(pattern))),
                 Err(error @ AmqpError::Denied { .. }) => {
                     warn!(exchange, %pattern, %error, "what nobody wants stays bound; tried again");
-                    self.desk.stays_bound(&patterns[at..]);
+                    self.desk.with(|wants| wants.stays_bound(&patterns[at..], Instant::now()));
                     return Ok(());
                 }
                 Err(error) if is(&error, NOT_FOUND) => {
                     // The exchange is gone, and with it all that was bound.
-                    self.desk.unbound(&patterns[at..]);
+                    self.desk.change(|wants| wants.unbound(&patterns[at..]));
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -190,11 +192,11 @@ impl Binder {
     async fn mark(&self, broker: &Broker, queue: &str) {
         let id = Mark::id();
         // Before it can come.
-        self.desk.awaits(&id);
+        self.desk.with(|wants| wants.awaits(&id, Instant::now()));
         if let Err(error) = Mark::Here.put(broker, queue, &id).await {
             warn!(queue, %error, "what was bound is not known to be complete; tried again");
             sleep(MARK_AGAIN).await;
-            self.desk.marks_again();
+            self.desk.with(|wants| wants.marks_again(Instant::now()));
         }
     }
 
@@ -225,7 +227,8 @@ impl Binder {
     }
 
     async fn note(&self) {
-        self.ledger.note(self.desk.exchange(), self.desk.may_be_bound()).await;
+        let may_be_bound = self.desk.with(|wants| wants.may_be_bound());
+        self.ledger.note(self.desk.exchange(), may_be_bound).await;
     }
 
     fn exchange(&self) -> &str {
@@ -254,7 +257,9 @@ pub(in super::super) async fn keep_bound(
 /// From where on it is known what is in the stream, of which everything after `retained` is still there: where bindings
 /// come and go, from where the channel began in the present life of its stream.
 pub(in super::super) fn known_from(binder: Option<&Binder>, retained: Position) -> Position {
-    binder.and_then(|binder| binder.desk.begins()).map_or(retained, |begins| begins.max(retained))
+    binder
+        .and_then(|binder| binder.desk.with(|wants| wants.begins()))
+        .map_or(retained, |begins| begins.max(retained))
 }
 
 fn is(error: &AmqpError, code: u16) -> bool {

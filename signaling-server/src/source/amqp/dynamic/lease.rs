@@ -6,10 +6,12 @@ use std::{
 };
 
 use tiercast_codec::{ChannelName, Pattern, Position};
+use tokio::time::Instant;
 
 use super::{
-    desk::{Complete, Desk, Progress},
+    desk::Desk,
     error::DynamicError,
+    wants::{Complete, Progress},
 };
 use crate::{
     source::roster::{Milestone, Roster},
@@ -78,6 +80,8 @@ impl Lease {
 
     /// Takes over what another lease of the same exchange has.
     pub(crate) fn absorb(&mut self, mut more: Self) {
+        // What both have is given back once: this one counts for it.
+        more.unbind(self.patterns.clone());
         self.patterns.append(&mut more.patterns);
         self.since.append(&mut more.since);
         // It is another desk if there was nothing left to hold the first.
@@ -91,7 +95,7 @@ impl Lease {
             self.since.remove(&pattern);
             gone.extend(self.patterns.take(&pattern));
         }
-        self.desk.release(&gone);
+        self.desk.change(|wants| wants.release(&gone, Instant::now()));
     }
 
     async fn reaches(&self, milestone: Milestone) -> Result<(), Stopped> {
@@ -101,7 +105,7 @@ impl Lease {
     async fn complete(&self) -> Result<BTreeMap<Pattern, Complete>, DynamicError> {
         let mut changes = self.desk.changes();
         loop {
-            match self.desk.progress(&self.patterns) {
+            match self.desk.with(|wants| wants.progress(&self.patterns)) {
                 Progress::Complete(complete) => return Ok(complete),
                 Progress::Refused(error) => return Err(error),
                 // It never ends: the sender is the desk's.
@@ -113,6 +117,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.desk.release(&self.patterns);
+        self.desk.change(|wants| wants.release(&self.patterns, Instant::now()));
     }
 }

@@ -89,7 +89,7 @@ impl Service {
                 let _ = self.dynamic.roster.remove(&channel).await;
             }
             Ok(false) => {
-                desk.fail(DynamicError::Taken(exchange.to_owned()));
+                desk.change(|wants| wants.fail(DynamicError::Taken(exchange.to_owned())));
                 desk.is_left().await;
             }
             Err(Stopped) => {}

@@ -1,0 +1,83 @@
+//! How long a channel puts up with a node of the cluster that keeps the connection and does not serve the channel.
+
+use std::time::Duration;
+
+/// Failures in a row on one connection after which the next node is tried. With the delays between them that is 1.5 s
+/// at most, beside what the broker takes to fail. Unvalidated.
+const FAILURES: u32 = 3;
+
+/// After a round of all nodes that has not helped the number doubles, up to so often: each change of the node interrupts
+/// the other channels, too.
+const DOUBLINGS_MAX: u32 = 5;
+
+/// Who has served the channel for so long is no bad node. As long as the longest delay between two sessions.
+const SERVES: Duration = Duration::from_secs(20);
+
+/// A channel's patience.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    /// On the present connection.
+    failures: u32,
+    /// Connections that were given up since a node has served the channel.
+    given_up: u32,
+}
+
+impl Patience {
+    /// There is another connection.
+    pub(super) fn begin(&mut self) {
+        self.failures = 0;
+    }
+
+    /// A session has been open, and has lasted for so long.
+    pub(super) fn was_served(&mut self, lasted: Duration) {
+        if lasted >= SERVES {
+            *self = Self::default();
+        }
+    }
+
+    /// A session has failed by what may be the node's fault. Says whether the next one of so many nodes is to be tried.
+    pub(super) fn is_over(&mut self, nodes: usize) -> bool {
+        self.failures += 1;
+        let rounds = self.given_up / u32::try_from(nodes).unwrap_or(u32::MAX).max(1);
+        let is_over = nodes > 1 && self.failures >= FAILURES << rounds.min(DOUBLINGS_MAX);
+        self.given_up += u32::from(is_over);
+        is_over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many failures it takes until the next of so many nodes is tried; none if it is not within a thousand.
+    fn failures(patience: &mut Patience, nodes: usize) -> Option<usize> {
+        patience.begin();
+        (1..1_000).find(|_| patience.is_over(nodes))
+    }
+
+    #[test]
+    fn a_node_that_fails_again_and_again_is_left_and_each_round_in_vain_takes_longer() {
+        let mut patience = Patience::default();
+        let found: Vec<_> = (0..6).filter_map(|_| failures(&mut patience, 2)).collect();
+        assert_eq!(found, [3, 3, 6, 6, 12, 12]);
+        let longest = (0..20).filter_map(|_| failures(&mut patience, 2)).max();
+        assert_eq!(longest, Some(96));
+    }
+
+    #[test]
+    fn a_single_node_is_never_left() {
+        assert_eq!(failures(&mut Patience::default(), 1), None);
+    }
+
+    #[test]
+    fn only_one_that_has_served_for_a_while_is_forgiven() {
+        let mut patience = Patience::default();
+        assert!(!patience.is_over(2) && !patience.is_over(2));
+        patience.was_served(SERVES - Duration::from_millis(1));
+        assert!(patience.is_over(2));
+        patience.begin();
+        assert!(!patience.is_over(2) && !patience.is_over(2));
+        patience.was_served(SERVES);
+        assert!(!patience.is_over(2));
+    }
+}
