@@ -9,11 +9,11 @@ use tiercast_tests::{
     broker::Broker,
     listener::{Listener, PATIENCE},
     plain::{Order, Plain, Speech},
-    victim::Victim,
+    server_program::ServerProgram,
 };
 use tokio::time::timeout;
 
-use crate::{Feed, Held, KEYS, USUALLY, anywhere};
+use crate::{Feed, Held, KEYS, USUALLY};
 
 /// What is bound at first.
 const FIRST: &str = "a.*";
@@ -55,17 +55,17 @@ async fn feed(what: &str, broker: &Broker) -> Result<Feed> {
 async fn a_filter_across_a_server_that_is_killed() -> Result<()> {
     let broker = Broker::shared().await?;
     let feed = feed("filter", &broker).await?;
-    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
-    let servers = vec![server.addr().to_string()];
+    let mut server = ServerProgram::start(&feed.config(&[broker.url()])).await?;
+    let servers = vec![server.addr.to_string()];
     let start = |speech| (speech, Plain::start(speech, servers.clone(), &feed.name, &["b.*"], SILENCE));
     let plain: Vec<_> = Speech::ALL.into_iter().map(start).collect();
     let publishing = feed.publish(&broker, USUALLY);
     for (speech, client) in &plain {
         client.wait_until(&format!("{speech:?} half way"), |got| got.bodies.len() >= feed.events / 6).await?;
     }
-    let addr = server.kill().await?;
+    server.kill().await?;
     publishing.go_on();
-    let _server = Victim::start(feed.config(addr, &[broker.url()])?).await?;
+    server.start_again().await?;
     publishing.end().await?;
     let wanted = wanted(&feed.held(&[&broker]).await?, &[(-1, vec!["b.*".parse()?])]);
     for (speech, client) in &plain {
@@ -82,8 +82,8 @@ async fn a_filter_across_a_server_that_is_killed() -> Result<()> {
 async fn a_filter_that_changes_while_events_flow() -> Result<()> {
     let broker = Broker::shared().await?;
     let feed = feed("filter-changed", &broker).await?;
-    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
-    let addr = server.addr().to_string();
+    let server = ServerProgram::start(&feed.config(&[broker.url()])).await?;
+    let addr = server.addr.to_string();
     let json = Plain::start(Speech::Json, vec![addr.clone()], &feed.name, &[FIRST], SILENCE);
     json.wait_until("connected", |got| got.connections > 0).await?;
     let relay = Listener::start(&addr, &feed.name, ClientOptions::default()).await?;
