@@ -13,7 +13,7 @@ use tiercast_signaling_server::{
 use tiercast_tests::{
     broker::{Broker, Outgoing},
     listener::Listener,
-    server_program::ServerProgram,
+    server_program::{ServerProgram, broker_config},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -168,11 +168,8 @@ async fn go_on_at_another_server(key_config: &str) -> Result<()> {
     const MESSAGES: usize = 4_000;
     let broker = Broker::start().await?;
     broker.declare_topic_exchange(EXCHANGE).await?;
-    let config = format!(
-        "{key_config}hub.tier1_min = 2\nhub.tier1_max = 2\namqp.url = \"{}\"\nchannels = [{{ name = \"{CHANNEL}\", \
-         source = \"amqp\", bindings = [{{ exchange = \"{EXCHANGE}\", patterns = [\"#\"] }}] }}]\n",
-        broker.url()
-    );
+    let channel = broker_config(&[broker.url()], CHANNEL, EXCHANGE, "stream");
+    let config = format!("{channel}{key_config}hub.tier1_min = 2\nhub.tier1_max = 2\n");
     let mut one = ServerProgram::start(&config).await?;
     let mut other = ServerProgram::start(&config).await?;
     let servers = [one.addr, other.addr].map(|addr| addr.to_string());

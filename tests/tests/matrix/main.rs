@@ -19,6 +19,7 @@ use tiercast_tests::{
     broker::{Broker, Outgoing, stream_offset},
     listener::PATIENCE,
     scene::unique,
+    server_program::broker_config,
 };
 use tokio::{
     sync::watch,
@@ -73,11 +74,7 @@ impl Feed {
 
     /// Likewise, in this mode, and with a memory as usual.
     fn config_in(&self, mode: &str, brokers: &[&str]) -> String {
-        let name = &self.name;
-        format!(
-            "{ONE_ROOT}amqp.url = {brokers:?}\nchannels = [{{ name = \"{name}\", source = \"amqp\", mode = \"{mode}\", \
-             bindings = [{{ exchange = \"{name}\", patterns = [\"#\"] }}] }}]\n"
-        )
+        broker_config(brokers, &self.name, &self.name, mode) + ONE_ROOT
     }
 
     fn stream(&self) -> String {
