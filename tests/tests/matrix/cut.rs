@@ -23,15 +23,13 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_swallows_everything_for_ten_seconds() -> Result<()> {
-    let broker = Broker::shared().await?;
-    let hurry = HEARTBEAT.as_millis();
-    let hurry = format!("hub.heartbeat_ms = {hurry}\nlimits.reader_heartbeat_ms = {hurry}\n");
+    let (broker, hurried) = (Broker::shared().await?, hurried());
     try_join!(
         between_clients_and_server(&broker, "cut, connections stand", "", SILENCE, Gate::release, 1),
         between_clients_and_server(
             &broker,
             "cut, connections dead",
-            &hurry,
+            &hurried,
             HEARTBEAT * 4,
             Gate::release_new,
             2
@@ -40,6 +38,12 @@ async fn a_network_that_swallows_everything_for_ten_seconds() -> Result<()> {
         between_server_and_broker(&broker, "broker cut, connection dead", 2, Gate::release_new),
     )?;
     Ok(())
+}
+
+/// Lines of a server's configuration.
+fn hurried() -> String {
+    let heartbeat_ms = HEARTBEAT.as_millis();
+    format!("hub.heartbeat_ms = {heartbeat_ms}\nlimits.reader_heartbeat_ms = {heartbeat_ms}\n")
 }
 
 async fn between_clients_and_server(
