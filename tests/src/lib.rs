@@ -16,5 +16,4 @@ pub mod raw;
 pub mod scene;
 pub mod server_program;
 pub mod session;
-pub mod victim;
 pub mod wire;

@@ -49,7 +49,7 @@ pub struct Got {
     pub bodies: Vec<String>,
     /// Gaps, and how many events had come before each.
     pub gaps: Vec<(usize, Value)>,
-    /// The patterns, and after which position they count, of each change; JSON only.
+    /// The patterns, and after which position they count, of each change.
     pub bound: Vec<(String, Vec<String>)>,
     /// Where it is.
     pub position: Option<String>,
@@ -57,12 +57,12 @@ pub struct Got {
     pub connections: usize,
 }
 
-/// What a client that speaks JSON is told to do.
+/// What a client is told to do.
 #[derive(Debug, Clone, Copy)]
 pub enum Order {
-    /// Stop for a while.
+    /// Stop for a while; JSON only.
     Pause,
-    /// Go on.
+    /// Go on; JSON only.
     Resume,
     /// Want what matches this pattern, too.
     Bind(&'static str),
@@ -89,11 +89,9 @@ impl Plain {
     ) -> Self {
         let (orders, inbox) = mpsc::channel(16);
         let (told, got) = watch::channel(Got::default());
-        let encoded = |pattern: &str| pattern.replace('#', "%23");
-        let matches: String = patterns.iter().map(|pattern| format!("&match={}", encoded(pattern))).collect();
         let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
         let channel = channel.to_owned();
-        let mut client = Client { channel, matches, patterns, silence, told, inbox };
+        let mut client = Client { channel, patterns, silence, told, inbox };
         let task = tokio::spawn(async move {
             for server in servers.iter().cycle() {
                 let read = match speech {
@@ -142,7 +140,6 @@ impl Drop for Plain {
 /// The client's own side.
 struct Client {
     channel: String,
-    matches: String,
     patterns: Vec<String>,
     silence: Duration,
     told: watch::Sender<Got>,
@@ -152,6 +149,13 @@ struct Client {
 impl Client {
     fn since(&self) -> String {
         self.told.borrow().position.clone().unwrap_or_else(|| "earliest".to_owned())
+    }
+
+    /// What a request asks for.
+    fn query(&self) -> String {
+        let encoded = self.patterns.iter().map(|pattern| pattern.replace('#', "%23"));
+        let matches: String = encoded.map(|pattern| format!("&match={pattern}")).collect();
+        format!("since={}{matches}", self.since())
     }
 
     fn begins(&self) {
@@ -174,9 +178,25 @@ impl Client {
 
     fn take_bound(&mut self, bound: &Value) -> Result<()> {
         self.patterns = serde_json::from_value(bound["match"].clone())?;
-        let position = bound["position"].as_str().context("no position")?.to_owned();
-        self.told.send_modify(|got| got.bound.push((position, self.patterns.clone())));
+        let position = bound["position"].as_str().context("no position")?;
+        self.count_from(position);
         Ok(())
+    }
+
+    /// There is no way up: other patterns are what the next request asks for, from where the client is.
+    fn change(&mut self, order: Option<Order>) -> Result<()> {
+        match order.context("nobody listens")? {
+            Order::Bind(pattern) => self.patterns.push(pattern.to_owned()),
+            Order::Unbind(pattern) => self.patterns.retain(|other| other != pattern),
+            order => bail!("{order:?} is for JSON only"),
+        }
+        self.count_from(&self.since());
+        Ok(())
+    }
+
+    /// The patterns count for what comes after this position.
+    fn count_from(&self, position: &str) {
+        self.told.send_modify(|got| got.bound.push((position.to_owned(), self.patterns.clone())));
     }
 
     fn reaches(&self, position: &str) {
@@ -184,11 +204,14 @@ impl Client {
     }
 
     async fn read_sse(&mut self, server: &str) -> Result<()> {
-        let (channel, since, matches) = (&self.channel, self.since(), &self.matches);
-        let path = format!("/v1/sse/{channel}?since={since}{matches}");
+        let path = format!("/v1/sse/{}?{}", self.channel, self.query());
         let mut events = timeout(self.silence, Sse::open(server, &path)).await??;
         loop {
-            match events.next_within(self.silence).await? {
+            let event = tokio::select! {
+                event = events.next_within(self.silence) => event?,
+                order = self.inbox.recv() => return self.change(order),
+            };
+            match event {
                 SseEvent { data: Some(event), name, .. } if name.is_empty() => self.take_event(&event),
                 SseEvent { data: Some(gap), name, .. } if name == "gap" => self.take_gap(&gap),
                 SseEvent { data: Some(_), name, .. } if name == "ready" => self.begins(),
@@ -200,11 +223,12 @@ impl Client {
 
     async fn read_poll(&mut self, server: &str) -> Result<()> {
         loop {
-            let since = self.since();
-            let (channel, matches) = (&self.channel, &self.matches);
             let wait_s = (self.silence.as_secs() / 2).min(POLL_WAIT_S_MAX);
-            let path = format!("/v1/poll/{channel}?since={since}&wait={wait_s}{matches}");
-            let page = timeout(self.silence, get(server, &path)).await??;
+            let path = format!("/v1/poll/{}?wait={wait_s}&{}", self.channel, self.query());
+            let page = tokio::select! {
+                page = timeout(self.silence, get(server, &path)) => page??,
+                order = self.inbox.recv() => return self.change(order),
+            };
             self.begins();
             if let Some(gap) = page.get("gap") {
                 self.take_gap(gap);

@@ -116,3 +116,11 @@ impl ServerProgram {
         HttpPublisher::connect(self.addr, &format!("/v1/publish/{channel}/batch")).await
     }
 }
+
+/// Lines of a configuration: a channel that is fed by an exchange, at the first of these brokers that answers.
+pub fn broker_config(brokers: &[&str], channel: &str, exchange: &str, mode: &str) -> String {
+    format!(
+        "amqp.url = {brokers:?}\nchannels = [{{ name = \"{channel}\", source = \"amqp\", mode = \"{mode}\", \
+         bindings = [{{ exchange = \"{exchange}\", patterns = [\"#\"] }}] }}]\n"
+    )
+}

@@ -1,19 +1,19 @@
 //! The mesh across restarts of the broker and of the server, and behind a connection that changes a bit.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result};
 use lapin::message::Delivery;
 use tiercast_mesh::hub::Tier1;
 use tiercast_peer_client::{ClientOptions, Notification, ServerUrl, Standing};
 use tiercast_signaling_server::{
-    Config, KeySource, Server,
+    Config, Server,
     source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig},
 };
 use tiercast_tests::{
     broker::{Broker, Outgoing},
     listener::Listener,
-    victim::Victim,
+    server_program::{ServerProgram, broker_config},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -154,31 +154,34 @@ async fn with_a_stream_peers_go_on_from_their_position_when_the_server_restarts(
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_go_on_at_another_server_of_the_same_stream_when_theirs_is_killed_and_come_back() -> Result<()>
 {
-    go_on_at_another_server(|_| KeySource::Random).await
+    go_on_at_another_server("").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_go_on_at_another_server_with_the_same_key_when_theirs_is_killed_and_come_back() -> Result<()> {
-    go_on_at_another_server(|folder| KeySource::File { path: folder.join("key"), create: true }).await
+    let folder = tempfile::tempdir()?;
+    let key = folder.path().join("key");
+    go_on_at_another_server(&format!("signing_key_file = {key:?}\nsigning_key_create = true\n")).await
 }
 
-async fn go_on_at_another_server(key: impl Fn(&Path) -> KeySource) -> Result<()> {
+async fn go_on_at_another_server(key_config: &str) -> Result<()> {
     const MESSAGES: usize = 4_000;
-    let (broker, folder) = (Broker::start().await?, tempfile::tempdir()?);
+    let broker = Broker::start().await?;
     broker.declare_topic_exchange(EXCHANGE).await?;
-    let config =
-        |listen| anyhow::Ok(Config { signing_key: key(folder.path()), ..amqp_config(listen, &broker)? });
-    let (one, other) = (Victim::start(config(anywhere())?).await?, Victim::start(config(anywhere())?).await?);
-    let servers = [one.addr(), other.addr()].map(|addr| addr.to_string());
+    let channel = broker_config(&[broker.url()], CHANNEL, EXCHANGE, "stream");
+    let config = format!("{channel}{key_config}hub.tier1_min = 2\nhub.tier1_max = 2\n");
+    let mut one = ServerProgram::start(&config).await?;
+    let mut other = ServerProgram::start(&config).await?;
+    let servers = [one.addr, other.addr].map(|addr| addr.to_string());
     let peers = peers_of(&servers.join(",")).await?;
     let mut publisher = broker.publisher(EXCHANGE);
     publisher.publish(&messages(0..1_000)).await?;
     wait_for_all(&peers, 1_000).await?;
-    let addr = one.kill().await?;
+    one.kill().await?;
     publisher.publish(&messages(1_000..2_000)).await?;
     wait_for_server(&peers, &servers[1]).await?;
     wait_for_all(&peers, 2_000).await?;
-    let one = Victim::start(config(addr)?).await?;
+    one.start_again().await?;
     other.kill().await?;
     publisher.publish(&messages(2_000..3_000)).await?;
     wait_for_server(&peers, &servers[0]).await?;
@@ -187,7 +190,6 @@ async fn go_on_at_another_server(key: impl Fn(&Path) -> KeySource) -> Result<()>
     for peer in &peers {
         peer.wait_for_told(|told| matches!(told, Notification::Recovered { .. })).await?;
     }
-    one.kill().await?;
     Ok(())
 }
 

@@ -1,12 +1,16 @@
 /**
  * The browsers of the matrix (tests/tests/matrix): a page that the server feeds and one that this page feeds, in two browsers,
- * across what breaks between them and a server. What restarts is in broker.test.ts.
+ * across what breaks between them and a server, or behind it, and what they change themselves. A broker that restarts is in
+ * broker.test.ts.
  */
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { BrokerStream } from "../harness/broker-stream.js";
 import { Broker } from "../harness/broker.js";
+import type { BrowserOptions, BrowserPeer } from "../harness/browser-peer.js";
+import { ask } from "../harness/changing.js";
+import { Cluster } from "../harness/cluster.js";
 import { Gate } from "../harness/gate.js";
 import { type Stage, scenario } from "../harness/scenario.js";
 import { type AmqpSource, Server } from "../harness/server.js";
@@ -15,46 +19,57 @@ import { type AmqpSource, Server } from "../harness/server.js";
 const STEP = Number(process.env["TIERCAST_MATRIX"] ?? 2_000) / 4;
 const CUT_MS = 10_000;
 
+/** What events are about, one after the other. */
+const KEYS = ["a.x", "b.x", "c.x"];
+
+/** What is bound at first, and what of the keys matches it. */
+const FIRST = { pattern: "a.*", wanted: ["a.x"] };
+
+/** What changes, one after the other, and which of the keys match then. */
+const CHANGES = [
+  { change: "bind", pattern: "b.*", wanted: ["a.x", "b.x"] },
+  { change: "unbind", pattern: "a.*", wanted: ["b.x"] },
+  { change: "bind", pattern: "#", wanted: KEYS },
+  { change: "unbind", pattern: "#", wanted: ["b.x"] },
+] as const;
+
+/** So little in memory that whoever comes back reads the stream's past. */
+const SMALL = { "hub.log_frames": 64 };
+
 let broker: Broker;
-let source: AmqpSource;
 before(async () => {
   broker = await Broker.start();
-  source = await broker.source("matrix", "stream");
 });
 after(async () => {
   await broker.end();
 });
 
+let source: AmqpSource;
+
 scenario(
   "pages have every event once across connections that break, a network that swallows everything, and a move to another server",
-  async () => Promise.resolve({ amqp: source, set: SMALL }),
+  async () => {
+    source = await broker.source("matrix", "stream");
+    return { amqp: source, set: SMALL };
+  },
   async (stage) => {
     const stream = new BrokerStream(source);
     const { gate, other } = await secondServer(stage);
-    const urls = [gate.ws, other.ws];
-    const relay = await stage.browser({ name: "relay", urls, maxChildren: 1 });
-    await stage.server.untilFed(relay, undefined);
-    const child = await stage.browser({ engine: "firefox", name: "child", urls, maxChildren: 0 });
-    await child.fedBy(relay);
-    const pages = [relay, child];
-    const more = async (): Promise<void> => {
-      const wanted = relay.events.length + STEP;
-      for (const page of pages) await page.has(wanted);
-    };
+    const pages = await pair(stage, { urls: [gate.ws, other.ws] });
 
     const breaks = async (): Promise<void> => {
       for (let time = 0; time < 3; time++) {
-        await more();
+        await more(pages);
         gate.cut();
       }
-      await more();
+      await more(pages);
       gate.hold();
       await setTimeout(CUT_MS);
       gate.release();
-      await more();
+      await more(pages);
       await other.startAgain();
       await stage.server.stop("SIGKILL");
-      await more();
+      await more(pages);
     };
     await stream.runDuring(breaks());
     await stream.expectAt(...pages);
@@ -66,8 +81,87 @@ scenario(
   },
 );
 
-/** So little in memory that whoever comes back reads the stream's past. */
-const SMALL = { "hub.log_frames": 64 };
+let cluster: Cluster;
+
+scenario(
+  "pages have every event once when the server is killed and comes back, and of three broker nodes the one that it is connected to",
+  async () => {
+    cluster = await Cluster.start();
+    source = await cluster.source("matrix-cluster");
+    return { amqp: source, set: SMALL };
+  },
+  async (stage) => {
+    stage.atEnd(() => cluster.end());
+    const stream = new BrokerStream({ ...source, url: cluster.url(1) });
+    const pages = await pair(stage);
+
+    const breaks = async (): Promise<void> => {
+      await more(pages);
+      await stage.server.stop("SIGKILL");
+      await stage.server.startAgain();
+      await more(pages);
+      await cluster.kill(0);
+      await more(pages, STEP * 2);
+    };
+    await stream.runDuring(breaks());
+    await stream.expectAt(...pages);
+    assert.ok((await stage.server.metric("amqp_reconnects_total")) > 0, "the server went to another node");
+    console.log(`${stream.published.length} events each`);
+  },
+);
+
+scenario(
+  "pages have what was bound at each event's place, once, while the filter changes, and after a pause",
+  async () => {
+    source = await broker.source("matrix-filter", "stream");
+    return { amqp: source, set: SMALL };
+  },
+  async (stage) => {
+    const stream = new BrokerStream(source, KEYS);
+    const pages = await pair(stage, { match: [FIRST.pattern] });
+    const bound = new Map(pages.map(({ name }) => [name, [{ after: -1, wanted: FIRST.wanted }]]));
+
+    const changes = async (): Promise<void> => {
+      for (const { change, pattern, wanted } of CHANGES) {
+        await more(pages, STEP / 5);
+        for (const page of pages) bound.get(page.name)?.push({ after: await page.change(change, pattern), wanted: [...wanted] });
+      }
+      await more(pages, STEP / 5);
+      await pause(stream, pages);
+      await more(pages, STEP / 2);
+    };
+    await stream.runDuring(changes());
+    await stream.expectWanted(({ name }, { position, routingKey = "" }) => {
+      const there = bound.get(name)?.findLast(({ after }) => after < Number(position));
+      return there?.wanted.includes(routingKey) === true;
+    }, ...pages);
+    console.log(`${stream.published.length} events: ${pages.map(({ name, events }) => `${name} ${events.length}`).join()}`);
+  },
+);
+
+/** A page in Chromium that the server feeds, and one in Firefox that the first one feeds. */
+async function pair(stage: Stage, options: BrowserOptions = {}): Promise<readonly BrowserPeer[]> {
+  const relay = await stage.browser({ ...options, name: "relay", maxChildren: 1 });
+  await stage.server.untilFed(relay, undefined);
+  const child = await stage.browser({ ...options, engine: "firefox", name: "child", maxChildren: 0 });
+  await child.fedBy(relay);
+  return [relay, child];
+}
+
+/** Waits until each has so many events more. */
+async function more(pages: readonly BrowserPeer[], events = STEP): Promise<void> {
+  const wanted = pages.map((page) => page.events.length + events);
+  for (const [index, page] of pages.entries()) await page.has(wanted[index] ?? 0);
+}
+
+/** Nothing is given to anybody while so many events are published. */
+async function pause(stream: BrokerStream, pages: readonly BrowserPeer[]): Promise<void> {
+  const paused = await Promise.all(pages.map(async (page) => page.change("pause")));
+  const published = stream.published.length + STEP;
+  await ask(`${published} events are published`, async () => Promise.resolve(stream.published.length >= published));
+  const resumed = await Promise.all(pages.map(async (page) => page.change("resume")));
+  assert.deepEqual(resumed, paused, "nothing was given during the pause");
+}
 
 /** A way to the server that can be cut, and another server, which is not there yet: so pages begin at the first one. */
 async function secondServer(stage: Stage): Promise<{ gate: Gate; other: Server }> {

@@ -18,10 +18,13 @@ export class BrokerStream {
   /** All that has got through, in the order in which it was published at first. */
   readonly published: Message[] = [];
   readonly #source: AmqpSource;
+  readonly #keys: readonly string[];
   #made = 0;
 
-  constructor(source: AmqpSource) {
+  /** Events have these routing keys, one after the other. */
+  constructor(source: AmqpSource, keys: readonly string[] = ["build.linux.passed"]) {
     this.#source = source;
+    this.#keys = keys;
   }
 
   /** Publishes `count` events, each until it has got through. */
@@ -49,14 +52,23 @@ export class BrokerStream {
 
   /** Waits until everybody has exactly what is in the broker's stream, and checks that this is all that was published. */
   async expectAt(...subscribers: readonly Subscriber[]): Promise<void> {
+    await this.expectWanted(() => true, ...subscribers);
+  }
+
+  /** Likewise, of what each wants; positions are offsets only. */
+  async expectWanted(
+    isWanted: (subscriber: Subscriber, event: Published) => boolean,
+    ...subscribers: readonly Subscriber[]
+  ): Promise<void> {
     const inBroker = await this.#read();
     const ids = new Set(inBroker.map(({ messageId }) => messageId));
     assert.deepEqual(this.published.filter(({ messageId }) => !ids.has(messageId)), [], "the broker has lost events");
     for (const subscriber of subscribers) {
-      await subscriber.has(inBroker.length);
+      const wanted = inBroker.filter((event) => isWanted(subscriber, event));
+      await subscriber.has(wanted.length);
       assert.deepEqual(subscriber.gaps, [], `${subscriber.name} has gaps`);
       const epoch = epochOf(subscribers[0]?.events[0]);
-      const expected = inBroker.map((event) => ({ ...event, position: `${epoch}-${event.position}` }));
+      const expected = wanted.map((event) => ({ ...event, position: `${epoch}-${event.position}` }));
       expectSame(subscriber.name, subscriber.events, expected);
     }
   }
@@ -104,7 +116,8 @@ export class BrokerStream {
   #make(count: number): Message[] {
     return Array.from({ length: count }, () => {
       const number = this.#made++;
-      return { ...sample(number), routingKey: "build.linux.passed", messageId: String(number) };
+      const routingKey = this.#keys[number % this.#keys.length] ?? "";
+      return { ...sample(number), routingKey, messageId: String(number) };
     });
   }
 

@@ -67,10 +67,7 @@ export class Broker {
 
   /** A channel for a server; its exchange is made here. */
   async source(channel: string, mode: AmqpSource["mode"]): Promise<AmqpSource> {
-    await withConnection(this.url, async (connection) => {
-      const line = await connection.createChannel();
-      await line.assertExchange(channel, "topic", { durable: true });
-    });
+    await declareExchange(this.url, channel);
     return { url: this.url, channel, mode };
   }
 
@@ -90,6 +87,13 @@ export async function withConnection<T>(url: string, body: (connection: ChannelM
     // One that breaks meanwhile never says that it is closed.
     void connection.close().catch(() => undefined);
   }
+}
+
+export async function declareExchange(url: string, name: string): Promise<void> {
+  await withConnection(url, async (connection) => {
+    const line = await connection.createChannel();
+    await line.assertExchange(name, "topic", { durable: true });
+  });
 }
 
 function launch(folder: string, { amqp, distribution, epmd }: Ports): Program {

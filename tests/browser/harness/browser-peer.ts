@@ -23,6 +23,8 @@ export interface BrowserOptions {
   /** Default 1 s: a tenth of the page's own. */
   readonly hiddenAfterMs?: number;
   readonly since?: string;
+  /** Patterns. Default: everything. */
+  readonly match?: readonly string[];
   readonly worker?: boolean;
   /** Further flags of the browser. */
   readonly flags?: readonly string[];
@@ -66,8 +68,8 @@ export class BrowserPeer extends Subscriber {
     if (before !== undefined) await page.evaluateOnNewDocument(before);
     await page.goto(pages.url);
     await page.waitForFunction(() => "tiercastPage" in globalThis);
-    const { since = "now", ...connecting } = { maxChildren: 4, hiddenAfterMs: 1_000, ...others };
-    const settings: PageOptions = { urls, channel: server.channel, since, connecting };
+    const { since = "now", match = ["#"], ...connecting } = { maxChildren: 4, hiddenAfterMs: 1_000, ...others };
+    const settings: PageOptions = { urls, channel: server.channel, since, match, connecting };
     await page.evaluate((given) => {
       globalThis.tiercastPage.open(given);
     }, settings);
@@ -76,6 +78,22 @@ export class BrowserPeer extends Subscriber {
 
   async stats(): Promise<ClientStats> {
     return this.page.evaluate(() => globalThis.tiercastPage.client().stats());
+  }
+
+  /** Changes what the application wants, or whether it is given anything; gives the offset after which this counts. */
+  async change(change: "bind" | "unbind" | "pause" | "resume", pattern = ""): Promise<number> {
+    const position = await this.page.evaluate(
+      (name, given) => {
+        const subscription = globalThis.tiercastPage.subscription();
+        const { position } = subscription;
+        subscription[name](given);
+        return position;
+      },
+      change,
+      pattern,
+    );
+    if (position === undefined) throw new Error(`${this.name} is not subscribed yet`);
+    return position.offset;
   }
 
   /** The tab is closed, as by its user. */

@@ -41,6 +41,8 @@ export interface ProgramOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether it reads what it is told. */
+  readonly isTold?: boolean;
   readonly onStdout?: (line: string) => void;
   readonly onStderr?: (line: string) => void;
 }
@@ -53,13 +55,13 @@ export class Program extends Changing {
   readonly #tail: string[] = [];
   #end: string | undefined;
 
-  constructor({ name, command, args, env = {}, onStdout, onStderr }: ProgramOptions) {
+  constructor({ name, command, args, env = {}, isTold = false, onStdout, onStderr }: ProgramOptions) {
     super();
     this.name = name;
     // A group of its own, so that helpers go with it.
     this.#child = spawn(command, args, {
       env: { ...inherited(), ...env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [isTold ? "pipe" : "ignore", "pipe", "pipe"],
       detached: true,
     });
     const { pid } = this.#child;
@@ -85,15 +87,21 @@ export class Program extends Changing {
   }
 
   /** Waits for a line that matches; fails at once if the program ends first. */
-  async line(pattern: RegExp, where: "stdout" | "stderr" = "stderr"): Promise<RegExpExecArray> {
-    return this.until(`${this.name} writes ${pattern.source}`, () => {
+  async line(pattern: RegExp, where: "stdout" | "stderr" = "stderr", timeoutMs?: number): Promise<RegExpExecArray> {
+    const written = (): RegExpExecArray | undefined => {
       for (const line of this[where]) {
         const match = pattern.exec(line);
         if (match !== null) return match;
       }
       if (this.#end !== undefined) throw new Error(`${this.name} ended with ${this.#end}: ${this.stderr.join("\n")}`);
       return undefined;
-    });
+    };
+    return this.until(`${this.name} writes ${pattern.source}`, written, timeoutMs);
+  }
+
+  /** Writes a line to its input. */
+  tell(line: string): void {
+    this.#child.stdin?.write(`${line}\n`);
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -103,16 +111,26 @@ export class Program extends Changing {
   /** Ends it, and waits until it is gone. */
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     this.signal(signal);
-    await this.until(`${this.name} ends`, () => this.#end);
-    // What it has started has no parent any more.
-    killGroup(this.pid, "SIGKILL");
-    living.delete(this.pid);
+    await this.#gone();
+  }
+
+  /** Ends its input, and waits until it is gone. */
+  async finish(): Promise<void> {
+    this.#child.stdin?.end();
+    await this.#gone();
   }
 
   /** What it wrote last, for people. */
   tail(): string {
     const state = this.#end === undefined ? "running" : `ended with ${this.#end}`;
     return [`--- ${this.name} (${state})`, ...this.#tail.slice(-TAIL_LINES)].join("\n");
+  }
+
+  async #gone(): Promise<void> {
+    await this.until(`${this.name} ends`, () => this.#end);
+    // What it has started has no parent any more.
+    killGroup(this.pid, "SIGKILL");
+    living.delete(this.pid);
   }
 
   #read(stream: NodeJS.ReadableStream | null, into: string[], on: ((line: string) => void) | undefined): void {

@@ -7,6 +7,7 @@ const API_KEY = "a-key-for-the-tests";
 
 /** A channel whose events come from a broker, from the exchange of the same name. */
 export interface AmqpSource {
+  /** Of a cluster: of its nodes, with commas between them. */
   readonly url: string;
   readonly channel: string;
   readonly mode: "stream" | "queue";
@@ -127,6 +128,14 @@ export class Server {
     const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(events) });
     if (!response.ok) throw new Error(`the server refused to publish: ${response.status} ${await response.text()}`);
     await response.body?.cancel();
+  }
+
+  /** A metric without labels. */
+  async metric(name: string): Promise<number> {
+    const page = await (await fetch(`${this.http}/metrics`)).text();
+    const [, value] = new RegExp(`^tiercast_${name} (.+)$`, "m").exec(page) ?? [];
+    if (value === undefined) throw new Error(`there is no metric ${name}`);
+    return Number(value);
   }
 
   async topology(): Promise<TreeNode[]> {

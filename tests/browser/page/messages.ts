@@ -5,6 +5,7 @@ export interface PageOptions {
   readonly urls: readonly string[];
   readonly channel: string;
   readonly since: string;
+  readonly match: readonly string[];
   readonly connecting: ConnectOptions;
 }
 

@@ -1,14 +1,19 @@
 /** The test page: a peer that tells the test everything it is given. */
-import { type Client, type Notification, type SubscriptionStatus, connect, formatPosition } from "tiercast-peer";
+import { type Client, type Notification, type Subscription, type SubscriptionStatus, connect, formatPosition } from "tiercast-peer";
 import type { PageMessage, PageOptions } from "./messages.js";
 
 declare global {
   // What the test calls, and what calls the test.
-  var tiercastPage: { readonly open: (options: PageOptions) => void; readonly client: () => Client };
+  var tiercastPage: {
+    readonly open: (options: PageOptions) => void;
+    readonly client: () => Client;
+    readonly subscription: () => Subscription;
+  };
   var tellTest: (messages: string) => Promise<void>;
 }
 
 let client: Client | undefined;
+let subscription: Subscription | undefined;
 let waiting: PageMessage[] = [];
 
 /** So that a call to the test, which costs more than an event, is not made for each. */
@@ -26,7 +31,7 @@ function tell(message: PageMessage): void {
   waiting.push(message);
 }
 
-function open({ urls, channel, since, connecting }: PageOptions): void {
+function open({ urls, channel, since, match, connecting }: PageOptions): void {
   const opened = connect(urls, { ...connecting, client: "browser-tests" });
   client = opened;
   opened.on("status", (status) => {
@@ -36,12 +41,13 @@ function open({ urls, channel, since, connecting }: PageOptions): void {
       tell({ kind: "disconnected", reason: `${status.code} ${status.reason}`, isForGood: status.kind === "closed" });
     }
   });
-  const subscription = opened.subscribe(channel, { since });
-  subscription.on("status", ({ status }) => {
+  const subscribed = opened.subscribe(channel, { since, match });
+  subscription = subscribed;
+  subscribed.on("status", ({ status }) => {
     tellStatus(status);
   });
-  subscription.on("event", tellNotification);
-  subscription.on("gap", tellNotification);
+  subscribed.on("event", tellNotification);
+  subscribed.on("gap", tellNotification);
 }
 
 function tellStatus(status: SubscriptionStatus): void {
@@ -93,10 +99,9 @@ function base64(bytes: Uint8Array): string {
   return btoa(text);
 }
 
-globalThis.tiercastPage = {
-  open,
-  client: () => {
-    if (client === undefined) throw new Error("the page was not opened");
-    return client;
-  },
-};
+function existing<T>(part: T | undefined): T {
+  if (part === undefined) throw new Error("the page was not opened");
+  return part;
+}
+
+globalThis.tiercastPage = { open, client: () => existing(client), subscription: () => existing(subscription) };

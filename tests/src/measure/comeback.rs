@@ -18,7 +18,7 @@ use crate::{
     broker::{Broker, Outgoing},
     crowd::{self, Check, Scene, Spread, Tally, all},
     listener::PATIENCE,
-    server_program::ServerProgram,
+    server_program::{ServerProgram, broker_config},
     wire::{Ended, Transport},
 };
 
@@ -151,12 +151,8 @@ impl fmt::Display for Figures {
 }
 
 fn config(broker: &Broker, behind: u64) -> String {
-    format!(
-        "[amqp]\nurl = \"{}\"\n[hub]\nlog_frames = {}\n[[channels]]\nname = \"{CHANNEL}\"\nsource = \"amqp\"\n\
-         bindings = [{{ exchange = \"{EXCHANGE}\", patterns = [\"#\"] }}]\n",
-        broker.url(),
-        (behind / 2 / FRAME_EVENTS).max(1),
-    )
+    let log_frames = (behind / 2 / FRAME_EVENTS).max(1);
+    broker_config(&[broker.url()], CHANNEL, EXCHANGE, "stream") + &format!("hub.log_frames = {log_frames}\n")
 }
 
 /// Measures.

@@ -5,17 +5,17 @@ use tiercast_tests::{
     audience::{Audience, SILENCE},
     broker::Broker,
     gate::Gate,
-    victim::Victim,
+    server_program::ServerProgram,
 };
 
-use crate::{Feed, USUALLY, anywhere};
+use crate::{Feed, USUALLY};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_connect_again() -> Result<()> {
     let broker = Broker::shared().await?;
     let feed = Feed::new("reconnect", &broker).await?;
-    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
-    let gate = Gate::to(server.addr().to_string()).await?;
+    let server = ServerProgram::start(&feed.config(&[broker.url()])).await?;
+    let gate = Gate::to(server.addr.to_string()).await?;
     let audience = Audience::start(&[gate.addr()], &feed.name, SILENCE).await?;
     let publishing = feed.publish(&broker, USUALLY);
     for part in [8, 4, 2] {
@@ -31,13 +31,13 @@ async fn clients_that_connect_again() -> Result<()> {
 async fn a_server_that_is_killed_and_comes_back() -> Result<()> {
     let broker = Broker::shared().await?;
     let feed = Feed::new("server-killed", &broker).await?;
-    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
-    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    let mut server = ServerProgram::start(&feed.config(&[broker.url()])).await?;
+    let audience = Audience::start(&[server.addr], &feed.name, SILENCE).await?;
     let publishing = feed.publish(&broker, USUALLY);
     audience.wait_for(feed.events / 4).await?;
-    let addr = server.kill().await?;
+    server.kill().await?;
     publishing.go_on();
-    let _server = Victim::start(feed.config(addr, &[broker.url()])?).await?;
+    server.start_again().await?;
     publishing.end().await?;
     feed.check("server killed", &[&broker], &audience, 2).await
 }
@@ -46,12 +46,13 @@ async fn a_server_that_is_killed_and_comes_back() -> Result<()> {
 async fn a_move_to_another_server() -> Result<()> {
     let broker = Broker::shared().await?;
     let feed = Feed::new("second-server", &broker).await?;
-    let start = async |addr| Victim::start(feed.config(addr, &[broker.url()])?).await;
-    let one = start(anywhere()).await?;
-    // There is none yet, so that all begin at the first one.
-    let other = start(anywhere()).await?.kill().await?;
-    let audience = Audience::start(&[one.addr(), other], &feed.name, SILENCE).await?;
-    let _other = start(other).await?;
+    let config = feed.config(&[broker.url()]);
+    let mut one = ServerProgram::start(&config).await?;
+    let mut other = ServerProgram::start(&config).await?;
+    // It is not there yet, so that all begin at the first one.
+    other.kill().await?;
+    let audience = Audience::start(&[one.addr, other.addr], &feed.name, SILENCE).await?;
+    other.start_again().await?;
     let publishing = feed.publish(&broker, USUALLY);
     audience.wait_for(feed.events / 4).await?;
     one.kill().await?;
@@ -64,8 +65,8 @@ async fn a_move_to_another_server() -> Result<()> {
 async fn a_broker_that_is_killed_and_comes_back() -> Result<()> {
     let mut broker = Broker::start().await?;
     let feed = Feed::new("broker-killed", &broker).await?;
-    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
-    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    let server = ServerProgram::start(&feed.config(&[broker.url()])).await?;
+    let audience = Audience::start(&[server.addr], &feed.name, SILENCE).await?;
     let publishing = feed.publish(&broker, USUALLY);
     audience.wait_for(feed.events / 4).await?;
     broker.kill().await?;
@@ -79,8 +80,8 @@ async fn a_broker_that_is_killed_and_comes_back() -> Result<()> {
 async fn a_pause() -> Result<()> {
     let broker = Broker::shared().await?;
     let feed = Feed::new("pause", &broker).await?;
-    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
-    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    let server = ServerProgram::start(&feed.config(&[broker.url()])).await?;
+    let audience = Audience::start(&[server.addr], &feed.name, SILENCE).await?;
     let publishing = feed.publish(&broker, USUALLY);
     audience.wait_for(feed.events / 4).await?;
     audience.pause().await?;

@@ -9,10 +9,10 @@ use tiercast_tests::{
     audience::{Audience, SILENCE},
     cluster::Cluster,
     listener::Listener,
-    victim::Victim,
+    server_program::ServerProgram,
 };
 
-use crate::{Feed, anywhere};
+use crate::Feed;
 
 /// Long enough for nodes that go and come back.
 const PUBLISHING: Duration = Duration::from_secs(6);
@@ -27,8 +27,8 @@ async fn a_broker_node_of_three_that_is_killed() -> Result<()> {
 
 async fn one_that_leads_and_is_connected_to(cluster: &mut Cluster) -> Result<()> {
     let feed = Feed::new("leader-and-ours", &cluster.nodes[0]).await?;
-    let server = Victim::start(config(&feed, cluster, [0, 1, 2])?).await?;
-    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    let server = ServerProgram::start(&config(&feed, cluster, [0, 1, 2])).await?;
+    let audience = Audience::start(&[server.addr], &feed.name, SILENCE).await?;
     ensure!(cluster.leader(1, &feed.stream()).await? == 0, "the stream is led elsewhere");
     let publishing = feed.publish(&cluster.nodes[1], PUBLISHING);
     audience.wait_for(feed.events / 4).await?;
@@ -42,8 +42,8 @@ async fn one_that_leads_and_is_connected_to(cluster: &mut Cluster) -> Result<()>
 async fn one_that_is_connected_to_and_then_one_that_leads(cluster: &mut Cluster) -> Result<()> {
     let feed = Feed::new("leader-or-ours", &cluster.nodes[1]).await?;
     make_stream(&feed, cluster, 1).await?;
-    let server = Victim::start(config(&feed, cluster, [2, 0, 1])?).await?;
-    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    let server = ServerProgram::start(&config(&feed, cluster, [2, 0, 1])).await?;
+    let audience = Audience::start(&[server.addr], &feed.name, SILENCE).await?;
     ensure!(cluster.leader(0, &feed.stream()).await? == 1, "the stream is led elsewhere");
     let publishing = feed.publish(&cluster.nodes[0], PUBLISHING);
     audience.wait_for(feed.events / 8).await?;
@@ -58,15 +58,13 @@ async fn one_that_is_connected_to_and_then_one_that_leads(cluster: &mut Cluster)
 }
 
 /// A server that is connected to the nodes in this order.
-fn config(feed: &Feed, cluster: &Cluster, order: [usize; 3]) -> Result<tiercast_signaling_server::Config> {
-    feed.config(anywhere(), &order.map(|node| cluster.nodes[node].url()))
+fn config(feed: &Feed, cluster: &Cluster, order: [usize; 3]) -> String {
+    feed.config(&order.map(|node| cluster.nodes[node].url()))
 }
 
 /// Has the stream made by a server that is connected to this node, which leads it.
 async fn make_stream(feed: &Feed, cluster: &Cluster, node: usize) -> Result<()> {
-    let server = Victim::start(feed.config(anywhere(), &[cluster.nodes[node].url()])?).await?;
-    let peer = Listener::start(&server.addr().to_string(), &feed.name, ClientOptions::default()).await?;
-    peer.wait_for_told(|told| matches!(told, Notification::Subscribed { .. })).await?;
-    server.kill().await?;
-    Ok(())
+    let server = ServerProgram::start(&feed.config(&[cluster.nodes[node].url()])).await?;
+    let peer = Listener::start(&server.addr.to_string(), &feed.name, ClientOptions::default()).await?;
+    peer.wait_for_told(|told| matches!(told, Notification::Subscribed { .. })).await
 }

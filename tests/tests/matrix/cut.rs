@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tiercast_signaling_server::Config;
 use tiercast_tests::{
     audience::{Audience, SILENCE},
     broker::Broker,
     gate::Gate,
-    victim::Victim,
+    server_program::ServerProgram,
 };
 use tokio::{time::sleep, try_join};
 
-use crate::{Feed, anywhere};
+use crate::Feed;
 
 const CUT: Duration = Duration::from_secs(10);
 
@@ -24,13 +23,13 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_swallows_everything_for_ten_seconds() -> Result<()> {
-    let broker = Broker::shared().await?;
+    let (broker, hurried) = (Broker::shared().await?, hurried());
     try_join!(
-        between_clients_and_server(&broker, "cut, connections stand", |_| {}, SILENCE, Gate::release, 1),
+        between_clients_and_server(&broker, "cut, connections stand", "", SILENCE, Gate::release, 1),
         between_clients_and_server(
             &broker,
             "cut, connections dead",
-            hurry,
+            &hurried,
             HEARTBEAT * 4,
             Gate::release_new,
             2
@@ -41,23 +40,23 @@ async fn a_network_that_swallows_everything_for_ten_seconds() -> Result<()> {
     Ok(())
 }
 
-fn hurry(config: &mut Config) {
-    (config.hub.heartbeat, config.limits.reader_heartbeat) = (HEARTBEAT, HEARTBEAT);
+/// Lines of a server's configuration.
+fn hurried() -> String {
+    let heartbeat_ms = HEARTBEAT.as_millis();
+    format!("hub.heartbeat_ms = {heartbeat_ms}\nlimits.reader_heartbeat_ms = {heartbeat_ms}\n")
 }
 
 async fn between_clients_and_server(
     broker: &Broker,
     cell: &str,
-    configure: impl Fn(&mut Config),
+    more_config: &str,
     silence: Duration,
     after: impl Fn(&Gate),
     connections_min: usize,
 ) -> Result<()> {
     let feed = Feed::new("cut-clients", broker).await?;
-    let mut config = feed.config(anywhere(), &[broker.url()])?;
-    configure(&mut config);
-    let server = Victim::start(config).await?;
-    let gate = Gate::to(server.addr().to_string()).await?;
+    let server = ServerProgram::start(&(feed.config(&[broker.url()]) + more_config)).await?;
+    let gate = Gate::to(server.addr.to_string()).await?;
     let audience = Audience::start(&[gate.addr()], &feed.name, silence).await?;
     cut(&feed, broker, cell, &audience, &gate, after, connections_min).await
 }
@@ -69,10 +68,9 @@ async fn between_server_and_broker(
     after: impl Fn(&Gate),
 ) -> Result<()> {
     let (feed, gate) = (Feed::new("cut-broker", broker).await?, Gate::before(broker).await?);
-    let mut config = feed.config(anywhere(), &[&gate.url(broker)?])?;
-    config.amqp.iter_mut().for_each(|amqp| amqp.heartbeat_s = heartbeat_s);
-    let server = Victim::start(config).await?;
-    let audience = Audience::start(&[server.addr()], &feed.name, SILENCE).await?;
+    let config = format!("{}amqp.heartbeat_s = {heartbeat_s}\n", feed.config(&[&gate.url(broker)?]));
+    let server = ServerProgram::start(&config).await?;
+    let audience = Audience::start(&[server.addr], &feed.name, SILENCE).await?;
     cut(&feed, broker, cell, &audience, &gate, after, 1).await
 }
 

@@ -10,12 +10,12 @@ use tiercast_tests::{
     http_publisher::API_KEY,
     plain::post,
     server_program::ServerProgram,
-    victim::Victim,
 };
 use tokio::{net::TcpStream, time::sleep};
 
-use crate::{PARTS, Publishing, USUALLY, anywhere, bare_config, events};
+use crate::{ONE_ROOT, PARTS, Publishing, SMALL_LOG, USUALLY, events};
 
+/// The channel that a server has to which none is given.
 const CHANNEL: &str = "events";
 
 /// What becomes of events that were not confirmed.
@@ -56,10 +56,7 @@ async fn publish_part(server: SocketAddr, numbers: Range<usize>, unconfirmed: Un
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_data_folder_across_kill_9() -> Result<()> {
     let (folder, events) = (tempfile::tempdir()?, events()?);
-    let config = format!(
-        "data_dir = {:?}\n[hub]\nlog_frames = 64\ntier1_min = 1\ntier1_max = 1\n",
-        folder.path().display().to_string()
-    );
+    let config = format!("data_dir = {:?}\n{ONE_ROOT}{SMALL_LOG}", folder.path());
     let mut server = ServerProgram::start(&config).await?;
     let audience = Audience::start(&[server.addr], CHANNEL, SILENCE).await?;
     let publishing = publish(server.addr, events, Unconfirmed::Again);
@@ -79,19 +76,13 @@ async fn with_a_data_folder_across_kill_9() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_memory_across_a_server_that_is_killed() -> Result<()> {
     let events = events()?;
-    let config = |listen| {
-        let mut config = bare_config(listen);
-        config.embedded_channels = vec![CHANNEL.parse()?];
-        config.api_keys = vec![API_KEY.parse()?];
-        anyhow::Ok(config)
-    };
-    let server = Victim::start(config(anywhere())?).await?;
-    let audience = Audience::start(&[server.addr()], CHANNEL, SILENCE).await?;
-    let publishing = publish(server.addr(), events, Unconfirmed::LeftOut);
+    let mut server = ServerProgram::start(ONE_ROOT).await?;
+    let audience = Audience::start(&[server.addr], CHANNEL, SILENCE).await?;
+    let publishing = publish(server.addr, events, Unconfirmed::LeftOut);
     audience.wait_for(events / 4).await?;
-    let addr = server.kill().await?;
+    server.kill().await?;
     publishing.go_on();
-    let _server = Victim::start(config(addr)?).await?;
+    server.start_again().await?;
     publishing.end().await?;
     crate::check_gaps("in memory", &audience, &(events - 1).to_string()).await
 }

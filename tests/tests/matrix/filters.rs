@@ -1,32 +1,26 @@
 //! Filters: kept across a server that is killed, and changed while events flow. What counts for each event is what was bound
 //! at its place in the channel.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::future::try_join_all;
 use tiercast_codec::{Pattern, PatternSet, Position};
 use tiercast_peer_client::{Client, ClientOptions, Notification, Since, SubscribeOptions};
 use tiercast_tests::{
     audience::SILENCE,
     broker::Broker,
     listener::{Listener, PATIENCE},
-    plain::{Order, Plain, Speech},
-    victim::Victim,
+    plain::{Got, Order, Plain, Speech},
+    server_program::ServerProgram,
 };
 use tokio::time::timeout;
 
-use crate::{Feed, Held, KEYS, USUALLY, anywhere};
+use crate::{Feed, Held, KEYS, USUALLY};
 
 /// What is bound at first.
 const FIRST: &str = "a.*";
 
 /// What changes, one after the other.
-const CHANGES: [Change; 4] =
-    [Change::Bind("b.*"), Change::Unbind("a.*"), Change::Bind("#"), Change::Unbind("#")];
-
-#[derive(Debug, Clone, Copy)]
-enum Change {
-    Bind(&'static str),
-    Unbind(&'static str),
-}
+const CHANGES: [Order; 4] = [Order::Bind("b.*"), Order::Unbind("a.*"), Order::Bind("#"), Order::Unbind("#")];
 
 /// Patterns, and after which offset they count.
 type Bound = (i64, Vec<Pattern>);
@@ -55,17 +49,17 @@ async fn feed(what: &str, broker: &Broker) -> Result<Feed> {
 async fn a_filter_across_a_server_that_is_killed() -> Result<()> {
     let broker = Broker::shared().await?;
     let feed = feed("filter", &broker).await?;
-    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
-    let servers = vec![server.addr().to_string()];
+    let mut server = ServerProgram::start(&feed.config(&[broker.url()])).await?;
+    let servers = vec![server.addr.to_string()];
     let start = |speech| (speech, Plain::start(speech, servers.clone(), &feed.name, &["b.*"], SILENCE));
     let plain: Vec<_> = Speech::ALL.into_iter().map(start).collect();
     let publishing = feed.publish(&broker, USUALLY);
     for (speech, client) in &plain {
         client.wait_until(&format!("{speech:?} half way"), |got| got.bodies.len() >= feed.events / 6).await?;
     }
-    let addr = server.kill().await?;
+    server.kill().await?;
     publishing.go_on();
-    let _server = Victim::start(feed.config(addr, &[broker.url()])?).await?;
+    server.start_again().await?;
     publishing.end().await?;
     let wanted = wanted(&feed.held(&[&broker]).await?, &[(-1, vec!["b.*".parse()?])]);
     for (speech, client) in &plain {
@@ -82,10 +76,10 @@ async fn a_filter_across_a_server_that_is_killed() -> Result<()> {
 async fn a_filter_that_changes_while_events_flow() -> Result<()> {
     let broker = Broker::shared().await?;
     let feed = feed("filter-changed", &broker).await?;
-    let server = Victim::start(feed.config(anywhere(), &[broker.url()])?).await?;
-    let addr = server.addr().to_string();
-    let json = Plain::start(Speech::Json, vec![addr.clone()], &feed.name, &[FIRST], SILENCE);
-    json.wait_until("connected", |got| got.connections > 0).await?;
+    let server = ServerProgram::start(&feed.config(&[broker.url()])).await?;
+    let addr = server.addr.to_string();
+    let start = |speech| (speech, Plain::start(speech, vec![addr.clone()], &feed.name, &[FIRST], SILENCE));
+    let plain: Vec<_> = Speech::ALL.into_iter().map(start).collect();
     let relay = Listener::start(&addr, &feed.name, ClientOptions::default()).await?;
     relay.wait_until("in tier 1", |standing| standing.tier == 1).await?;
     let direct = subscribe(&addr, &feed, ClientOptions { relay: false, ..ClientOptions::default() }).await?;
@@ -100,31 +94,40 @@ async fn a_filter_that_changes_while_events_flow() -> Result<()> {
     });
 
     let publishing = feed.publish(&broker, USUALLY);
-    for (nth, change) in CHANGES.into_iter().enumerate() {
-        let had = feed.events / 20 * (nth + 1);
-        json.wait_until(&format!("JSON at {had}"), |got| got.bodies.len() >= had).await?;
-        json.order(match change {
-            Change::Bind(pattern) => Order::Bind(pattern),
-            Change::Unbind(pattern) => Order::Unbind(pattern),
-        })
-        .await?;
-        json.wait_until("answered", |got| got.bound.len() > nth).await?;
-    }
+    try_join_all(plain.iter().map(|(speech, client)| change(*speech, client, feed.events / 20))).await?;
     publishing.end().await?;
 
     let held = feed.held(&[&broker]).await?;
-    let got = json.wait_until("JSON at the end", |got| got.bodies.last() == Some(&feed.last())).await?;
-    let mut bound = vec![(-1, vec![FIRST.parse()?])];
-    for (position, patterns) in &got.bound {
-        let patterns = patterns.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>()?;
-        bound.push((position.parse::<Position>()?.offset, patterns));
+    for (speech, client) in &plain {
+        let is_over = |got: &Got| got.bodies.last() == Some(&feed.last());
+        let got = client.wait_until(&format!("{speech:?} at the end"), is_over).await?;
+        check(&format!("{speech:?}"), &got.bodies, got.gaps.len(), &held, &bound_of(&got)?)?;
     }
-    check("JSON", &got.bodies, got.gaps.len(), &held, &bound)?;
     for (who, reading) in natives {
         let (bodies, gaps, bound) = reading.await??;
         check(who, &bodies, gaps, &held, &bound)?;
     }
     Ok(())
+}
+
+/// Makes each change when so many more events have come.
+async fn change(speech: Speech, client: &Plain, step: usize) -> Result<()> {
+    for (nth, change) in CHANGES.into_iter().enumerate() {
+        let had = step * (nth + 1);
+        client.wait_until(&format!("{speech:?} at {had}"), |got| got.bodies.len() >= had).await?;
+        client.order(change).await?;
+        client.wait_until(&format!("{speech:?} changed"), |got| got.bound.len() > nth).await?;
+    }
+    Ok(())
+}
+
+fn bound_of(got: &Got) -> Result<Vec<Bound>> {
+    let mut bound = vec![(-1, vec![FIRST.parse()?])];
+    for (position, patterns) in &got.bound {
+        let patterns = patterns.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>()?;
+        bound.push((position.parse::<Position>()?.offset, patterns));
+    }
+    Ok(bound)
 }
 
 fn check(who: &str, bodies: &[String], gaps: usize, held: &[Held], bound: &[Bound]) -> Result<()> {
@@ -167,15 +170,16 @@ async fn read_and_change(
                     continue;
                 }
                 match changes.next() {
-                    Some(Change::Bind(pattern)) => {
+                    Some(Order::Bind(pattern)) => {
                         ensure!(subscription.controls().bind(pattern.parse()?));
                         patterns.push(pattern.parse()?);
                     }
-                    Some(Change::Unbind(pattern)) => {
+                    Some(Order::Unbind(pattern)) => {
                         let pattern = pattern.parse()?;
                         ensure!(subscription.controls().unbind(&pattern));
                         patterns.retain(|other| *other != pattern);
                     }
+                    Some(other) => bail!("{other:?} changes no filter"),
                     None => continue,
                 }
                 bound.push((event.offset, patterns.clone()));

@@ -10,20 +10,16 @@ mod embedded;
 mod filters;
 mod queue;
 
-use std::{collections::BTreeSet, net::SocketAddr, ops::Range, time::Duration};
+use std::{collections::BTreeSet, ops::Range, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use lapin::message::Delivery;
-use tiercast_mesh::hub::Tier1;
-use tiercast_signaling_server::{
-    Config, LogLimits,
-    source::amqp::{AmqpChannelConfig, AmqpConfig, BindingConfig},
-};
 use tiercast_tests::{
     audience::Audience,
     broker::{Broker, Outgoing, stream_offset},
     listener::PATIENCE,
     scene::unique,
+    server_program::broker_config,
 };
 use tokio::{
     sync::watch,
@@ -43,6 +39,12 @@ const USUALLY: Duration = Duration::from_secs(2);
 /// A stream that cannot be read is read again after this.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
+/// A server's tree has one root. This and what follows are lines of its configuration.
+const ONE_ROOT: &str = "hub.tier1_min = 1\nhub.tier1_max = 1\n";
+
+/// It has nearly nothing in memory.
+const SMALL_LOG: &str = "hub.log_bytes = 65536\nhub.log_frames = 64\n";
+
 /// An event of a stream: offset, routing key, body.
 type Held = (i64, String, String);
 
@@ -50,17 +52,6 @@ type Held = (i64, String, String);
 fn events() -> Result<usize> {
     let given = std::env::var("TIERCAST_MATRIX").ok().map(|count| count.parse()).transpose()?;
     Ok(given.unwrap_or(2_000))
-}
-
-fn anywhere() -> SocketAddr {
-    ([127, 0, 0, 1], 0).into()
-}
-
-/// A server without channels that has one root in its tree.
-fn bare_config(listen: SocketAddr) -> Config {
-    let mut config = Config { listen, embedded_channels: Vec::new(), ..Config::default() };
-    config.hub.tier1 = Tier1 { min: 1, max: 1 };
-    config
 }
 
 /// An exchange, and the channel of the same name that it feeds.
@@ -76,19 +67,14 @@ impl Feed {
         Ok(feed)
     }
 
-    fn channel(&self) -> Result<AmqpChannelConfig> {
-        let bindings = vec![BindingConfig::new(&self.name, ["#"])?];
-        Ok(AmqpChannelConfig::new(self.name.parse()?, bindings))
+    /// A server that is connected to one of these, the first one first, and has nearly nothing in memory.
+    fn config(&self, brokers: &[&str]) -> String {
+        self.config_in("stream", brokers) + SMALL_LOG
     }
 
-    /// A server that is connected to one of these, the first one first, and has nearly nothing in memory.
-    fn config(&self, listen: SocketAddr, brokers: &[&str]) -> Result<Config> {
-        let (first, others) = brokers.split_first().context("a broker")?;
-        let mut amqp = AmqpConfig::new(first.parse()?, vec![self.channel()?]);
-        amqp.other_urls = others.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
-        let mut config = Config { amqp: Some(amqp), ..bare_config(listen) };
-        config.hub.log = LogLimits { bytes: 64 << 10, entries: 64 };
-        Ok(config)
+    /// Likewise, in this mode, and with a memory as usual.
+    fn config_in(&self, mode: &str, brokers: &[&str]) -> String {
+        broker_config(brokers, &self.name, &self.name, mode) + ONE_ROOT
     }
 
     fn stream(&self) -> String {

@@ -1,0 +1,45 @@
+/** A cluster of three RabbitMQ nodes, whose nodes can be killed. */
+import { declareExchange } from "./broker.js";
+import { Program, binary } from "./program.js";
+import type { AmqpSource } from "./server.js";
+
+/** Longest time for all of its nodes to start, on a machine that is busy with something else. */
+const START_MS = 240_000;
+
+export class Cluster {
+  readonly #program: Program;
+  readonly #urls: readonly string[];
+
+  private constructor(program: Program, urls: readonly string[]) {
+    this.#program = program;
+    this.#urls = urls;
+  }
+
+  static async start(): Promise<Cluster> {
+    const program = new Program({ name: "cluster", command: binary("examples/cluster"), args: [], isTold: true });
+    const [urls] = await program.line(/^\[.*\]$/, "stdout", START_MS);
+    return new Cluster(program, JSON.parse(urls) as string[]);
+  }
+
+  /** A node, from 0 on. */
+  url(node: number): string {
+    const url = this.#urls[node];
+    if (url === undefined) throw new Error(`there is no node ${node}`);
+    return url;
+  }
+
+  /** A channel for a server, which is connected to node 0 at first; its exchange is made here. */
+  async source(channel: string): Promise<AmqpSource> {
+    await declareExchange(this.url(0), channel);
+    return { url: this.#urls.join(), channel, mode: "stream" };
+  }
+
+  async kill(node: number): Promise<void> {
+    this.#program.tell(String(node));
+    await this.#program.line(new RegExp(`^killed ${node}$`), "stdout");
+  }
+
+  async end(): Promise<void> {
+    await this.#program.finish();
+  }
+}
