@@ -15,8 +15,8 @@ import { Gate } from "../harness/gate.js";
 import { type Stage, scenario } from "../harness/scenario.js";
 import { type AmqpSource, Server } from "../harness/server.js";
 
-/** Everybody has so many more events before the next break: a quarter of what `TIERCAST_MATRIX` says, 2,000 if it says nothing. */
-const STEP = Number(process.env["TIERCAST_MATRIX"] ?? 2_000) / 4;
+/** So many events at least are published in each scenario. */
+const EVENTS = Number(process.env["TIERCAST_MATRIX"] ?? 2_000);
 const CUT_MS = 10_000;
 
 /** What events are about, one after the other. */
@@ -59,17 +59,17 @@ scenario(
 
     const breaks = async (): Promise<void> => {
       for (let time = 0; time < 3; time++) {
-        await more(pages);
+        await more(pages, EVENTS / 6);
         gate.cut();
       }
-      await more(pages);
+      await more(pages, EVENTS / 6);
       gate.hold();
       await setTimeout(CUT_MS);
       gate.release();
-      await more(pages);
+      await more(pages, EVENTS / 6);
       await other.startAgain();
       await stage.server.stop("SIGKILL");
-      await more(pages);
+      await more(pages, EVENTS / 6);
     };
     await stream.runDuring(breaks());
     await stream.expectAt(...pages);
@@ -96,12 +96,12 @@ scenario(
     const pages = await pair(stage);
 
     const breaks = async (): Promise<void> => {
-      await more(pages);
+      await more(pages, EVENTS / 4);
       await stage.server.stop("SIGKILL");
       await stage.server.startAgain();
-      await more(pages);
+      await more(pages, EVENTS / 4);
       await cluster.kill(0);
-      await more(pages, STEP * 2);
+      await more(pages, EVENTS / 2);
     };
     await stream.runDuring(breaks());
     await stream.expectAt(...pages);
@@ -123,12 +123,12 @@ scenario(
 
     const changes = async (): Promise<void> => {
       for (const { change, pattern, wanted } of CHANGES) {
-        await more(pages, STEP / 5);
+        await more(pages, EVENTS / 20);
         for (const page of pages) bound.get(page.name)?.push({ after: await page.change(change, pattern), wanted: [...wanted] });
       }
-      await more(pages, STEP / 5);
-      await pause(stream, pages);
-      await more(pages, STEP / 2);
+      await more(pages, EVENTS / 20);
+      await pause(stream, pages, EVENTS / 4);
+      await more(pages, EVENTS / 6);
     };
     await stream.runDuring(changes());
     await stream.expectWanted(({ name }, { position, routingKey = "" }) => {
@@ -149,15 +149,15 @@ async function pair(stage: Stage, options: BrowserOptions = {}): Promise<readonl
 }
 
 /** Waits until each has so many events more. */
-async function more(pages: readonly BrowserPeer[], events = STEP): Promise<void> {
+async function more(pages: readonly BrowserPeer[], events: number): Promise<void> {
   const wanted = pages.map((page) => page.events.length + events);
   for (const [index, page] of pages.entries()) await page.has(wanted[index] ?? 0);
 }
 
 /** Nothing is given to anybody while so many events are published. */
-async function pause(stream: BrokerStream, pages: readonly BrowserPeer[]): Promise<void> {
+async function pause(stream: BrokerStream, pages: readonly BrowserPeer[], events: number): Promise<void> {
   const paused = await Promise.all(pages.map(async (page) => page.change("pause")));
-  const published = stream.published.length + STEP;
+  const published = stream.published.length + events;
   await ask(`${published} events are published`, async () => Promise.resolve(stream.published.length >= published));
   const resumed = await Promise.all(pages.map(async (page) => page.change("resume")));
   assert.deepEqual(resumed, paused, "nothing was given during the pause");
