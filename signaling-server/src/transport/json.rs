@@ -10,7 +10,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use serde_json::{Value, json};
-use tiercast_codec::{ChannelName, Code, PROTOCOL_VERSION, Position, limits::CONTROL_BYTES_MAX};
+use tiercast_codec::{ChannelName, Code, PROTOCOL_VERSION, Pattern, Position, limits::CONTROL_BYTES_MAX};
 use tiercast_mesh::hub::{Opening, Portion, Refusal};
 use tiercast_platform::Clock;
 use tokio::{
@@ -22,7 +22,7 @@ use tokio_tungstenite::{
     tungstenite::{Error as WsError, Message as WsMessage, protocol::frame::coding::Data},
 };
 
-use tracing::{Span, debug};
+use tracing::{debug, info};
 
 mod message;
 
@@ -32,7 +32,15 @@ use super::{
     turns::next_of,
     visit::Visit,
 };
-use crate::{app::App, counters::Transport, sheets::Form, stopped::Stopped, visitor::Visitor, websocket};
+use crate::{
+    app::App,
+    counters::Transport,
+    sheets::Form,
+    shown::{cut, fields},
+    stopped::Stopped,
+    visitor::Visitor,
+    websocket,
+};
 use message::{FromClient, Request, Subscribe};
 
 /// The subprotocol that these clients speak.
@@ -128,11 +136,21 @@ where
         last_read: None,
     };
     let Err(end) = session.serve().await;
+    let (channel, since) = fields(session.subscriptions.values().map(|read| read.visit.reads()));
     let mut socket = session.socket;
     let closing = match end {
-        End::Gone => None,
-        End::Stalled => return handle.counters().stalled().add(1),
-        End::Refused(refusal) => Some(refusal),
+        End::Gone => {
+            info!(channel, since, "session ended");
+            None
+        }
+        End::Stalled => {
+            info!(channel, since, "session lost: it took nothing any more");
+            return handle.counters().stalled().add(1);
+        }
+        End::Refused(refusal) => {
+            info!(channel, since, code = refusal.code.0, reason = cut(&refusal.reason), "closing session");
+            Some(refusal)
+        }
     };
     websocket::close(&mut socket, closing, limit).await;
 }
@@ -160,7 +178,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     return Err(refusal.into());
                 }
                 Happening::Read(channel, Err(refusal)) => {
-                    self.subscriptions.remove(&channel);
+                    if let Some(mut read) = self.subscriptions.remove(&channel) {
+                        read.visit.end(&refusal);
+                    }
                     self.fail(None, Some(&channel), refusal).await?;
                 }
                 Happening::Due => self.on_due().await?,
@@ -265,6 +285,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             Ok(message) => message,
             Err(unreadable) => {
                 let refusal = unreadable.refusal()?;
+                info!(code = refusal.code.0, reason = cut(&refusal.reason), "request refused");
                 return self.fail(unreadable.id, None, refusal).await;
             }
         };
@@ -290,7 +311,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 }
             }
             FromClient::Request { id, channel, request } => {
-                let answer = self.on_request(&channel, request).await;
+                let answer =
+                    self.on_request(&channel, request).await.inspect_err(|Refusal { code, reason }| {
+                        info!(%channel, code = code.0, reason = cut(reason), "request refused");
+                    });
                 self.answer(id, Some(&channel), answer).await
             }
         }
@@ -362,18 +386,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         wanted: Wanted,
         Subscribe { since, patterns }: Subscribe,
     ) -> Result<Option<(&'static str, Value)>, Refusal> {
-        let patterns_max = self.app.config.limits.patterns_max;
-        let subscriptions_max = self.app.config.hub.subscriptions_max;
-        if self.subscriptions.len() + self.opening.len() >= subscriptions_max {
-            return Err(bad_request(format!("a session may have {subscriptions_max} subscriptions")));
-        }
-        let patterns = query::patterns(&patterns, patterns_max).map_err(bad_request)?;
+        let patterns = self.may_subscribe(&patterns).inspect_err(|Refusal { code, reason }| {
+            info!(channel = %wanted, %since, code = code.0, reason = cut(reason), "reader refused");
+        })?;
         let takes_long = matches!(wanted, Wanted::Exchange(_));
         let (handle, visitor) = (self.app.handle.clone(), self.visitor.clone());
-        let opening = async move {
-            let visit = Visit::begin(&handle, Transport::Json, Span::current(), &wanted, since);
-            Ok((Subscription::open(&handle, &visitor, wanted, since, patterns).await?, visit))
-        };
+        let opening =
+            async move { Visit::open(&handle, Transport::Json, &visitor, (wanted, since), patterns).await };
         if takes_long {
             self.opening.push(opening.map(move |opened| (id, opened.map(Box::new))).boxed());
             return Ok(None);
@@ -382,14 +401,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         self.subscribed(subscription, visit).map(Some)
     }
 
+    /// Whether there may be another subscription; gives its patterns.
+    fn may_subscribe(&self, patterns: &[String]) -> Result<Vec<Pattern>, Refusal> {
+        let subscriptions_max = self.app.config.hub.subscriptions_max;
+        if self.subscriptions.len() + self.opening.len() >= subscriptions_max {
+            return Err(bad_request(format!("a session may have {subscriptions_max} subscriptions")));
+        }
+        query::patterns(patterns, self.app.config.limits.patterns_max).map_err(bad_request)
+    }
+
     fn subscribed(
         &mut self,
         subscription: Subscription,
-        visit: Visit,
+        mut visit: Visit,
     ) -> Result<(&'static str, Value), Refusal> {
         let channel = subscription.channel().clone();
         if self.subscriptions.contains_key(&channel) {
-            return Err(bad_request(format!("already subscribed to `{channel}`: unsubscribe first")));
+            let refusal = bad_request(format!("already subscribed to `{channel}`: unsubscribe first"));
+            visit.end(&refusal);
+            return Err(refusal);
         }
         let Opening { position, head, recovered } = *subscription.opening();
         let answer = json!({

@@ -93,11 +93,8 @@ async fn open(
 ) -> Result<Vec<(Subscription, Visit)>, Refusal> {
     let mut exchanges = Vec::new();
     for (exchange, patterns) in wanted {
-        let wanted = Wanted::Exchange(exchange);
-        let span = visitor.span(Transport::Taskcluster);
-        let visit = Visit::begin(&app.handle, Transport::Taskcluster, span, &wanted, since);
-        let subscription = Subscription::open(&app.handle, visitor, wanted, since, patterns).await?;
-        exchanges.push((subscription, visit));
+        let reads = (Wanted::Exchange(exchange), since);
+        exchanges.push(Visit::open(&app.handle, Transport::Taskcluster, visitor, reads, patterns).await?);
     }
     Ok(exchanges)
 }
@@ -175,6 +172,7 @@ impl Stream {
             }
             Err(refusal) => {
                 self.out.push_back(ended(&refusal));
+                self.exchanges.iter_mut().for_each(|(_, visit)| visit.end(&refusal));
                 self.exchanges.clear();
             }
         }
