@@ -1,8 +1,9 @@
-"""Reads a channel by server-sent events: an event a line."""
+"""Reads a channel by server-sent events: an event a line. Ends where the server says that to ask again makes no sense."""
 
 import random
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -42,9 +43,19 @@ def read():
             fields = {}
 
 
+def may_change(status):
+    """Whether the same request may be answered otherwise later."""
+    return status >= 500 or status in (408, 429)
+
+
 while True:
     try:
         read()
+    except urllib.error.HTTPError as error:
+        said = f"HTTP {error.code}: {error.read().decode()}"
+        if not may_change(error.code):
+            sys.exit(said)
+        print(said, file=sys.stderr)
     except OSError as error:
         print(error, file=sys.stderr)
     time.sleep(0.5 + random.random())

@@ -51,6 +51,9 @@ impl Connection {
     pub(crate) fn new(server: &str, channel: &ChannelName, key: &str) -> Result<Self, EmitError> {
         let wrong = || EmitError::Server(without_password(server).to_owned());
         let uri: Uri = server.parse().map_err(|_| wrong())?;
+        if uri.scheme_str() == Some("https") {
+            return Err(EmitError::Tls(without_password(server).to_owned()));
+        }
         let is_plain = uri.scheme_str() == Some("http") && !server.contains('@') && uri.query().is_none();
         let host = uri.host().filter(|_| is_plain).ok_or_else(wrong)?;
         let mut authorization: HeaderValue = format!("Bearer {key}").parse().map_err(|_| EmitError::Key)?;

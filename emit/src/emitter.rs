@@ -144,10 +144,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_address_with_tls_says_what_an_emitter_speaks_and_what_to_do() {
+        let error = Emitter::new("https://me:hunter2@h", "tickets", "key").map(drop).unwrap_err().to_string();
+        assert!(error.contains("speaks http:// only") && error.contains("put a proxy in between"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_reached_is_told_with_an_example_and_without_a_password() {
-        for server in
-            ["", "nonsense", "h:1", "https://h", "ws://h:1", "http://", "http://me:hunter2@h:1", "http://h?x"]
-        {
+        for server in ["", "nonsense", "h:1", "ws://h:1", "http://", "http://me:hunter2@h:1", "http://h?x"] {
             let error = Emitter::new(server, "tickets", "key").map(drop).expect_err(server).to_string();
             assert!(error.contains("write one such as http://127.0.0.1:8780"), "{server}: {error}");
             assert!(!error.contains("hunter2"), "{error}");

@@ -11,6 +11,12 @@ pub enum EmitError {
     /// Not a server's address.
     #[error("`{0}` is no address of a server: write one such as http://127.0.0.1:8780")]
     Server(String),
+    /// It asks for TLS.
+    #[error(
+        "`{0}` is TLS, and an emitter speaks http:// only: use the server's own http://HOST:PORT, or put a proxy in \
+         between that speaks TLS and use http:// to it"
+    )]
+    Tls(String),
     /// A key that no header can hold.
     #[error("the key has characters that no HTTP header can hold: give an API key of the server")]
     Key,

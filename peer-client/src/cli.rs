@@ -43,8 +43,8 @@ enum Command {
 /// How a peer takes part.
 #[derive(Args)]
 struct Taking {
-    /// The server: ws://HOST:PORT/v1/ws, or HOST:PORT. Several with commas between them: one at a time is used, at first
-    /// any of them.
+    /// The server: ws://HOST:PORT/v1/ws, or HOST:PORT; with ?key=KEY behind it where a key is needed. Several with commas
+    /// between them: one at a time is used, at first any of them.
     #[arg(value_name = "URL")]
     servers: ServerUrls,
     /// The channel.

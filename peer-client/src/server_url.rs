@@ -7,9 +7,13 @@ use tokio_tungstenite::tungstenite::http::{Uri, uri::Authority};
 /// Where servers listen for peers.
 const PATH: &str = "/v1/ws";
 
-/// The address of a signaling server, `ws://HOST:PORT/v1/ws`. `http://`, a missing path and, before a host with its
-/// port, a missing scheme are mended when it is parsed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The query parameter in which a subscription key stands.
+const KEY: &str = "key=";
+
+/// The address of a signaling server, `ws://HOST:PORT/v1/ws`, with `?key=KEY` where it wants a subscription key. `http://`, a
+/// missing path and, before a host with its port, a missing scheme are mended when it is parsed. Shown, it has `***` in the
+/// place of the key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl(String);
 
 /// The addresses of servers of which a peer uses one at a time; at least one. As a text they stand between commas.
@@ -67,11 +71,20 @@ impl FromStr for ServerUrl {
             None if scheme.is_none() => return malformed(format!("`{authority}` has no port")),
             _ => {}
         }
+        if path.contains('#') {
+            return malformed(
+                "an address of a server has no `#`: leave it out, and all behind it".to_owned(),
+            );
+        }
+        let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
         let path = if path.is_empty() || path == "/" { PATH } else { path };
         if let Err(error) = path.parse::<Uri>() {
             return malformed(format!("`{path}` is no path ({error})"));
         }
-        Ok(Self(format!("ws://{authority}{path}")))
+        if let Err(error) = format!("{PATH}{query}").parse::<Uri>() {
+            return malformed(format!("`{}` cannot stand behind the path ({error})", without_key(query)));
+        }
+        Ok(Self(format!("ws://{authority}{path}{query}")))
     }
 }
 
@@ -111,7 +124,7 @@ impl IntoIterator for ServerUrls {
 }
 
 impl ServerUrl {
-    /// The address as a text.
+    /// The address as a text, with its key.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -119,8 +132,21 @@ impl ServerUrl {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&without_key(&self.0))
     }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerUrl({self})")
+    }
+}
+
+/// An address or a part of it, to be shown.
+fn without_key(text: &str) -> String {
+    let Some((before, query)) = text.split_once('?') else { return text.to_owned() };
+    let shown = |part| if str::starts_with(part, KEY) { "key=***" } else { part };
+    format!("{before}?{}", query.split('&').map(shown).collect::<Vec<_>>().join("&"))
 }
 
 #[cfg(test)]
@@ -136,6 +162,10 @@ mod tests {
         let other = |text: &str| text.parse::<ServerUrl>().map(|url| url.to_string());
         assert_eq!(other("h:1/other?x=1").as_deref(), Ok("ws://h:1/other?x=1"));
         assert_eq!(other("http://h").as_deref(), Ok("ws://h/v1/ws"));
+        let connected_to = |text: &str| text.parse::<ServerUrl>().map(|url| url.as_str().to_owned());
+        for text in ["h:1?key=abc.d-e_f", "http://h:1/?key=abc.d-e_f", "ws://h:1/v1/ws?key=abc.d-e_f"] {
+            assert_eq!(connected_to(text).as_deref(), Ok("ws://h:1/v1/ws?key=abc.d-e_f"), "{text}");
+        }
         assert_eq!(other("[::1]:8780").as_deref(), Ok("ws://[::1]:8780/v1/ws"));
     }
 
@@ -159,6 +189,17 @@ mod tests {
                 error.contains(problem) && error.contains("ws://127.0.0.1:8780/v1/ws"),
                 "{text}: {error}"
             );
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_key() {
+        let url: ServerUrl = "h:1/v1/ws?a=b&key=hunter2&c=key".parse().unwrap();
+        assert_eq!(url.to_string(), "ws://h:1/v1/ws?a=b&key=***&c=key");
+        assert_eq!(format!("{url:?}"), "ServerUrl(ws://h:1/v1/ws?a=b&key=***&c=key)");
+        for text in ["h:1?key=hunter2 x", "h:1/v1/ws?key=hunter2\"", "h:1?key=hunter2#x"] {
+            let error = text.parse::<ServerUrl>().expect_err(text).to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
     }

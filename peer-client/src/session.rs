@@ -121,14 +121,19 @@ async fn connect(url: &str) -> Result<Socket, Error> {
 /// What to do when something is there, but not what was looked for.
 const NO_SERVER: &str = "is it a signaling server? check host, port and path";
 
+/// What to do where a key is asked for.
+const NO_KEY: &str =
+    "give a key that is valid, as in ws://HOST:PORT/v1/ws?key=KEY; a backend gets keys from POST /v1/keys";
+
 /// An answer that the server will give again is no reason to ask again.
 fn connect_error(url: &ServerUrl, error: &Error) -> Ended {
     match error {
         Error::Http(response) => {
             let text = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             let answer = format!("{} {text}", response.status());
+            let remedy = if response.status() == StatusCode::UNAUTHORIZED { NO_KEY } else { NO_SERVER };
             Ended {
-                reason: format!("{url} answers {}: {NO_SERVER}", answer.trim()),
+                reason: format!("{url} answers {}: {remedy}", answer.trim()),
                 may_retry: !is_final(response.status()),
                 lasted: Duration::ZERO,
             }

@@ -164,6 +164,23 @@ async fn what_is_tried_in_vain_is_said_once_and_an_end_with_its_own_words() -> R
 }
 
 #[tokio::test]
+async fn regression_a_key_that_is_refused_is_told_with_the_remedy_and_not_shown() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let url = format!("{address}?key=hunter2");
+    let child = command(&["subscribe", &url, "builds"]).stderr(Stdio::piped()).spawn()?;
+    answer(&listener, "503 Service Unavailable").await?;
+    answer(&listener, "401 Unauthorized").await?;
+    let output = timeout(PATIENCE, child.wait_with_output()).await.context("it does not end")??;
+    let stderr = String::from_utf8(output.stderr)?;
+    let shown = format!("ws://{address}/v1/ws?key=***");
+    ensure!(output.status.code() == Some(2) && stderr.matches(&shown).count() == 2, "{stderr}");
+    ensure!(stderr.contains("answers 401") && stderr.contains("give a key that is valid"), "{stderr}");
+    ensure!(!stderr.contains("hunter2"), "{stderr}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_log_that_goes_into_a_pipe_has_no_colours() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = listener.local_addr()?.to_string();

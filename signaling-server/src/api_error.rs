@@ -1,7 +1,7 @@
 //! What a request that failed is answered with: a JSON object that says what is wrong and what to do.
 
 use axum::{
-    Json,
+    Extension, Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -21,6 +21,13 @@ struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<Code>,
     fix: String,
+}
+
+/// Why a request was refused, for the log: goes with the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    pub(crate) code: Option<Code>,
+    pub(crate) reason: String,
 }
 
 impl ApiError {
@@ -43,7 +50,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
+        let refused = Refused { code: self.body.code, reason: self.body.error.clone() };
+        let mut response = (self.status, Extension(refused), Json(self.body)).into_response();
         // Some answers are not complete without a header.
         let header = match self.status {
             StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Bearer"),

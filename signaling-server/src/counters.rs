@@ -50,6 +50,11 @@ impl Transport {
     /// Those of plain clients: all but that of peers.
     pub(crate) const PLAIN: [Self; 5] = [Self::Sse, Self::Poll, Self::History, Self::Json, Self::Taskcluster];
 
+    /// Whether clients stay, and are not answered and gone.
+    pub(crate) fn lasts(self) -> bool {
+        !matches!(self, Self::Poll | Self::History)
+    }
+
     /// Its name in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
         match self {

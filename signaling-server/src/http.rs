@@ -6,12 +6,14 @@ use axum::{
     Extension, Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
+    middleware::from_fn,
     routing::{get, post},
 };
 
 mod batch;
 mod cors;
 mod keys;
+mod log;
 mod publish;
 mod status;
 mod topology;
@@ -52,6 +54,7 @@ pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
         .merge(extra)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(log::log))
         .layer(cors)
 }
 

@@ -38,6 +38,7 @@ mod network;
 mod server;
 mod session;
 mod sheets;
+mod shown;
 pub mod source;
 mod stall_guard;
 mod state;

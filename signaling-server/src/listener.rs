@@ -24,11 +24,11 @@ use crate::{
     config::Limits,
     geo_database::GeoDatabase,
     http::{Speaks, Upgrade, Upgrades},
-    network::network_of,
+    network::{forwarded_for, network_of},
     session,
     stall_guard::StallGuard,
     transport::json,
-    visitor::ConnectedFrom,
+    visitor::Address,
 };
 
 /// Most bytes of a request's head.
@@ -86,7 +86,7 @@ impl Connections {
         self.serve_http(stream, address, upgrades).await;
         // The connection's task goes on as the session's, if it was upgraded.
         if let Ok(upgrade) = upgrade.try_recv() {
-            let span = upgrade.visitor.span(upgrade.speaks.transport());
+            let span = upgrade.span.clone();
             self.serve_session(upgrade).instrument(span).await;
         }
     }
@@ -103,9 +103,11 @@ impl Connections {
 
     async fn serve_http(&self, stream: TcpStream, address: IpAddr, upgrades: Upgrades) {
         let router = TowerToHyperService::new(self.router.clone());
+        let is_proxy = self.app.config.behind_proxy;
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            let named = if is_proxy { forwarded_for(request.headers()) } else { None };
             request.extensions_mut().insert(upgrades.clone());
-            request.extensions_mut().insert(ConnectedFrom(address));
+            request.extensions_mut().insert(Address(named.unwrap_or(address)));
             hyper::service::Service::call(&router, request.map(Body::new))
         });
         let stream = StallGuard::new(stream, self.limits.write_stall);
@@ -128,12 +130,12 @@ impl Connections {
             if is_stalled(&error) {
                 self.app.handle.counters().stalled().add(1);
             }
-            debug!(%error, "connection broke");
+            debug!(%address, %error, "connection broke");
         }
     }
 
     async fn serve_session(self, upgrade: Upgrade) {
-        let Upgrade { connection, visitor, speaks } = upgrade;
+        let Upgrade { connection, visitor, speaks, .. } = upgrade;
         let _present = self.app.handle.counters().traffic(speaks.transport()).sessions.enter();
         let upgraded = match connection.await {
             Ok(upgraded) => upgraded,
@@ -144,7 +146,7 @@ impl Connections {
                 let (io, leftover) = (parts.io.into_inner(), parts.read_buf);
                 match speaks {
                     Speaks::Frames => {
-                        let from = self.whereabouts(visitor.address);
+                        let from = self.whereabouts(visitor.address.0);
                         let visitor = (from, visitor.rights);
                         session::run(io, leftover, visitor, self.app.handle.clone(), &self.limits).await;
                     }

@@ -70,7 +70,8 @@ pub(crate) async fn run<T>(
     }
     Span::current().record("session", display(session));
     debug!("session opened");
-    let (socket, end) = exchange(socket, session, inlet, &handle, limits).await;
+    let peer = Introduction::default();
+    let (socket, end) = exchange(socket, session, inlet, &handle, limits, &peer).await;
     let gone = match end {
         End::ClosedByHub(_) => None,
         End::Departed | End::Refused(_) => Some(Command::Departed(session)),
@@ -80,7 +81,7 @@ pub(crate) async fn run<T>(
         // An error means that the hub is gone: then it has forgotten the session, too.
         let _ = handle.send(gone).await;
     }
-    conclude(socket, end, &handle, limits.close).await;
+    conclude(socket, end, &peer, &handle, limits.close).await;
 }
 
 /// Reads and writes until the session ends.
@@ -90,6 +91,7 @@ async fn exchange<T>(
     inlet: Inlet<Bytes>,
     handle: &Handle,
     limits: &Limits,
+    peer: &Introduction,
 ) -> (WebSocketStream<T>, End)
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -100,9 +102,9 @@ where
     let end = tokio::select! {
         // Writing first: what is queued before a close goes out before it, if the socket takes it at once.
         biased;
-        written = writer::run(&mut sink, &mut messages, session, handle) => written.err().map(End::Unwritable),
+        written = writer::run(&mut sink, &mut messages, session, handle, peer) => written.err().map(End::Unwritable),
         () = overdue(&mut closing, &mut said, limits.close) => None,
-        end = read(&mut stream, session, handle) => Some(end),
+        end = read(&mut stream, session, handle, peer) => Some(end),
     };
     let end = end.unwrap_or_else(|| {
         let closing = said.or_else(|| closing.try_recv().ok());
@@ -118,15 +120,19 @@ async fn overdue(closing: &mut oneshot::Receiver<Refusal>, said: &mut Option<Ref
     sleep(limit).await;
 }
 
-async fn read<T>(stream: &mut SplitStream<WebSocketStream<T>>, session: SessionId, handle: &Handle) -> End
+async fn read<T>(
+    stream: &mut SplitStream<WebSocketStream<T>>,
+    session: SessionId,
+    handle: &Handle,
+    peer: &Introduction,
+) -> End
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut introduction = Introduction::default();
     while let Some(message) = stream.next().await {
         match message {
             Ok(WsMessage::Binary(bytes)) => {
-                introduction.hear(&bytes);
+                peer.hear(&bytes);
                 if handle.send(Command::Data(session, bytes)).await.is_err() {
                     return End::Departed;
                 }
@@ -173,21 +179,27 @@ fn refuse(reason: String) -> End {
 }
 
 /// Ends the connection in the way that its end asks for. `limit`: for the closing handshake as a whole.
-async fn conclude<T>(mut socket: WebSocketStream<T>, end: End, handle: &Handle, limit: Duration)
-where
+async fn conclude<T>(
+    mut socket: WebSocketStream<T>,
+    end: End,
+    peer: &Introduction,
+    handle: &Handle,
+    limit: Duration,
+) where
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let (channel, since) = peer.fields();
     let closing = match end {
         End::Departed => {
-            debug!("session departed");
+            info!(channel, since, "session departed");
             None
         }
         End::Lost => {
-            debug!("session ended without a goodbye");
+            info!(channel, since, "session ended without a goodbye");
             None
         }
         End::Unwritable(error) => {
-            info!(%error, "session lost");
+            info!(channel, since, %error, "session lost");
             if websocket::is_stalled(&error) {
                 handle.counters().stalled().add(1);
             }
@@ -200,7 +212,7 @@ where
         End::ClosedByHub(closing) => Some(closing),
     };
     if let Some(Refusal { code, reason }) = &closing {
-        info!(%code, reason, "closing session");
+        info!(channel, since, code = code.0, reason, "closing session");
     }
     if !websocket::close(&mut socket, closing, limit).await {
         debug!("cut off: the peer did not finish the closing handshake in time");

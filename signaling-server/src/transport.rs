@@ -17,7 +17,7 @@ pub(crate) mod taskcluster;
 mod turns;
 mod visit;
 
-pub(crate) use query::patterns;
+pub(crate) use query::{EXCHANGE, SINCE, patterns};
 
 use crate::{api_error::ApiError, source::embedded::PublishError};
 use query::{Query, bad};
@@ -30,7 +30,7 @@ fn wanted(path: Option<Path<String>>, query: &mut Query) -> Result<Wanted, ApiEr
             let unknown = |_| PublishError::UnknownChannel(name.clone()).into();
             name.parse().map(Wanted::Channel).map_err(unknown)
         }
-        None => query.one("exchange")?.map(Wanted::Exchange).ok_or_else(|| {
+        None => query.one(EXCHANGE)?.map(Wanted::Exchange).ok_or_else(|| {
             bad("nothing is named".to_owned(), "name a channel in the path, or an exchange by ?exchange=")
         }),
     }

@@ -1,12 +1,20 @@
 //! An nginx in front of a server, with the configuration that docs/operations.md gives.
 
 use std::{
+    fs::{self, File},
     net::{SocketAddr, TcpListener},
     process::{Child, Command},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::listener::PATIENCE;
+
+/// Time between two looks at something that has no event to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Around what the page shows: everything in one folder, and connections that end soon after a reload.
 const AROUND: &str = "\
@@ -36,13 +44,32 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// One in front of `server`.
-    pub fn before(server: SocketAddr) -> Result<Self> {
+    /// One in front of `server`, once it listens.
+    pub async fn before(server: SocketAddr) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        // It cannot be told to take any port. Where somebody takes this one first, it ends and says so.
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        std::fs::write(folder.path().join("nginx.conf"), config(addr, server)?)?;
-        let process = command(&folder).spawn().context("no nginx: scripts/install installs it")?;
-        Ok(Self { addr, folder, process })
+        fs::write(folder.path().join("nginx.conf"), config(addr, server)?)?;
+        let log = File::create(folder.path().join("log"))?;
+        let process =
+            command(&folder).stderr(log).spawn().context("no nginx: scripts/install installs it")?;
+        let mut nginx = Self { addr, folder, process };
+        nginx.wait_until_it_listens().await?;
+        Ok(nginx)
+    }
+
+    /// It writes its number down behind that.
+    async fn wait_until_it_listens(&mut self) -> Result<()> {
+        let (folder, deadline) = (self.folder.path(), Instant::now() + PATIENCE);
+        while !folder.join("nginx.pid").exists() {
+            let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
+            if let Some(status) = self.process.try_wait()? {
+                bail!("nginx ended with {status}: {}", log());
+            }
+            ensure!(Instant::now() < deadline, "nginx does not start: {}", log());
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
     }
 
     /// Where peers connect.

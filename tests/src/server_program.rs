@@ -1,20 +1,21 @@
 //! The server as a program of its own, which can be killed for real and measured from outside.
 
 use std::{
+    convert::Infallible,
     fmt::Write,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     process::Stdio,
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use tempfile::TempDir;
 use tiercast_platform::Usage;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     net::TcpStream,
-    process::{Child, Command},
-    time::{Instant, sleep},
+    process::{Child, ChildStderr, Command},
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -22,6 +23,9 @@ use crate::{
     listener::PATIENCE,
     programs::program,
 };
+
+/// What it logs: beside what is wrong, where it listens.
+const LOG: &str = "warn,lapin=off,tiercast_signaling_server::server=info";
 
 /// Time between two looks at something that has no event to wait for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -38,12 +42,12 @@ pub struct ServerProgram {
 impl ServerProgram {
     /// Starts one with this configuration (TOML), beside the address and a key; waits until it is ready.
     pub async fn start(config: &str) -> Result<Self> {
-        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let folder = tempfile::tempdir()?;
-        let mut text = format!("listen = \"{addr}\"\napi_keys = [\"{API_KEY}\"]\nlog = \"warn,lapin=off\"\n");
+        let mut text = format!("api_keys = [\"{API_KEY}\"]\nlog = \"{LOG}\"\n");
         writeln!(text, "{config}")?;
         std::fs::write(folder.path().join("server.toml"), text)?;
-        let mut server = Self { addr, folder, process: None };
+        // It says itself which port it has got.
+        let mut server = Self { addr: (Ipv4Addr::LOCALHOST, 0).into(), folder, process: None };
         server.start_again().await?;
         Ok(server)
     }
@@ -52,15 +56,22 @@ impl ServerProgram {
     pub async fn start_again(&mut self) -> Result<()> {
         let mut command = Command::new(program("signaling-server")?);
         command.env_clear().arg("--config").arg(self.folder.path().join("server.toml"));
-        self.process = Some(command.stdout(Stdio::null()).kill_on_drop(true).spawn()?);
-        let deadline = Instant::now() + PATIENCE;
+        command.args(["--listen", &self.addr.to_string()]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut log = Log::of(self.process.insert(command.spawn()?))?;
+        self.addr = timeout(PATIENCE, log.address()).await.context("the server does not start")??;
+        tokio::select! {
+            Err(ended) = log.pass_on() => return Err(ended),
+            ready = timeout(PATIENCE, self.ready()) => ready.context("the server is not ready")?,
+        }
+        tokio::spawn(async move { log.pass_on().await });
+        Ok(())
+    }
+
+    async fn ready(&self) {
         while self.get("/readyz").await.is_err() {
-            let ended = self.process.as_mut().and_then(|process| process.try_wait().transpose());
-            ensure!(ended.is_none(), "the server has ended: {ended:?}");
-            ensure!(Instant::now() < deadline, "the server is not ready");
             sleep(LOOK_EVERY).await;
         }
-        Ok(())
     }
 
     /// Kills it (SIGKILL).
@@ -123,4 +134,47 @@ pub fn broker_config(brokers: &[&str], channel: &str, exchange: &str, mode: &str
         "amqp.url = {brokers:?}\nchannels = [{{ name = \"{channel}\", source = \"amqp\", mode = \"{mode}\", \
          bindings = [{{ exchange = \"{exchange}\", patterns = [\"#\"] }}] }}]\n"
     )
+}
+
+/// What the program says, passed on to the test's own output.
+struct Log {
+    lines: Lines<BufReader<ChildStderr>>,
+    said: String,
+}
+
+impl Log {
+    fn of(process: &mut Child) -> Result<Self> {
+        let stderr = process.stderr.take().context("stderr is piped")?;
+        Ok(Self { lines: BufReader::new(stderr).lines(), said: String::new() })
+    }
+
+    /// Where the server listens.
+    async fn address(&mut self) -> Result<SocketAddr> {
+        loop {
+            let line = self.line().await?;
+            let address = line.split_once("started addr=").and_then(|(_, rest)| rest.split(' ').next());
+            if let Some(address) = address {
+                return Ok(address.parse()?);
+            }
+        }
+    }
+
+    /// Until the server has ended.
+    async fn pass_on(&mut self) -> Result<Infallible> {
+        loop {
+            self.line().await?;
+        }
+    }
+
+    /// The next line; after the last one, that the server has ended, and all that it said.
+    async fn line(&mut self) -> Result<String> {
+        let line = self.lines.next_line().await?.ok_or_else(|| self.ended())?;
+        eprintln!("{line}");
+        writeln!(self.said, "{line}")?;
+        Ok(line)
+    }
+
+    fn ended(&self) -> Error {
+        anyhow!("the server has ended: {}", self.said)
+    }
 }

@@ -151,7 +151,7 @@ impl Tree {
 async fn a_proxy_that_is_reloaded_costs_no_link_and_no_event() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(config(([127, 0, 0, 1], 0).into(), &folder.path().join("key"))).await?;
-    let nginx = Nginx::before(server.addr())?;
+    let nginx = Nginx::before(server.addr()).await?;
     let mut audience = Audience::gather(&nginx, &server).await?;
     let publishing = publish(&server, 0..EVENTS)?;
     audience.has(EVENTS / 2).await?;
@@ -179,7 +179,7 @@ async fn a_server_that_is_restarted_behind_a_proxy_costs_no_link_and_no_event() 
     let key = folder.path().join("key");
     let server = Server::start(config(([127, 0, 0, 1], 0).into(), &key)).await?;
     let addr = server.addr();
-    let nginx = Nginx::before(addr)?;
+    let nginx = Nginx::before(addr).await?;
     let mut audience = Audience::gather(&nginx, &server).await?;
     publish(&server, 0..EVENTS / 2)?.await??;
     // What a server without a broker has published goes with it.

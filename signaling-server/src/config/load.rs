@@ -214,11 +214,19 @@ fn merge(into: &mut Table, table: Table) {
     }
 }
 
-/// Reads a value as it is written in a variable or flag: no quotes, and commas between the texts of a list.
+/// Reads a value as it is written in a variable or flag: no quotes, and commas between the texts of a list, unless it is
+/// written as in a file.
 fn parse(path: &str, text: &str) -> Result<Value, ConfigError> {
     let wrong = |problem: String| ConfigError::new(path, problem);
     match values::key(path).map(|key| &key.kind) {
         Some(Kind::Text) => Ok(Value::String(text.to_owned())),
+        Some(Kind::Texts | Kind::TextOrTexts) if text.starts_with('[') => {
+            let problem = "it begins with `[` and is no list of texts: write [\"a\", \"b\"], or a,b";
+            array(text)
+                .filter(|items| items.iter().all(Value::is_str))
+                .map(Value::Array)
+                .ok_or(wrong(problem.to_owned()))
+        }
         Some(Kind::Texts | Kind::TextOrTexts) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
@@ -232,13 +240,29 @@ fn parse(path: &str, text: &str) -> Result<Value, ConfigError> {
             .map(Value::Integer)
             .map_err(|_| wrong(format!("`{text}`: write a whole number; the key's ending is the unit"))),
         None if values::is_list(path) => {
-            let mut table: Table = format!("value = {text}")
-                .parse()
-                .map_err(|_| wrong("write a list of sections, such as [{ name = \"events\" }]".to_owned()))?;
-            Ok(table.remove("value").unwrap_or(Value::Array(Vec::new())))
+            let problem = "write a list of sections, such as [{ name = \"events\" }]";
+            array(text).map(Value::Array).ok_or(wrong(problem.to_owned()))
         }
         None => Err(values::unknown(path, path)),
     }
+}
+
+/// A list as it is written in a file.
+fn array(text: &str) -> Option<Vec<Value>> {
+    let mut table: Table = format!("value = {text}").parse().ok()?;
+    match (table.remove("value"), table.is_empty()) {
+        (Some(Value::Array(items)), true) => Some(items),
+        _ => None,
+    }
+}
+
+/// A path; an empty one would be the folder that the server happens to be started in.
+fn path(table: &Table, name: &str, found: &mut ConfigErrors) -> Option<PathBuf> {
+    let path = table.get(name).and_then(Value::as_str)?;
+    if path.is_empty() {
+        found.add(ConfigError::new(name, "it is empty: write a path, or leave the key out"));
+    }
+    Some(path.into())
 }
 
 /// The keys outside of any section.
@@ -271,16 +295,16 @@ fn general(table: &Table, config: &mut Config, found: &mut ConfigErrors) {
     config.open_topology = flag("open_topology").unwrap_or(config.open_topology);
     config.behind_proxy = flag("behind_proxy").unwrap_or(config.behind_proxy);
     cors_origins::read(table, config, found);
-    config.geo_database_file = text("geo_database_file").map(PathBuf::from);
+    config.geo_database_file = path(table, "geo_database_file", found);
     let create = flag("signing_key_create").unwrap_or(false);
-    if let Some(path) = text("signing_key_file") {
-        config.signing_key = KeySource::File { path: path.into(), create };
+    if let Some(path) = path(table, "signing_key_file", found) {
+        config.signing_key = KeySource::File { path, create };
     } else if create && !table.contains_key("signing_key_file") {
         let problem = "there is no signing_key_file to create: add one";
         found.add(ConfigError::new("signing_key_create", problem));
     }
-    config.state_dir = text("state_dir").map(PathBuf::from);
-    config.data_dir = text("data_dir").map(PathBuf::from);
+    config.state_dir = path(table, "state_dir", found);
+    config.data_dir = path(table, "data_dir", found);
     if let Some(log) = text("log") {
         config.log = log.to_owned();
         found.note(config.check_log());

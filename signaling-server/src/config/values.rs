@@ -129,7 +129,7 @@ fn check_list(value: &Value, path: &Path, errors: &mut ConfigErrors) {
         let path = path.element(index);
         match element {
             Value::Table(table) => check_table(table, path, errors),
-            other => errors.add(wrong_type(&path.shown, "a section", other)),
+            other => errors.add(wrong_type(&path.shown, "a section in braces, { KEY = VALUE, ... }", other)),
         }
     }
 }

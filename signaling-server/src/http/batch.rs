@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 use tiercast_codec::{HeaderValue, Message};
 
-use super::publish::{bad_request, describe_published, message_id, read_body, routing_key, too_large};
+use super::publish::{bad_request, describe_published, message_id, read_body, routing_key, told, too_large};
 use crate::{api_error::ApiError, app::App, source::embedded::Published};
 
 /// An event. Its body is `json`, `text` or `base64`, or empty.
@@ -36,8 +36,7 @@ pub(super) async fn publish(
     Path(channel): Path<String>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let published = publish_all(&app, &channel, request).await;
-    let published = published.inspect_err(|_| app.handle.counters().refused().add(1))?;
+    let published = told(&app, &channel, publish_all(&app, &channel, request).await)?;
     Ok(Json(json!({ "events": published.iter().map(describe_published).collect::<Vec<_>>() })))
 }
 

@@ -11,10 +11,12 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tiercast_codec::ChannelName;
+use tracing::info;
 
 use super::publish::bad_request;
 use crate::{
-    access::Grant, api_error::ApiError, app::App, source::amqp::dynamic::channel_of, transport::patterns,
+    access::Grant, api_error::ApiError, app::App, shown::cut, source::amqp::dynamic::channel_of,
+    transport::patterns,
 };
 
 /// What the key is to be good for: a channel, or an exchange.
@@ -50,6 +52,8 @@ pub(super) async fn keys(
     let until = app.clock.now() + Duration::from_secs(wish.lifetime_s);
     let grant =
         Grant { channel, patterns: wish.patterns, subject: wish.subject, until_s: until.0 / 1_000_000 };
+    let (channel, subject, until_s) = (&grant.channel, grant.subject.as_deref().map(cut), grant.until_s);
+    info!(%channel, subject, patterns = grant.patterns.len(), until_s, "key made");
     let answer = json!({ "key": app.access.issue(&grant), "until_s": grant.until_s });
     Ok((StatusCode::CREATED, Json(answer)))
 }

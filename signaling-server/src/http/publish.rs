@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tiercast_codec::{Code, HeaderValue, Message, limits::ROUTING_KEY_BYTES_MAX};
 use tokio::time::timeout;
+use tracing::{debug, field::display};
 
 use crate::{
     api_error::ApiError,
@@ -36,26 +37,41 @@ pub(super) async fn publish(
     query: Result<Query<PublishQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let published = publish_one(&app, channel, query, request).await;
-    let published = published.inspect_err(|_| app.handle.counters().refused().add(1))?;
+    let published = told(&app, &channel, publish_one(&app, &channel, query, request).await)?;
     Ok(Json(describe_published(&published[0])))
 }
 
 async fn publish_one(
     app: &App,
-    channel: String,
+    channel: &str,
     query: Result<Query<PublishQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Vec<Published>, ApiError> {
     app.access.check_api_key(request.headers())?;
-    let publisher = app.handle.publisher(&channel)?;
+    let publisher = app.handle.publisher(channel)?;
     let Query(query) = query.map_err(|error| {
         bad_request(error.body_text()).fix("the only query parameter is routing_key, given at most once")
     })?;
     let mut message = describe(request.headers())?;
-    message.routing_key = routing_key(query.routing_key, &channel)?;
+    message.routing_key = routing_key(query.routing_key, channel)?;
     message.body = read_body(app, request, "limits.publish_bytes").await?;
     Ok(publisher.publish_all(vec![message]).await?)
+}
+
+/// Counts and logs what became of a request to publish. That one was refused is in the log with all other refusals.
+pub(super) fn told(
+    app: &App,
+    channel: &str,
+    published: Result<Vec<Published>, ApiError>,
+) -> Result<Vec<Published>, ApiError> {
+    match &published {
+        Ok(events) => {
+            let last = events.last().map(|event| display(event.position));
+            debug!(%channel, events = events.len(), last, "published");
+        }
+        Err(_) => app.handle.counters().refused().add(1),
+    }
+    published
 }
 
 /// What is answered about an event.

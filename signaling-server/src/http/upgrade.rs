@@ -13,6 +13,7 @@ use hyper::upgrade::OnUpgrade;
 use tiercast_codec::Code;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::Span;
 
 use super::cors;
 use crate::{
@@ -27,6 +28,8 @@ pub(crate) struct Upgrade {
     pub(crate) visitor: Visitor,
     /// What it is going to speak.
     pub(crate) speaks: Speaks,
+    /// What every line of the log about it begins with.
+    pub(crate) span: Span,
 }
 
 /// What is spoken on a WebSocket.
@@ -40,6 +43,13 @@ pub(crate) enum Speaks {
 
 impl Speaks {
     const ALL: [Self; 2] = [Self::Frames, Self::Json];
+
+    /// The first one that a handshake offers.
+    pub(super) fn offered(headers: &HeaderMap) -> Option<Self> {
+        let is_offered =
+            |speaks: &Self| has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, speaks.subprotocol());
+        Self::ALL.into_iter().find(is_offered)
+    }
 
     /// What is counted and logged under.
     pub(crate) fn transport(self) -> Transport {
@@ -74,7 +84,8 @@ pub(super) async fn upgrade(
             .code(Code::SHUTDOWN)
             .fix("connect again in a second"));
     }
-    let upgrade = Upgrade { connection: hyper::upgrade::on(&mut request), visitor, speaks };
+    let (connection, span) = (hyper::upgrade::on(&mut request), Span::current());
+    let upgrade = Upgrade { connection, visitor, speaks, span };
     upgrades.try_send(upgrade).map_err(|_| bad_request("this connection is being upgraded already"))?;
     Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -98,9 +109,7 @@ fn check(version: Version, headers: &HeaderMap) -> Result<(HeaderValue, Speaks),
         let error = "this server speaks WebSocket version 13 only";
         return Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, error).fix("send Sec-WebSocket-Version: 13"));
     }
-    let is_offered =
-        |speaks: &Speaks| has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, speaks.subprotocol());
-    let Some(speaks) = Speaks::ALL.into_iter().find(is_offered) else {
+    let Some(speaks) = Speaks::offered(headers) else {
         let error = format!("offer the subprotocol {SUBPROTOCOL} or {}", json::SUBPROTOCOL);
         return Err(bad_request(&format!("{error}: this server speaks no other")));
     };

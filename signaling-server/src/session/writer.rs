@@ -9,6 +9,7 @@ use tokio_tungstenite::{
     tungstenite::{Error as WsError, Message as WsMessage, protocol::frame::coding::Data},
 };
 
+use super::introduction::Introduction;
 use crate::{
     driver::{Command, Handle, Messages},
     websocket,
@@ -20,6 +21,7 @@ pub(super) async fn run<T>(
     messages: &mut Messages<Bytes>,
     session: SessionId,
     handle: &Handle,
+    peer: &Introduction,
 ) -> Result<(), WsError>
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -27,6 +29,7 @@ where
     while let Some(message) = messages.queue.recv().await {
         let mut next = Some(message);
         while let Some(message) = next {
+            peer.answer(&message);
             for fragment in websocket::fragments(message, Data::Binary) {
                 sink.feed(fragment).await?;
             }

@@ -10,7 +10,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use serde_json::{Value, json};
-use tiercast_codec::{ChannelName, Code, PROTOCOL_VERSION, Position, limits::CONTROL_BYTES_MAX};
+use tiercast_codec::{ChannelName, Code, PROTOCOL_VERSION, Pattern, Position, limits::CONTROL_BYTES_MAX};
 use tiercast_mesh::hub::{Opening, Portion, Refusal};
 use tiercast_platform::Clock;
 use tokio::{
@@ -22,7 +22,7 @@ use tokio_tungstenite::{
     tungstenite::{Error as WsError, Message as WsMessage, protocol::frame::coding::Data},
 };
 
-use tracing::{Span, debug};
+use tracing::{debug, info};
 
 mod message;
 mod read;
@@ -34,8 +34,14 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    app::App, counters::Transport, sheets::Form, source::amqp::dynamic::Lease, stopped::Stopped,
-    visitor::Visitor, websocket,
+    app::App,
+    counters::Transport,
+    sheets::Form,
+    shown::{cut, fields},
+    source::amqp::dynamic::Lease,
+    stopped::Stopped,
+    visitor::Visitor,
+    websocket,
 };
 use message::{FromClient, Request, Subscribe};
 use read::{Next, Read};
@@ -127,11 +133,21 @@ where
         last_read: None,
     };
     let Err(end) = session.serve().await;
+    let (channel, since) = fields(session.subscriptions.values().map(|read| read.visit.reads()));
     let mut socket = session.socket;
     let closing = match end {
-        End::Gone => None,
-        End::Stalled => return handle.counters().stalled().add(1),
-        End::Refused(refusal) => Some(refusal),
+        End::Gone => {
+            info!(channel, since, "session ended");
+            None
+        }
+        End::Stalled => {
+            info!(channel, since, "session lost: it took nothing any more");
+            return handle.counters().stalled().add(1);
+        }
+        End::Refused(refusal) => {
+            info!(channel, since, code = refusal.code.0, reason = cut(&refusal.reason), "closing session");
+            Some(refusal)
+        }
     };
     websocket::close(&mut socket, closing, limit).await;
 }
@@ -163,7 +179,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 }
                 Happening::Next(channel, Next::Portion(Err(refusal))) => {
                     self.give_up_binding(&channel).await?;
-                    self.subscriptions.remove(&channel);
+                    if let Some(mut read) = self.subscriptions.remove(&channel) {
+                        read.visit.end(&refusal);
+                    }
                     self.fail(None, Some(&channel), refusal).await?;
                 }
                 Happening::Due => self.on_due().await?,
@@ -268,6 +286,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             Ok(message) => message,
             Err(unreadable) => {
                 let refusal = unreadable.refusal()?;
+                info!(code = refusal.code.0, reason = cut(&refusal.reason), "request refused");
                 return self.fail(unreadable.id, None, refusal).await;
             }
         };
@@ -316,7 +335,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 }
                 self.say(answer).await
             }
-            Err(refusal) => self.fail(Some(id), channel, refusal).await,
+            Err(refusal) => {
+                // Who does not get a subscription is told of elsewhere.
+                if let Some(channel) = channel {
+                    info!(%channel, code = refusal.code.0, reason = cut(&refusal.reason), "request refused");
+                }
+                self.fail(Some(id), channel, refusal).await
+            }
         }
     }
 
@@ -384,18 +409,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         wanted: Wanted,
         Subscribe { since, patterns }: Subscribe,
     ) -> Result<Option<Answer>, Refusal> {
-        let patterns_max = self.app.config.limits.patterns_max;
-        let subscriptions_max = self.app.config.hub.subscriptions_max;
-        if self.subscriptions.len() + self.opening.len() >= subscriptions_max {
-            return Err(bad_request(format!("a session may have {subscriptions_max} subscriptions")));
-        }
-        let patterns = query::patterns(&patterns, patterns_max).map_err(bad_request)?;
+        let patterns = self.may_subscribe(&patterns).inspect_err(|Refusal { code, reason }| {
+            info!(channel = %wanted, %since, code = code.0, reason = cut(reason), "reader refused");
+        })?;
         let takes_long = matches!(wanted, Wanted::Exchange(_));
         let (handle, visitor) = (self.app.handle.clone(), self.visitor.clone());
-        let opening = async move {
-            let visit = Visit::begin(&handle, Transport::Json, Span::current(), &wanted, since);
-            Ok((Subscription::open(&handle, &visitor, wanted, since, patterns).await?, visit))
-        };
+        let opening =
+            async move { Visit::open(&handle, Transport::Json, &visitor, (wanted, since), patterns).await };
         if takes_long {
             self.opening.push(opening.map(move |opened| (id, opened.map(Box::new))).boxed());
             return Ok(None);
@@ -404,10 +424,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         self.subscribed(subscription, visit).map(Some)
     }
 
-    fn subscribed(&mut self, subscription: Subscription, visit: Visit) -> Result<Answer, Refusal> {
+    /// Whether there may be another subscription; gives its patterns.
+    fn may_subscribe(&self, patterns: &[String]) -> Result<Vec<Pattern>, Refusal> {
+        let subscriptions_max = self.app.config.hub.subscriptions_max;
+        if self.subscriptions.len() + self.opening.len() >= subscriptions_max {
+            return Err(bad_request(format!("a session may have {subscriptions_max} subscriptions")));
+        }
+        query::patterns(patterns, self.app.config.limits.patterns_max).map_err(bad_request)
+    }
+
+    fn subscribed(&mut self, subscription: Subscription, mut visit: Visit) -> Result<Answer, Refusal> {
         let channel = subscription.channel().clone();
         if self.subscriptions.contains_key(&channel) {
-            return Err(bad_request(format!("already subscribed to `{channel}`: unsubscribe first")));
+            let refusal = bad_request(format!("already subscribed to `{channel}`: unsubscribe first"));
+            visit.end(&refusal);
+            return Err(refusal);
         }
         let Opening { position, head, recovered } = *subscription.opening();
         let answer = json!({

@@ -76,8 +76,8 @@ async fn read(
     let patterns = query.patterns(limits.patterns_max)?;
     let wanted = super::wanted(path, &mut query)?;
     query.end()?;
-    let mut visit = Visit::begin(&app.handle, transport, visitor.span(transport), &wanted, since);
-    let mut subscription = Subscription::open(&app.handle, &visitor, wanted, since, patterns).await?;
+    let (mut subscription, mut visit) =
+        Visit::open(&app.handle, transport, &visitor, (wanted, since), patterns).await?;
     let mut page = Page::new(&subscription, events_max, limits);
     let until = Instant::now() + wait;
     // What lies in the past may be long, or not to be had now.

@@ -7,6 +7,10 @@ use tiercast_codec::{Code, Pattern, Since};
 
 use crate::{api_error::ApiError, visitor::KEY};
 
+/// The query parameters that the log tells of.
+pub(crate) const SINCE: &str = "since";
+pub(crate) const EXCHANGE: &str = "exchange";
+
 /// The parameters of a query, each taken by who knows it. What nobody took is refused in the end, with what there is.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -69,7 +73,7 @@ impl Query {
 
     /// Where to begin.
     pub(super) fn since(&mut self) -> Result<Option<Since>, ApiError> {
-        self.read("since", "write `now`, `earliest`, or a position that an event or an answer named")
+        self.read(SINCE, "write `now`, `earliest`, or a position that an event or an answer named")
     }
 
     /// Which events: every `match` is a topic pattern.

@@ -29,7 +29,8 @@ use crate::{
     visitor::Visitor,
 };
 
-const LAST_EVENT_ID: &str = "last-event-id";
+/// Where a browser that connects again says how far it was.
+pub(crate) const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(crate) async fn sse(
     State(app): State<Arc<App>>,
@@ -45,10 +46,9 @@ pub(crate) async fn sse(
     let wanted = super::wanted(path, &mut query)?;
     query.end()?;
     let mut out = VecDeque::from([retry(&app)]);
-    let visit = Visit::begin(&app.handle, Transport::Sse, visitor.span(Transport::Sse), &wanted, since);
-    let opening = Subscription::open(&app.handle, &visitor, wanted, since, patterns);
-    let subscription = match opening.await {
-        Ok(subscription) => Some(subscription),
+    let opening = Visit::open(&app.handle, Transport::Sse, &visitor, (wanted, since), patterns);
+    let reading = match opening.await {
+        Ok(reading) => Some(reading),
         // A browser that is answered with an error does not come back by itself.
         Err(refusal) if refusal.code.may_reconnect() => {
             out.push_back(ended(&refusal));
@@ -56,12 +56,11 @@ pub(crate) async fn sse(
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    let said = subscription.as_ref().map(|subscription| subscription.opening().position);
-    out.extend(subscription.as_ref().map(ready));
+    let said = reading.as_ref().map(|(subscription, _)| subscription.opening().position);
+    out.extend(reading.as_ref().map(|(subscription, _)| ready(subscription)));
     let heartbeat = app.config.limits.reader_heartbeat;
     let stream = Stream {
-        visit,
-        subscription,
+        reading,
         sheets: app.sheets.clone(),
         heartbeat,
         out,
@@ -98,9 +97,8 @@ pub(super) fn last_event_id<T>(
 
 /// What one client is still to be sent.
 struct Stream {
-    visit: Visit,
     /// None once it has ended.
-    subscription: Option<Subscription>,
+    reading: Option<(Subscription, Visit)>,
     sheets: Arc<Sheets>,
     heartbeat: Duration,
     out: VecDeque<Bytes>,
@@ -117,11 +115,12 @@ impl Stream {
     async fn next(&mut self) -> Option<Bytes> {
         while self.out.is_empty() {
             let due = self.said_at + self.heartbeat;
-            let next = timeout_at(due, self.subscription.as_mut()?.next()).await;
-            match next {
+            let (subscription, visit) = self.reading.as_mut()?;
+            match timeout_at(due, subscription.next()).await {
                 Ok(Ok(portion)) => self.take(&portion),
                 Ok(Err(refusal)) => {
-                    self.subscription = None;
+                    visit.end(&refusal);
+                    self.reading = None;
                     self.out.push_back(ended(&refusal));
                 }
                 Err(_) => {
@@ -135,20 +134,20 @@ impl Stream {
     }
 
     fn take(&mut self, portion: &Portion) {
+        let Some((subscription, visit)) = &mut self.reading else { return };
         self.reached = Some(portion.position());
         match portion {
             Portion::Events { frame, .. } => {
-                let Some(subscription) = &self.subscription else { return };
                 let sheet = self.sheets.of(subscription.channel(), frame);
                 let wanted: Vec<_> = sheet.wanted(portion).collect();
                 self.said = wanted.last().map(|nth| sheet.position(*nth)).or(self.said);
                 let before = self.out.len();
                 self.out.extend(sheet.pieces(Form::Sse, &wanted));
-                self.visit.sent(wanted.len(), self.out.range(before..).map(Bytes::len).sum());
+                visit.sent(wanted.len(), self.out.range(before..).map(Bytes::len).sum());
             }
             Portion::Gap(gap) => {
                 self.said = self.reached;
-                self.visit.gap();
+                visit.gap();
                 self.out.push_back(event("gap", Some(&gap.to), &super::gap(gap)));
             }
         }
@@ -157,7 +156,7 @@ impl Stream {
     /// A comment; or, where the client's position has moved over what it did not ask for, that position.
     fn sign_of_life(&mut self) -> Bytes {
         let moved = self.reached.filter(|_| self.said != self.reached);
-        let (Some(position), Some(subscription)) = (moved, &self.subscription) else {
+        let (Some(position), Some((subscription, _))) = (moved, &self.reading) else {
             // A line, not a block: some clients would take that for an event.
             return Bytes::from_static(b":\n");
         };

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::{
     Reader,
     driver::Handle,
+    shown::cut,
     source::amqp::dynamic::{DynamicError, Lease, channel_of},
     visitor::Visitor,
 };
@@ -30,7 +31,7 @@ impl std::fmt::Display for Wanted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Channel(channel) => channel.fmt(f),
-            Self::Exchange(exchange) => write!(f, "exchange {exchange}"),
+            Self::Exchange(exchange) => write!(f, "exchange {:?}", cut(exchange)),
         }
     }
 }

@@ -99,11 +99,8 @@ async fn open(
     let mut exchanges = Vec::new();
     for (nth, (exchange, patterns)) in wanted.into_iter().enumerate() {
         let since = last.map_or(Since::Now, |last| Since::Position(last.positions()[nth]));
-        let wanted = Wanted::Exchange(exchange);
-        let span = visitor.span(Transport::Taskcluster);
-        let visit = Visit::begin(&app.handle, Transport::Taskcluster, span, &wanted, since);
-        let subscription = Subscription::open(&app.handle, visitor, wanted, since, patterns).await?;
-        exchanges.push((subscription, visit));
+        let reads = (Wanted::Exchange(exchange), since);
+        exchanges.push(Visit::open(&app.handle, Transport::Taskcluster, visitor, reads, patterns).await?);
     }
     Ok(exchanges)
 }
@@ -193,6 +190,7 @@ impl Stream {
             }
             Err(refusal) => {
                 self.out.push_back(ended(&refusal));
+                self.exchanges.iter_mut().for_each(|(_, visit)| visit.end(&refusal));
                 self.exchanges.clear();
             }
         }

@@ -1,12 +1,15 @@
 //! One plain client's visit, for the operator: who, from where, what it reads and since when, and how much that was.
 
-use tiercast_codec::Since;
-use tracing::{Span, debug};
+use tiercast_codec::{Pattern, Since};
+use tiercast_mesh::hub::Refusal;
+use tracing::{Span, debug, info};
 
-use super::subscription::Wanted;
+use super::subscription::{Subscription, Wanted};
 use crate::{
     counters::{Present, Traffic, Transport},
     driver::Handle,
+    shown::cut,
+    visitor::Visitor,
 };
 
 /// A visit. Its end is said when it is dropped.
@@ -17,26 +20,47 @@ pub(super) struct Visit {
     /// Says who it is, and from where.
     span: Span,
     wanted: Wanted,
+    since: Since,
     events: u64,
     bytes: u64,
+    /// Why the server ended it.
+    end: Option<Refusal>,
     _present: Present,
 }
 
+/// Says a line: what lasts is for everybody's log, requests that are over in a moment would be a flood.
+macro_rules! tell {
+    ($transport:expr, $($line:tt)*) => {
+        if $transport.lasts() { info!($($line)*) } else { debug!($($line)*) }
+    };
+}
+
 impl Visit {
-    /// Somebody begins to read. `span` says who.
-    pub(super) fn begin(
+    /// Begins to read on behalf of a client, whose span is the current one.
+    pub(super) async fn open(
         handle: &Handle,
         transport: Transport,
-        span: Span,
-        wanted: &Wanted,
-        since: Since,
-    ) -> Self {
+        visitor: &Visitor,
+        (wanted, since): (Wanted, Since),
+        patterns: Vec<Pattern>,
+    ) -> Result<(Subscription, Self), Refusal> {
         let traffic = handle.counters().traffic(transport);
         traffic.visits.add(1);
         let _present = traffic.readers.enter();
-        span.in_scope(|| debug!(%wanted, %since, "reader came"));
-        let (handle, wanted) = (handle.clone(), wanted.clone());
-        Self { handle, transport, span, wanted, events: 0, bytes: 0, _present }
+        match Subscription::open(handle, visitor, wanted.clone(), since, patterns).await {
+            Ok(subscription) => {
+                tell!(transport, channel = %wanted, %since, "reader came");
+                let (handle, span) = (handle.clone(), Span::current());
+                let visit =
+                    Self { handle, transport, span, wanted, since, events: 0, bytes: 0, end: None, _present };
+                Ok((subscription, visit))
+            }
+            Err(refusal) => {
+                let Refusal { code, reason } = &refusal;
+                tell!(transport, channel = %wanted, %since, code = code.0, reason = cut(reason), "reader refused");
+                Err(refusal)
+            }
+        }
     }
 
     /// So much was sent.
@@ -53,6 +77,16 @@ impl Visit {
         self.traffic().gaps.add(1);
     }
 
+    /// The server ends it.
+    pub(super) fn end(&mut self, refusal: &Refusal) {
+        self.end = Some(refusal.clone());
+    }
+
+    /// What is read, and from where on.
+    pub(super) fn reads(&self) -> (&Wanted, Since) {
+        (&self.wanted, self.since)
+    }
+
     fn traffic(&self) -> &Traffic {
         self.handle.counters().traffic(self.transport)
     }
@@ -60,7 +94,10 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let Self { wanted, events, bytes, .. } = self;
-        self.span.in_scope(|| debug!(%wanted, events, bytes, "reader left"));
+        let Self { transport, wanted, since, events, bytes, end, .. } = self;
+        let (code, reason) = end.as_ref().map(|Refusal { code, reason }| (code.0, cut(reason))).unzip();
+        self.span.in_scope(
+            || tell!(transport, channel = %wanted, %since, events, bytes, code, reason, "reader left"),
+        );
     }
 }

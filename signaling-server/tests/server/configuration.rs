@@ -131,6 +131,47 @@ fn variables_override_the_file_and_flags_override_both() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What one variable or `--set` gives.
+fn set(path: &str, text: &str) -> Result<Config, String> {
+    Layers::default().with_set("--set", path, text).load().map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn regression_an_empty_path_is_named_with_its_cure_wherever_it_is_written() -> anyhow::Result<()> {
+    for key in ["data_dir", "state_dir", "signing_key_file", "geo_database_file"] {
+        let cure = format!("{key}: it is empty: write a path, or leave the key out");
+        let in_file = problem(&format!("{key} = \"\""))?;
+        ensure!(in_file.contains(&format!("test.toml: {cure}")), "{in_file}");
+        let by_flag = set(key, "").err().context("accepted")?;
+        ensure!(by_flag.contains(&format!("--set: {cure}")), "{by_flag}");
+    }
+    Ok(())
+}
+
+#[test]
+fn regression_a_list_may_be_written_as_in_toml_by_flag_and_variable() -> anyhow::Result<()> {
+    for text in ["a-long-key,another-key", r#"["a-long-key", "another-key"]"#, "['a-long-key','another-key']"]
+    {
+        let config = set("api_keys", text).map_err(anyhow::Error::msg)?;
+        let keys: Vec<_> = config.api_keys.iter().map(|key| key.secret()).collect();
+        ensure!(keys == ["a-long-key", "another-key"], "{text}");
+    }
+    for text in ["[a-long-key,another-key]", r#"["a-long-key", 7]"#, r#"["a-long-key"#, "[]\nlisten = \"h\""]
+    {
+        let problem = set("api_keys", text).err().context("accepted")?;
+        ensure!(problem.contains(
+            r#"--set: api_keys: it begins with `[` and is no list of texts: write ["a", "b"], or a,b"#
+        ));
+        ensure!(!problem.contains("a-long-key"), "{problem}");
+    }
+    let problem = set("channels", r#"["a", "b"]"#).err().context("accepted")?;
+    ensure!(
+        problem.contains(r#"channels[0]: found a text: write a section in braces, { KEY = VALUE, ... }"#),
+        "{problem}"
+    );
+    Ok(())
+}
+
 #[test]
 fn an_unknown_key_anywhere_is_named_with_its_place_and_the_nearest_known_one() -> anyhow::Result<()> {
     for (text, place, nearest) in [

@@ -24,6 +24,8 @@ pub struct Program {
     pub addr: SocketAddr,
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
+    /// What it has said so far, as far as somebody listened.
+    heard: Vec<String>,
 }
 
 fn command(args: &[&str]) -> Command {
@@ -58,7 +60,7 @@ impl Program {
             }
         };
         let addr = timeout(PATIENCE, started).await??;
-        Ok(Self { addr, child, log })
+        Ok(Self { addr, child, log, heard: Vec::new() })
     }
 
     /// The next line of its log that has these words.
@@ -66,6 +68,7 @@ impl Program {
         let found = async {
             loop {
                 let line = self.log.next_line().await?.context("the program ended")?;
+                self.heard.push(line.clone());
                 if line.contains(words) {
                     return Ok(line);
                 }
@@ -76,6 +79,11 @@ impl Program {
 }
 
 impl Program {
+    /// The lines of its log that were passed over or found since it listens.
+    pub fn heard(&self) -> &[String] {
+        &self.heard
+    }
+
     /// Ends it as `kill -9` does.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         Ok(timeout(PATIENCE, self.child.kill()).await??)

@@ -41,13 +41,27 @@ keepingScenario("examples/tickets.rs hears of the tickets that it has closed", {
 });
 
 for (const name of ["node.mjs", "python.py"]) {
-  const command = name === "python.py" ? "python3" : process.execPath;
   scenario(`regression: examples/${name} takes an address that has a query`, {}, async (stage) => {
     await publishForAQuery(stage);
-    const program = new Program({ name, command, args: [join(FOLDER, name), addressWithAQuery(stage)] });
-    stage.atEnd(() => program.kill());
+    const program = streaming(stage, name, addressWithAQuery(stage));
     await program.until("two events", () => program.stdout.length >= 2);
     assert.deepEqual(program.stdout.map((line) => (JSON.parse(line) as { body: unknown }).body), ["body 1", { number: 2 }]);
+  });
+
+  scenario(`regression: examples/${name} ends with what the server says where it refuses`, {}, async (stage) => {
+    const program = streaming(stage, name, `${stage.server.http}/v1/sse/nonsense`);
+    await program.until("it ends", () => program.end);
+    assert.equal(program.end, "code 1");
+    assert.match(program.stderr.join("\n"), /^HTTP 404: .*nonsense/);
+  });
+
+  scenario(`examples/${name} comes back to a server that asks for patience`, {}, async (stage) => {
+    const server = createServer((_, response) => response.writeHead(503).end("later"));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stage.atEnd(() => void server.close());
+    const program = streaming(stage, name, `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/sse/events`);
+    await program.until("two attempts", () => program.stderr.length >= 2);
+    assert.deepEqual(program.stderr.slice(0, 2), ["HTTP 503: later", "HTTP 503: later"]);
   });
 }
 
@@ -72,6 +86,14 @@ scenario("regression: examples/curl.sh says that the server cannot be reached, a
   for (const line of program.stderr) assert.match(line, /connect/);
   assert.equal(program.end, undefined);
 });
+
+/** One of those that read server-sent events. */
+function streaming(stage: Stage, name: string, url: string): Program {
+  const command = name === "python.py" ? "python3" : process.execPath;
+  const program = new Program({ name, command, args: [join(FOLDER, name), url] });
+  stage.atEnd(() => program.kill());
+  return program;
+}
 
 function curl(stage: Stage, server: string, channel: string): Program {
   const program = new Program({ name: "curl.sh", command: "bash", args: [join(FOLDER, "curl.sh"), server, channel] });
