@@ -12,6 +12,8 @@ import {
   type RelaySettings,
   type ServerUrls,
   type SubscribeOptions,
+  checkConnectOptions,
+  checkSubscribeOptions,
   driverSettings,
   relaySettings,
   roomForChildren,
@@ -19,6 +21,7 @@ import {
 } from "./options.js";
 import { type ClientStats, channelStats } from "./stats.js";
 import { Memory } from "./memory.js";
+import { checkName } from "./names.js";
 import { Subscription, SubscriptionError } from "./subscription.js";
 
 /** News of a client. */
@@ -43,6 +46,8 @@ interface ClientEvents extends Readonly<Record<string, unknown>> {
   readonly status: ClientStatus;
 }
 
+const LISTENED_TO = { status: true };
+
 export class Client {
   readonly #platform: Platform;
   readonly #driver: Driver;
@@ -57,6 +62,7 @@ export class Client {
 
   /** @internal */
   constructor(urls: ServerUrls, options: ConnectOptions, platform: Platform) {
+    checkConnectOptions(options);
     options.signal?.throwIfAborted();
     this.#platform = platform;
     this.#relays = relaySettings(options, platform.openConnection !== undefined);
@@ -89,6 +95,7 @@ export class Client {
   /** Asks for a channel. It goes on over reconnects, from where it was. Throws if there is a subscription for it. */
   subscribe(channel: string, options: SubscribeOptions = {}): Subscription {
     if (this.#closed.signal.aborted) throw new Error("the client is closed");
+    checkSubscribeOptions(options);
     options.signal?.throwIfAborted();
     const { since, patterns } = subscribeSettings(channel, options);
     const memory = this.#memory(channel, options.remember);
@@ -108,6 +115,7 @@ export class Client {
 
   /** Calls `listener` with each change of status, until the function that it returns is called. */
   on(type: "status", listener: (status: ClientStatus) => void): () => void {
+    checkName(type, LISTENED_TO, "a client tells nothing of the type");
     return this.#emitter.on(type, listener);
   }
 
