@@ -103,8 +103,9 @@ export class Client {
     const subscription = new Subscription(channel, patterns, memory, {
       poll: () => this.#driver.pollDelivery(channel),
       unsubscribe: () => {
+        this.#subscriptions.delete(channel);
         this.#driver.handle({ type: "unsubscribe", channel });
-        this.#forget(channel);
+        this.#offer();
       },
     });
     this.#subscriptions.set(channel, subscription);
@@ -146,7 +147,7 @@ export class Client {
     this.#driver.end();
   }
 
-  /** Nothing around the page matters any more. */
+  /** Nothing around the page matters any more, and nothing is said but that the client is closed. */
   #end(): void {
     this.#closed.abort();
     this.#manners?.end();
@@ -201,11 +202,6 @@ export class Client {
     for (const subscription of this.#subscriptions.values()) subscription.flush();
   }
 
-  #forget(channel: string): void {
-    this.#subscriptions.delete(channel);
-    this.#offer();
-  }
-
   #onDisconnected(code: Code, reason: string, next: Attempt | undefined): void {
     this.#peer = undefined;
     if (next !== undefined) {
@@ -213,13 +209,14 @@ export class Client {
       this.#say({ kind: "reconnecting", ...next });
       return;
     }
+    if (!mayReconnect(code)) this.#fail(new SubscriptionError(code, reason));
     this.#say({ kind: "closed", code, reason });
-    if (mayReconnect(code)) return;
+  }
+
+  #fail(error: SubscriptionError): void {
     this.#end();
     this.#driver.end();
-    for (const subscription of this.#subscriptions.values()) {
-      subscription.finish(new SubscriptionError(code, reason));
-    }
+    for (const subscription of this.#subscriptions.values()) subscription.finish(error);
   }
 
   #onStatus(status: Status): void {
@@ -258,12 +255,14 @@ export class Client {
       this.#say({ kind: "refused", code, reason });
       return;
     }
-    this.#forget(channel);
-    subscription.say({ kind: "refused", code, reason });
+    this.#subscriptions.delete(channel);
+    this.#offer();
     subscription.finish(new SubscriptionError(code, reason));
+    subscription.say({ kind: "refused", code, reason });
   }
 
   #say(status: ClientStatus): void {
+    if (this.#closed.signal.aborted && status.kind !== "closed") return;
     this.#emitter.emit("status", status);
   }
 }

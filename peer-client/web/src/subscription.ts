@@ -157,9 +157,10 @@ export class Subscription implements AsyncIterable<Notification> {
 
   /** Ends the subscription. Iterations end, without an error. */
   unsubscribe(): void {
-    if (this.#end !== undefined) return;
-    this.#source.unsubscribe();
-    this.finish(undefined);
+    const hasEnded = this.#end !== undefined;
+    this.#end = { error: undefined };
+    this.#onEnd();
+    if (!hasEnded) this.#source.unsubscribe();
   }
 
   /** Events and gaps in order. Nothing is fetched from the log before it is asked for: the loop sets the pace. */
@@ -224,12 +225,16 @@ export class Subscription implements AsyncIterable<Notification> {
     this.#memory?.flush();
   }
 
-  /** Nothing more will come. @internal */
-  finish(error: Error | undefined): void {
+  /** Nothing more will come, for this reason. @internal */
+  finish(error: Error): void {
     if (this.#end !== undefined) return;
-    // What was there before an error still counts.
-    if (error !== undefined) this.pump();
     this.#end = { error };
+    // What was there before it still counts.
+    this.pump();
+    this.#onEnd();
+  }
+
+  #onEnd(): void {
     this.#ended.abort();
     this.flush();
     this.#settle();
