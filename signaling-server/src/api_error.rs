@@ -7,6 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use tiercast_codec::Code;
+use tiercast_mesh::hub::Refusal;
 
 /// The answer to a request that failed.
 #[derive(Debug)]
@@ -38,6 +39,13 @@ impl ApiError {
     pub(crate) fn code(mut self, code: Code) -> Self {
         self.body.code = Some(code);
         self
+    }
+}
+
+/// For one who is told on a WebSocket.
+impl From<ApiError> for Refusal {
+    fn from(ApiError { body: Body { error, code, fix }, .. }: ApiError) -> Self {
+        Self::new(code.unwrap_or(Code::BAD_REQUEST), format!("{error}: {fix}"))
     }
 }
 
