@@ -7,6 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use tiercast_codec::Code;
+use tiercast_mesh::hub::Refusal;
 
 /// The answer to a request that failed.
 #[derive(Debug)]
@@ -41,6 +42,11 @@ impl ApiError {
         self
     }
 
+    /// What the log says about it.
+    pub(crate) fn refused(&self) -> Refused {
+        Refused { code: self.body.code, reason: self.body.error.clone() }
+    }
+
     /// The protocol's code for the same thing.
     pub(crate) fn code(mut self, code: Code) -> Self {
         self.body.code = Some(code);
@@ -48,9 +54,16 @@ impl ApiError {
     }
 }
 
+/// For one who is told on a WebSocket.
+impl From<ApiError> for Refusal {
+    fn from(ApiError { body: Body { error, code, fix }, .. }: ApiError) -> Self {
+        Self::new(code.unwrap_or(Code::BAD_REQUEST), format!("{error}: {fix}"))
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let refused = Refused { code: self.body.code, reason: self.body.error.clone() };
+        let refused = self.refused();
         let mut response = (self.status, Extension(refused), Json(self.body)).into_response();
         // Some answers are not complete without a header.
         let header = match self.status {

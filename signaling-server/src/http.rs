@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request},
     http::{Method, StatusCode, Uri},
     middleware::from_fn,
+    response::Response,
     routing::{get, post},
 };
 
@@ -20,7 +21,7 @@ mod topology;
 mod upgrade;
 
 use topology::Pages;
-pub(crate) use upgrade::{Speaks, Upgrade, Upgrades};
+pub(crate) use upgrade::{Purpose, Speaks, Upgrade, Upgrades};
 
 use crate::{
     api_error::ApiError,
@@ -58,9 +59,10 @@ pub(crate) fn router(app: Arc<App>, extra: Router) -> Router {
         .layer(cors)
 }
 
-async fn unknown_route(uri: Uri) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
-        .fix("GET /v1/channels lists the channels; docs/protocol.md lists the routes")
+async fn unknown_route(request: Request) -> Result<Response, ApiError> {
+    let error = ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", request.uri().path()))
+        .fix("WebSockets are at /v1/ws; GET /v1/channels lists the channels; docs/protocol.md lists the routes");
+    upgrade::refuse(request, error)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {

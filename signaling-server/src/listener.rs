@@ -5,12 +5,13 @@
 use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use bytes::Bytes;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tiercast_mesh::hub::Whereabouts;
+use tiercast_mesh::hub::{Refusal, Whereabouts};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
@@ -23,12 +24,13 @@ use crate::{
     app::App,
     config::Limits,
     geo_database::GeoDatabase,
-    http::{Speaks, Upgrade, Upgrades},
+    http::{Purpose, Speaks, Upgrade, Upgrades},
     network::{forwarded_for, network_of},
     session,
     stall_guard::StallGuard,
     transport::json,
-    visitor::Address,
+    visitor::{Address, Visitor},
+    websocket,
 };
 
 /// Most bytes of a request's head.
@@ -85,9 +87,12 @@ impl Connections {
         let (upgrades, mut upgrade) = mpsc::channel(1);
         self.serve_http(stream, address, upgrades).await;
         // The connection's task goes on as the session's, if it was upgraded.
-        if let Ok(upgrade) = upgrade.try_recv() {
-            let span = upgrade.span.clone();
-            self.serve_session(upgrade).instrument(span).await;
+        let Ok(Upgrade { connection, purpose, span }) = upgrade.try_recv() else { return };
+        match purpose {
+            Purpose::Session(visitor, speaks) => {
+                self.serve_session(connection, visitor, speaks).instrument(span).await;
+            }
+            Purpose::Refusal(refusal) => self.refuse(connection, refusal).instrument(span).await,
         }
     }
 
@@ -134,32 +139,41 @@ impl Connections {
         }
     }
 
-    async fn serve_session(self, upgrade: Upgrade) {
-        let Upgrade { connection, visitor, speaks, .. } = upgrade;
+    async fn serve_session(self, connection: OnUpgrade, visitor: Visitor, speaks: Speaks) {
         let _present = self.app.handle.counters().traffic(speaks.transport()).sessions.enter();
-        let upgraded = match connection.await {
-            Ok(upgraded) => upgraded,
-            Err(error) => return debug!(%error, "upgrade failed"),
-        };
-        match upgraded.downcast::<TokioIo<StallGuard<TcpStream>>>() {
-            Ok(parts) => {
-                let (io, leftover) = (parts.io.into_inner(), parts.read_buf);
-                match speaks {
-                    Speaks::Frames => {
-                        let from = self.whereabouts(visitor.address.0);
-                        let visitor = (from, visitor.rights);
-                        session::run(io, leftover, visitor, self.app.handle.clone(), &self.limits).await;
-                    }
-                    Speaks::Json => json::run(io, leftover, visitor, self.app).await,
-                }
+        let Some((io, leftover)) = upgraded(connection).await else { return };
+        match speaks {
+            Speaks::Frames => {
+                let from = self.whereabouts(visitor.address.0);
+                let visitor = (from, visitor.rights);
+                session::run(io, leftover, visitor, self.app.handle.clone(), &self.limits).await;
             }
-            Err(_) => error!("an upgraded connection is not the one that was accepted"),
+            Speaks::Json => json::run(io, leftover, visitor, self.app).await,
         }
+    }
+
+    /// Tells a client by a close code that it gets no session.
+    async fn refuse(self, connection: OnUpgrade, refusal: Refusal) {
+        let Some((io, leftover)) = upgraded(connection).await else { return };
+        let mut socket = websocket::accept(io, leftover).await;
+        websocket::close(&mut socket, Some(refusal), self.limits.close).await;
     }
 
     fn whereabouts(&self, address: IpAddr) -> Whereabouts {
         let location = self.geo_database.as_ref().and_then(|places| places.locate(address));
         Whereabouts { location, network: network_of(address) }
+    }
+}
+
+/// The connection below a WebSocket, and what came behind the handshake.
+async fn upgraded(connection: OnUpgrade) -> Option<(StallGuard<TcpStream>, Bytes)> {
+    let upgraded = connection.await.inspect_err(|error| debug!(%error, "upgrade failed")).ok()?;
+    match upgraded.downcast::<TokioIo<StallGuard<TcpStream>>>() {
+        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf)),
+        Err(_) => {
+            error!("an upgraded connection is not the one that was accepted");
+            None
+        }
     }
 }
 

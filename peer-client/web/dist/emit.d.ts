@@ -28,9 +28,9 @@ interface Position {
 declare function formatPosition({ epoch, offset }: Position): string;
 /**
  * `bad_server`: not a server's address. `bad_key`: no header can hold it. `bad_data`: it cannot be written as JSON, its body is no
- * bytes, or its message id no text. `full`: too many events wait already; this one was not sent. `refused`: the server does not take
- * the event, and never will; nothing was published. `gave_up`: it is not known whether the event is published; if that matters,
- * publish it again under the same message id.
+ * bytes, its message id no text, or it has a field that there is none of. `full`: too many events wait already; this one was not sent.
+ * `refused`: the server does not take the event, and never will; nothing was published. `gave_up`: it is not known whether the
+ * event is published; if that matters, publish it again under the same message id.
  */
 type EmitProblem = "bad_server" | "bad_key" | "bad_data" | "full" | "refused" | "gave_up";
 /** Why an event was not published, or may not have been. */
@@ -81,7 +81,8 @@ declare class Emitter {
     #private;
     /**
      * For a channel that is the server's own (`source = "embedded"`). `server` is such as `http://127.0.0.1:8780`, `key` an API key,
-     * which no page should have. Throws {@link EmitError}, `ChannelNameError`, or `RangeError` for an option out of bounds.
+     * which no page should have. Throws {@link EmitError}, `ChannelNameError`, `RangeError` for an option out of bounds, or
+     * `TypeError` for one that there is none of.
      */
     constructor(server: string | URL, channel: string, key: string, options?: EmitOptions);
     /**

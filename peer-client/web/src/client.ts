@@ -12,6 +12,8 @@ import {
   type RelaySettings,
   type ServerUrls,
   type SubscribeOptions,
+  checkConnectOptions,
+  checkSubscribeOptions,
   driverSettings,
   relaySettings,
   roomForChildren,
@@ -19,6 +21,7 @@ import {
 } from "./options.js";
 import { type ClientStats, channelStats } from "./stats.js";
 import { Memory } from "./memory.js";
+import { checkName } from "./names.js";
 import { Subscription, SubscriptionError } from "./subscription.js";
 
 /** News of a client. */
@@ -43,6 +46,8 @@ interface ClientEvents extends Readonly<Record<string, unknown>> {
   readonly status: ClientStatus;
 }
 
+const LISTENED_TO = { status: true };
+
 export class Client {
   readonly #platform: Platform;
   readonly #driver: Driver;
@@ -57,6 +62,7 @@ export class Client {
 
   /** @internal */
   constructor(urls: ServerUrls, options: ConnectOptions, platform: Platform) {
+    checkConnectOptions(options);
     options.signal?.throwIfAborted();
     this.#platform = platform;
     this.#relays = relaySettings(options, platform.openConnection !== undefined);
@@ -89,6 +95,7 @@ export class Client {
   /** Asks for a channel. It goes on over reconnects, from where it was. Throws if there is a subscription for it. */
   subscribe(channel: string, options: SubscribeOptions = {}): Subscription {
     if (this.#closed.signal.aborted) throw new Error("the client is closed");
+    checkSubscribeOptions(options);
     options.signal?.throwIfAborted();
     const { since, patterns } = subscribeSettings(channel, options);
     const memory = this.#memory(channel, options.remember);
@@ -96,8 +103,9 @@ export class Client {
     const subscription = new Subscription(channel, patterns, memory, {
       poll: () => this.#driver.pollDelivery(channel),
       unsubscribe: () => {
+        this.#subscriptions.delete(channel);
         this.#driver.handle({ type: "unsubscribe", channel });
-        this.#forget(channel);
+        this.#offer();
       },
     });
     this.#subscriptions.set(channel, subscription);
@@ -108,6 +116,7 @@ export class Client {
 
   /** Calls `listener` with each change of status, until the function that it returns is called. */
   on(type: "status", listener: (status: ClientStatus) => void): () => void {
+    checkName(type, LISTENED_TO, "a client tells nothing of the type");
     return this.#emitter.on(type, listener);
   }
 
@@ -138,7 +147,7 @@ export class Client {
     this.#driver.end();
   }
 
-  /** Nothing around the page matters any more. */
+  /** Nothing around the page matters any more, and nothing is said but that the client is closed. */
   #end(): void {
     this.#closed.abort();
     this.#manners?.end();
@@ -193,11 +202,6 @@ export class Client {
     for (const subscription of this.#subscriptions.values()) subscription.flush();
   }
 
-  #forget(channel: string): void {
-    this.#subscriptions.delete(channel);
-    this.#offer();
-  }
-
   #onDisconnected(code: Code, reason: string, next: Attempt | undefined): void {
     this.#peer = undefined;
     if (next !== undefined) {
@@ -205,13 +209,14 @@ export class Client {
       this.#say({ kind: "reconnecting", ...next });
       return;
     }
+    if (!mayReconnect(code)) this.#fail(new SubscriptionError(code, reason));
     this.#say({ kind: "closed", code, reason });
-    if (mayReconnect(code)) return;
+  }
+
+  #fail(error: SubscriptionError): void {
     this.#end();
     this.#driver.end();
-    for (const subscription of this.#subscriptions.values()) {
-      subscription.finish(new SubscriptionError(code, reason));
-    }
+    for (const subscription of this.#subscriptions.values()) subscription.finish(error);
   }
 
   #onStatus(status: Status): void {
@@ -250,12 +255,14 @@ export class Client {
       this.#say({ kind: "refused", code, reason });
       return;
     }
-    this.#forget(channel);
-    subscription.say({ kind: "refused", code, reason });
+    this.#subscriptions.delete(channel);
+    this.#offer();
     subscription.finish(new SubscriptionError(code, reason));
+    subscription.say({ kind: "refused", code, reason });
   }
 
   #say(status: ClientStatus): void {
+    if (this.#closed.signal.aborted && status.kind !== "closed") return;
     this.#emitter.emit("status", status);
   }
 }

@@ -31,7 +31,8 @@ export {
  * to another one when it cannot reach that or is sent away; where they have the same streams nothing is lost or repeated.
  *
  * A server's address may be a path of the page's own server; `http` and `https` mean `ws` and `wss`, and without a path `/v1/ws` is
- * meant. Throws {@link ConnectError} if nothing can be reached by it, and `RangeError` for an option out of bounds.
+ * meant. Throws {@link ConnectError} if nothing can be reached by it, `RangeError` for an option out of bounds and
+ * `TypeError` for one that there is none of.
  */
 export function connect(servers: ServerUrls, options: ConnectOptions = {}): Client {
   return new Client(servers, options, browserPlatform());

@@ -5,6 +5,7 @@ import { type Position, type Since, inRange, parseSince } from "./codec/position
 import { ConnectError } from "./connect-error.js";
 import { DEFAULT_CONFIG, type PeerConfig } from "./core/config.js";
 import type { DriverSettings } from "./io/driver.js";
+import { type Names, checkNames } from "./names.js";
 import { type Page, sessionUrl } from "./server-url.js";
 
 /** What a page does for others: see {@link ConnectOptions.relay}. */
@@ -52,6 +53,24 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
+const CONNECT_OPTIONS = {
+  relay: true,
+  maxChildren: true,
+  maxConnections: true,
+  hiddenAfterMs: true,
+  logBytes: true,
+  iceServers: true,
+  iceTransportPolicy: true,
+  client: true,
+  worker: true,
+  signal: true,
+} satisfies Names<ConnectOptions>;
+
+/** Refuses options that there are none of. @internal */
+export function checkConnectOptions(options: ConnectOptions): void {
+  checkNames(options, CONNECT_OPTIONS, "`connect` has no option");
+}
+
 /** Options of {@link Client.subscribe}. */
 export interface SubscribeOptions {
   /**
@@ -71,6 +90,13 @@ export interface SubscribeOptions {
   readonly remember?: string;
   /** Ends the subscription when it is aborted; loops end, without an error. */
   readonly signal?: AbortSignal;
+}
+
+const SUBSCRIBE_OPTIONS = { since: true, match: true, remember: true, signal: true } satisfies Names<SubscribeOptions>;
+
+/** Refuses options that there are none of. @internal */
+export function checkSubscribeOptions(options: SubscribeOptions): void {
+  checkNames(options, SUBSCRIBE_OPTIONS, "`subscribe` has no option");
 }
 
 const CLIENT = "tiercast-peer-web/0.1.0";

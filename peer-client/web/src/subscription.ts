@@ -6,6 +6,7 @@ import { type Position, comparePositions } from "./codec/position.js";
 import type { Delivery } from "./core/reader.js";
 import { Emitter } from "./emitter.js";
 import type { Memory } from "./memory.js";
+import { checkName } from "./names.js";
 import { EventNotification, type GapNotification, type Notification } from "./notification.js";
 
 /** News of a subscription. */
@@ -58,6 +59,8 @@ interface SubscriptionEvents extends Readonly<Record<string, unknown>> {
   readonly gap: GapNotification;
   readonly status: StatusNotification;
 }
+
+const LISTENED_TO = { event: true, gap: true, status: true };
 
 interface Waiter {
   readonly resolve: (result: IteratorResult<Notification, undefined>) => void;
@@ -143,6 +146,7 @@ export class Subscription implements AsyncIterable<Notification> {
 
   /** Calls `listener` with each event, gap or change of status, until the function that it returns is called. */
   on<K extends "event" | "gap" | "status">(type: K, listener: (value: SubscriptionEvents[K]) => void): () => void {
+    checkName(type, LISTENED_TO, "a subscription tells nothing of the type");
     const off = this.#emitter.on(type, listener);
     // What has come already is given once the caller has set everything up.
     queueMicrotask(() => {
@@ -153,9 +157,10 @@ export class Subscription implements AsyncIterable<Notification> {
 
   /** Ends the subscription. Iterations end, without an error. */
   unsubscribe(): void {
-    if (this.#end !== undefined) return;
-    this.#source.unsubscribe();
-    this.finish(undefined);
+    const hasEnded = this.#end !== undefined;
+    this.#end = { error: undefined };
+    this.#onEnd();
+    if (!hasEnded) this.#source.unsubscribe();
   }
 
   /** Events and gaps in order. Nothing is fetched from the log before it is asked for: the loop sets the pace. */
@@ -220,12 +225,16 @@ export class Subscription implements AsyncIterable<Notification> {
     this.#memory?.flush();
   }
 
-  /** Nothing more will come. @internal */
-  finish(error: Error | undefined): void {
+  /** Nothing more will come, for this reason. @internal */
+  finish(error: Error): void {
     if (this.#end !== undefined) return;
-    // What was there before an error still counts.
-    if (error !== undefined) this.pump();
     this.#end = { error };
+    // What was there before it still counts.
+    this.pump();
+    this.#onEnd();
+  }
+
+  #onEnd(): void {
     this.#ended.abort();
     this.flush();
     this.#settle();

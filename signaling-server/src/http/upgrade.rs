@@ -1,9 +1,11 @@
 //! `GET /v1/ws`: checks the WebSocket handshake (RFC 6455, 4.2) and hands the connection over.
+//!
+//! Browsers keep from a page what a server answered to a handshake that failed. So one who is refused gets a WebSocket all
+//! the same, and is told by its close code.
 
 use std::sync::Arc;
 
 use axum::{
-    Extension,
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
@@ -11,6 +13,7 @@ use axum::{
 };
 use hyper::upgrade::OnUpgrade;
 use tiercast_codec::Code;
+use tiercast_mesh::hub::Refusal;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::Span;
@@ -21,15 +24,20 @@ use crate::{
     visitor::Visitor,
 };
 
-/// A connection that becomes a session.
+/// A connection that becomes a WebSocket.
 pub(crate) struct Upgrade {
     pub(crate) connection: OnUpgrade,
-    /// Who it is.
-    pub(crate) visitor: Visitor,
-    /// What it is going to speak.
-    pub(crate) speaks: Speaks,
+    pub(crate) purpose: Purpose,
     /// What every line of the log about it begins with.
     pub(crate) span: Span,
+}
+
+/// What a WebSocket is for.
+pub(crate) enum Purpose {
+    /// A session: whose, and what it is going to speak.
+    Session(Visitor, Speaks),
+    /// Telling a client that it gets none.
+    Refusal(Refusal),
 }
 
 /// What is spoken on a WebSocket.
@@ -73,20 +81,45 @@ pub(crate) type Upgrades = mpsc::Sender<Upgrade>;
 
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
-    visitor: Visitor,
-    Extension(upgrades): Extension<Upgrades>,
-    mut request: Request,
+    visitor: Result<Visitor, ApiError>,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    let allowed = cors::check_socket(&app.config.cors_origins, request.headers());
+    let visitor = match visitor.and_then(|visitor| allowed.map(|()| visitor)) {
+        Ok(visitor) => visitor,
+        Err(error) => return refuse(request, error),
+    };
     let (key, speaks) = check(request.version(), request.headers())?;
-    cors::check_socket(&app.config.cors_origins, request.headers())?;
     if app.is_leaving() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down")
             .code(Code::SHUTDOWN)
             .fix("connect again in a second"));
     }
+    switch(request, &key, speaks, Purpose::Session(visitor, speaks))
+}
+
+/// Refuses a request: by the close code of a WebSocket if it asks for one that is spoken here, else as any other.
+pub(super) fn refuse(request: Request, error: ApiError) -> Result<Response, ApiError> {
+    let Ok((key, speaks)) = check(request.version(), request.headers()) else { return Err(error) };
+    let refused = error.refused();
+    let mut response = switch(request, &key, speaks, Purpose::Refusal(error.into()))?;
+    // For the log.
+    response.extensions_mut().insert(refused);
+    Ok(response)
+}
+
+/// Hands the connection over.
+fn switch(
+    mut request: Request,
+    key: &HeaderValue,
+    speaks: Speaks,
+    purpose: Purpose,
+) -> Result<Response, ApiError> {
     let (connection, span) = (hyper::upgrade::on(&mut request), Span::current());
-    let upgrade = Upgrade { connection, visitor, speaks, span };
-    upgrades.try_send(upgrade).map_err(|_| bad_request("this connection is being upgraded already"))?;
+    let upgrades: &Upgrades = request.extensions().get().expect("the listener gives it to every request");
+    upgrades
+        .try_send(Upgrade { connection, purpose, span })
+        .map_err(|_| bad_request("this connection is being upgraded already"))?;
     Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tiercast_codec::{Code, Since};
 use tiercast_signaling_server::{
@@ -10,6 +11,7 @@ use tiercast_signaling_server::{
     source::amqp::{AmqpConfig, dynamic::DynamicConfig},
 };
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message as WsMessage;
 
 use crate::{API_KEY, client, config, http_client, json_sessions, message, readers::Sse, start};
 
@@ -86,6 +88,27 @@ async fn a_key_dies_on_time_also_for_those_who_are_connected() -> anyhow::Result
     assert_eq!(timeout(DEADLINE, peer.closed()).await??.0, Code::EXPIRED);
     let late = http_client::get(server.addr(), &format!("/v1/poll/events?key={key}"), &[]).await?;
     assert_eq!((late.status, late.json()?["code"].clone()), (401, json!(3511)));
+    let mut late = json_sessions::Client::connect_at(server.addr(), &path).await?;
+    assert_eq!(late.hear().await?, json!({ "closed": "3511" }));
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_one_who_opens_a_websocket_in_vain_is_told_by_its_close_code() -> anyhow::Result<()> {
+    let server = closed().await?;
+    for (path, code) in [("/v1/ws", "3509"), ("/v1/ws?key=wrong", "3509"), ("/v1/sw", "3506")] {
+        let mut plain = json_sessions::Client::connect_at(server.addr(), path).await?;
+        assert_eq!(plain.hear().await?, json!({ "closed": code }), "{path}");
+    }
+    let mut peer = client::open(server.addr(), "tiercast.v1").await?;
+    let close = timeout(DEADLINE, peer.next()).await?.context("the end")??;
+    let WsMessage::Close(Some(frame)) = close else { anyhow::bail!("{close:?}") };
+    assert_eq!((u16::from(frame.code), frame.reason.contains("key is needed")), (3509, true), "{frame:?}");
+    // What is no handshake is answered as ever.
+    for (path, status) in [("/v1/ws", 401), ("/v1/sw", 404)] {
+        assert_eq!(http_client::get(server.addr(), path, &[]).await?.status, status, "{path}");
+    }
     server.shutdown().await;
     Ok(())
 }

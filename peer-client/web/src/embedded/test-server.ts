@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { kindOf } from "../codec/kind-of.js";
 import { comparePositions, formatPosition, parsePosition, type Position } from "../codec/position.js";
+import { type Names, checkNames } from "../names.js";
 import { type EventJson, TestEvent } from "./test-event.js";
 
 /** Lines of its log that are kept for the report of a failure. */
@@ -22,6 +23,8 @@ export interface TestServerOptions {
   /** Further settings, as `--set` takes them: `{ "limits.publish_bytes": 4096 }`. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
 }
+
+const OPTIONS = { channels: true, program: true, settings: true } satisfies Names<TestServerOptions>;
 
 /** What the server says about a page of history. */
 interface Page {
@@ -46,6 +49,7 @@ export class TestServer {
 
   /** Starts a server, and waits until its channels can be published to. Rejects with what it says if it does not start. */
   static async start(options: TestServerOptions): Promise<TestServer> {
+    checkNames(options, OPTIONS, "`TestServer.start` has no option");
     checkHasChannels(options);
     const { channels, program, settings = {} } = options;
     const command = program ?? process.env["SIGNALING_SERVER"] ?? "signaling-server";

@@ -2,9 +2,9 @@
 
 /**
  * `bad_server`: not a server's address. `bad_key`: no header can hold it. `bad_data`: it cannot be written as JSON, its body is no
- * bytes, or its message id no text. `full`: too many events wait already; this one was not sent. `refused`: the server does not take
- * the event, and never will; nothing was published. `gave_up`: it is not known whether the event is published; if that matters,
- * publish it again under the same message id.
+ * bytes, its message id no text, or it has a field that there is none of. `full`: too many events wait already; this one was not sent.
+ * `refused`: the server does not take the event, and never will; nothing was published. `gave_up`: it is not known whether the
+ * event is published; if that matters, publish it again under the same message id.
  */
 export type EmitProblem = "bad_server" | "bad_key" | "bad_data" | "full" | "refused" | "gave_up";
 

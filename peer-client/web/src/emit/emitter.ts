@@ -2,6 +2,7 @@
 import { eventName } from "../codec/event-name.js";
 import type { Position } from "../codec/position.js";
 import { Backoff } from "../io/backoff.js";
+import { checkNames } from "../names.js";
 import { BatchEndpoint } from "./batch-endpoint.js";
 import { EmitError } from "./emit-error.js";
 import { type NewEvent, itemOf } from "./new-event.js";
@@ -26,6 +27,14 @@ export interface EmitOptions {
   readonly giveUpMs?: number;
 }
 
+const DEFAULTS = {
+  waitingMax: 10_000,
+  batchEvents: 500,
+  batchBytes: 1 << 20,
+  answerMs: 10_000,
+  giveUpMs: 60_000,
+} satisfies Required<EmitOptions>;
+
 interface Waiting {
   readonly item: string;
   readonly bytes: number;
@@ -46,15 +55,16 @@ export class Emitter {
 
   /**
    * For a channel that is the server's own (`source = "embedded"`). `server` is such as `http://127.0.0.1:8780`, `key` an API key,
-   * which no page should have. Throws {@link EmitError}, `ChannelNameError`, or `RangeError` for an option out of bounds.
+   * which no page should have. Throws {@link EmitError}, `ChannelNameError`, `RangeError` for an option out of bounds, or
+   * `TypeError` for one that there is none of.
    */
   constructor(server: string | URL, channel: string, key: string, options: EmitOptions = {}) {
-    const defaults = { waitingMax: 10_000, batchEvents: 500, batchBytes: 1 << 20, answerMs: 10_000, giveUpMs: 60_000 };
+    checkNames(options, DEFAULTS, "`Emitter` has no option");
     for (const [name, value] of Object.entries(options)) {
       if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} is ${value}: give an integer from 1 on`);
     }
     this.#endpoint = new BatchEndpoint(server, channel, key);
-    this.#options = { ...defaults, ...options };
+    this.#options = { ...DEFAULTS, ...options };
     this.#eventsMax = this.#options.batchEvents;
   }
 

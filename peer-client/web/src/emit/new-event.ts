@@ -1,5 +1,6 @@
 /** An event that is to be published, as the batch endpoint takes it. */
 import { kindOf } from "../codec/kind-of.js";
+import { type Names, checkNames } from "../names.js";
 import { EmitError } from "./emit-error.js";
 
 /** An event that is to be published. Its body is one of `json`, `text` and `body`, or empty. */
@@ -21,8 +22,21 @@ export interface NewEvent {
   readonly body?: ArrayBuffer | ArrayBufferView;
 }
 
+const FIELDS = {
+  routingKey: true,
+  messageId: true,
+  contentType: true,
+  timestamp: true,
+  headers: true,
+  json: true,
+  text: true,
+  body: true,
+} satisfies Names<NewEvent>;
+
 /** An item of a batch. It has a message id, so that it can be published again. */
-export function itemOf({ routingKey, messageId, contentType, body, ...rest }: NewEvent): string {
+export function itemOf(event: NewEvent): string {
+  checkNames(event, FIELDS, "an event has no field", (problem) => new EmitError("bad_data", problem));
+  const { routingKey, messageId, contentType, body, ...rest } = event;
   const item = {
     routing_key: routingKey,
     message_id: messageId === undefined ? madeUp() : checkedId(messageId),

@@ -50,6 +50,7 @@ export class Driver {
   #deadline: number | undefined;
   #isLate = false;
   #isDraining = false;
+  #hasEnded = false;
   #openedUs = 0;
   /** The server's clock minus ours. */
   clockOffsetUs: number | undefined;
@@ -127,6 +128,8 @@ export class Driver {
   end(): void {
     this.#inspector.end();
     this.stop(false);
+    this.#hasEnded = true;
+    clearTimeout(this.#timer);
   }
 
   /** Says goodbye to everybody and makes no connections, until `start`. `isLeaving`: nothing runs after it. */
@@ -139,6 +142,7 @@ export class Driver {
   }
 
   handle(input: Input): void {
+    if (this.#hasEnded) return;
     this.peer.handle(this.#platform.now(), input);
     this.#drain();
   }
@@ -161,11 +165,16 @@ export class Driver {
     if (this.#isDraining) return;
     this.#isDraining = true;
     try {
-      for (let output = this.peer.pollOutput(); output; output = this.peer.pollOutput()) this.#onOutput(output);
+      // One who hears of a status may end this.
+      for (let output = this.#nextOutput(); output; output = this.#nextOutput()) this.#onOutput(output);
     } finally {
       this.#isDraining = false;
     }
     this.#setTimer();
+  }
+
+  #nextOutput(): Output | undefined {
+    return this.#hasEnded ? undefined : this.peer.pollOutput();
   }
 
   #onOutput(output: Output): void {
@@ -247,7 +256,7 @@ export class Driver {
 
   #setTimer(): void {
     const deadline = this.peer.pollTimeout();
-    if (deadline === this.#deadline || this.#isLate) return;
+    if (deadline === this.#deadline || this.#isLate || this.#hasEnded) return;
     clearTimeout(this.#timer);
     this.#deadline = deadline;
     if (deadline === undefined) return;

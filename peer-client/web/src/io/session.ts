@@ -88,7 +88,6 @@ export class Session {
     const server = this.#servers.current;
     if (server === undefined) return;
     this.#attempts++;
-    this.#events.connecting(server);
     this.#openedUs = undefined;
     this.#retryAfterMs = 0;
     this.#socket = new Socket(this.#platform.openSocket, server, {
@@ -107,6 +106,8 @@ export class Session {
         this.#onClosed(code, reason, isServers);
       },
     });
+    // Whoever hears it may close the connection.
+    this.#events.connecting(server);
   }
 
   #onClosed(code: Code, reason: string, isServers: boolean): void {

@@ -33,7 +33,8 @@ function toldWhile(play: (played: PlayedSocket) => void): unknown[] {
   return before;
 }
 
-const REFUSED = [1006, "the connection could not be opened"];
+const NOT_OPENED = "the connection could not be opened: does a signaling server run there, and does the network let it through?";
+const REFUSED = [1006, NOT_OPENED];
 
 test("regression: a connection that is refused has ended at once where only `error` says so", () => {
   assert.deepEqual(toldWhile((played) => played.onerror?.()), [REFUSED]);

@@ -11,6 +11,8 @@ const CONNECT_TIMEOUT_MS = 15_000;
 const REASON_BYTES_MAX = 123;
 /** What the browser reports if there was no close frame. */
 const NO_CLOSE_FRAME = 1006;
+/** Why, the browser keeps for itself and its console: of a server that runs, and refuses, one hears by a close code. */
+const NOT_OPENED = "the connection could not be opened: does a signaling server run there, and does the network let it through?";
 
 export interface SocketEvents {
   opened(): void;
@@ -46,7 +48,7 @@ export class Socket {
     };
     this.#socket.onerror = () => {
       // Node says nothing else of a connection that is refused; browsers go on to say `close`.
-      if (!this.#isOpen) this.#end(NO_CLOSE_FRAME, "the connection could not be opened");
+      if (!this.#isOpen) this.#end(NO_CLOSE_FRAME, NOT_OPENED);
     };
     this.#socket.onclose = ({ code, reason }) => {
       this.#end(code, reason, true);
