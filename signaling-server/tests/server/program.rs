@@ -9,8 +9,9 @@ use anyhow::{Context, bail, ensure};
 use tiercast_codec::{Position, Since};
 use tiercast_signaling_server::epoch::new_epoch;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStderr, Command},
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    sync::mpsc,
     time::timeout,
 };
 
@@ -23,7 +24,7 @@ use crate::{
 pub struct Program {
     pub addr: SocketAddr,
     child: Child,
-    log: Lines<BufReader<ChildStderr>>,
+    log: mpsc::UnboundedReceiver<String>,
     /// What it has said so far, as far as somebody listened.
     heard: Vec<String>,
 }
@@ -49,10 +50,17 @@ impl Program {
             .stdout(Stdio::null())
             .spawn()?;
         let stderr = child.stderr.take().context("stderr is piped")?;
-        let mut log = BufReader::new(stderr).lines();
+        let (mut lines, (said, mut log)) = (BufReader::new(stderr).lines(), mpsc::unbounded_channel());
+        // It is read whether somebody wants to know or not: a program whose log nobody takes would stop when the pipe is full.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // Who has dropped the program does not want to know.
+                let _ = said.send(line);
+            }
+        });
         let started = async {
             loop {
-                let line = log.next_line().await?.context("the program ended")?;
+                let line = log.recv().await.context("the program ended")?;
                 if let Some((_, rest)) = line.split_once("addr=") {
                     let addr = rest.split(' ').next().unwrap_or_default();
                     return anyhow::Ok(addr.parse::<SocketAddr>()?);
@@ -67,7 +75,7 @@ impl Program {
     pub async fn line_with(&mut self, words: &str) -> anyhow::Result<String> {
         let found = async {
             loop {
-                let line = self.log.next_line().await?.context("the program ended")?;
+                let line = self.log.recv().await.context("the program ended")?;
                 self.heard.push(line.clone());
                 if line.contains(words) {
                     return Ok(line);
