@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{
     listener::Listener,
-    plain::{Order, Plain, Speech},
+    plain::{Got, Order, Plain, Speech},
 };
 
 /// Plain clients go elsewhere after this silence: three of a server's default heartbeats.
@@ -34,7 +34,7 @@ pub struct Had {
     pub bodies: Vec<String>,
     /// How many events had come before each gap.
     pub gaps: Vec<usize>,
-    /// How often it has connected; of long poll, how often it has asked.
+    /// How often it has connected. Requests of long poll that are answered one after the other count once.
     pub connections: usize,
 }
 
@@ -70,16 +70,47 @@ impl Audience {
         Ok(())
     }
 
-    /// Pauses all who can.
-    pub async fn pause(&self) -> Result<()> {
-        self.peers().iter().for_each(|(_, peer)| peer.controls().pause());
-        self.tell_json(Order::Pause).await
+    /// Waits until each is connected, or none is.
+    pub async fn wait_until_connected(&self, wanted: bool) -> Result<()> {
+        let what = if wanted { "connected" } else { "cut off" };
+        for (speech, client) in &self.plain {
+            client.wait_until(&format!("{speech:?} {what}"), |got| got.is_connected == wanted).await?;
+        }
+        for (kind, peer) in self.peers() {
+            let what = format!("{kind} {what}");
+            peer.wait_until(&what, |standing| standing.is_connected == wanted).await?;
+        }
+        Ok(())
     }
 
-    /// Lets them go on.
-    pub async fn resume(&self) -> Result<()> {
+    /// How many events each has had.
+    pub fn counts(&self) -> Vec<usize> {
+        let plain = self.plain.iter().map(|(_, client)| client.count());
+        plain.chain(self.peers().map(|(_, peer)| peer.count())).collect()
+    }
+
+    /// Pauses all who can; says how many events each of them has had once nothing is under way to it.
+    pub async fn pause(&self) -> Result<Vec<usize>> {
+        for (_, peer) in self.peers() {
+            peer.controls().pause();
+            peer.wait_for_told(|told| matches!(told, Notification::Paused)).await?;
+        }
+        for client in self.json() {
+            client.order(Order::Pause).await?;
+            let is_there = |got: &Got| got.paused_at.is_some() && got.paused_at == got.position;
+            client.wait_until("paused", is_there).await?;
+        }
+        Ok(self.counts_of_paused())
+    }
+
+    /// Lets them go on; says how many events each of them had had until then.
+    pub async fn resume(&self) -> Result<Vec<usize>> {
+        let counts = self.counts_of_paused();
         self.peers().iter().for_each(|(_, peer)| peer.controls().resume());
-        self.tell_json(Order::Resume).await
+        for client in self.json() {
+            client.order(Order::Resume).await?;
+        }
+        Ok(counts)
     }
 
     /// What each has had when this event has come.
@@ -87,7 +118,7 @@ impl Audience {
         let begun = Instant::now();
         let mut all = Vec::new();
         for (speech, client) in &self.plain {
-            let is_there = |got: &crate::plain::Got| got.bodies.last().is_some_and(|body| body == last);
+            let is_there = |got: &Got| got.bodies.last().is_some_and(|body| body == last);
             let got = client.wait_until(&format!("{speech:?} at the end"), is_there).await?;
             let who = format!("{speech:?}, {} connections", got.connections);
             let gaps = got.gaps.iter().map(|(at, _)| *at).collect();
@@ -108,11 +139,12 @@ impl Audience {
         [("direct peer", &self.direct), ("relay", &self.relay), ("its child", &self.child)]
     }
 
-    async fn tell_json(&self, order: Order) -> Result<()> {
-        for (_, client) in self.plain.iter().filter(|(speech, _)| *speech == Speech::Json) {
-            client.order(order).await?;
-        }
-        Ok(())
+    fn json(&self) -> impl Iterator<Item = &Plain> {
+        self.plain.iter().filter(|(speech, _)| *speech == Speech::Json).map(|(_, client)| client)
+    }
+
+    fn counts_of_paused(&self) -> Vec<usize> {
+        self.json().map(Plain::count).chain(self.peers().map(|(_, peer)| peer.count())).collect()
     }
 }
 

@@ -123,6 +123,11 @@ impl Listener {
         self.client.news()
     }
 
+    /// How many events have come.
+    pub fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+
     /// The offsets and bodies that came, in order.
     pub fn events(&self) -> Vec<(i64, Vec<u8>)> {
         let event = |(_, notification): &_| match notification {

@@ -1,7 +1,10 @@
 //! Plain clients that connect again by themselves, and write down everything they get: by SSE, long poll, and JSON over
 //! WebSocket.
 
-use std::time::Duration;
+use std::{
+    mem::{replace, take},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
@@ -53,8 +56,12 @@ pub struct Got {
     pub bound: Vec<(String, Vec<String>)>,
     /// Where it is.
     pub position: Option<String>,
-    /// How often it has begun to read.
+    /// Whether it reads; of long poll, whether the last request was answered.
+    pub is_connected: bool,
+    /// How often it has begun to read. Requests of long poll that are answered one after the other count once.
     pub connections: usize,
+    /// Where it goes on, while it is paused.
+    pub paused_at: Option<String>,
 }
 
 /// What a client is told to do.
@@ -102,6 +109,7 @@ impl Plain {
                 if let Err(error) = read {
                     tracing::debug!(%error, ?speech, server, "connection ended");
                 }
+                client.ends();
                 sleep(BACKOFF).await;
             }
         });
@@ -111,6 +119,11 @@ impl Plain {
     /// Tells the client to do something.
     pub async fn order(&self, order: Order) -> Result<()> {
         self.orders.send(order).await.context("the client has ended")
+    }
+
+    /// How many events have come.
+    pub fn count(&self) -> usize {
+        self.got.borrow().bodies.len()
     }
 
     /// Waits until something is so, and says what there is then.
@@ -159,7 +172,11 @@ impl Client {
     }
 
     fn begins(&self) {
-        self.told.send_modify(|got| got.connections += 1);
+        self.told.send_modify(|got| got.connections += usize::from(!replace(&mut got.is_connected, true)));
+    }
+
+    fn ends(&self) {
+        self.told.send_modify(|got| got.is_connected = false);
     }
 
     fn take_event(&self, event: &Value) {
@@ -197,6 +214,10 @@ impl Client {
     /// The patterns count for what comes after this position.
     fn count_from(&self, position: &str) {
         self.told.send_modify(|got| got.bound.push((position.to_owned(), self.patterns.clone())));
+    }
+
+    fn pauses(&self, at: Option<&str>) {
+        self.told.send_modify(|got| got.paused_at = at.map(str::to_owned));
     }
 
     fn reaches(&self, position: &str) {
@@ -264,7 +285,8 @@ impl Client {
                 "at" => self.reaches(message["position"].as_str().context("no position")?),
                 "subscribed" => self.begins(),
                 "bound" | "unbound" => self.take_bound(&message)?,
-                "paused" | "resumed" => {}
+                "paused" => self.pauses(message["position"].as_str()),
+                "resumed" => self.pauses(None),
                 _ => bail!("{message}"),
             }
         }
@@ -362,7 +384,7 @@ impl Sse {
                 Some(("id", id)) => self.event.id = Some(id.to_owned()),
                 Some(("data", data)) => self.event.data = Some(serde_json::from_str(data)?),
                 _ if line.is_empty() && self.event.data.is_some() => {
-                    return Ok(std::mem::take(&mut self.event));
+                    return Ok(take(&mut self.event));
                 }
                 _ => {}
             }

@@ -10,7 +10,12 @@ mod embedded;
 mod filters;
 mod queue;
 
-use std::{collections::BTreeSet, ops::Range, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt::Debug,
+    ops::{Range, RangeBounds},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use lapin::message::Delivery;
@@ -138,23 +143,28 @@ impl Feed {
         cell: &str,
         nodes: &[&Broker],
         audience: &Audience,
-        connections_min: usize,
+        connections: impl RangeBounds<usize> + Debug,
     ) -> Result<()> {
         let held: Vec<_> = self.held(nodes).await?.into_iter().map(|(_, _, body)| body).collect();
         for had in audience.had_until(&self.last()).await? {
             had.is_exactly(&held).with_context(|| cell.to_owned())?;
-            ensure!(had.connections >= connections_min, "{cell} broke nothing for {}", had.who);
+            ensure!(
+                connections.contains(&had.connections),
+                "{cell}: {}, where there have to be {connections:?}",
+                had.who
+            );
             println!("{cell}: {}: {} events of {} published", had.who, had.bodies.len(), self.events);
         }
         Ok(())
     }
 }
 
-/// Each client has a gap for all that it misses, and one at least: the numbering is another.
-async fn check_gaps(cell: &str, audience: &Audience, last: &str) -> Result<()> {
+/// Each client has a gap for all that it misses, so many events at least, and one gap at least: the numbering is another.
+async fn check_gaps(cell: &str, audience: &Audience, last: &str, missing_min: usize) -> Result<()> {
     for had in audience.had_until(last).await? {
         let missing = had.has_a_gap_for_all_that_is_missing().with_context(|| cell.to_owned())?;
         ensure!(!had.gaps.is_empty(), "{cell}: {} does not know of a new numbering", had.who);
+        ensure!(missing >= missing_min, "{cell}: {} misses {missing} of {missing_min}", had.who);
         let (who, events, gaps) = (&had.who, had.bodies.len(), &had.gaps);
         println!("{cell}: {who}: {events} events, {missing} missing, gaps after {gaps:?}");
     }
@@ -164,13 +174,26 @@ async fn check_gaps(cell: &str, audience: &Audience, last: &str) -> Result<()> {
 /// Events that are on their way.
 struct Publishing {
     task: JoinHandle<Result<()>>,
-    may_go_on: watch::Sender<bool>,
+    may_go_to: watch::Sender<usize>,
+    published: watch::Receiver<usize>,
 }
 
 impl Publishing {
     /// What is to break has broken, while events were under way: the other half may come.
     fn go_on(&self) {
-        self.may_go_on.send_replace(true);
+        self.may_go_to.send_replace(usize::MAX);
+    }
+
+    /// Waits until so many events are published, and no more for the moment.
+    async fn go_on_to(&self, events: usize) -> Result<()> {
+        self.may_go_to.send_replace(events);
+        self.published.clone().wait_for(|published| *published >= events).await?;
+        Ok(())
+    }
+
+    /// How many events are published.
+    fn published(&self) -> usize {
+        *self.published.borrow()
     }
 
     /// Waits until everything is published.
@@ -185,21 +208,20 @@ impl Publishing {
 struct Course {
     ahead: Range<usize>,
     part: usize,
-    half: usize,
     pace: Interval,
-    goes_on: watch::Receiver<bool>,
+    goes_to: watch::Receiver<usize>,
+    published: watch::Sender<usize>,
 }
 
 impl Course {
-    /// Waits until the next part is due. None: there are no more.
+    /// Waits until the next part is due; those before it are published. None: there are no more.
     async fn next(&mut self) -> Result<Option<Range<usize>>> {
         let (from, end) = (self.ahead.start, self.ahead.end);
+        self.published.send_replace(from);
         if from == end {
             return Ok(None);
         }
-        if from >= self.half {
-            self.goes_on.wait_for(|goes_on| *goes_on).await?;
-        }
+        self.goes_to.wait_for(|to| from < *to).await?;
         self.pace.tick().await;
         self.ahead.start = if from + 1 == end { end } else { (from + self.part).min(end - 1) };
         Ok(Some(from..self.ahead.start))
@@ -211,9 +233,10 @@ fn publish<F>(events: usize, during: Duration, publish: impl FnOnce(Course) -> F
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let (may_go_on, goes_on) = watch::channel(false);
+    let (may_go_to, goes_to) = watch::channel(events / 2);
+    let (published, is_published) = watch::channel(0);
     let mut pace = interval(during / PARTS as u32);
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let course = Course { ahead: 0..events, part: events.div_ceil(PARTS), half: events / 2, pace, goes_on };
-    Publishing { task: tokio::spawn(publish(course)), may_go_on }
+    let course = Course { ahead: 0..events, part: events.div_ceil(PARTS), pace, goes_to, published };
+    Publishing { task: tokio::spawn(publish(course)), may_go_to, published: is_published }
 }
