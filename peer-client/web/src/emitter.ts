@@ -19,6 +19,11 @@ export class Emitter<Events extends Readonly<Record<string, unknown>>> {
     return (this.#listeners.get(type)?.size ?? 0) > 0;
   }
 
+  /** Whether listeners are being told something right now. */
+  get isTelling(): boolean {
+    return this.#untold.length > 0;
+  }
+
   /** What comes of it while listeners are told something is told after that: all of them hear everything in order. */
   emit<K extends keyof Events>(type: K, value: Events[K]): void {
     this.#untold.push(() => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { Memory, type Store, type Stores } from "./memory.js";
 import { CHANNEL, Page, inFakeTime, pass, text } from "./testing/page.js";
+import { Scene, event } from "./testing/scene.js";
 
 class FakeStore implements Store {
   readonly items = new Map<string, string>();
@@ -119,6 +120,25 @@ inFakeTime("a page that is loaded again goes on after the last event that it had
   assert.equal(browser.getItem(`tiercast:news:${CHANNEL}`), "1-3");
   first.client.close();
   second.client.close();
+});
+
+test("regression: what a listener has not been told is not kept, though it was there when another one resumed", () => {
+  const memory = new Memory(tab(new FakeStore()), "news", CHANNEL, never);
+  const { subscription, deliveries } = new Scene([], memory);
+  subscription.pause();
+  subscription.on("status", ({ status }) => {
+    if (status.kind === "children") subscription.resume();
+  });
+  const kept: unknown[] = [];
+  subscription.on("event", () => {
+    subscription.flush();
+    kept.push(memory.position?.offset);
+  });
+  deliveries.push(event(1), event(2), event(3));
+  subscription.say({ kind: "children", count: 1 });
+  assert.deepEqual(kept, [undefined, 1, 2]);
+  subscription.unsubscribe();
+  assert.equal(memory.position?.offset, 3);
 });
 
 inFakeTime("without a place to keep it nothing can be remembered, and that is an error at once", async () => {

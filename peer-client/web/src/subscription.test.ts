@@ -1,48 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CommandError } from "./core/command-error.js";
-import type { Delivery } from "./core/reader.js";
 import type { Notification } from "./notification.js";
-import { Pattern } from "./codec/pattern.js";
-import { Subscription, SubscriptionError } from "./subscription.js";
+import { SubscriptionError } from "./subscription.js";
 import { CHANNEL, Page, inFakeTime, pass, text } from "./testing/page.js";
-
-function position(offset: number): { epoch: number; offset: number } {
-  return { epoch: 7, offset };
-}
-
-function event(offset: number, routingKey: string): Delivery {
-  const nothing = { exchange: "", contentType: undefined, messageId: undefined, timestamp: undefined, headers: {} };
-  const body = new Uint8Array(0);
-  return {
-    kind: "event",
-    channel: CHANNEL,
-    position: position(offset),
-    sealedUs: 0,
-    event: { offset, routingKey, body, ...nothing },
-  };
-}
-
-/** A subscription, and what there is for it. */
-class Scene {
-  readonly deliveries: Delivery[] = [];
-  readonly subscription: Subscription;
-  readonly said: string[] = [];
-
-  constructor(...patterns: string[]) {
-    this.subscription = new Subscription(CHANNEL, patterns.map((pattern) => new Pattern(pattern)), undefined, {
-      poll: () => this.deliveries.shift(),
-      unsubscribe: () => undefined,
-    });
-    this.subscription.on("status", ({ status }) => {
-      this.said.push(status.kind === "recovered" ? `recovered ${status.count}` : status.kind);
-    });
-  }
-
-  subscribed(offset: number): void {
-    this.subscription.say({ kind: "subscribed", position: position(offset), recovered: true });
-  }
-}
+import { Scene, event, position } from "./testing/scene.js";
 
 async function next(iterator: AsyncIterator<Notification, undefined>): Promise<number | undefined> {
   const { value } = await iterator.next();
@@ -50,7 +12,7 @@ async function next(iterator: AsyncIterator<Notification, undefined>): Promise<n
 }
 
 test("the position is what was given or passed over as unwanted", async () => {
-  const { subscription, deliveries, ...scene } = new Scene("a");
+  const { subscription, deliveries, ...scene } = new Scene(["a"]);
   assert.equal(subscription.position, undefined);
   subscription.say({ kind: "subscribed", position: position(3), recovered: true });
   deliveries.push(event(4, "a"), event(5, "b"), event(6, "a"), event(7, "b"));
@@ -66,7 +28,7 @@ test("the position is what was given or passed over as unwanted", async () => {
 });
 
 test("patterns count from the next event on, whatever has come already", async () => {
-  const { subscription, deliveries } = new Scene("a");
+  const { subscription, deliveries } = new Scene(["a"]);
   deliveries.push(...[0, 1, 2, 3].map((offset) => event(offset, offset % 2 === 0 ? "a" : "b")));
   const iterator = subscription[Symbol.asyncIterator]();
   assert.equal(await next(iterator), 0);
@@ -115,7 +77,7 @@ test("one who is paused hears of the end after all that was there before it", as
 });
 
 test("what a reconnect brought is counted when all of it is there", () => {
-  const scene = new Scene("a");
+  const scene = new Scene(["a"]);
   const { subscription, deliveries, said } = scene;
   subscription.on("event", () => undefined);
   scene.subscribed(-1);

@@ -87,6 +87,8 @@ export class Subscription implements AsyncIterable<Notification> {
   #iterators = 0;
   #end: { readonly error: Error | undefined } | undefined;
   #isPumping = false;
+  /** What comes next, if it was fetched for somebody who by then wanted nothing more. */
+  #fetched: Delivery | undefined;
 
   /** @internal */
   constructor(channel: string, patterns: readonly Pattern[], memory: Memory | undefined, source: SubscriptionSource) {
@@ -124,8 +126,6 @@ export class Subscription implements AsyncIterable<Notification> {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     this.say({ kind: "resumed" });
-    this.pump();
-    this.#settle();
   }
 
   /**
@@ -158,8 +158,7 @@ export class Subscription implements AsyncIterable<Notification> {
   /** Ends the subscription. Iterations end, without an error. */
   unsubscribe(): void {
     const hasEnded = this.#end !== undefined;
-    this.#end = { error: undefined };
-    this.#onEnd();
+    this.#endFor(undefined);
     if (!hasEnded) this.#source.unsubscribe();
   }
 
@@ -190,17 +189,15 @@ export class Subscription implements AsyncIterable<Notification> {
     };
   }
 
-  /** Gives what there is to those who want it. @internal */
+  /**
+   * Gives what there is to those who want it. Not while listeners are told something, but after that: they are told an event
+   * while `position` is that event's, and may still pause or end the subscription before the next one is fetched. @internal
+   */
   pump(): void {
-    if (this.#isPumping) return;
+    if (this.#isPumping || this.#emitter.isTelling) return;
     this.#isPumping = true;
     try {
-      while (this.#waiters.length > 0) {
-        const value = this.#take();
-        if (value === undefined) return;
-        this.#waiters.shift()?.resolve({ done: false, value });
-      }
-      if (this.#iterators === 0) this.#emitAll();
+      this.#giveBatch();
     } finally {
       this.#isPumping = false;
     }
@@ -210,6 +207,8 @@ export class Subscription implements AsyncIterable<Notification> {
   say(status: SubscriptionStatus): void {
     if (status.kind === "subscribed") this.#onSubscribed(status.position);
     this.#emitter.emit("status", { type: "status", channel: this.channel, status });
+    // They may have wanted more while they were told this.
+    this.pump();
   }
 
   /** Ends the subscription when this is aborted. @internal */
@@ -227,17 +226,15 @@ export class Subscription implements AsyncIterable<Notification> {
 
   /** Nothing more will come, for this reason. @internal */
   finish(error: Error): void {
-    if (this.#end !== undefined) return;
-    this.#end = { error };
-    // What was there before it still counts.
-    this.pump();
-    this.#onEnd();
+    if (this.#end === undefined) this.#endFor(error);
   }
 
-  #onEnd(): void {
+  #endFor(error: Error | undefined): void {
+    this.#end = { error };
+    // What was there before an error still counts.
+    this.pump();
     this.#ended.abort();
     this.flush();
-    this.#settle();
   }
 
   /** Tells those who wait that it has ended; of an error only once all that was there before has been given. */
@@ -251,39 +248,54 @@ export class Subscription implements AsyncIterable<Notification> {
   }
 
   #next(): Promise<IteratorResult<Notification, undefined>> {
-    const value = this.#waiters.length === 0 ? this.#take() : undefined;
-    if (value !== undefined) return Promise.resolve({ done: false, value });
     return new Promise((resolve, reject) => {
       this.#waiters.push({ resolve, reject });
-      this.#settle();
+      this.pump();
     });
   }
 
-  #emitAll(): void {
-    for (let count = 0; this.#emitter.has("event") || this.#emitter.has("gap"); count++) {
-      if (count === BATCH_MAX) {
-        setTimeout(() => {
-          this.pump();
-        }, 0);
+  #giveBatch(): void {
+    let count = 0;
+    while (count < BATCH_MAX) {
+      const delivery = this.#take();
+      if (delivery === undefined) {
+        this.#settle();
         return;
       }
-      if (this.#take() === undefined) return;
-    }
-  }
-
-  /** The next event or gap; listeners hear of it, too. Whoever asks has taken what was given before. */
-  #take(): Notification | undefined {
-    while (!this.#isPaused && (this.#end === undefined || this.#end.error !== undefined)) {
-      if (this.#position !== undefined) this.#memory?.keep(this.#position);
-      const delivery = this.#source.poll();
-      if (delivery === undefined) return undefined;
       const notification = this.#judge(delivery);
       if (notification === undefined) continue;
-      if (notification.type === "gap") this.#emitter.emit("gap", notification);
-      else this.#emitter.emit("event", notification);
-      return notification;
+      this.#give(notification);
+      count++;
     }
-    return undefined;
+    setTimeout(() => {
+      this.pump();
+    }, 0);
+  }
+
+  /** To whoever has waited longest; listeners hear of it, too. */
+  #give(notification: Notification): void {
+    this.#waiters.shift()?.resolve({ done: false, value: notification });
+    if (notification.type === "gap") this.#emitter.emit("gap", notification);
+    else this.#emitter.emit("event", notification);
+  }
+
+  /** Whether there is somebody to give to. */
+  #isWanted(): boolean {
+    if (this.#isPaused || (this.#end !== undefined && this.#end.error === undefined)) return false;
+    if (this.#waiters.length > 0) return true;
+    return this.#iterators === 0 && (this.#emitter.has("event") || this.#emitter.has("gap"));
+  }
+
+  /** The next of the log, if it is wanted. Whoever wants it is done with what was given before. */
+  #take(): Delivery | undefined {
+    if (!this.#isWanted()) return undefined;
+    if (this.#position !== undefined) this.#memory?.keep(this.#position);
+    // Fetching may change the status, and a listener that hears of it may pause or end the subscription.
+    this.#fetched ??= this.#source.poll();
+    if (!this.#isWanted()) return undefined;
+    const delivery = this.#fetched;
+    this.#fetched = undefined;
+    return delivery;
   }
 
   /** What to give the application of this, if anything. */
