@@ -48,22 +48,15 @@ impl Pattern {
         }
     }
 
-    /// The words that it begins with and that stand for themselves; `None` if there are none.
-    pub(crate) fn beginning(&self) -> Option<&str> {
-        let places = ends_of_words(&self.0).zip(words_of(&self.0));
-        let literal = places.take_while(|(_, word)| !matches!(*word, "*" | "#"));
-        literal.last().map(|(end, _)| &self.0[..end])
+    /// Its words that stand for themselves.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = &str> {
+        words_of(&self.0).filter(|word| !matches!(*word, "*" | "#"))
     }
 }
 
-fn words_of(text: &str) -> impl Iterator<Item = &str> + Clone {
+/// The words of a text, none if it is empty.
+pub(crate) fn words_of(text: &str) -> impl Iterator<Item = &str> + Clone {
     text.split('.').filter(move |_| !text.is_empty())
-}
-
-/// Where the words of a text end.
-pub(crate) fn ends_of_words(text: &str) -> impl Iterator<Item = usize> {
-    let dots = text.match_indices('.').map(|(at, _)| at);
-    dots.chain((!text.is_empty()).then_some(text.len()))
 }
 
 impl FromStr for Pattern {

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Pattern, pattern::ends_of_words};
+use crate::{Pattern, pattern::words_of};
 
 /// A set of topic patterns, of which a routing key must match one.
 ///
-/// Each pattern stands under the words that it begins with, up to its first `*` or `#`. So a key is held against a few
-/// of them only, however many there are: those under its own beginnings, and those that begin with `*` or `#`. (A tree
-/// of words would share more; but with several `#` it would cost more than a stranger may make us spend.)
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Each pattern stands under one of its words that stand for themselves: under the one that fewest others stand under. So a
+/// key is held against a few of them only, however many there are: those under its own words, and those that are nothing but
+/// `*` and `#`. (A tree of words would share more; but with several `#` it would cost more than a stranger may make us
+/// spend.)
+#[derive(Debug, Clone, Default)]
 pub struct PatternSet {
     under: BTreeMap<Box<str>, BTreeSet<Pattern>>,
     anywhere: BTreeSet<Pattern>,
@@ -18,7 +19,7 @@ pub struct PatternSet {
 impl PatternSet {
     /// What one wants who names these patterns. Who names none wants everything, which is the pattern `#`.
     pub fn new(patterns: Vec<Pattern>) -> Self {
-        let mut set = Self { under: BTreeMap::new(), anywhere: BTreeSet::new() };
+        let mut set = Self::default();
         if patterns.is_empty() {
             set.insert(Pattern::all());
         }
@@ -30,32 +31,47 @@ impl PatternSet {
 
     /// Adds a pattern; false if it is there already.
     pub fn insert(&mut self, pattern: Pattern) -> bool {
-        match pattern.beginning() {
+        if self.contains(&pattern) {
+            return false;
+        }
+        let crowd = |word: &&str| self.under.get(*word).map_or(0, BTreeSet::len);
+        match pattern.literals().min_by_key(crowd).map(Box::from) {
             None => self.anywhere.insert(pattern),
-            Some(beginning) => self.under.entry(beginning.into()).or_default().insert(pattern),
+            Some(word) => self.under.entry(word).or_default().insert(pattern),
         }
     }
 
     /// Removes a pattern; false if it is not there. A set without any matches nothing.
     pub fn remove(&mut self, pattern: &Pattern) -> bool {
-        let Some(beginning) = pattern.beginning() else { return self.anywhere.remove(pattern) };
-        let Some(patterns) = self.under.get_mut(beginning) else { return false };
-        let removed = patterns.remove(pattern);
-        if patterns.is_empty() {
-            self.under.remove(beginning);
+        let Some(word) = self.word_of(pattern).map(Box::<str>::from) else {
+            return self.anywhere.remove(pattern);
+        };
+        let there = self.under.get_mut(&word).expect("it stands there");
+        there.remove(pattern);
+        if there.is_empty() {
+            self.under.remove(&word);
         }
-        removed
+        true
+    }
+
+    /// Whether it is one of them.
+    pub fn contains(&self, pattern: &Pattern) -> bool {
+        self.anywhere.contains(pattern) || self.word_of(pattern).is_some()
+    }
+
+    /// The word that it stands under.
+    fn word_of<'a>(&self, pattern: &'a Pattern) -> Option<&'a str> {
+        pattern.literals().find(|word| self.under.get(*word).is_some_and(|there| there.contains(pattern)))
     }
 
     /// Whether `routing_key` matches one of them. Allocates nothing.
     pub fn matches(&self, routing_key: &str) -> bool {
         let matches_one = |patterns: &BTreeSet<Pattern>| patterns.iter().any(|one| one.matches(routing_key));
         matches_one(&self.anywhere)
-            || ends_of_words(routing_key)
-                .any(|end| self.under.get(&routing_key[..end]).is_some_and(matches_one))
+            || words_of(routing_key).any(|word| self.under.get(word).is_some_and(matches_one))
     }
 
-    /// Its patterns.
+    /// Its patterns, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &Pattern> {
         self.anywhere.iter().chain(self.under.values().flatten())
     }
@@ -70,6 +86,15 @@ impl PatternSet {
         self.anywhere.is_empty() && self.under.is_empty()
     }
 }
+
+/// Whether they are of the same patterns, wherever these stand.
+impl PartialEq for PatternSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().all(|pattern| other.contains(pattern))
+    }
+}
+
+impl Eq for PatternSet {}
 
 #[cfg(test)]
 mod tests {

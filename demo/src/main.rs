@@ -45,7 +45,7 @@ async fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     let default = if arguments.command.is_some() { "warn,lapin=off" } else { "info,webrtc=warn,rtc=warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
-    tiercast_platform::start_log(filter);
+    let _log = tiercast_platform::start_log(filter, tiercast_platform::LOG_LINES_MAX);
     let result = match arguments.command {
         None => page::run(arguments.page).await,
         Some(Command::Experiment(options)) => experiment::run(*options).await,

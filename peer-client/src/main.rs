@@ -3,16 +3,18 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tiercast_platform::{LOG_LINES_MAX, say, start_log};
+use tracing_subscriber::EnvFilter;
 
 mod cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tiercast_platform::start_log(tracing_subscriber::EnvFilter::from_default_env());
+    let _log = start_log(EnvFilter::from_default_env(), LOG_LINES_MAX);
     match cli::Arguments::parse().run().await {
         Ok(code) => code,
         Err(error) => {
-            tiercast_platform::say(format_args!("error: {error:#}"));
+            say(format_args!("error: {error:#}"));
             ExitCode::from(2)
         }
     }

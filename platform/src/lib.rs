@@ -3,13 +3,15 @@
 //! of each other.
 
 mod clock;
+mod log;
 mod output;
 mod process;
 mod reconnect;
 mod stop;
 
 pub use clock::Clock;
-pub use output::{end_progress, print_line, say, say_progress, start_log, stdout_unread};
+pub use log::{LOG_LINES_MAX, Log, log_lines_lost, start_log};
+pub use output::{end_progress, print_line, say, say_progress, stdout_unread};
 pub use process::{Usage, cpu_seconds, resident_bytes};
 pub use reconnect::Reconnect;
 pub use stop::told_to_stop;

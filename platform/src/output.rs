@@ -2,15 +2,12 @@
 //! nothing here panics over it as `println!` does.
 
 use std::{
-    env,
-    ffi::OsString,
     fmt::Display,
     io::{self, IsTerminal, Write},
     os::fd::AsFd,
 };
 
 use tokio::{io::Interest, net::unix::pipe};
-use tracing_subscriber::EnvFilter;
 
 /// Prints a line to stdout, at once. False if nobody reads it any more.
 pub fn print_line(line: impl Display) -> io::Result<bool> {
@@ -57,33 +54,4 @@ async fn wait_for_error_of_stdout() -> io::Result<()> {
     // Only watched: to write to it, it would have to be non-blocking, for whoever else has it as well.
     let pipe = pipe::Sender::from_owned_fd_unchecked(copy)?;
     pipe.ready(Interest::ERROR).await.map(|_| ())
-}
-
-/// Lets the log go to stderr, as far as `filter` lets it through. A log that nobody reads stops nothing.
-pub fn start_log(filter: EnvFilter) {
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(has_colours(io::stderr().is_terminal(), env::var_os("NO_COLOR")))
-        // It would tell of it on stderr.
-        .log_internal_errors(false)
-        .init();
-}
-
-/// Whether a log may have colours: on a terminal, unless `NO_COLOR` is set (no-color.org).
-fn has_colours(is_terminal: bool, no_color: Option<OsString>) -> bool {
-    is_terminal && no_color.is_none_or(|value| value.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn colours_are_for_terminals_that_want_them() {
-        assert!(has_colours(true, None));
-        assert!(has_colours(true, Some("".into())), "set to nothing is not set");
-        assert!(!has_colours(true, Some("1".into())));
-        assert!(!has_colours(false, None));
-    }
 }

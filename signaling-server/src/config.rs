@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use tiercast_codec::{ChannelName, limits::EVENT_BYTES_MAX};
 use tiercast_mesh::hub::HubConfig;
+use tiercast_platform::LOG_LINES_MAX;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::source::{amqp::AmqpConfig, message_ids::DuplicateLimits, stored::StoreConfig};
@@ -72,6 +73,8 @@ pub struct Config {
     pub limits: Limits,
     /// What the binary logs, in the syntax of `tracing`'s env filter. Default `info,lapin=off`.
     pub log: String,
+    /// Lines that may wait for whoever takes the log; more are lost, and counted. Default 8,192.
+    pub log_lines: usize,
 }
 
 /// Limits of everything around the hub.
@@ -182,6 +185,7 @@ impl Default for Config {
             hub: HubConfig::default(),
             limits: Limits::default(),
             log: "info,lapin=off".to_owned(),
+            log_lines: LOG_LINES_MAX,
         }
     }
 }

@@ -38,7 +38,7 @@ fn start() -> anyhow::Result<ExitCode> {
         print_line(format_args!("ok: {}", configuration.config.summary()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    start_log(EnvFilter::new(&configuration.config.log));
+    let _log = start_log(EnvFilter::new(&configuration.config.log), configuration.config.log_lines);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(configuration))
 }

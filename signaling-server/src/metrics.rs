@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use tiercast_mesh::hub::{ChannelStats, PastUse, SourceState, Spending};
-use tiercast_platform::Usage;
+use tiercast_platform::{Usage, log_lines_lost};
 
 use crate::{
     config::{Config, Number, SourceKind, numbers},
@@ -342,6 +342,12 @@ fn encode_dynamic(page: &mut Page<'_>, stats: &DynamicStats) -> fmt::Result {
 
 fn encode_process(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
     page.seconds_gauge("uptime", "Time since the server started", snapshot.uptime.as_secs_f64())?;
+    page.counter(
+        "log_lines_lost",
+        "Lines of the log that nobody read in time",
+        None,
+        log_lines_lost() as u64,
+    )?;
     let Some(usage) = Usage::own() else { return Ok(()) };
     page.seconds_counter("process_cpu", "CPU time of this process, user and system", usage.cpu_seconds)?;
     let help = "Resident memory of this process";

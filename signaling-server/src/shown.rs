@@ -8,12 +8,14 @@ use tracing::field::{DisplayValue, display};
 /// Bytes of a text that are shown: it is a stranger's.
 const TEXT_BYTES_MAX: usize = 200;
 
-/// What a key follows in an address.
-const KEY: &str = "key=";
+/// What a key follows in an address, the `=` perhaps percent-encoded, once or more often.
+const KEYS: [&str; 2] = ["key=", "key%"];
 
-/// The beginning of a text, up to where a key would begin: somebody may have written `&key=` where `?key=` belongs.
+/// The beginning of a text, up to where a key would begin: somebody may have written `&key=` where `?key=` belongs, or encoded
+/// a query with the path.
 pub(crate) fn cut(text: &str) -> &str {
-    let end = text.find(KEY).map_or(text.len(), |at| at + KEY.len());
+    let ends = KEYS.iter().filter_map(|key| Some(text.find(key)? + key.len()));
+    let end = ends.min().unwrap_or(text.len());
     &text[..text.floor_char_boundary(end.min(TEXT_BYTES_MAX))]
 }
 
@@ -42,6 +44,8 @@ mod tests {
     #[test]
     fn no_key_is_shown_wherever_it_was_written() {
         assert_eq!(cut("/v1/sse/events&key=secret"), "/v1/sse/events&key=");
+        assert_eq!(cut("/v1/sse/events%3Fkey%3Dsecret"), "/v1/sse/events%3Fkey%");
+        assert_eq!(cut("events%253Fkey%253Dsecret&key=other"), "events%253Fkey%");
     }
 
     #[test]

@@ -172,6 +172,7 @@ pub static KEYS: &[Key] = &[
     text("state_dir"),
     text("data_dir"),
     text("log"),
+    count!("log_lines", 1..=1_000_000, log_lines),
     text("channels[].name"),
     text("channels[].source"),
     text("channels[].mode"),

@@ -19,6 +19,9 @@ use crate::{
     transport::patterns,
 };
 
+/// Most bytes of a key: it has to be shown in a request's head, which has room for 16 KiB.
+const KEY_BYTES_MAX: usize = 8 << 10;
+
 /// What the key is to be good for: a channel, or an exchange.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,9 +55,16 @@ pub(super) async fn keys(
     let until = app.clock.now() + Duration::from_secs(wish.lifetime_s);
     let grant =
         Grant { channel, patterns: wish.patterns, subject: wish.subject, until_s: until.0 / 1_000_000 };
+    let key = app.access.issue(&grant);
+    if key.len() > KEY_BYTES_MAX {
+        let error = format!("the key would have {} bytes, more than {KEY_BYTES_MAX}", key.len());
+        return Err(
+            bad_request(error).fix("name fewer or shorter patterns in `match`, or a shorter `subject`")
+        );
+    }
     let (channel, subject, until_s) = (&grant.channel, grant.subject.as_deref().map(cut), grant.until_s);
     info!(%channel, subject, patterns = grant.patterns.len(), until_s, "key made");
-    let answer = json!({ "key": app.access.issue(&grant), "until_s": grant.until_s });
+    let answer = json!({ "key": key, "until_s": until_s });
     Ok((StatusCode::CREATED, Json(answer)))
 }
 

@@ -495,7 +495,8 @@ async fn next((channel, read): (&ChannelName, &mut Read)) -> (ChannelName, Next)
 
 /// What is wanted from a position on.
 fn patterns_from(read: &Read, position: Position) -> Value {
-    let patterns: Vec<_> = read.subscription.filter().iter().map(ToString::to_string).collect();
+    let mut patterns: Vec<_> = read.subscription.filter().iter().map(ToString::to_string).collect();
+    patterns.sort();
     json!({ "position": position.to_string(), "match": patterns })
 }
 

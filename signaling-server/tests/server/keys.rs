@@ -69,6 +69,20 @@ async fn a_key_opens_its_channel_and_what_it_matches_and_nothing_else() -> anyho
 }
 
 #[tokio::test]
+async fn a_key_that_fits_into_no_head_is_not_made() -> anyhow::Result<()> {
+    let server = closed().await?;
+    let wish = |bytes| json!({"channel": "events", "lifetime_s": 60, "subject": "x".repeat(bytes)});
+    let refused = ask(&server, wish(7_000)).await?;
+    assert_eq!((refused.status, refused.json()?["code"].clone()), (400, json!(3506)), "{refused:?}");
+    let long = key(&server, wish(5_800)).await?;
+    assert!((7_900..=8_192).contains(&long.len()), "{}", long.len());
+    let page = http_client::get(server.addr(), &format!("/v1/history/events?key={long}"), &[]).await?;
+    assert_eq!(page.status, 200, "{page:?}");
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_key_dies_on_time_also_for_those_who_are_connected() -> anyhow::Result<()> {
     let server = closed().await?;
     let key = key(&server, json!({"channel": "events", "lifetime_s": 2, "subject": "a page"})).await?;

@@ -9,9 +9,8 @@ use anyhow::{Context, bail, ensure};
 use tiercast_codec::{Position, Since};
 use tiercast_signaling_server::epoch::new_epoch;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    sync::mpsc,
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
     time::timeout,
 };
 
@@ -24,7 +23,7 @@ use crate::{
 pub struct Program {
     pub addr: SocketAddr,
     child: Child,
-    log: mpsc::UnboundedReceiver<String>,
+    log: Lines<BufReader<ChildStderr>>,
     /// What it has said so far, as far as somebody listened.
     heard: Vec<String>,
 }
@@ -50,17 +49,10 @@ impl Program {
             .stdout(Stdio::null())
             .spawn()?;
         let stderr = child.stderr.take().context("stderr is piped")?;
-        let (mut lines, (said, mut log)) = (BufReader::new(stderr).lines(), mpsc::unbounded_channel());
-        // It is read whether somebody wants to know or not: a program whose log nobody takes would stop when the pipe is full.
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                // Who has dropped the program does not want to know.
-                let _ = said.send(line);
-            }
-        });
+        let mut log = BufReader::new(stderr).lines();
         let started = async {
             loop {
-                let line = log.recv().await.context("the program ended")?;
+                let line = log.next_line().await?.context("the program ended")?;
                 if let Some((_, rest)) = line.split_once("addr=") {
                     let addr = rest.split(' ').next().unwrap_or_default();
                     return anyhow::Ok(addr.parse::<SocketAddr>()?);
@@ -75,7 +67,7 @@ impl Program {
     pub async fn line_with(&mut self, words: &str) -> anyhow::Result<String> {
         let found = async {
             loop {
-                let line = self.log.recv().await.context("the program ended")?;
+                let line = self.log.next_line().await?.context("the program ended")?;
                 self.heard.push(line.clone());
                 if line.contains(words) {
                     return Ok(line);
@@ -178,6 +170,21 @@ async fn regression_a_server_whose_log_nobody_reads_goes_on() -> anyhow::Result<
     drop(client);
     let status = timeout(PATIENCE, program.child.wait()).await??;
     ensure!(status.code() == Some(0), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_a_server_whose_log_is_not_read_answers_and_says_what_was_lost() -> anyhow::Result<()> {
+    let program = Program::start(&["--set", "log_lines=16"]).await?;
+    // More lines than a pipe holds: one for each.
+    let nowhere = format!("/{}", "x".repeat(150));
+    for _ in 0..600 {
+        ensure!(http_client::get(program.addr, &nowhere, &[]).await?.status == 404);
+    }
+    let metrics = http_client::get(program.addr, "/metrics", &[]).await?.body;
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("tiercast_log_lines_lost_total "));
+    let lost: u64 = lost.context("no such metric")?.parse()?;
+    ensure!((1..600).contains(&lost), "{lost} lines lost");
     Ok(())
 }
 

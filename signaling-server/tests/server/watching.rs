@@ -189,9 +189,14 @@ async fn each_request_that_is_refused_is_a_line_that_says_who_asked_for_what_and
     ensure!(last.status == 404, "{last:?}");
     log.says("request refused", &["since=\"7-3\""]).await?;
 
-    for path in [format!("/v1/poll/events?key={WRONG_KEY}"), format!("/v1/sse/events&key={}", log.key)] {
+    for path in [
+        format!("/v1/poll/events?key={WRONG_KEY}"),
+        format!("/v1/sse/events&key={}", log.key),
+        format!("/v1/sse/events%3Fkey%3D{}", log.key),
+        format!("/v1/nothing%3Fkey%3D{}", log.key),
+    ] {
         http_client::get(log.addr(), &path, &[]).await?;
-        log.says("request refused", &["INFO", "channel=\"events", "status=40"]).await?;
+        log.says("request refused", &["INFO", "path=\"/v1/", "status=40"]).await?;
     }
 
     let mut plain = json_sessions::Client::connect_at(log.addr(), &log.path("/v1/ws")).await?;

@@ -10,6 +10,7 @@ use super::{
     buffered::{Buffered, Counted},
     error::{ACCESS_REFUSED, AmqpError, reply_code},
     marks_connection::MarksConnection,
+    patience::InVain,
     permission::Denial,
     stats::AmqpStats,
     unreachable,
@@ -32,6 +33,8 @@ pub(super) struct Broker {
     pub(super) stats: Arc<AmqpStats>,
     /// How many nodes the cluster has, as far as they are named.
     pub(super) nodes: usize,
+    /// What changing the connection has not helped.
+    pub(super) in_vain: Arc<InVain>,
     /// Why somebody wants another connection in place of this one.
     pub(super) given_up: watch::Sender<Option<Arc<str>>>,
 }
@@ -118,10 +121,14 @@ impl Broker {
         Arc::ptr_eq(&self.connection, &other.connection)
     }
 
-    /// Asks for another connection in place of this one, to the next node if there is one.
-    pub(super) fn give_up(&self, why: &dyn Display) {
+    /// Asks for another connection in place of this one, to the next node if there is one. False if somebody has already.
+    pub(super) fn give_up(&self, why: &dyn Display) -> bool {
         let reason = format!("gave up the connection to the broker {}: {why}", self.shown_url);
-        self.given_up.send_replace(Some(reason.into()));
+        self.given_up.send_if_modified(|given_up| {
+            let is_first = given_up.is_none();
+            given_up.get_or_insert(reason.into());
+            is_first
+        })
     }
 
     pub(super) async fn close(&self) {

@@ -12,7 +12,8 @@ use tracing::info;
 
 use super::{
     broker::Broker, buffered::Buffered, config::AmqpConfig, connector::Connector,
-    marks_connection::MarksConnection, permission, screen::FRAME_BYTES_MAX, stats::AmqpStats,
+    marks_connection::MarksConnection, patience::InVain, permission, screen::FRAME_BYTES_MAX,
+    stats::AmqpStats,
 };
 use tiercast_platform::Reconnect;
 
@@ -51,6 +52,7 @@ pub(super) struct Keeper {
     prefetch: u16,
     grant: Arc<str>,
     stats: Arc<AmqpStats>,
+    in_vain: Arc<InVain>,
     link: watch::Sender<Link>,
 }
 
@@ -62,6 +64,7 @@ impl Keeper {
             prefetch: prefetch(config),
             grant: permission::grant(config).into(),
             stats,
+            in_vain: Arc::default(),
             link,
         }
     }
@@ -114,6 +117,7 @@ impl Keeper {
             buffered,
             stats: self.stats.clone(),
             nodes: self.connector.nodes(),
+            in_vain: self.in_vain.clone(),
             given_up: watch::Sender::default(),
         };
         Ok((broker, events))

@@ -1,6 +1,9 @@
 //! How long a channel puts up with a node of the cluster that keeps the connection and does not serve the channel.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 /// Failures in a row on one connection after which the next node is tried. With the delays between them that is 1.5 s
 /// at most, beside what the broker takes to fail. Unvalidated.
@@ -18,9 +21,14 @@ const SERVES: Duration = Duration::from_secs(20);
 pub(super) struct Patience {
     /// On the present connection.
     failures: u32,
-    /// Connections that were given up since a node has served the channel.
-    given_up: u32,
+    /// Whether it has had a connection given up, and has not been served since.
+    has_given_up: bool,
 }
+
+/// Connections that were given up since that has helped a channel that wanted it. They are all channels' matter, as the
+/// connection is.
+#[derive(Debug, Default)]
+pub(super) struct InVain(AtomicU32);
 
 impl Patience {
     /// There is another connection.
@@ -29,19 +37,29 @@ impl Patience {
     }
 
     /// A session has been open, and has lasted for so long.
-    pub(super) fn was_served(&mut self, lasted: Duration) {
+    pub(super) fn was_served(&mut self, lasted: Duration, in_vain: &InVain) {
         if lasted >= SERVES {
-            *self = Self::default();
+            self.failures = 0;
+            if std::mem::take(&mut self.has_given_up) {
+                in_vain.0.store(0, Relaxed);
+            }
         }
     }
 
     /// A session has failed by what may be the node's fault. Says whether the next one of so many nodes is to be tried.
-    pub(super) fn is_over(&mut self, nodes: usize) -> bool {
+    pub(super) fn is_over(&mut self, nodes: usize, in_vain: &InVain) -> bool {
         self.failures += 1;
-        let rounds = self.given_up / u32::try_from(nodes).unwrap_or(u32::MAX).max(1);
+        let rounds = in_vain.0.load(Relaxed) / u32::try_from(nodes).unwrap_or(u32::MAX).max(1);
         let is_over = nodes > 1 && self.failures >= FAILURES << rounds.min(DOUBLINGS_MAX);
-        self.given_up += u32::from(is_over);
+        self.has_given_up |= is_over;
         is_over
+    }
+}
+
+impl InVain {
+    /// One more.
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Relaxed);
     }
 }
 
@@ -50,34 +68,44 @@ mod tests {
     use super::*;
 
     /// How many failures it takes until the next of so many nodes is tried; none if it is not within a thousand.
-    fn failures(patience: &mut Patience, nodes: usize) -> Option<usize> {
+    fn failures(patience: &mut Patience, nodes: usize, in_vain: &InVain) -> Option<usize> {
         patience.begin();
-        (1..1_000).find(|_| patience.is_over(nodes))
+        let found = (1..1_000).find(|_| patience.is_over(nodes, in_vain));
+        found.inspect(|_| in_vain.add())
     }
 
     #[test]
     fn a_node_that_fails_again_and_again_is_left_and_each_round_in_vain_takes_longer() {
-        let mut patience = Patience::default();
-        let found: Vec<_> = (0..6).filter_map(|_| failures(&mut patience, 2)).collect();
+        let (mut patience, in_vain) = (Patience::default(), InVain::default());
+        let found: Vec<_> = (0..6).filter_map(|_| failures(&mut patience, 2, &in_vain)).collect();
         assert_eq!(found, [3, 3, 6, 6, 12, 12]);
-        let longest = (0..20).filter_map(|_| failures(&mut patience, 2)).max();
+        let longest = (0..20).filter_map(|_| failures(&mut patience, 2, &in_vain)).max();
         assert_eq!(longest, Some(96));
     }
 
     #[test]
+    fn regression_many_channels_change_the_connection_no_more_often_than_one() {
+        let (mut channels, in_vain) = ([Patience::default(), Patience::default()], InVain::default());
+        let each = (0..6).map(|nth| failures(&mut channels[nth % 2], 2, &in_vain));
+        assert_eq!(each.collect::<Vec<_>>(), [3, 3, 6, 6, 12, 12].map(Some));
+        channels[1].was_served(SERVES, &in_vain);
+        assert_eq!(failures(&mut channels[0], 2, &in_vain), Some(3), "it has helped one of them");
+    }
+
+    #[test]
     fn a_single_node_is_never_left() {
-        assert_eq!(failures(&mut Patience::default(), 1), None);
+        assert_eq!(failures(&mut Patience::default(), 1, &InVain::default()), None);
     }
 
     #[test]
     fn only_one_that_has_served_for_a_while_is_forgiven() {
-        let mut patience = Patience::default();
-        assert!(!patience.is_over(2) && !patience.is_over(2));
-        patience.was_served(SERVES - Duration::from_millis(1));
-        assert!(patience.is_over(2));
+        let (mut patience, in_vain) = (Patience::default(), InVain::default());
+        assert!(!patience.is_over(2, &in_vain) && !patience.is_over(2, &in_vain));
+        patience.was_served(SERVES - Duration::from_millis(1), &in_vain);
+        assert!(patience.is_over(2, &in_vain));
         patience.begin();
-        assert!(!patience.is_over(2) && !patience.is_over(2));
-        patience.was_served(SERVES);
-        assert!(!patience.is_over(2));
+        assert!(!patience.is_over(2, &in_vain) && !patience.is_over(2, &in_vain));
+        patience.was_served(SERVES, &in_vain);
+        assert!(!patience.is_over(2, &in_vain));
     }
 }

@@ -75,15 +75,20 @@ impl Worker {
             };
             let lasted = started.elapsed();
             if !self.feed.is_lost() {
-                self.patience.was_served(lasted);
+                self.patience.was_served(lasted, &broker.in_vain);
             }
             if let Some(binder) = &self.binder {
                 binder.failed(&error);
             }
             let is_held_against_it =
                 broker.is_alive() && link.borrow().is(broker) && error.may_be_the_nodes();
-            if error.needs_new_connection() || is_held_against_it && self.patience.is_over(broker.nodes) {
+            if error.needs_new_connection() {
                 broker.give_up(&error);
+            } else if is_held_against_it
+                && self.patience.is_over(broker.nodes, &broker.in_vain)
+                && broker.give_up(&error)
+            {
+                broker.in_vain.add();
             }
             if matches!(error, AmqpError::SinkClosed) {
                 return Err(error);

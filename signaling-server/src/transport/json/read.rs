@@ -60,7 +60,7 @@ impl Read {
     /// How many patterns it has with these, and with those that are being bound.
     pub(super) fn count_with(&self, more: &[Pattern]) -> usize {
         let filter = self.subscription.filter();
-        let new = more.iter().filter(|pattern| !filter.iter().any(|one| one == *pattern));
+        let new = more.iter().filter(|pattern| !filter.contains(pattern));
         filter.len() + self.binding_count() + new.count()
     }
 
