@@ -13,7 +13,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{error, info};
 
@@ -45,7 +45,7 @@ const SOURCE_QUEUE_UPDATES: usize = 64;
 pub struct Server {
     addr: SocketAddr,
     handle: Handle,
-    draining: watch::Sender<bool>,
+    draining_until: watch::Sender<Option<Instant>>,
     stopping: watch::Sender<bool>,
     driver: JoinSet<Task>,
     /// What ends by itself once `stopping` is true.
@@ -142,7 +142,7 @@ impl Server {
             (SourceKind::Embedded, past_questions),
         ]);
         let (stopping, stops) = watch::channel(false);
-        let (draining, drains) = watch::channel(false);
+        let (draining_until, drains) = watch::channel(None);
         let handle = Handle::new(commands, kinds.clone(), stored.clone(), public_key, dynamic.clone());
         if let (Some(dynamic), Some(opened)) = (dynamic, opened) {
             amqp = amqp.map(|amqp| amqp.with_dynamic(dynamic, opened));
@@ -156,7 +156,7 @@ impl Server {
             amqp: amqp_stats,
             sheets: Arc::new(Sheets::new(config.limits.sheets_bytes)),
             stopping: stops.clone(),
-            draining: drains,
+            draining_until: drains,
             config: Arc::new(config),
         });
         let router = http::router(app.clone(), routes(&handle));
@@ -202,7 +202,7 @@ impl Server {
             connections.accept(listener).await;
             Task::Listener
         });
-        Ok(Self { addr, handle, draining, stopping, driver, tasks, limits })
+        Ok(Self { addr, handle, draining_until, stopping, driver, tasks, limits })
     }
 
     /// The address that it listens on.
@@ -235,7 +235,7 @@ impl Server {
     pub async fn shutdown(mut self) {
         if !self.limits.drain.is_zero() {
             info!(ms = self.limits.drain.as_millis() as u64, "letting sessions go");
-            self.draining.send_replace(true);
+            self.draining_until.send_replace(Some(Instant::now() + self.limits.drain));
             let _ = self.handle.send(Command::Drain(self.limits.drain)).await;
             sleep(self.limits.drain).await;
         }

@@ -1,8 +1,6 @@
 //! What a plain client can speak. Each transport turns what a [`Reader`](crate::Reader) brings into bytes, and no more:
 //! positions, filters and gaps are the hub's.
 
-use std::time::Duration;
-
 use axum::{extract::Path, http::StatusCode};
 use serde_json::{Value, json};
 use tiercast_codec::{Code, Gap};
@@ -42,18 +40,15 @@ fn gap(gap: &Gap) -> Value {
     json!({ "channel": channel, "from": from.to_string(), "to": to.to_string(), "reason": reason })
 }
 
-/// How long a client is to wait before it comes back: another time for each, so that they do not come all at once.
-fn retry_after(about: Duration) -> Duration {
-    about.mul_f64(rand::random_range(0.5..1.5))
-}
-
 impl From<Refusal> for ApiError {
     fn from(Refusal { code, reason }: Refusal) -> Self {
         let (status, fix) = match code {
             Code::UNKNOWN_CHANNEL => (StatusCode::NOT_FOUND, "GET /v1/channels lists the channels"),
             Code::UNKNOWN_EXCHANGE => (StatusCode::NOT_FOUND, "declare it at the broker"),
             Code::NOT_ALLOWED => (StatusCode::FORBIDDEN, "ask who runs this server"),
-            code if code.may_reconnect() => (StatusCode::SERVICE_UNAVAILABLE, "try again in a few seconds"),
+            code if code.may_reconnect() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "try again, no earlier than Retry-After says")
+            }
             _ => (StatusCode::BAD_REQUEST, "correct the request"),
         };
         Self::new(status, reason).code(code).fix(fix)

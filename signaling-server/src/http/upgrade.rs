@@ -93,7 +93,8 @@ pub(super) async fn upgrade(
     if app.is_leaving() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down")
             .code(Code::SHUTDOWN)
-            .fix("connect again in a second"));
+            .fix("connect again, no earlier than Retry-After says")
+            .retry_after(app.retry_after()));
     }
     switch(request, &key, speaks, Purpose::Session(visitor, speaks))
 }

@@ -15,7 +15,7 @@ use tiercast_mesh::hub::{Opening, Portion, Refusal};
 use tiercast_platform::Clock;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -133,6 +133,12 @@ where
         last_read: None,
     };
     let Err(end) = session.serve().await;
+    if let End::Refused(refusal) = &end
+        && refusal.code.may_reconnect()
+    {
+        // It goes out with the close. A connection that takes nothing is not waited for.
+        let _ = timeout(limit, session.fail(None, None, refusal.clone())).await;
+    }
     let (channel, since) = fields(session.subscriptions.values().map(|read| read.visit.reads()));
     let mut socket = session.socket;
     let closing = match end {
@@ -468,8 +474,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         message["code"] = json!(refusal.code);
         message["reason"] = json!(refusal.reason);
         if refusal.code.may_reconnect() {
-            let wait = super::retry_after(self.app.config.limits.reader_retry);
-            message["retry_after_ms"] = json!(wait.as_millis() as u64);
+            message["retry_after_ms"] = json!(self.app.retry_after().as_millis() as u64);
         }
         self.say(message).await
     }

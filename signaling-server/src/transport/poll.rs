@@ -42,7 +42,8 @@ pub(crate) async fn poll(
     let wait = query.number("wait", 0..=limits.poll_wait.as_secs())?;
     let wait = wait.map_or(limits.poll_wait, Duration::from_secs);
     let sequence = query.number("sequence", 0..=NUMBER_MAX)?;
-    let page = read(&app, (Transport::Poll, visitor), path, query, Since::Now, wait).await?;
+    let page = read(&app, (Transport::Poll, visitor), path, query, Since::Now, wait).await;
+    let page = page.map_err(|error| error.retry_after(app.retry_after()))?;
     Ok(page.answer(sequence.map(|sequence| ("sequence", json!(sequence)))))
 }
 
@@ -54,8 +55,8 @@ pub(crate) async fn history(
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     let query = Query::parse(query.as_deref());
-    let page =
-        read(&app, (Transport::History, visitor), path, query, Since::Earliest, Duration::ZERO).await?;
+    let page = read(&app, (Transport::History, visitor), path, query, Since::Earliest, Duration::ZERO).await;
+    let page = page.map_err(|error| error.retry_after(app.retry_after()))?;
     let more = page.is_full || page.next < page.head;
     Ok(page.answer(Some(("more", json!(more)))))
 }

@@ -1,7 +1,7 @@
 //! `GET /v1/sse/{channel}`: a channel as `text/event-stream`. The id of each event is the position behind it, so that a
 //! browser's `EventSource` that connects again goes on where it was.
 
-use std::{collections::VecDeque, convert::Infallible, fmt::Display, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, fmt::Display, sync::Arc};
 
 use axum::{
     body::{Body, Bytes},
@@ -17,17 +17,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     query::{Query, bad},
-    retry_after,
     subscription::Subscription,
     visit::Visit,
 };
-use crate::{
-    api_error::ApiError,
-    app::App,
-    counters::Transport,
-    sheets::{Form, Sheets},
-    visitor::Visitor,
-};
+use crate::{api_error::ApiError, app::App, counters::Transport, sheets::Form, visitor::Visitor};
 
 /// Where a browser that connects again says how far it was.
 pub(crate) const LAST_EVENT_ID: &str = "last-event-id";
@@ -58,16 +51,7 @@ pub(crate) async fn sse(
     };
     let said = reading.as_ref().map(|(subscription, _)| subscription.opening().position);
     out.extend(reading.as_ref().map(|(subscription, _)| ready(subscription)));
-    let heartbeat = app.config.limits.reader_heartbeat;
-    let stream = Stream {
-        reading,
-        sheets: app.sheets.clone(),
-        heartbeat,
-        out,
-        reached: said,
-        said,
-        said_at: Instant::now(),
-    };
+    let stream = Stream { reading, app, out, reached: said, said, said_at: Instant::now() };
     Ok(answer(stream::unfold(stream, |mut stream| async { Some((stream.next().await?, stream)) })))
 }
 
@@ -79,9 +63,9 @@ pub(super) fn answer(events: impl futures_util::Stream<Item = Bytes> + Send + 's
     (headers, unbuffered, Body::from_stream(events.map(Ok::<_, Infallible>))).into_response()
 }
 
-/// When to connect again. Belongs to the block that follows: some clients take one without data for an event.
+/// When to connect again, said first and once more at the end. Belongs to the block that follows: some clients take one without data for an event.
 pub(super) fn retry(app: &App) -> Bytes {
-    format!("retry: {}\n", retry_after(app.config.limits.reader_retry).as_millis()).into()
+    format!("retry: {}\n", app.retry_after().as_millis()).into()
 }
 
 /// Where a client that connects again was, by what an id says; if it has none, that is refused.
@@ -99,8 +83,7 @@ pub(super) fn last_event_id<T>(
 struct Stream {
     /// None once it has ended.
     reading: Option<(Subscription, Visit)>,
-    sheets: Arc<Sheets>,
-    heartbeat: Duration,
+    app: Arc<App>,
     out: VecDeque<Bytes>,
     /// How far the reader is.
     reached: Option<Position>,
@@ -114,14 +97,14 @@ impl Stream {
     /// The next bytes; none when it has ended.
     async fn next(&mut self) -> Option<Bytes> {
         while self.out.is_empty() {
-            let due = self.said_at + self.heartbeat;
+            let due = self.said_at + self.app.config.limits.reader_heartbeat;
             let (subscription, visit) = self.reading.as_mut()?;
             match timeout_at(due, subscription.next()).await {
                 Ok(Ok(portion)) => self.take(&portion),
                 Ok(Err(refusal)) => {
                     visit.end(&refusal);
                     self.reading = None;
-                    self.out.push_back(ended(&refusal));
+                    self.out.extend([retry(&self.app), ended(&refusal)]);
                 }
                 Err(_) => {
                     let sign = self.sign_of_life();
@@ -138,7 +121,7 @@ impl Stream {
         self.reached = Some(portion.position());
         match portion {
             Portion::Events { frame, .. } => {
-                let sheet = self.sheets.of(subscription.channel(), frame);
+                let sheet = self.app.sheets.of(subscription.channel(), frame);
                 let wanted: Vec<_> = sheet.wanted(portion).collect();
                 self.said = wanted.last().map(|nth| sheet.position(*nth)).or(self.said);
                 let before = self.out.len();

@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{
@@ -33,7 +32,7 @@ use crate::{
     api_error::ApiError,
     app::App,
     counters::Transport,
-    sheets::{Form, Sheet, Sheets},
+    sheets::{Form, Sheet},
     visitor::Visitor,
 };
 use places::Places;
@@ -77,16 +76,7 @@ pub(crate) async fn connect(
     let ready = || event("ready", Some(&places), &json!({ "bindings": exchanges.len() }));
     let first = refusal.as_ref().map_or_else(ready, ended);
     let out = VecDeque::from([retry(&app), first]);
-    let heartbeat = app.config.limits.reader_heartbeat;
-    let stream = Stream {
-        exchanges,
-        places,
-        sheets: app.sheets.clone(),
-        heartbeat,
-        out,
-        said_at: Instant::now(),
-        last_read: 0,
-    };
+    let stream = Stream { exchanges, places, app, out, said_at: Instant::now(), last_read: 0 };
     Ok(answer(stream::unfold(stream, |mut stream| async { Some((stream.next().await?, stream)) })))
 }
 
@@ -143,8 +133,7 @@ struct Stream {
     exchanges: Vec<(Subscription, Visit)>,
     /// Where the client is when it has had `out`.
     places: Places,
-    sheets: Arc<Sheets>,
-    heartbeat: Duration,
+    app: Arc<App>,
     out: VecDeque<Bytes>,
     /// When the client was last sent something.
     said_at: Instant,
@@ -159,7 +148,8 @@ impl Stream {
             if self.exchanges.is_empty() {
                 return None;
             }
-            match timeout_at(self.said_at + self.heartbeat, any(&mut self.exchanges, self.last_read)).await {
+            let due = self.said_at + self.app.config.limits.reader_heartbeat;
+            match timeout_at(due, any(&mut self.exchanges, self.last_read)).await {
                 Ok((portion, nth)) => {
                     self.last_read = nth;
                     self.take(nth, portion);
@@ -176,7 +166,7 @@ impl Stream {
         match portion {
             Ok(portion) => {
                 if let Portion::Events { frame, .. } = &portion {
-                    let sheet = self.sheets.of(subscription.channel(), frame);
+                    let sheet = self.app.sheets.of(subscription.channel(), frame);
                     let wanted: Vec<_> = sheet.wanted(&portion).collect();
                     let pieces = pieces(&sheet, &wanted, &mut self.places, nth);
                     visit.sent(wanted.len(), pieces.iter().map(Bytes::len).sum());
@@ -189,7 +179,7 @@ impl Stream {
                 }
             }
             Err(refusal) => {
-                self.out.push_back(ended(&refusal));
+                self.out.extend([retry(&self.app), ended(&refusal)]);
                 self.exchanges.iter_mut().for_each(|(_, visit)| visit.end(&refusal));
                 self.exchanges.clear();
             }

@@ -30,7 +30,8 @@ pub struct Sse {
     lines: BufReader<TcpStream>,
     /// What the last id was, as a browser remembers it.
     last_id: String,
-    retry: Option<u64>,
+    /// When to come back, in ms, as it was said last.
+    pub retry: Option<u64>,
     comments: usize,
 }
 
