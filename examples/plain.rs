@@ -16,6 +16,9 @@ use tokio_tungstenite::{
 /// The server says something every 15 s, if only that it is there.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 
+/// From this code on it makes no sense to come back.
+const FINAL: u64 = 3500;
+
 #[tokio::main]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -38,7 +41,14 @@ async fn read(url: &str, channel: &str, position: &mut String) -> Result<(), Box
     let subscribe = json!({"type": "subscribe", "id": 1, "channel": channel, "since": position});
     socket.send(Message::text(subscribe.to_string())).await?;
     while let Some(message) = timeout(SILENCE_MAX, socket.next()).await? {
-        let Message::Text(text) = message? else { continue };
+        let text = match message? {
+            Message::Text(text) => text,
+            Message::Close(Some(close)) => {
+                end_if_final(u16::from(close.code).into(), &close.reason);
+                return Err(close.reason.as_str().into());
+            }
+            _ => continue,
+        };
         let said: Value = serde_json::from_str(&text)?;
         let mut reached = &said["position"];
         match said["type"].as_str() {
@@ -47,7 +57,10 @@ async fn read(url: &str, channel: &str, position: &mut String) -> Result<(), Box
                 eprintln!("events are gone for good: {text}");
                 reached = &said["to"];
             }
-            Some("error") => return Err(text.as_str().into()),
+            Some("error") => {
+                end_if_final(said["code"].as_u64().unwrap_or_default(), &text);
+                return Err(text.as_str().into());
+            }
             _ => {}
         }
         if let Some(reached) = reached.as_str() {
@@ -55,6 +68,14 @@ async fn read(url: &str, channel: &str, position: &mut String) -> Result<(), Box
         }
     }
     Ok(())
+}
+
+/// Ends the program, with what was said, where asking again would bring the same answer.
+fn end_if_final(code: u64, said: &str) {
+    if code >= FINAL {
+        eprintln!("{said}");
+        std::process::exit(1);
+    }
 }
 
 /// Up to a second, so that not everybody comes back at once.

@@ -3,11 +3,12 @@
 use std::{
     env,
     ffi::OsString,
-    io::{self, IsTerminal},
+    fmt::Display,
+    io::{self, IsTerminal, Write},
     sync::OnceLock,
 };
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// Lines that may wait to be written, unless somebody says otherwise.
@@ -18,12 +19,23 @@ static LOST: OnceLock<ErrorCounter> = OnceLock::new();
 /// The log, until this is dropped; that waits a moment for the lines that are still to be written.
 #[must_use]
 #[derive(Debug)]
-pub struct Log(#[expect(dead_code, reason = "held for its end")] WorkerGuard);
+pub struct Log {
+    writer: NonBlocking,
+    _until_written: WorkerGuard,
+}
+
+impl Log {
+    /// Says a line as it is, after what was logged before.
+    pub fn say(&self, line: impl Display) {
+        // It is said to nobody in particular: like other lines it may be lost.
+        let _ = self.writer.clone().write_all(format!("{line}\n").as_bytes());
+    }
+}
 
 /// Lets the log go to stderr, as far as `filter` lets it through. Where `lines_max` wait to be written already the next ones are
 /// lost, and counted.
 pub fn start_log(filter: EnvFilter, lines_max: usize) -> Log {
-    let (writer, guard) = NonBlockingBuilder::default()
+    let (writer, until_written) = NonBlockingBuilder::default()
         .buffered_lines_limit(lines_max)
         .lossy(true)
         .thread_name("log")
@@ -31,12 +43,12 @@ pub fn start_log(filter: EnvFilter, lines_max: usize) -> Log {
     let _ = LOST.set(writer.error_counter());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(writer)
+        .with_writer(writer.clone())
         .with_ansi(has_colours(io::stderr().is_terminal(), env::var_os("NO_COLOR")))
         // It would tell of it on stderr.
         .log_internal_errors(false)
         .init();
-    Log(guard)
+    Log { writer, _until_written: until_written }
 }
 
 /// Lines of this process's log that were lost, as nobody read it fast enough.

@@ -5,7 +5,7 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tiercast_platform::{print_line, say, start_log, told_to_stop};
+use tiercast_platform::{Log, print_line, say, start_log, told_to_stop};
 use tiercast_signaling_server::{GeoDatabase, Server};
 use tracing_subscriber::EnvFilter;
 
@@ -38,26 +38,26 @@ fn start() -> anyhow::Result<ExitCode> {
         print_line(format_args!("ok: {}", configuration.config.summary()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let _log = start_log(EnvFilter::new(&configuration.config.log), configuration.config.log_lines);
+    let log = start_log(EnvFilter::new(&configuration.config.log), configuration.config.log_lines);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(configuration))
+    runtime.block_on(run(configuration, &log))
 }
 
-async fn run(Configuration { config, generated_key }: Configuration) -> anyhow::Result<ExitCode> {
+async fn run(Configuration { config, generated_key }: Configuration, log: &Log) -> anyhow::Result<ExitCode> {
     let channel = config.embedded_channels.first().cloned();
     let nobody_may_publish = channel.is_some() && config.api_keys.is_empty();
     let stop = told_to_stop()?;
     let mut server = Server::start(config).await?;
     if let (Some(key), Some(channel)) = (generated_key, channel) {
-        say("No api_keys are set. For this run:");
-        say(format_args!(
+        log.say("No api_keys are set. For this run:");
+        log.say(format_args!(
             "  curl -H 'Authorization: Bearer {}' -H 'Content-Type: text/plain' -d hello http://{}/v1/publish/{channel}",
             key.secret(),
             server.addr()
         ));
     }
     if nobody_may_publish {
-        say("Nobody may publish: set api_keys, or TIERCAST_API_KEYS.");
+        log.say("Nobody may publish: set api_keys, or TIERCAST_API_KEYS.");
     }
     let failed = tokio::select! {
         () = stop => false,

@@ -43,6 +43,7 @@ fn gap(gap: &Gap) -> Value {
 impl From<Refusal> for ApiError {
     fn from(Refusal { code, reason }: Refusal) -> Self {
         let (status, fix) = match code {
+            Code::EXPIRED => (StatusCode::UNAUTHORIZED, "get a new one from who gave it to you"),
             Code::UNKNOWN_CHANNEL => (StatusCode::NOT_FOUND, "GET /v1/channels lists the channels"),
             Code::UNKNOWN_EXCHANGE => (StatusCode::NOT_FOUND, "declare it at the broker"),
             Code::NOT_ALLOWED => (StatusCode::FORBIDDEN, "ask who runs this server"),

@@ -24,6 +24,8 @@ const common = {
   external: ["node:*"],
   target: "es2022",
   minify: true,
+  // Node prints the line of an error that nobody caught.
+  lineLimit: 200,
   legalComments: "inline",
   charset: "utf8",
   logLevel: "warning",

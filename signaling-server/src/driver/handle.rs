@@ -90,6 +90,14 @@ impl Handle {
         Ok(())
     }
 
+    /// The channel of an exchange that clients may ask for.
+    pub(crate) fn dynamic_channel(&self, exchange: &str) -> Result<ChannelName, DynamicError> {
+        match &self.shared.dynamic {
+            Some(dynamic) => dynamic.channel(exchange),
+            None => Err(DynamicError::NotAllowed(exchange.to_owned())),
+        }
+    }
+
     /// Binds patterns for one who has so many of the exchange already.
     pub(crate) async fn lease(
         &self,

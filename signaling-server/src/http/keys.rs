@@ -11,13 +11,11 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tiercast_codec::ChannelName;
+use tiercast_mesh::hub::Refusal;
 use tracing::info;
 
 use super::publish::bad_request;
-use crate::{
-    access::Grant, api_error::ApiError, app::App, shown::cut, source::amqp::dynamic::channel_of,
-    transport::patterns,
-};
+use crate::{access::Grant, api_error::ApiError, app::App, driver::Handle, shown::cut, transport::patterns};
 
 /// Most bytes of a key: it has to be shown in a request's head, which has room for 16 KiB.
 const KEY_BYTES_MAX: usize = 8 << 10;
@@ -51,7 +49,7 @@ pub(super) async fn keys(
     }
     patterns(&wish.patterns, limits.patterns_max)
         .map_err(|error| bad_request(error).fix("correct `match`"))?;
-    let channel = channel(wish.channel, wish.exchange.as_deref()).map_err(|error| error.fix(example))?;
+    let channel = channel(&app.handle, wish.channel, wish.exchange.as_deref())?;
     let until = app.clock.now() + Duration::from_secs(wish.lifetime_s);
     let grant =
         Grant { channel, patterns: wish.patterns, subject: wish.subject, until_s: until.0 / 1_000_000 };
@@ -68,14 +66,15 @@ pub(super) async fn keys(
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
-/// The one channel that is meant. That of an exchange has the same name on every server.
-fn channel(channel: Option<ChannelName>, exchange: Option<&str>) -> Result<ChannelName, ApiError> {
+/// The one channel that is meant.
+fn channel(
+    handle: &Handle,
+    channel: Option<ChannelName>,
+    exchange: Option<&str>,
+) -> Result<ChannelName, ApiError> {
     match (channel, exchange) {
         (Some(channel), None) => Ok(channel),
-        (None, Some(exchange)) => match exchange.parse() {
-            Ok(exchange) => Ok(channel_of(&exchange)),
-            Err(error) => Err(bad_request(format!("`exchange`: {error}"))),
-        },
+        (None, Some(exchange)) => Ok(handle.dynamic_channel(exchange).map_err(Refusal::from)?),
         _ => Err(bad_request("one of `channel` and `exchange` has to be there".to_owned())),
     }
 }

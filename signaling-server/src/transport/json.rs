@@ -180,7 +180,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     self.on_portion(&channel, &portion).await?;
                     self.last_read = Some(channel);
                 }
-                Happening::Next(_, Next::Portion(Err(refusal))) if refusal.code == Code::SHUTDOWN => {
+                Happening::Next(_, Next::Portion(Err(refusal))) if ends_session(refusal.code) => {
                     return Err(refusal.into());
                 }
                 Happening::Next(channel, Next::Portion(Err(refusal))) => {
@@ -503,6 +503,11 @@ fn patterns_from(read: &Read, position: Position) -> Value {
     let mut patterns: Vec<_> = read.subscription.filter().iter().map(ToString::to_string).collect();
     patterns.sort();
     json!({ "position": position.to_string(), "match": patterns })
+}
+
+/// Whether what ends one subscription for this reason ends the whole session.
+fn ends_session(code: Code) -> bool {
+    code == Code::SHUTDOWN || code == Code::EXPIRED
 }
 
 fn not_subscribed(channel: &ChannelName) -> Refusal {

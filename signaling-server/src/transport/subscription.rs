@@ -11,7 +11,7 @@ use crate::{
     Reader,
     driver::Handle,
     shown::cut,
-    source::amqp::dynamic::{DynamicError, Lease, channel_of},
+    source::amqp::dynamic::{Lease, channel_of},
     visitor::Visitor,
 };
 
@@ -113,7 +113,7 @@ impl Subscription {
             return None;
         }
         let (handle, exchange, beside) = (handle.clone(), lease.exchange().to_owned(), lease.len() + beside);
-        Some(async move { handle.lease(&exchange, lacking, beside).await.map_err(refused) }.boxed())
+        Some(async move { handle.lease(&exchange, lacking, beside).await.map_err(Refusal::from) }.boxed())
     }
 
     /// Keeps bound what another lease of the exchange has of these patterns.
@@ -188,7 +188,7 @@ async fn lease(
         let reason = format!("this key is not for the exchange `{exchange}`");
         return Err(Refusal::new(Code::NOT_ALLOWED, reason));
     }
-    handle.dynamic(exchange, patterns).await.map_err(refused)
+    handle.dynamic(exchange, patterns).await.map_err(Refusal::from)
 }
 
 /// From where on nothing is missing of all that a lease wants.
@@ -206,10 +206,6 @@ fn begin(channel: &ChannelName, since: Since, known: Option<Position>) -> (Since
         }
         _ => (since, None),
     }
-}
-
-fn refused(error: DynamicError) -> Refusal {
-    Refusal::new(error.code(), error.to_string())
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ async fn a_key_that_fits_into_no_head_is_not_made() -> anyhow::Result<()> {
     let wish = |bytes| json!({"channel": "events", "lifetime_s": 60, "subject": "x".repeat(bytes)});
     let refused = ask(&server, wish(7_000)).await?;
     assert_eq!((refused.status, refused.json()?["code"].clone()), (400, json!(3506)), "{refused:?}");
-    let long = key(&server, wish(5_800)).await?;
+    let long = key(&server, wish(5_900)).await?;
     assert!((7_900..=8_192).contains(&long.len()), "{}", long.len());
     let page = http_client::get(server.addr(), &format!("/v1/history/events?key={long}"), &[]).await?;
     assert_eq!(page.status, 200, "{page:?}");
@@ -93,15 +93,20 @@ async fn a_key_dies_on_time_also_for_those_who_are_connected() -> anyhow::Result
     plain.answer(json!({"type": "subscribe", "channel": "events"})).await?;
     let mut peer = client::Client::connect_by_key(server.addr(), &key).await?;
     assert!(peer.subscribe("events", Since::Now).await?.is_ok());
+    let path_of_poll = format!("/v1/poll/events?match=never&key={key}");
+    let addr = server.addr();
+    let poll = tokio::spawn(async move { http_client::get(addr, &path_of_poll, &[]).await });
     server.publisher("events")?.publish(message("in time")).await?;
     assert_eq!(sse.bodies(1).await?, ["in time"]);
     assert_eq!(plain.bodies(1).await?, ["in time"]);
     let end = sse.event().await?;
     assert_eq!((&*end.name, &end.data["code"]), ("end", &json!(3511)));
-    assert_eq!(plain.hear().await?["code"], json!(3511));
+    assert_eq!(plain.hear().await?, json!({ "closed": "3511" }));
     assert_eq!(timeout(DEADLINE, peer.closed()).await??.0, Code::EXPIRED);
     let late = http_client::get(server.addr(), &format!("/v1/poll/events?key={key}"), &[]).await?;
-    assert_eq!((late.status, late.json()?["code"].clone()), (401, json!(3511)));
+    for answer in [poll.await??, late] {
+        assert_eq!((answer.status, answer.json()?["code"].clone()), (401, json!(3511)), "{answer:?}");
+    }
     let mut late = json_sessions::Client::connect_at(server.addr(), &path).await?;
     assert_eq!(late.hear().await?, json!({ "closed": "3511" }));
     server.shutdown().await;
@@ -176,6 +181,8 @@ async fn a_key_for_an_exchange_opens_that_one_only() -> anyhow::Result<()> {
         let answer = ask(&server, wish).await?;
         assert_eq!((answer.status, answer.json()?["code"].clone()), (400, json!(3506)), "{answer:?}");
     }
+    let answer = ask(&server, json!({"exchange": "shut", "lifetime_s": 60})).await?;
+    assert_eq!((answer.status, answer.json()?["code"].clone()), (403, json!(3509)), "{answer:?}");
     server.shutdown().await;
     Ok(())
 }

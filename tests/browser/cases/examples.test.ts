@@ -80,6 +80,20 @@ scenario("regression: examples/curl.sh ends with what the server says where it r
   assert.match(program.stderr.join("\n"), /^HTTP 404: .*nonsense/);
 });
 
+scenario("regression: examples/plain.rs ends with what the server says where it refuses", {}, async (stage) => {
+  const { server } = stage;
+  for (const [url, channel, said] of [
+    [server.ws, "nonsense", /nonsense/],
+    [`${server.ws}?key=wrong`, server.channel, /not a key of this server/],
+  ] as const) {
+    const program = new Program({ name: "plain", command: binary("examples/plain"), args: [url, channel] });
+    stage.atEnd(() => program.kill());
+    await program.until("it ends", () => program.end);
+    assert.equal(program.end, "code 1");
+    assert.match(program.stderr.join("\n"), said);
+  }
+});
+
 scenario("regression: examples/curl.sh says that the server cannot be reached, and goes on", {}, async (stage) => {
   const program = curl(stage, "http://127.0.0.1:1", stage.server.channel);
   await program.until("two attempts", () => program.stderr.length >= 2);

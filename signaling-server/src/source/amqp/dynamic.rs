@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use tiercast_codec::{Code, Pattern};
+use tiercast_codec::{ChannelName, Code, Pattern};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, timeout},
@@ -108,6 +108,11 @@ impl Dynamic {
         DynamicStats { exchanges, bindings, refused: book.refused.clone() }
     }
 
+    /// The channel of an exchange that clients may ask for. It has the same name on every server.
+    pub(crate) fn channel(&self, exchange: &str) -> Result<ChannelName, DynamicError> {
+        self.allowed(exchange).map(|exchange| channel_of(&exchange))
+    }
+
     /// Binds these patterns of an exchange for somebody who has so many of it already.
     pub(crate) async fn lease(
         &self,
@@ -139,17 +144,24 @@ impl Dynamic {
         }
     }
 
+    /// The exchange of this name, if clients may ask for it.
+    fn allowed(&self, exchange: &str) -> Result<Exchange, DynamicError> {
+        let exchange: Exchange = exchange.parse().map_err(DynamicError::Name)?;
+        if self.config.allows(&exchange) {
+            Ok(exchange)
+        } else {
+            Err(DynamicError::NotAllowed(exchange.to_string()))
+        }
+    }
+
     fn check(
         &self,
         exchange: &str,
         patterns: &BTreeSet<Pattern>,
         beside: usize,
     ) -> Result<Exchange, DynamicError> {
-        let exchange: Exchange = exchange.parse().map_err(DynamicError::Name)?;
+        let exchange = self.allowed(exchange)?;
         let DynamicConfig { subscription_patterns_max, pattern_hashes_max: max, .. } = self.config;
-        if !self.config.allows(&exchange) {
-            return Err(DynamicError::NotAllowed(exchange.to_string()));
-        }
         if patterns.is_empty() {
             return Err(DynamicError::NoPattern);
         }

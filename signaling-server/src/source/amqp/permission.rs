@@ -72,12 +72,13 @@ fn literally(text: &str) -> String {
     let mut pattern = String::new();
     for character in text.chars() {
         match character {
-            '.' => pattern.push_str("[.]"),
             // The shell's quote ends there.
             '\'' => pattern.push('.'),
-            '-' | '_' => pattern.push(character),
-            _ if character.is_alphanumeric() => pattern.push(character),
-            _ => pattern.extend(['\\', character]),
+            '\\' | '^' | '[' | ']' => pattern.extend(['\\', character]),
+            '.' | '$' | '|' | '(' | ')' | '?' | '*' | '+' | '{' | '}' => {
+                pattern.extend(['[', character, ']'])
+            }
+            _ => pattern.push(character),
         }
     }
     pattern
@@ -128,7 +129,7 @@ mod tests {
         let expected = "rabbitmqctl set_permissions -p 'events' 'me' '^tiercast[.].*' '^tiercast[.].*' '^(tiercast[.].*|a[.]b|ci";
         let mut config = AmqpConfig::new(url, vec![channel]);
         assert_eq!(grant(&config), format!("{expected})$'"));
-        config.dynamic.exchanges = vec!["d.*".parse().expect("a pattern")];
-        assert_eq!(grant(&config), format!("{expected}|d[.].*)$'"));
+        config.dynamic.exchanges = vec!["d/e.*".parse().expect("a pattern")];
+        assert_eq!(grant(&config), format!("{expected}|d/e[.].*)$'"));
     }
 }

@@ -1,6 +1,7 @@
 //! Why somebody does not get a dynamic channel.
 
 use tiercast_codec::Code;
+use tiercast_mesh::hub::Refusal;
 
 use super::super::{error::AmqpError, names::AmqpConfigError};
 
@@ -78,5 +79,11 @@ impl DynamicError {
             }
             _ => None,
         }
+    }
+}
+
+impl From<DynamicError> for Refusal {
+    fn from(error: DynamicError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
