@@ -1,7 +1,7 @@
 /**
  * The browsers of the matrix (tests/tests/matrix): a page that the server feeds and one that this page feeds, in two browsers,
- * across what breaks between them and a server, or behind it, and what they change themselves. A broker that restarts is in
- * broker.test.ts.
+ * across what breaks between them and a server, or behind it, and what they change themselves. A broker that is stopped in good
+ * order is in broker.test.ts.
  */
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
@@ -58,7 +58,8 @@ scenario(
     const pages = await pair(stage, { urls: [gate.ws, other.ws] });
 
     const breaks = async (): Promise<void> => {
-      for (let time = 0; time < 3; time++) {
+      for (let time = 1; time <= 3; time++) {
+        for (const page of pages) await page.subscribed(time);
         await more(pages, EVENTS / 6);
         gate.cut();
       }
@@ -77,6 +78,38 @@ scenario(
       const connections = news.filter(({ kind }) => kind === "connected").length;
       assert.ok(connections >= 5, `${name} was connected ${connections} times`);
     }
+    console.log(`${stream.published.length} events each`);
+  },
+);
+
+scenario(
+  "pages have every event once when the broker is killed and comes back, and across connections that are dead and nobody is told",
+  async () => {
+    source = await broker.source("matrix-broker", "stream");
+    // Nobody else can say that a connection is dead.
+    return { amqp: source, set: { ...SMALL, "hub.heartbeat_ms": 1_000 } };
+  },
+  async (stage) => {
+    const stream = new BrokerStream(source);
+    const gate = await gateBefore(stage);
+    const pages = await pair(stage, { urls: [gate.ws] });
+
+    const breaks = async (): Promise<void> => {
+      await more(pages, EVENTS / 3);
+      await broker.kill();
+      await broker.startAgain();
+      await more(pages, EVENTS / 3);
+      gate.hold();
+      await setTimeout(CUT_MS);
+      gate.releaseNew();
+      await more(pages, EVENTS / 3);
+    };
+    await stream.runDuring(breaks());
+    await stream.expectAt(...pages);
+    for (const { name, news } of pages) {
+      assert.ok(news.filter(({ kind }) => kind === "connected").length >= 2, `${name} has left a connection that was dead`);
+    }
+    assert.ok((await stage.server.metric("amqp_reconnects_total")) > 0, "the server has lost the broker");
     console.log(`${stream.published.length} events each`);
   },
 );
@@ -163,10 +196,16 @@ async function pause(stream: BrokerStream, pages: readonly BrowserPeer[], events
   assert.deepEqual(resumed, paused, "nothing was given during the pause");
 }
 
-/** A way to the server that can be cut, and another server, which is not there yet: so pages begin at the first one. */
-async function secondServer(stage: Stage): Promise<{ gate: Gate; other: Server }> {
+/** A way to the server that can be cut. */
+async function gateBefore(stage: Stage): Promise<Gate> {
   const gate = await Gate.before(stage.server);
   stage.atEnd(async () => gate.end());
+  return gate;
+}
+
+/** Such a way, and another server, which is not there yet: so pages begin at the first one. */
+async function secondServer(stage: Stage): Promise<{ gate: Gate; other: Server }> {
+  const gate = await gateBefore(stage);
   const other = await Server.start({ amqp: source, set: SMALL });
   stage.atEnd(async () => other.stop());
   await other.stop();

@@ -59,6 +59,11 @@ export class Broker {
     await this.#program.kill("SIGTERM");
   }
 
+  /** Ends it as a crash does. */
+  async kill(): Promise<void> {
+    await this.#program.kill("SIGKILL");
+  }
+
   /** Starts it with the data it had. Streams come back a little later than the port. */
   async startAgain(): Promise<void> {
     this.#program = launch(this.#folder, this.#ports);

@@ -11,6 +11,10 @@ import { Subscriber } from "./subscriber.js";
 /** Lines kept for the report of a failure. */
 const TAIL_LINES = 60;
 
+/** A server that is down is the subject of some tests: Chromium's words, and Firefox's. */
+const CONNECTION_FAILED =
+  /WebSocket connection to .* failed|establish a connection to the server at ws:|The connection to ws:.* was interrupted/;
+
 export interface BrowserOptions {
   /** Default: Chromium. */
   readonly engine?: Engine;
@@ -51,8 +55,7 @@ export class BrowserPeer extends Subscriber {
     const page = await browser.newPage();
     const peer = new BrowserPeer(name, browser, page);
     const fail = (text: string): void => {
-      // A server that is down is the subject of some tests: Chromium's words, and Firefox's.
-      if (!/WebSocket connection to .* failed|establish a connection to the server at ws:/.test(text)) peer.errors.push(text);
+      if (!CONNECTION_FAILED.test(text)) peer.errors.push(text);
     };
     page.on("pageerror", (error) => {
       fail(error instanceof Error ? (error.stack ?? error.message) : String(error));

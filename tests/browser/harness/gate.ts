@@ -5,6 +5,7 @@ import type { Server } from "./server.js";
 export class Gate {
   readonly #listener: Listener;
   readonly #sockets = new Set<Socket>();
+  #abandoned: readonly Socket[] = [];
   #isHeld = false;
 
   private constructor(server: Server) {
@@ -43,8 +44,16 @@ export class Gate {
     for (const socket of this.#sockets) socket.resume();
   }
 
+  /** Lets new connections through. Those that stand are dead, and nobody is told. */
+  releaseNew(): void {
+    this.#isHeld = false;
+    this.#abandoned = [...this.#abandoned, ...this.#sockets];
+    this.#sockets.clear();
+  }
+
   async end(): Promise<void> {
     this.cut();
+    for (const socket of this.#abandoned) socket.destroy();
     await new Promise((resolve) => this.#listener.close(resolve));
   }
 
