@@ -11,7 +11,7 @@ use lapin::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::{broker::Broker, buffered::Counted, error::AmqpError};
+use super::{broker::Broker, buffered::Counted, error::AmqpError, permission::CONSUMING};
 
 /// Most deliveries per acknowledgement (`docs/measurements.md`: single ones cost eight times as much). Fewer if the
 /// prefetch is small, so that the broker need not wait.
@@ -26,9 +26,6 @@ const BATCH_MAX: usize = 256;
 
 /// Body bytes at which a batch ends; its last delivery may exceed it. Unvalidated.
 const BATCH_BYTES_MAX: usize = 1_048_576;
-
-/// What consuming is called where it fails.
-pub(super) const CONSUMING: &str = "consuming";
 
 /// A running consumer. Dropping it cancels it and closes its AMQP channel.
 pub(super) struct Consumption {

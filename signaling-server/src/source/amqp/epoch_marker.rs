@@ -13,7 +13,7 @@ use tiercast_codec::{Epoch, NUMBER_MAX};
 
 use super::{
     broker::Broker,
-    error::{AmqpError, reply_code},
+    error::{AmqpError, PRECONDITION_FAILED, reply_code},
     names::RetentionConfig,
 };
 use crate::epoch::new_epoch_after;
@@ -22,8 +22,6 @@ use crate::epoch::new_epoch_after;
 const MARKER_BASE: u64 = 1 << 62;
 
 const MARKER_ARGUMENT: &str = "x-max-length-bytes";
-
-pub(super) const PRECONDITION_FAILED: u16 = 406;
 
 /// A stream's epoch, and whether it was us who made the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{consumption::CONSUMING, epoch_marker::PRECONDITION_FAILED, permission::Denial};
+use super::permission::{CONSUMING, Denial};
 
 /// Why a connection or a channel's session ended. Its text becomes the reason of `SourceUpdate::Lost`.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +98,9 @@ impl AmqpError {
 
 /// The code of the broker's refusal to let somebody in or do something.
 pub(super) const ACCESS_REFUSED: u16 = 403;
+
+/// The code of the broker's refusal of what is there already, and otherwise.
+pub(super) const PRECONDITION_FAILED: u16 = 406;
 
 /// The broker's reply code in an error, such as 404 or 406, if it was the broker's.
 pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {

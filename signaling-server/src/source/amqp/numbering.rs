@@ -15,8 +15,8 @@ use tiercast_codec::{Epoch, NUMBER_MAX};
 
 use super::{
     broker::Broker,
-    epoch_marker::{PRECONDITION_FAILED, current_value},
-    error::{AmqpError, reply_code},
+    epoch_marker::current_value,
+    error::{AmqpError, PRECONDITION_FAILED, reply_code},
 };
 
 const ARGUMENT: &str = "alternate-exchange";

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{
-    config::AmqpConfig, consumption::CONSUMING, dynamic::rules::ExchangePattern, names::QUEUE_PREFIX,
-};
+use super::{config::AmqpConfig, dynamic::rules::ExchangePattern, names::QUEUE_PREFIX};
+
+/// What consuming is called where it fails.
+pub(super) const CONSUMING: &str = "consuming";
 
 /// A refusal for want of a permission.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,8 +18,7 @@ use tracing::{debug, info, warn};
 use super::{
     super::{
         broker::Broker,
-        epoch_marker::PRECONDITION_FAILED,
-        error::{AmqpError, reply_code},
+        error::{AmqpError, PRECONDITION_FAILED, reply_code},
         lifetime::Lifetime,
         mark::Mark,
         topology::{self, NOT_FOUND, bind_marks, bind_one},
