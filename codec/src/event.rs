@@ -39,6 +39,16 @@ pub struct Message {
 }
 
 impl Message {
+    /// The body as text, if it is UTF-8.
+    pub fn text(&self) -> Result<&str, std::str::Utf8Error> {
+        std::str::from_utf8(&self.body)
+    }
+
+    /// The body as JSON, in a type of the application's.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
+        serde_json::from_slice(&self.body)
+    }
+
     /// Whether a frame can hold the message: its size, and how deep its headers are nested.
     pub fn fits_frame(&self) -> bool {
         self.bytes() <= EVENT_BYTES_MAX && self.header_depth() <= HEADER_DEPTH_MAX
@@ -191,5 +201,23 @@ impl de::Visitor<'_> for TextVisitor {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
         Ok(Text(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_read_as_text_or_as_json() {
+        let message = |body: &'static [u8]| Message { body: Bytes::from_static(body), ..Message::default() };
+        assert_eq!(message("grün".as_bytes()).text(), Ok("grün"));
+        assert!(message(b"\xff").text().is_err());
+        let ticket = message(b"{\"by\": \"me\"}");
+        assert_eq!(
+            ticket.json::<BTreeMap<String, String>>().unwrap(),
+            BTreeMap::from([("by".into(), "me".into())])
+        );
+        assert!(message(b"{").json::<BTreeMap<String, String>>().is_err());
     }
 }

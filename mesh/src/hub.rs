@@ -343,10 +343,10 @@ impl Hub {
                 Timer::Tree(id) => self.with_tree(id, |tree, context| tree.handle_timeout(now, context)),
                 Timer::Heartbeat(session) => self.on_heartbeat(now, session),
                 Timer::Expiry(session) => {
-                    let Refusal { code, reason } = rights::expired();
+                    let Refusal { code, reason } = Rights::expired();
                     self.close(now, session, code, reason);
                 }
-                Timer::ReaderExpiry(reader) => self.end_reader(reader, rights::expired()),
+                Timer::ReaderExpiry(reader) => self.end_reader(reader, Rights::expired()),
                 Timer::Look(session) => self.on_look_due(now, session),
                 Timer::Turns => self.give_turns(now),
                 Timer::Pages => self.fetch_pages(now),

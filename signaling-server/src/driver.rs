@@ -209,8 +209,8 @@ impl Driver {
                 let _ = reply.send(self.hub.topology(&channel));
             }
             Command::Drain(length) => {
-                let total = self.outlets.len() + self.readers.len();
-                self.drain = Some(Drain::new(self.clock.now(), length, total));
+                let (sessions, readers) = (self.outlets.len(), self.readers.len());
+                self.drain = Some(Drain::new(self.clock.now(), length, sessions, readers));
             }
             Command::Shutdown => {
                 self.drain = None;
@@ -310,17 +310,20 @@ impl Driver {
     fn let_some_go(&mut self) {
         let now = self.clock.now();
         let Some(drain) = self.drain else { return };
-        while self.outlets.len() + self.readers.len() > drain.may_stay(now) {
-            if let Some(session) = self.outlets.first() {
-                self.hub.say_wait(session, &shutting_down(), drain.left(now));
-                self.do_outputs();
-                self.outlets.close(session, shutting_down());
-                self.input(Input::SessionClosed(session));
-            }
-            if let Some(reader) = self.readers.first() {
-                self.hub.close_reader(reader);
-                self.readers.close(reader, shutting_down());
-            }
+        let (sessions, readers) = drain.may_stay(now);
+        while self.outlets.len() > sessions
+            && let Some(session) = self.outlets.first()
+        {
+            self.hub.say_wait(session, &shutting_down(), drain.left(now));
+            self.do_outputs();
+            self.outlets.close(session, shutting_down());
+            self.input(Input::SessionClosed(session));
+        }
+        while self.readers.len() > readers
+            && let Some(reader) = self.readers.first()
+        {
+            self.hub.close_reader(reader);
+            self.readers.close(reader, shutting_down());
         }
     }
 

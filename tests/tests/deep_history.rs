@@ -88,6 +88,24 @@ async fn peers_and_sessions_that_are_behind_the_log_get_everything_while_new_eve
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_a_page_for_one_who_is_ahead_of_the_stream_tells_the_gap() -> Result<()> {
+    let scene = Scene::set("ahead").await?;
+    let server = serve(scene.config(), 8, |_| ()).await?;
+    scene.broker.publisher(&scene.exchange).publish_one("a.b", "0", b"the only one").await?;
+    at_the_end(&server, &scene, 0).await?;
+    let (addr, name) = (server.addr().to_string(), &scene.channel.name);
+    let next = get(&addr, &format!("/v1/history/{name}")).await?["next"].clone();
+    let epoch = next.as_str().and_then(|next| next.split('-').next()).context("a position")?.to_owned();
+    // Whether the stream ever came so far, only the broker can say.
+    for path in [format!("/v1/history/{name}?"), format!("/v1/poll/{name}?wait=0&")] {
+        let page = get(&addr, &format!("{path}since={epoch}-1000")).await?;
+        ensure!(page["gap"]["from"] == format!("{epoch}-1000"), "{path}: {page}");
+    }
+    server.shutdown().await;
+    Ok(())
+}
+
 fn id(notification: &Notification) -> Option<String> {
     match notification {
         Notification::Event { event, .. } => event.message.message_id.clone(),

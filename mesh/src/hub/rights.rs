@@ -19,10 +19,15 @@ pub struct Rights {
 }
 
 impl Rights {
+    /// What one is told whose time is over.
+    pub fn expired() -> Refusal {
+        Refusal::new(Code::EXPIRED, "the key has expired: get a new one")
+    }
+
     /// Whether a channel may be read now.
     pub(super) fn check(&self, now: Time, channel: &ChannelName) -> Result<(), Refusal> {
         if self.until.is_some_and(|until| until <= now) {
-            return Err(expired());
+            return Err(Self::expired());
         }
         match &self.channel {
             Some(only) if only != channel => {
@@ -47,9 +52,4 @@ impl Rights {
     pub(super) fn show(&self, routing_key: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.matches(routing_key))
     }
-}
-
-/// What one is told whose time is over.
-pub(super) fn expired() -> Refusal {
-    Refusal::new(Code::EXPIRED, "the key has expired: get a new one")
 }

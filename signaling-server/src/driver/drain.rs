@@ -14,18 +14,20 @@ pub(super) struct Drain {
     until: Time,
     length: Duration,
     /// How many there were when it began.
-    total: usize,
+    sessions: usize,
+    readers: usize,
 }
 
 impl Drain {
-    pub(super) fn new(now: Time, length: Duration, total: usize) -> Self {
-        Self { until: now + length, length, total }
+    pub(super) fn new(now: Time, length: Duration, sessions: usize, readers: usize) -> Self {
+        Self { until: now + length, length, sessions, readers }
     }
 
-    /// How many may still be there.
-    pub(super) fn may_stay(&self, now: Time) -> usize {
+    /// How many sessions and how many readers may still be there.
+    pub(super) fn may_stay(&self, now: Time) -> (usize, usize) {
         let share = self.left(now).as_secs_f64() / self.length.as_secs_f64().max(f64::MIN_POSITIVE);
-        (self.total as f64 * share) as usize
+        let of = |total: usize| (total as f64 * share) as usize;
+        (of(self.sessions), of(self.readers))
     }
 
     /// For how long the server will still be there.
@@ -46,9 +48,10 @@ mod tests {
     #[test]
     fn they_go_evenly_and_all_of_them_in_the_end() {
         let begin = Time(1_000_000);
-        let drain = Drain::new(begin, Duration::from_secs(10), 100);
+        let drain = Drain::new(begin, Duration::from_secs(10), 100, 1_000);
         let after = |seconds: u64| drain.may_stay(begin + Duration::from_secs(seconds));
-        assert_eq!([0, 1, 5, 9, 10, 20].map(after), [100, 90, 50, 10, 0, 0]);
-        assert_eq!(Drain::new(begin, Duration::ZERO, 100).may_stay(begin), 0);
+        let each = [(100, 1_000), (90, 900), (50, 500), (10, 100), (0, 0), (0, 0)];
+        assert_eq!([0, 1, 5, 9, 10, 20].map(after), each);
+        assert_eq!(Drain::new(begin, Duration::ZERO, 100, 100).may_stay(begin), (0, 0));
     }
 }

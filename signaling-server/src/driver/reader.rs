@@ -18,21 +18,28 @@ const QUEUE_PORTIONS: usize = 4;
 /// Reads a channel from some position on. Dropping it ends that.
 #[derive(Debug)]
 pub struct Reader {
-    id: ReaderId,
+    place: Place,
     opening: Opening,
     inlet: Inlet<Portion>,
     /// The driver waits to hear that there is room.
     has_room: bool,
+}
+
+/// What the driver knows a reader by, from before it is asked to open one. Dropping it ends that, also where nobody waits for the
+/// answer any more.
+#[derive(Debug)]
+struct Place {
+    id: ReaderId,
     handle: Handle,
 }
 
 impl Handle {
     /// Reads a channel.
     pub async fn read(&self, reading: Reading) -> Result<Reader, Refusal> {
-        let id = self.next_reader();
+        let place = Place { id: self.next_reader(), handle: self.clone() };
         let (outlet, inlet) = Outlet::new(QUEUE_PORTIONS);
-        let opening = self.ask(|reply| Command::Read { reader: id, reading, outlet, reply }).await??;
-        Ok(Reader { id, opening, inlet, has_room: false, handle: self.clone() })
+        let opening = self.ask(|reply| Command::Read { reader: place.id, reading, outlet, reply }).await??;
+        Ok(Reader { place, opening, inlet, has_room: false })
     }
 }
 
@@ -45,7 +52,7 @@ impl Reader {
     /// Waits for what comes next; or there will be no more, and why. May be dropped while it waits.
     pub async fn next(&mut self) -> Result<Portion, Refusal> {
         if self.has_room {
-            self.handle.send(Command::ReaderWritable(self.id)).await?;
+            self.place.handle.send(Command::ReaderWritable(self.place.id)).await?;
             self.has_room = false;
         }
         let Some(portion) = self.inlet.messages.queue.recv().await else {
@@ -71,12 +78,13 @@ impl Reader {
     }
 
     async fn change(&self, change: Change) -> Result<Position, Stopped> {
-        let position = self.handle.ask(|reply| Command::ChangeReader(self.id, change, reply)).await?;
+        let Place { id, handle } = &self.place;
+        let position = handle.ask(|reply| Command::ChangeReader(*id, change, reply)).await?;
         position.ok_or(Stopped)
     }
 }
 
-impl Drop for Reader {
+impl Drop for Place {
     fn drop(&mut self) {
         self.handle.say(Command::ReaderClosed(self.id));
     }

@@ -12,7 +12,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 use tiercast_codec::{HeaderValue, Message};
 
-use super::publish::{bad_request, describe_published, message_id, read_body, routing_key, told, too_large};
+use super::publish::{
+    bad_request, describe_published, message_id, publish_less, read_body, routing_key, told, too_large,
+};
 use crate::{api_error::ApiError, app::App, source::embedded::Published};
 
 /// An event. Its body is `json`, `text` or `base64`, or empty.
@@ -43,7 +45,7 @@ pub(super) async fn publish(
 async fn publish_all(app: &App, channel: &str, request: Request) -> Result<Vec<Published>, ApiError> {
     app.access.check_api_key(request.headers())?;
     let publisher = app.handle.publisher(channel)?;
-    let body = read_body(app, request, "limits.publish_batch_bytes").await?;
+    let body = read_body(app, request, &publish_less("limits.publish_batch_bytes")).await?;
     let items: Vec<Item<'_>> = serde_json::from_slice(&body).map_err(|error| {
         bad_request(format!("the batch cannot be read: {error}")).fix(
             "write a JSON array of objects, each with routing_key, content_type, message_id, timestamp, headers \
@@ -53,7 +55,7 @@ async fn publish_all(app: &App, channel: &str, request: Request) -> Result<Vec<P
     let most = app.config.limits.publish_batch_events;
     if items.len() > most {
         let error = format!("the batch has {} events, and {most} are allowed", items.len());
-        return Err(too_large(error, "limits.publish_batch_events"));
+        return Err(too_large(error, &publish_less("limits.publish_batch_events")));
     }
     let messages = items.into_iter().enumerate().map(|(nth, item)| message(app, channel, nth, item));
     Ok(publisher.publish_all(messages.collect::<Result<_, _>>()?).await?)

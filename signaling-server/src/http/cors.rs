@@ -28,6 +28,8 @@ pub(super) fn layer(origins: CorsOrigins) -> CorsLayer {
         .allow_origin(is_allowed)
         .allow_methods(methods.to_vec())
         .allow_headers(AllowHeaders::mirror_request())
+        // A page that polls is told by it when to come back.
+        .expose_headers([header::RETRY_AFTER])
         .max_age(MAX_AGE)
 }
 

@@ -4,9 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode},
+    extract::{Request, State},
+    http::StatusCode,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,11 +13,14 @@ use tiercast_codec::ChannelName;
 use tiercast_mesh::hub::Refusal;
 use tracing::info;
 
-use super::publish::bad_request;
+use super::publish::{bad_request, read_body};
 use crate::{access::Grant, api_error::ApiError, app::App, driver::Handle, shown::cut, transport::patterns};
 
 /// Most bytes of a key: it has to be shown in a request's head, which has room for 16 KiB.
 const KEY_BYTES_MAX: usize = 8 << 10;
+
+/// Most bytes of a request for one: more than a key's claims can have, however they are written.
+pub(super) const WISH_BYTES_MAX: usize = 64 << 10;
 
 /// What the key is to be good for: a channel, or an exchange.
 #[derive(Debug, Deserialize)]
@@ -34,10 +36,10 @@ pub(super) struct Wish {
 
 pub(super) async fn keys(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    app.access.check_api_key(&headers)?;
+    app.access.check_api_key(request.headers())?;
+    let body = read_body(&app, request, "name fewer or shorter patterns in `match`").await?;
     let limits = &app.config.limits;
     let example =
         "send JSON such as {\"channel\": \"builds\", \"match\": [\"build.#\"], \"lifetime_s\": 3600}";

@@ -54,7 +54,7 @@ async fn publish_one(
     })?;
     let mut message = describe(request.headers())?;
     message.routing_key = routing_key(query.routing_key, channel)?;
-    message.body = read_body(app, request, "limits.publish_bytes").await?;
+    message.body = read_body(app, request, &publish_less("limits.publish_bytes")).await?;
     Ok(publisher.publish_all(vec![message]).await?)
 }
 
@@ -132,13 +132,13 @@ fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// The body of a request. `limit` is the key that bounds it; the router sees to it.
-pub(super) async fn read_body(app: &App, request: Request, limit: &str) -> Result<Bytes, ApiError> {
+/// The body of a request. The router bounds it; `fix` says what to do about one that is larger.
+pub(super) async fn read_body(app: &App, request: Request, fix: &str) -> Result<Bytes, ApiError> {
     let limits = &app.config.limits;
     match timeout(limits.request, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(too_large("the body has more bytes than it may have", limit))
+            Err(too_large("the body has more bytes than it may have", fix))
         }
         Ok(Err(rejection)) => {
             Err(bad_request(rejection.body_text()).fix("send the whole body, with its length"))
@@ -155,10 +155,13 @@ pub(super) fn bad_request(error: String) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, error).code(Code::BAD_REQUEST)
 }
 
-/// The refusal of what is beyond the limit with this key.
-pub(super) fn too_large(error: impl Into<String>, limit: &str) -> ApiError {
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
-        .fix(format!("publish less at a time, or raise {limit}"))
+pub(super) fn too_large(error: impl Into<String>, fix: &str) -> ApiError {
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error).fix(fix)
+}
+
+/// What one can do who publishes more than the limit with this key allows.
+pub(super) fn publish_less(limit: &str) -> String {
+    format!("publish less at a time, or raise {limit}")
 }
 
 impl From<PublishError> for ApiError {

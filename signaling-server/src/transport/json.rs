@@ -11,8 +11,7 @@ use futures_util::{
 };
 use serde_json::{Value, json};
 use tiercast_codec::{ChannelName, Code, PROTOCOL_VERSION, Pattern, Position, limits::CONTROL_BYTES_MAX};
-use tiercast_mesh::hub::{Opening, Portion, Refusal};
-use tiercast_platform::Clock;
+use tiercast_mesh::hub::{Opening, Portion, Refusal, Rights};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep_until, timeout},
@@ -57,6 +56,8 @@ struct Session<T> {
     socket: WebSocketStream<T>,
     app: Arc<App>,
     visitor: Visitor,
+    /// When its key does, if that is not good for ever.
+    expires: Option<Instant>,
     subscriptions: BTreeMap<ChannelName, Read>,
     /// Exchanges that are being bound for it, which may take as long as `amqp.dynamic.bind_ms`; all else goes on meanwhile.
     /// With the subscriptions no more than `hub.subscriptions_max`.
@@ -80,6 +81,7 @@ enum Happening {
     Opened(Opened),
     Next(ChannelName, Next),
     Due,
+    Expired,
     Stopping,
 }
 
@@ -122,10 +124,12 @@ where
     let socket = websocket::accept(io, leftover).await;
     let (limit, handle, now) = (app.config.limits.close, app.handle.clone(), Instant::now());
     let (subscriptions, opening) = (BTreeMap::new(), FuturesUnordered::new());
+    let expires = visitor.rights.until.map(|until| now + until.since(app.clock.now()));
     let mut session = Session {
         socket,
         app,
         visitor,
+        expires,
         subscriptions,
         opening,
         unanswered: 0,
@@ -191,6 +195,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     self.fail(None, Some(&channel), refusal).await?;
                 }
                 Happening::Due => self.on_due().await?,
+                Happening::Expired => return Err(Rights::expired().into()),
                 Happening::Stopping => return Err(Refusal::from(Stopped).into()),
             }
             self.socket.flush().await?;
@@ -217,6 +222,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             Some(opened) = self.opening.next() => Happening::Opened(opened),
             (channel, next) = any(&mut self.subscriptions, self.last_read.as_ref()) => Happening::Next(channel, next),
             () = sleep_until(due) => Happening::Due,
+            () = sleep_until(self.expires.unwrap_or(due)), if self.expires.is_some() => Happening::Expired,
             _ = stopping.wait_for(|stop| *stop) => Happening::Stopping,
         }
     }
@@ -303,7 +309,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     return Err(Refusal::new(Code::UNSUPPORTED_VERSION, reason).into());
                 }
                 let heartbeat = self.app.config.limits.reader_heartbeat;
-                let now = Clock::start().now();
+                let now = self.app.clock.now();
                 self.say(json!({
                     "type": "welcome", "id": id, "server_time_us": now.0, "heartbeat_ms": heartbeat.as_millis() as u64,
                 }))

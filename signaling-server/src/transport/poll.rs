@@ -57,7 +57,7 @@ pub(crate) async fn history(
     let query = Query::parse(query.as_deref());
     let page = read(&app, (Transport::History, visitor), path, query, Since::Earliest, Duration::ZERO).await;
     let page = page.map_err(|error| error.retry_after(app.retry_after()))?;
-    let more = page.is_full || page.next < page.head;
+    let more = page.next < page.head;
     Ok(page.answer(Some(("more", json!(more)))))
 }
 
@@ -141,9 +141,11 @@ impl Page {
         Err(Refusal::new(Code::NOT_READY, "what comes after this position cannot be read now"))
     }
 
-    /// Whether it has what was there when it began.
+    /// Whether it has what was there when it began. Of one who is ahead of the channel nobody knows that before something came:
+    /// what comes next may be a gap, as its source has lost its end.
     fn has_all(&self) -> bool {
-        self.next >= self.head
+        let is_ahead = self.begin > self.head && self.next == self.begin;
+        self.next >= self.head && !is_ahead
     }
 
     fn is_done(&self) -> bool {

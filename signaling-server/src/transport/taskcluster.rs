@@ -44,8 +44,8 @@ struct Bindings {
     bindings: Vec<Binding>,
 }
 
+/// As the libraries for taskcluster make them, so it may have more fields than these.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Binding {
     exchange: String,
     #[serde(alias = "routingKey")]
@@ -53,37 +53,68 @@ struct Binding {
     pattern: String,
 }
 
+/// The patterns of each exchange that is named.
+type Exchanges = BTreeMap<String, Vec<Pattern>>;
+
 pub(crate) async fn connect(
     State(app): State<Arc<App>>,
     visitor: Visitor,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let mut query = Query::parse(query.as_deref());
+) -> Response {
+    let retry = retry(&app);
+    let (exchanges, places) = match begin(&app, &visitor, query.as_deref(), &headers).await {
+        Ok(begun) => begun,
+        Err(error) => return refuse(retry, error),
+    };
+    let ready = event("ready", Some(&places), &json!({ "bindings": exchanges.len() }));
+    let out = VecDeque::from([retry, ready]);
+    let stream = Stream { exchanges, places, app, out, said_at: Instant::now(), last_read: 0 };
+    answer(stream::unfold(stream, |mut stream| async { Some((stream.next().await?, stream)) }))
+}
+
+/// A browser that is answered with an error of HTTP does not come back by itself, and is not told why.
+fn refuse(retry: Bytes, error: ApiError) -> Response {
+    let refused = error.refused();
+    let mut response = answer(stream::iter([retry, ended(&error.into())]));
+    // For the log.
+    response.extensions_mut().insert(refused);
+    response
+}
+
+/// Begins to read what a request asks for.
+async fn begin(
+    app: &App,
+    visitor: &Visitor,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(Vec<(Subscription, Visit)>, Places), ApiError> {
+    let (wanted, last) = asked(app, query, headers)?;
+    let names: Vec<_> = wanted.keys().cloned().collect();
+    let exchanges = open(app, visitor, wanted, last.as_ref()).await?;
+    let places = Places::new(&names, exchanges.iter().map(|(one, _)| one.opening().position));
+    Ok((exchanges, places))
+}
+
+/// What a request asks for, and where the client was.
+fn asked(
+    app: &App,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(Exchanges, Option<Places>), ApiError> {
+    let mut query = Query::parse(query);
     let bindings = query.one("bindings")?;
     query.end()?;
     let (patterns_max, exchanges_max) = (app.config.limits.patterns_max, app.config.hub.subscriptions_max);
     let wanted = wanted(bindings.as_deref().unwrap_or_default(), patterns_max, exchanges_max)?;
-    let last = last_event_id(&headers, |id| Places::read(wanted.keys(), id))?;
-    let names: Vec<_> = wanted.keys().cloned().collect();
-    let (exchanges, refusal) = match open(&app, &visitor, wanted, last.as_ref()).await {
-        Ok(exchanges) => (exchanges, None),
-        // A browser that is answered with an error does not come back by itself.
-        Err(refusal) if refusal.code.may_reconnect() => (Vec::new(), Some(refusal)),
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let places = Places::new(&names, exchanges.iter().map(|(one, _)| one.opening().position));
-    let ready = || event("ready", Some(&places), &json!({ "bindings": exchanges.len() }));
-    let first = refusal.as_ref().map_or_else(ready, ended);
-    let out = VecDeque::from([retry(&app), first]);
-    let stream = Stream { exchanges, places, app, out, said_at: Instant::now(), last_read: 0 };
-    Ok(answer(stream::unfold(stream, |mut stream| async { Some((stream.next().await?, stream)) })))
+    let last = last_event_id(headers, |id| Places::read(wanted.keys(), id))?;
+    Ok((wanted, last))
 }
 
 async fn open(
     app: &App,
     visitor: &Visitor,
-    wanted: BTreeMap<String, Vec<Pattern>>,
+    wanted: Exchanges,
     last: Option<&Places>,
 ) -> Result<Vec<(Subscription, Visit)>, Refusal> {
     let mut exchanges = Vec::new();
@@ -102,12 +133,7 @@ fn ended(Refusal { code, reason }: &Refusal) -> Bytes {
     if code.may_reconnect() { format!(": {data}\n").into() } else { event("error", None, &data) }
 }
 
-/// The patterns of each exchange that is named.
-fn wanted(
-    bindings: &str,
-    patterns_max: usize,
-    exchanges_max: usize,
-) -> Result<BTreeMap<String, Vec<Pattern>>, ApiError> {
+fn wanted(bindings: &str, patterns_max: usize, exchanges_max: usize) -> Result<Exchanges, ApiError> {
     let example = "send ?bindings={\"bindings\":[{\"exchange\":\"NAME\",\"routingKeyPattern\":\"#\"}]}";
     let parsed: Bindings =
         serde_json::from_str(bindings).map_err(|error| bad(format!("bindings: {error}"), example))?;

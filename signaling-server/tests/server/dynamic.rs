@@ -61,8 +61,31 @@ async fn regression_clients_of_taskcluster_events_come_back_to_a_server_that_has
     let answer = get(server.addr(), &connect("open/a"), &[]).await?;
     ensure!(answer.status == 200 && answer.body.contains("retry: "), "{answer:?}");
     ensure!(answer.body.contains("3004") && !answer.body.contains("event: error"), "{answer:?}");
-    let forbidden = get(server.addr(), &connect("secret"), &[]).await?;
-    ensure!(forbidden.status == 403, "{forbidden:?}");
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn regression_clients_of_taskcluster_events_are_told_by_an_error_event_what_is_wrong()
+-> anyhow::Result<()> {
+    let server = without_a_broker().await?;
+    // As the libraries make it for a route of the queue.
+    let binding =
+        r#"{"exchange":"EXCHANGE","routingKeyPattern":"%23","routingKeyReference":[{"name":"taskId"}]}"#;
+    let bindings = |exchange: &str| format!(r#"{{"bindings":[{}]}}"#, binding.replace("EXCHANGE", exchange));
+    for (path, bindings, code) in [
+        ("/connect/", bindings("secret"), 3509),
+        ("/connect", bindings("secret"), 3509),
+        ("/connect/", r#"{"bindings":[]}"#.to_owned(), 3506),
+        ("/connect/", "nonsense".to_owned(), 3506),
+    ] {
+        let bindings = bindings.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
+        let path = format!("/api/events/v1{path}?bindings={bindings}");
+        let answer = get(server.addr(), &path, &[]).await?;
+        let said = format!("\"code\":{code}");
+        ensure!(answer.status == 200 && answer.body.contains("event: error"), "{path}: {answer:?}");
+        ensure!(answer.body.contains(&said), "{path}: {answer:?}");
+    }
     server.shutdown().await;
     Ok(())
 }

@@ -83,6 +83,25 @@ async fn a_key_that_fits_into_no_head_is_not_made() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn regression_a_wish_is_read_only_for_those_who_may_have_it_and_only_so_far() -> anyhow::Result<()> {
+    let server = closed().await?;
+    let much = "x".repeat(100_000);
+    let request = |key: &'static str| {
+        let bearer = format!("Bearer {key}");
+        let (addr, much) = (server.addr(), much.clone());
+        async move {
+            http_client::request(addr, "POST", "/v1/keys", &[("authorization", &*bearer)], much.as_bytes())
+                .await
+        }
+    };
+    let refused = request(API_KEY).await?;
+    assert_eq!((refused.status, refused.json()?["fix"].is_string()), (413, true), "{refused:?}");
+    assert_eq!(request("wrong").await?.status, 401);
+    server.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_key_dies_on_time_also_for_those_who_are_connected() -> anyhow::Result<()> {
     let server = closed().await?;
     let key = key(&server, json!({"channel": "events", "lifetime_s": 2, "subject": "a page"})).await?;
@@ -91,6 +110,8 @@ async fn a_key_dies_on_time_also_for_those_who_are_connected() -> anyhow::Result
     let path = format!("/v1/ws?key={key}");
     let mut plain = json_sessions::Client::connect_at(server.addr(), &path).await?;
     plain.answer(json!({"type": "subscribe", "channel": "events"})).await?;
+    let mut idle = json_sessions::Client::connect_at(server.addr(), &path).await?;
+    idle.answer(json!({"type": "hello", "protocol": 1})).await?;
     let mut peer = client::Client::connect_by_key(server.addr(), &key).await?;
     assert!(peer.subscribe("events", Since::Now).await?.is_ok());
     let path_of_poll = format!("/v1/poll/events?match=never&key={key}");
@@ -101,7 +122,9 @@ async fn a_key_dies_on_time_also_for_those_who_are_connected() -> anyhow::Result
     assert_eq!(plain.bodies(1).await?, ["in time"]);
     let end = sse.event().await?;
     assert_eq!((&*end.name, &end.data["code"]), ("end", &json!(3511)));
-    assert_eq!(plain.hear().await?, json!({ "closed": "3511" }));
+    for session in [&mut plain, &mut idle] {
+        assert_eq!(session.hear().await?, json!({ "closed": "3511" }));
+    }
     assert_eq!(timeout(DEADLINE, peer.closed()).await??.0, Code::EXPIRED);
     let late = http_client::get(server.addr(), &format!("/v1/poll/events?key={key}"), &[]).await?;
     for answer in [poll.await??, late] {

@@ -113,6 +113,7 @@ async fn pages_of_a_site_that_is_listed_may_do_what_programs_may() -> anyhow::Re
     let sent = [("origin", LISTED), ("authorization", &*key), ("content-type", "application/json")];
     let answer = http_client::request(server.addr(), "POST", "/v1/publish/events", &sent, b"{}").await?;
     ensure!(answer.status == 200 && allows(&answer, LISTED), "{answer:?}");
+    ensure!(answer.head.contains("access-control-expose-headers: retry-after"), "{answer:?}");
     ensure!(socket(server.addr(), Some(LISTED)).await?);
     Ok(())
 }
