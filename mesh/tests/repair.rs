@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tiercast_codec::{
-    Code, Event, Item, LinkId, LinkMessage, Message, Nack, Position, Sealer, SendMessage, Since, WireMessage,
+    Away, Code, Event, Have, Item, LinkId, LinkMessage, Message, Nack, Position, Sealer, SendMessage, Since,
+    ToPeer, WireMessage,
 };
 use tiercast_mesh::{
     BatchLimits, SourceUpdate,
@@ -57,10 +58,9 @@ fn lose(from: u64, frames: &[(i64, usize)]) -> Option<Tamper> {
 
 const ALWAYS: usize = usize::MAX;
 
-#[test]
-fn what_the_parent_does_not_send_again_the_standby_does_while_it_is_held() {
+/// A child with a parent and a standby, which shows each frame as soon as it has it.
+fn child_with_standby() -> Net {
     let mut net = Net::new(1, one_by_one(2), CALM);
-    // A standby shows each frame as soon as it has it.
     let have = HavePace { least: Duration::ZERO, most: Duration::ZERO, ..HavePace::default() };
     let config = PeerConfig { have, ..relay(2) };
     for node in [PARENT, OTHER, CHILD] {
@@ -69,6 +69,12 @@ fn what_the_parent_does_not_send_again_the_standby_does_while_it_is_held() {
     }
     net.run_until("it has a standby", |net| net.place(CHILD).is_some_and(|place| place.standby.is_some()));
     net.run_for(Duration::from_millis(100));
+    net
+}
+
+#[test]
+fn what_the_parent_does_not_send_again_the_standby_does_while_it_is_held() {
+    let mut net = child_with_standby();
     let parent = net.parent(CHILD).expect("a parent");
     let standby = PARENT + OTHER - parent;
     net.tamper = lose(parent, &[(5, ALWAYS)]);
@@ -224,4 +230,29 @@ fn regression_what_is_missing_of_a_numbering_that_the_server_no_longer_has_is_so
     net.run_for(Duration::from_secs(4));
     assert_eq!(net.offsets(CHILD), [sequence(5), sequence(5)].concat());
     assert_eq!(net.gaps(CHILD).len(), 1, "of the old numbering only the parent had more, and kept it");
+}
+
+#[test]
+fn regression_a_new_numbering_from_one_who_is_no_parent_any_more_waits_for_what_it_had_of_the_old_one() {
+    let mut net = child_with_standby();
+    drip(&mut net, bodies(5));
+    net.run_until("caught up", Net::is_caught_up);
+    let link = net.link(CHILD).expect("a parent");
+    net.peer(CHILD, Input::SessionData(ToPeer::Away(Away { link }).encode()));
+    net.run_until("the standby feeds it", |net| net.link(CHILD) != Some(link));
+    // What the former parent had said by then was still under way. Two of its frames were lost.
+    let have = LinkMessage::Have(Have { position: Position::new(FIRST_EPOCH, 6) });
+    let event = Event { offset: 0, message: Message::default() };
+    let begin = Position::new(FIRST_EPOCH + 1, -1);
+    let first =
+        Sealer::default().seal(&channel(), begin, 0, 0, &[event], &FakeSigner(9)).expect("a small event");
+    for bytes in [have.encode(), first.bytes().clone()] {
+        net.peer(CHILD, Input::LinkData(link, bytes));
+    }
+    drip(&mut net, bodies(2));
+    net.renumber();
+    drip(&mut net, bodies(3));
+    net.run_until("caught up", Net::is_caught_up);
+    assert_eq!(net.offsets(CHILD), [sequence(7), sequence(3)].concat());
+    assert_eq!(net.gaps(CHILD).len(), 1, "the one between the numberings");
 }

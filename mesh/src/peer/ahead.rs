@@ -18,8 +18,9 @@ const TIMES_MAX: u32 = 6;
 /// Frames that wait for others.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    /// By what comes before them.
-    frames: BTreeMap<Position, Frame>,
+    /// By where they begin, and by what is to come before them: that is the same but for the first frame of a numbering, which
+    /// waits for all that is known to be missing of the one before.
+    frames: BTreeMap<(Position, Position), Frame>,
     bytes: usize,
     /// How far whoever feeds us says that it has sent.
     end: Option<Position>,
@@ -34,13 +35,13 @@ struct Asked {
 }
 
 impl Ahead {
-    /// Keeps a frame until its turn. There is room for a window and the frame with which that is exceeded: nobody who keeps
-    /// to it sends more. False if there is none.
-    pub(super) fn put(&mut self, frame: Frame, window_bytes: usize) -> bool {
+    /// Keeps a frame until we have everything up to `before`. There is room for a window and the frame with which that is
+    /// exceeded: nobody who keeps to it sends more. False if there is none.
+    pub(super) fn put(&mut self, frame: Frame, before: Position, window_bytes: usize) -> bool {
         let has_room = self.bytes < window_bytes;
-        if has_room && !self.holds(&frame) {
+        if has_room && !self.holds(&frame, before) {
             self.bytes += frame.bytes().len();
-            self.frames.insert(frame.position_before(), frame);
+            self.frames.insert((frame.position_before(), before), frame);
         }
         has_room
     }
@@ -50,21 +51,21 @@ impl Ahead {
         Held { what: "ahead", bytes: self.bytes, bytes_max: window_bytes + FRAME_BYTES_MAX }
     }
 
-    /// Whether a frame waits already.
-    pub(super) fn holds(&self, frame: &Frame) -> bool {
-        self.frames.contains_key(&frame.position_before())
+    /// Whether a frame waits already, for the same.
+    pub(super) fn holds(&self, frame: &Frame, before: Position) -> bool {
+        self.frames.contains_key(&(frame.position_before(), before))
     }
 
-    /// What comes before the first frame that waits.
+    /// What is to come before the first frame that waits.
     pub(super) fn first(&self) -> Option<Position> {
-        self.frames.first_key_value().map(|(before, _)| *before)
+        self.frames.first_key_value().map(|((_, before), _)| *before)
     }
 
     /// Whoever feeds us has sent everything up to `position`. While something of our numbering is missing, how far the next
     /// one is does not count.
     pub(super) fn ends_at(&mut self, position: Position, ours: Position) {
         let is_later = position.epoch > ours.epoch || Some(position) <= self.end;
-        if !(self.lacks(ours) && is_later) {
+        if !(self.lacks(ours).is_some() && is_later) {
             self.end = Some(position);
         }
     }
@@ -79,18 +80,18 @@ impl Ahead {
         self.first().or(self.end).filter(|goal| *goal > ours)
     }
 
-    /// Whether something of the numbering of `ours` is known to be missing.
-    pub(super) fn lacks(&self, ours: Position) -> bool {
-        self.end.is_some_and(|end| end.epoch == ours.epoch && end > ours)
+    /// How far something of the numbering of `ours` is missing, by whoever feeds us.
+    pub(super) fn lacks(&self, ours: Position) -> Option<Position> {
+        self.end.filter(|end| end.epoch == ours.epoch && *end > ours)
     }
 
     /// The frame whose turn it is, where we have everything up to `ours`.
     pub(super) fn next(&mut self, ours: Position) -> Option<Frame> {
-        let lacks = self.lacks(ours);
+        let lacks = self.lacks(ours).is_some();
         while let Some(entry) = self.frames.first_entry() {
-            let before = *entry.key();
-            let begins = before.epoch > ours.epoch && before.offset == BEFORE_FIRST && !lacks;
-            if before > ours && !begins {
+            let (_, before) = *entry.key();
+            let begins = begins_anew(entry.get(), ours);
+            if before > ours || (begins && lacks) {
                 break;
             }
             let frame = entry.remove();
@@ -111,10 +112,9 @@ impl Ahead {
     fn holes(&self, ours: Position) -> Vec<Nack> {
         let mut holes = Vec::new();
         let mut after = ours;
-        for frame in self.frames.values() {
-            let to = frame.position_before();
-            if to > after {
-                holes.push(Nack { after, to });
+        for ((_, to), frame) in &self.frames {
+            if *to > after {
+                holes.push(Nack { after, to: *to });
             }
             after = after.max(frame.position());
         }
@@ -148,6 +148,11 @@ impl Ahead {
     }
 }
 
+/// Whether a frame is the first one of a numbering after that of `ours`.
+pub(super) fn begins_anew(frame: &Frame, ours: Position) -> bool {
+    frame.header().epoch > ours.epoch && frame.header().after == BEFORE_FIRST
+}
+
 #[cfg(test)]
 mod tests {
     use tiercast_codec::{ChannelName, Event, Message, Sealer, SigningKey};
@@ -162,15 +167,19 @@ mod tests {
 
     /// A frame with the event of this offset.
     fn frame(offset: i64) -> Frame {
+        frame_of(at(0).epoch, offset)
+    }
+
+    fn frame_of(epoch: u64, offset: i64) -> Frame {
         let channel: ChannelName = "test".parse().unwrap();
         let event = Event { offset, message: Message::default() };
         let key = SigningKey::from_seed(&[1; 32]);
-        Sealer::default().seal(&channel, at(offset - 1), offset, 0, &[event], &key).unwrap()
+        Sealer::default().seal(&channel, Position::new(epoch, offset - 1), offset, 0, &[event], &key).unwrap()
     }
 
     fn ahead(offsets: &[i64]) -> Ahead {
         let mut ahead = Ahead::default();
-        offsets.iter().for_each(|offset| assert!(ahead.put(frame(*offset), usize::MAX)));
+        offsets.iter().for_each(|offset| assert!(ahead.put(frame(*offset), at(offset - 1), usize::MAX)));
         ahead
     }
 
@@ -193,7 +202,7 @@ mod tests {
     fn there_is_room_for_a_window_and_a_frame() {
         let mut ahead = Ahead::default();
         let bytes = frame(3).bytes().len();
-        let kept = [3, 4, 5].map(|offset| ahead.put(frame(offset), bytes + 1));
+        let kept = [3, 4, 5].map(|offset| ahead.put(frame(offset), at(offset - 1), bytes + 1));
         assert_eq!(kept, [true, true, false]);
         assert_eq!((ahead.frames.len(), ahead.bytes), (2, 2 * bytes));
     }
@@ -203,13 +212,31 @@ mod tests {
         let mut ahead = Ahead::default();
         ahead.ends_at(at(7), at(5));
         ahead.ends_at(Position::new(8, 3), at(5));
-        assert!(ahead.lacks(at(5)));
+        assert_eq!(ahead.lacks(at(5)), Some(at(7)));
         ahead.ends_at(at(6), at(5));
-        assert!(ahead.lacks(at(6)) && !ahead.lacks(at(7)), "what was said first came later");
-        ahead.ends_at(Position::new(8, 3), at(7));
-        assert!(ahead.lacks(Position::new(8, 2)));
+        assert_eq!(
+            [6, 7].map(|ours| ahead.lacks(at(ours))),
+            [Some(at(7)), None],
+            "what was said first came later"
+        );
+        let (next, ours) = (Position::new(8, 3), Position::new(8, 2));
+        ahead.ends_at(next, at(7));
+        assert_eq!(ahead.lacks(ours), Some(next));
         ahead.forget_end();
-        assert!(!ahead.lacks(Position::new(8, 2)));
+        assert_eq!(ahead.lacks(ours), None);
+    }
+
+    #[test]
+    fn regression_a_new_numbering_waits_for_the_old_one_whoever_feeds_us_by_then() {
+        let mut ahead = Ahead::default();
+        ahead.ends_at(at(3), at(1));
+        assert!(ahead.put(frame_of(8, 0), at(3), usize::MAX));
+        ahead.forget_end();
+        assert_eq!(ahead.ask(Time(0), at(1), PAUSE), [(hole(1, 3), 0)]);
+        assert!(ahead.put(frame(4), at(3), usize::MAX), "another had more of it");
+        assert_eq!(ahead.next(at(2)), None);
+        assert_eq!(ahead.next(at(3)), Some(frame(4)));
+        assert_eq!(ahead.next(at(4)), Some(frame_of(8, 0)));
     }
 
     #[test]

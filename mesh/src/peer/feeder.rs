@@ -24,6 +24,8 @@ pub(super) struct Feeder {
     goal: Position,
     /// How far it has shown to be.
     pub(super) shown: Position,
+    /// What it last said by `have`.
+    pub(super) said: Option<Position>,
     /// Whether it was told to send no frames.
     pub(super) is_held: bool,
     /// How long it took to answer `join`, a second at most.
@@ -45,6 +47,7 @@ impl Feeder {
         Self {
             goal,
             shown: position,
+            said: None,
             is_held,
             round_trip: round_trip.min(ROUND_TRIP_MAX),
             unsaid_bytes: 0,
@@ -52,6 +55,12 @@ impl Feeder {
             losses: 0,
             lacks: None,
         }
+    }
+
+    /// It says by `have` that it is this far.
+    pub(super) fn says(&mut self, position: Position) {
+        self.said = Some(position);
+        self.shows(position);
     }
 
     /// It has shown that it is this far.

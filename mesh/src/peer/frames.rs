@@ -1,6 +1,6 @@
 //! A peer and its frames and heads, from wherever they come.
 
-use tiercast_codec::{ChannelId, Code, Frame, GapReason, Head};
+use tiercast_codec::{ChannelId, Code, Frame, GapReason, Head, Position};
 
 use super::{Peer, Target, Timer, announce, link::End, subscription::Relation};
 
@@ -15,13 +15,12 @@ impl Peer {
     /// Takes a frame if it is what comes next, and what waited for it; keeps it if it has come before its turn.
     fn take(&mut self, frame: Frame, from: Target) -> Result<(), Code> {
         let id = frame.header().channel;
-        let bytes = frame.bytes().len();
+        let (bytes, said) = (frame.bytes().len(), self.said_by(from));
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
         let Some(taken) = &subscription.taken else { return Ok(()) };
-        let mut relation = taken.relation(&frame);
-        if relation == Relation::NewEpoch && subscription.ahead.lacks(taken.log.head()) {
-            relation = Relation::Ahead;
-        }
+        let missing = subscription.missing_before(&frame, said);
+        let before = missing.unwrap_or(frame.position_before());
+        let relation = if missing.is_some() { Relation::Ahead } else { taken.relation(&frame) };
         match relation {
             Relation::Duplicate => {
                 self.stats.duplicates += 1;
@@ -33,7 +32,7 @@ impl Peer {
                 self.ask_again(id);
                 return Ok(());
             }
-            Relation::Ahead if subscription.ahead.holds(&frame) => {
+            Relation::Ahead if subscription.ahead.holds(&frame, before) => {
                 self.stats.duplicates += 1;
                 return Ok(());
             }
@@ -48,7 +47,7 @@ impl Peer {
             Target::Link(_) => self.stats.parent_bytes += bytes as u64,
         }
         if relation == Relation::Ahead {
-            self.on_ahead(id, frame);
+            self.on_ahead(id, frame, before);
             return Ok(());
         }
         let mut next = Some(frame);
@@ -88,6 +87,14 @@ impl Peer {
             self.timers.clear(Timer::Lead(id));
         }
         self.subscriptions.get_mut(&id)?.ahead.next(position)
+    }
+
+    /// How far whoever brings something has said by `have` to be.
+    fn said_by(&self, from: Target) -> Option<Position> {
+        match from {
+            Target::Session => None,
+            Target::Link(link) => self.feeder(link)?.said,
+        }
     }
 
     pub(super) fn on_head(&mut self, head: Head, from: Target) -> Result<(), Code> {

@@ -21,7 +21,7 @@ impl Peer {
     pub(super) fn on_have(&mut self, link: LinkId, have: Have) -> Result<(), Code> {
         let Some(state) = self.links.get_mut(&link) else { return Ok(()) };
         let End::Follows(feeder) = &mut state.end else { return Err(Code::UNEXPECTED) };
-        feeder.shows(have.position);
+        feeder.says(have.position);
         let (id, is_held) = (state.channel, feeder.is_held);
         if !is_held {
             self.on_tail(id, have.position);

@@ -9,15 +9,15 @@ use tiercast_codec::{ChannelId, Code, Frame, LinkId, Nack, Position};
 use super::{Peer, Session, Timer, announce, feeder::Feeder, link::End, subscription::Subscription};
 
 impl Peer {
-    /// A frame has come before its turn.
-    pub(super) fn on_ahead(&mut self, id: ChannelId, frame: Frame) {
-        let (now, goal) = (self.now, frame.position_before());
+    /// A frame has come before its turn: `before` is to come before it.
+    pub(super) fn on_ahead(&mut self, id: ChannelId, frame: Frame, before: Position) {
+        let now = self.now;
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        let is_kept = subscription.ahead.put(frame, self.config.window().get() as usize);
+        let is_kept = subscription.ahead.put(frame, before, self.config.window().get() as usize);
         self.stats.not_taken += u64::from(!is_kept);
         subscription.watch.progressed(now);
         self.look_for_holes(id, self.config.nack_wait);
-        self.is_missing(id, goal);
+        self.is_missing(id, before);
     }
 
     /// What came has shown that more is missing.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tiercast_codec::{BEFORE_FIRST, ChannelName, Head, LinkId, Position, Since};
+use tiercast_codec::{ChannelName, Frame, Head, LinkId, Position, Since};
 
 use super::{
-    ahead::Ahead,
+    ahead::{Ahead, begins_anew},
     reader::{Delivery, Reader},
     watch::Watch,
 };
@@ -114,6 +114,14 @@ impl Subscription {
         self.taken.as_ref().map(|taken| &taken.log)
     }
 
+    /// How far something is missing of the old numbering, before a frame that begins a new one. Who brings that has `said`
+    /// how far it had sent the old one, be it our parent any more or not.
+    pub(super) fn missing_before(&self, frame: &Frame, said: Option<Position>) -> Option<Position> {
+        let ours = self.position().filter(|ours| begins_anew(frame, *ours))?;
+        let said = said.filter(|said| ours < *said && *said < frame.position_before());
+        self.ahead.lacks(ours).max(said)
+    }
+
     /// The server has said where the subscription starts or, after a reconnect, goes on; and how far the channel is.
     pub(super) fn start(&mut self, position: Position, head: Position, limits: LogLimits) {
         match &mut self.taken {
@@ -134,13 +142,13 @@ impl Subscription {
 
 impl Taken {
     /// How a frame relates to what we have: the delivery rule.
-    pub(super) fn relation(&self, frame: &tiercast_codec::Frame) -> Relation {
+    pub(super) fn relation(&self, frame: &Frame) -> Relation {
         let position = self.log.head();
         if covers(frame, position) {
             Relation::Next
         } else if frame.position() <= position {
             Relation::Duplicate
-        } else if frame.header().epoch > position.epoch && frame.header().after == BEFORE_FIRST {
+        } else if begins_anew(frame, position) {
             Relation::NewEpoch
         } else {
             Relation::Ahead

@@ -17,7 +17,7 @@ function frame(offset: number, epoch = 7): Frame {
 
 function ahead(...offsets: number[]): Ahead {
   const ahead = new Ahead();
-  for (const offset of offsets) ahead.put(frame(offset), Infinity);
+  for (const offset of offsets) ahead.put(frame(offset), at(offset - 1), Infinity);
   return ahead;
 }
 
@@ -32,32 +32,36 @@ test("frames wait for their turn and no longer", () => {
 test("there is room for a window and a frame, and a frame waits once", () => {
   const waiting = new Ahead();
   const { length } = frame(3).bytes;
-  const kept = [3, 3, 4, 5].map((offset) => waiting.put(frame(offset), length + 1));
+  const kept = [3, 3, 4, 5].map((offset) => waiting.put(frame(offset), at(offset - 1), length + 1));
   assert.deepEqual(kept, [true, true, true, false]);
-  assert.deepEqual([3, 4, 5].map((offset) => waiting.holds(frame(offset))), [true, true, false]);
+  assert.deepEqual([3, 4, 5].map((offset) => waiting.holds(frame(offset), at(offset - 1))), [true, true, false]);
   assert.equal(waiting.bytes, 2 * length);
 });
 
-test("a new numbering begins when nothing of the old one is missing", () => {
+test("regression: a new numbering waits for the old one, whoever feeds us by then", () => {
   const waiting = new Ahead();
-  waiting.put(frame(0, 8), Infinity);
-  waiting.endsAt(at(3), at(2));
-  waiting.endsAt(at(2), at(2));
-  assert.deepEqual([waiting.lacks(at(2)), waiting.next(at(2))], [true, undefined]);
-  assert.deepEqual([waiting.lacks(at(3)), waiting.next(at(3))], [false, frame(0, 8)]);
+  waiting.endsAt(at(3), at(1));
+  waiting.put(frame(0, 8), at(3), Infinity);
+  waiting.forgetEnd();
+  assert.deepEqual(waiting.ask(0, at(1), PAUSE_US), [[hole(1, 3), 0]]);
+  waiting.put(frame(4), at(3), Infinity);
+  assert.equal(waiting.next(at(2)), undefined);
+  assert.deepEqual(waiting.next(at(3)), frame(4), "another had more of it");
+  assert.deepEqual(waiting.next(at(4)), frame(0, 8));
 });
 
 test("regression: how far the next numbering is does not hide what is missing of ours", () => {
   const waiting = new Ahead();
   waiting.endsAt(at(7), at(5));
   waiting.endsAt({ epoch: 8, offset: 3 }, at(5));
-  assert.ok(waiting.lacks(at(5)));
+  assert.deepEqual(waiting.lacks(at(5)), at(7));
   waiting.endsAt(at(6), at(5));
-  assert.deepEqual([waiting.lacks(at(6)), waiting.lacks(at(7))], [true, false], "what was said first came later");
-  waiting.endsAt({ epoch: 8, offset: 3 }, at(7));
-  assert.ok(waiting.lacks({ epoch: 8, offset: 2 }));
+  assert.deepEqual([waiting.lacks(at(6)), waiting.lacks(at(7))], [at(7), undefined], "what was said first came later");
+  const [next, ours] = [at(3, 8), at(2, 8)];
+  waiting.endsAt(next, at(7));
+  assert.deepEqual(waiting.lacks(ours), next);
   waiting.forgetEnd();
-  assert.equal(waiting.lacks({ epoch: 8, offset: 2 }), false);
+  assert.equal(waiting.lacks(ours), undefined);
 });
 
 test("holes are asked for at once and again after a while, but not for ever", () => {

@@ -13,10 +13,19 @@ interface Asked {
   readonly times: number;
 }
 
+/** A frame and what is to come before it. */
+interface Waiting {
+  readonly frame: Frame;
+  readonly before: Position;
+}
+
 /** Frames that wait for others. */
 export class Ahead {
-  /** In the order of what comes before them. */
-  #frames: Frame[] = [];
+  /**
+   * By where they begin, and by what is to come before them: that is the same but for the first frame of a numbering, which
+   * waits for all that is known to be missing of the one before.
+   */
+  #frames: Waiting[] = [];
   #bytes = 0;
   /** How far whoever feeds us says that it has sent. */
   #end: Position | undefined;
@@ -29,27 +38,27 @@ export class Ahead {
   }
 
   /**
-   * Keeps a frame until its turn. There is room for a window and the frame with which that is exceeded: nobody who keeps to it
-   * sends more. False if there is none.
+   * Keeps a frame until we have everything up to `before`. There is room for a window and the frame with which that is exceeded:
+   * nobody who keeps to it sends more. False if there is none.
    */
-  put(frame: Frame, windowBytes: number): boolean {
+  put(frame: Frame, before: Position, windowBytes: number): boolean {
     if (this.#bytes >= windowBytes) return false;
-    if (!this.holds(frame)) {
+    if (!this.holds(frame, before)) {
       this.#bytes += frame.bytes.length;
-      this.#frames.splice(this.#indexOf(frame), 0, frame);
+      this.#frames.splice(this.#indexOf({ frame, before }), 0, { frame, before });
     }
     return true;
   }
 
-  /** Whether a frame waits already. */
-  holds(frame: Frame): boolean {
-    const found = this.#frames[this.#indexOf(frame)];
-    return found !== undefined && comparePositions(found.positionBefore, frame.positionBefore) === 0;
+  /** Whether a frame waits already, for the same. */
+  holds(frame: Frame, before: Position): boolean {
+    const found = this.#frames[this.#indexOf({ frame, before })];
+    return found !== undefined && compare(found, { frame, before }) === 0;
   }
 
-  /** What comes before the first frame that waits. */
+  /** What is to come before the first frame that waits. */
   get first(): Position | undefined {
-    return this.#frames[0]?.positionBefore;
+    return this.#frames[0]?.before;
   }
 
   /**
@@ -58,7 +67,7 @@ export class Ahead {
    */
   endsAt(position: Position, ours: Position): void {
     const isLater = position.epoch > ours.epoch || (this.#end !== undefined && !isBefore(this.#end, position));
-    if (!(this.lacks(ours) && isLater)) this.#end = position;
+    if (!(this.lacks(ours) !== undefined && isLater)) this.#end = position;
   }
 
   /** Whoever said how far it has sent feeds us no more. */
@@ -72,18 +81,18 @@ export class Ahead {
     return goal !== undefined && isBefore(ours, goal) ? goal : undefined;
   }
 
-  /** Whether something of the numbering of `ours` is known to be missing. */
-  lacks(ours: Position): boolean {
-    return this.#end?.epoch === ours.epoch && isBefore(ours, this.#end);
+  /** How far something of the numbering of `ours` is missing, by whoever feeds us. */
+  lacks(ours: Position): Position | undefined {
+    return this.#end?.epoch === ours.epoch && isBefore(ours, this.#end) ? this.#end : undefined;
   }
 
   /** The frame whose turn it is, where we have everything up to `ours`. */
   next(ours: Position): Frame | undefined {
-    const lacks = this.lacks(ours);
-    for (let frame = this.#frames[0]; frame !== undefined; frame = this.#frames[0]) {
-      const before = frame.positionBefore;
-      const begins = before.epoch > ours.epoch && before.offset === BEFORE_FIRST && !lacks;
-      if (isBefore(ours, before) && !begins) return undefined;
+    const lacks = this.lacks(ours) !== undefined;
+    for (let next = this.#frames[0]; next !== undefined; next = this.#frames[0]) {
+      const { frame, before } = next;
+      const begins = beginsAnew(frame, ours);
+      if (isBefore(ours, before) || (begins && lacks)) return undefined;
       this.#frames.shift();
       this.#bytes -= frame.bytes.length;
       if (begins || covers(frame, ours)) return frame;
@@ -124,8 +133,8 @@ export class Ahead {
   #holes(ours: Position): Nack[] {
     const holes: Nack[] = [];
     let after = ours;
-    for (const frame of this.#frames) {
-      if (isBefore(after, frame.positionBefore)) holes.push({ after, to: frame.positionBefore });
+    for (const { frame, before } of this.#frames) {
+      if (isBefore(after, before)) holes.push({ after, to: before });
       if (isBefore(after, frame.position)) after = frame.position;
     }
     if (this.#end !== undefined && isBefore(after, this.#end)) holes.push({ after, to: this.#end });
@@ -133,18 +142,26 @@ export class Ahead {
   }
 
   /** Where a frame waits, or would. */
-  #indexOf(frame: Frame): number {
-    const before = frame.positionBefore;
+  #indexOf(waiting: Waiting): number {
     let low = 0;
     let high = this.#frames.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      const frame = this.#frames[middle];
-      if (frame !== undefined && isBefore(frame.positionBefore, before)) low = middle + 1;
+      const other = this.#frames[middle];
+      if (other !== undefined && compare(other, waiting) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
   }
+}
+
+/** Whether a frame is the first one of a numbering after that of `ours`. */
+export function beginsAnew({ header }: Frame, ours: Position): boolean {
+  return header.epoch > ours.epoch && header.after === BEFORE_FIRST;
+}
+
+function compare(a: Waiting, b: Waiting): number {
+  return comparePositions(a.frame.positionBefore, b.frame.positionBefore) || comparePositions(a.before, b.before);
 }
 
 function dueAt({ at }: Asked, pauseUs: number): number {

@@ -26,6 +26,7 @@ export class Feeder {
   /** It may take over once it has shown that it has this, and we have it as well. */
   readonly #goal: Position;
   #shown: Position;
+  #said: Position | undefined;
   /** How far the holes that it left outweigh the frames that it brought. */
   #losses = 0;
   /** What it lacked, and since when. */
@@ -42,6 +43,17 @@ export class Feeder {
   /** How far it has shown to be. */
   get shown(): Position {
     return this.#shown;
+  }
+
+  /** What it last said by `have`. */
+  get said(): Position | undefined {
+    return this.#said;
+  }
+
+  /** It says by `have` that it is this far. */
+  says(position: Position): void {
+    this.#said = position;
+    this.shows(position);
   }
 
   /** It has shown that it is this far. */

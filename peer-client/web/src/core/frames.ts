@@ -1,11 +1,11 @@
 /** Frames and heads, from wherever they come: the delivery rule, and what is passed on to the children. */
-import type { Frame, Head } from "../codec/index.js";
+import { type Frame, type Head, type Position, comparePositions } from "../codec/index.js";
 import { countReceived, refuse } from "./credit.js";
 import type { Target } from "./peer-types.js";
-import { onFreshHead } from "./progress.js";
+import { feederOf, onFreshHead } from "./progress.js";
 import { isMoreMissing, onAhead } from "./repair.js";
 import type { Outcome, State } from "./state.js";
-import type { Relation, Subscription, Taken } from "./subscription.js";
+import type { Subscription, Taken } from "./subscription.js";
 
 export function onFrame(state: State, frame: Frame, from: Target, isGenuine: boolean): Outcome {
   const outcome = take(state, frame, from, isGenuine);
@@ -22,8 +22,10 @@ function take(state: State, frame: Frame, from: Target, isGenuine: boolean): Out
   const taken = subscription?.taken;
   if (subscription === undefined || taken === undefined) return "done";
   const bytes = frame.bytes.length;
-  const relation = relationOf(subscription, taken, frame);
-  if (relation === "duplicate" || (relation === "ahead" && from !== "session" && subscription.ahead.holds(frame))) {
+  const missing = missingBefore(subscription, taken, frame, from === "session" ? undefined : feederOf(state, from)?.said);
+  const before = missing ?? frame.positionBefore;
+  const relation = missing === undefined ? taken.relation(frame) : "ahead";
+  if (relation === "duplicate" || (relation === "ahead" && from !== "session" && subscription.ahead.holds(frame, before))) {
     state.stats.duplicates++;
     return "done";
   }
@@ -37,7 +39,7 @@ function take(state: State, frame: Frame, from: Target, isGenuine: boolean): Out
   if (from === "session") state.stats.serverBytes += bytes;
   else state.stats.parentBytes += bytes;
   if (relation === "ahead") {
-    onAhead(state, frame.header.channel, subscription, frame);
+    onAhead(state, frame.header.channel, subscription, frame, before);
     return "done";
   }
   let next: Frame | undefined = frame;
@@ -47,10 +49,26 @@ function take(state: State, frame: Frame, from: Target, isGenuine: boolean): Out
   return "done";
 }
 
-/** A new numbering does not begin while something of the old one is known to be missing. */
-function relationOf({ ahead }: Subscription, taken: Taken, frame: Frame): Relation {
-  const relation = taken.relation(frame);
-  return relation === "new_epoch" && ahead.lacks(taken.log.head) ? "ahead" : relation;
+/**
+ * How far something is missing of the old numbering, before a frame that begins a new one. Who brings that has `said` how far it
+ * had sent the old one, be it our parent any more or not.
+ */
+function missingBefore(
+  { ahead }: Subscription,
+  taken: Taken,
+  frame: Frame,
+  said: Position | undefined,
+): Position | undefined {
+  const ours = taken.log.head;
+  if (taken.relation(frame) !== "new_epoch") return undefined;
+  const isMissing = said !== undefined && isBefore(ours, said) && isBefore(said, frame.positionBefore);
+  const lacked = ahead.lacks(ours);
+  if (!isMissing) return lacked;
+  return lacked !== undefined && isBefore(said, lacked) ? lacked : said;
+}
+
+function isBefore(a: Position, b: Position): boolean {
+  return comparePositions(a, b) < 0;
 }
 
 /** Keeps a frame whose turn it is, if there is room; gives the one that waited for it. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Code, LinkMessage, readItems } from "../codec/index.js";
+import { BEFORE_FIRST, Code, LinkMessage, readItems } from "../codec/index.js";
 import { type TestPeer, World } from "../testing/world.js";
 import type { PeerConfig } from "./index.js";
 
@@ -145,4 +145,29 @@ test("a parent and a standby that stay behind are left as stale", () => {
   trio.world.advance(10);
   assert.deepEqual(trio.child.bodies, ["first", "second"]);
   assert.deepEqual(trio.closed(), [Code.stale, Code.stale]);
+});
+
+test("regression: a new numbering from one who is no parent any more waits for what it had of the old one", () => {
+  const trio = new Trio();
+  const { child, parent, parentLink, world } = trio;
+  const { head, sealer } = world.hub;
+  world.hub.say(child.id, { type: "away", link: parentLink });
+  world.run();
+  assert.equal(trio.fedBy, trio.standby.id);
+  // What the former parent had said by then was still under way. Two of its frames were lost.
+  const position = { ...head, offset: head.offset + 2 };
+  const begin = { epoch: head.epoch + 1, offset: BEFORE_FIRST };
+  const first = sealer.seal(begin, 0, world.now, [{ offset: 0, body: new TextEncoder().encode("new") }]);
+  for (const bytes of [LinkMessage.encode({ type: "have", position }), first.bytes]) {
+    child.handle({ type: "linkData", link: parentLink, bytes });
+  }
+  trio.publish("second");
+  trio.publish("third");
+  world.hub.restart(begin.epoch);
+  trio.publish("new");
+  world.advance(1);
+  assert.deepEqual(child.bodies, ["first", "second", "third", "new"]);
+  assert.equal(child.gaps.length, 1, "the one between the numberings");
+  assert.equal(trio.fedBy, trio.standby.id);
+  assert.deepEqual(parent.bodies, child.bodies);
 });

@@ -15,7 +15,7 @@ const BROKEN_PROMISES = 3;
 
 /** A parent of the channel `id` says how far it is: one that we hold, or how far it has sent. */
 export function onHave(state: State, id: number, link: number, feeder: Feeder, position: Position): void {
-  feeder.shows(position);
+  feeder.says(position);
   const subscription = state.subscriptions.get(id);
   if (subscription?.standby !== link || subscription.parent === undefined) return;
   const { watch } = subscription;

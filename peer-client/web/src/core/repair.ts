@@ -9,12 +9,12 @@ import { feederOf, leads, patience } from "./progress.js";
 import { Refusal, type State } from "./state.js";
 import type { Subscription } from "./subscription.js";
 
-/** A frame of the channel `id` has come before its turn. */
-export function onAhead(state: State, id: number, subscription: Subscription, frame: Frame): void {
-  if (!subscription.ahead.put(frame, windowOf(state.config))) state.stats.notTaken++;
+/** A frame of the channel `id` has come before its turn: `before` is to come before it. */
+export function onAhead(state: State, id: number, subscription: Subscription, frame: Frame, before: Position): void {
+  if (!subscription.ahead.put(frame, before, windowOf(state.config))) state.stats.notTaken++;
   subscription.watch.progressed(state.now);
   lookForHoles(state, id, state.config.nackWaitUs);
-  isMissing(state, id, subscription, frame.positionBefore);
+  isMissing(state, id, subscription, before);
 }
 
 /** Whoever feeds the channel `id` says how far it has sent. */

@@ -1,13 +1,12 @@
 /** One subscription of a peer: its log, the application's cursor, and its place in the tree. */
 import {
-  BEFORE_FIRST,
   type Frame,
   type Head,
   type Position,
   type Since,
   comparePositions,
 } from "../codec/index.js";
-import { Ahead } from "./ahead.js";
+import { Ahead, beginsAnew } from "./ahead.js";
 import type { LogLimits } from "./config.js";
 import { FrameLog, covers } from "./log.js";
 import { type Delivery, Reader } from "./reader.js";
@@ -114,7 +113,7 @@ export class Taken {
     const position = this.log.head;
     if (covers(frame, position)) return "next";
     if (comparePositions(frame.position, position) <= 0) return "duplicate";
-    return frame.header.epoch > position.epoch && frame.header.after === BEFORE_FIRST ? "new_epoch" : "ahead";
+    return beginsAnew(frame, position) ? "new_epoch" : "ahead";
   }
 
   /** Whether the log holds all that the application has not read, and has room for so much more. */
