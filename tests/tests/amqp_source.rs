@@ -287,6 +287,39 @@ async fn events_that_the_stream_no_longer_retains_are_an_explicit_gap() -> Resul
 }
 
 #[tokio::test]
+async fn regression_what_is_cut_while_the_source_lags_is_an_explicit_gap() -> Result<()> {
+    let mut scene = Scene::set("lagging").await?;
+    (scene.channel.retention.max_age_s, scene.channel.retention.segment_bytes) = (1, 20_000);
+    let mut fed = Fed::start(scene.config())?;
+    fed.opened().await?;
+    let mut publisher = scene.broker.publisher(&scene.exchange);
+    let mut published = 0;
+    let deadline = Instant::now() + UPDATE_MAX;
+    // The source stands still at the first of them: nobody takes what it says.
+    while published == 0 || stream_offset(&scene.broker.read_stream(&scene.stream(), 1).await?[0]) < 5_000 {
+        ensure!(Instant::now() < deadline, "the broker keeps everything");
+        publisher.publish(&numbered(published..published + 500)).await?;
+        published += 500;
+    }
+    let (mut next, mut gaps, mut is_told) = (0, 0, false);
+    while next < published {
+        match fed.next().await? {
+            SourceUpdate::Opened(_) => (gaps, is_told) = (gaps + 1, true),
+            SourceUpdate::Events(events) => {
+                for id in ids(&events) {
+                    let id: usize = id.parse()?;
+                    ensure!(id == next || id > next && is_told, "{id} came in the place of {next}");
+                    (next, is_told) = (id + 1, false);
+                }
+            }
+            other => bail!("expected events or a gap: {other:?}"),
+        }
+    }
+    ensure!(gaps > 0, "the broker gave what it no longer had");
+    fed.stop().await
+}
+
+#[tokio::test]
 async fn a_stream_that_is_created_again_has_a_new_epoch() -> Result<()> {
     let scene = Scene::set("again").await?;
     let mut fed = Fed::start(scene.config())?;

@@ -114,7 +114,7 @@ fn id(notification: &Notification) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_retention_has_cut_is_exactly_one_gap_and_then_comes_all() -> Result<()> {
+async fn what_retention_has_cut_is_a_gap_and_then_comes_all() -> Result<()> {
     let mut scene = Scene::set("cut").await?;
     (scene.channel.retention.segment_bytes, scene.channel.retention.max_age_s) = (50_000, 1);
     let server = serve(scene.config(), 4, |_| ()).await?;
@@ -141,23 +141,37 @@ async fn what_retention_has_cut_is_exactly_one_gap_and_then_comes_all() -> Resul
     let published = publish(500).await?;
 
     let mut session = Session::subscribe(server.addr(), &scene.channel.name, Since::Position(begin)).await?;
-    let first = session.events(1).await?.remove(0);
-    let first: usize = first.message.message_id.context("no id")?.parse()?;
-    println!("{published} published, the broker had {oldest} as its oldest, the gap ends before {first}");
+    let first = read_to_the_end(&mut session, published).await?;
+    let gaps = &session.gaps;
+    println!(
+        "{published} published, the broker had {oldest} as its oldest, {first} came first, {} gaps",
+        gaps.len()
+    );
     ensure!(first >= oldest, "{first} was gone");
-    let [gap] = session.gaps.as_slice() else { anyhow::bail!("{:?}", session.gaps) };
-    assert_eq!((gap.from, gap.reason), (begin, GapReason::Retention));
-    let rest = session.events(published - first - 1).await?;
-    assert_eq!(ids(&rest), numbers(first + 1..published));
-    assert_eq!(session.gaps.len(), 1);
+    assert_eq!((gaps[0].from, gaps[0].reason), (begin, GapReason::Retention));
 
     // The server knows now where it begins.
     let mut earliest = Session::subscribe(server.addr(), &scene.channel.name, Since::Earliest).await?;
-    assert_eq!((earliest.recovered, earliest.position), (true, session.gaps[0].to));
-    assert_eq!(earliest.events(published - first).await?.len(), published - first);
-    assert!(earliest.gaps.is_empty());
+    let known = gaps.last().context("no gap")?.to;
+    ensure!(earliest.recovered && earliest.position >= known, "{} instead of {known}", earliest.position);
+    read_to_the_end(&mut earliest, published).await?;
     server.shutdown().await;
     Ok(())
+}
+
+/// Reads up to the last of so many numbered events, and returns the first. The broker may go on cutting meanwhile: wherever
+/// an event is missing, a gap has said so.
+async fn read_to_the_end(session: &mut Session, published: usize) -> Result<usize> {
+    let (mut first, mut last) = (None, None);
+    while last.is_none_or(|last| last + 1 < published) {
+        let gaps = session.gaps.len();
+        let id: usize = session.events(1).await?.remove(0).message.message_id.context("no id")?.parse()?;
+        let is_told = session.gaps.len() > gaps;
+        ensure!(last.is_none_or(|last| id == last + 1 || id > last && is_told), "{id} came after {last:?}");
+        first.get_or_insert(id);
+        last = Some(id);
+    }
+    first.context("nothing was published")
 }
 
 #[tokio::test(flavor = "multi_thread")]

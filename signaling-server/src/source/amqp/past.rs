@@ -3,18 +3,20 @@
 //! That the stream is still the same is for the session to notice, whose consumer ends with the stream, and looked up from
 //! time to time besides. Not for each page: every look costs the connection one of its AMQP channels for good (`broker.rs`).
 
+mod reading;
+
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use lapin::message::Delivery;
-use tiercast_codec::{Event, Offset, Position};
-use tiercast_mesh::{Page, PageEntry, SourceUpdate, hub::Fetch};
+use tiercast_codec::Position;
+use tiercast_mesh::{Page, SourceUpdate, hub::Fetch};
 use tokio::{
     sync::mpsc,
     time::{Instant, interval_at, timeout},
 };
 use tracing::{debug, warn};
 
+use self::reading::Reading;
 use super::{
     broker::Broker,
     config::AmqpChannelConfig,
@@ -22,9 +24,6 @@ use super::{
     dynamic::binder::{Binder, known_from},
     error::AmqpError,
     lifetime::{Lifetime, is_still},
-    mark::Mark,
-    message,
-    omission::Omission,
     peek::oldest,
     place::Place,
 };
@@ -131,63 +130,8 @@ async fn read(
         consumption.handed_over().await?;
     }
     drop(consumption);
-    // A hole alone means nothing: a segment's end skips an offset.
-    if reading.first.is_some_and(|first| first > from) && oldest(broker, &queue).await? > from {
-        reading.begins_later();
+    if reading.has_holes() {
+        reading.ends_where_cut(oldest(broker, &queue).await?);
     }
-    Ok(reading.page)
-}
-
-/// A page that is being read.
-struct Reading {
-    fetch: Fetch,
-    page: Page,
-    /// The first message that came.
-    first: Option<Offset>,
-    messages: usize,
-    bytes: usize,
-}
-
-impl Reading {
-    fn new(fetch: Fetch) -> Self {
-        let (asked, after) = (fetch.after, fetch.after.offset);
-        let page = Page { asked, after, entries: Vec::new(), last: after };
-        Self { fetch, page, first: None, messages: 0, bytes: 0 }
-    }
-
-    fn is_full(&self) -> bool {
-        let Fetch { to, events_max, bytes_max, .. } = self.fetch;
-        self.page.last >= to || self.messages >= events_max || self.bytes >= bytes_max
-    }
-
-    /// Takes a message, if the page is not full. Marks of ours are no events.
-    fn take(&mut self, delivery: Delivery, queue: &str) -> Result<(), AmqpError> {
-        if self.is_full() {
-            return Ok(());
-        }
-        let offset = message::stream_offset(&delivery).ok_or(AmqpError::NoOffset)?;
-        self.first.get_or_insert(offset);
-        self.page.last = offset.min(self.fetch.to);
-        if offset > self.fetch.to || Mark::read(&delivery, queue).is_some() {
-            return Ok(());
-        }
-        self.messages += 1;
-        self.page.entries.push(match Omission::read(&delivery) {
-            Some(_) => PageEntry::LeftOut(offset),
-            None => {
-                let message = message::from_stream(delivery);
-                self.bytes += message.bytes();
-                PageEntry::Event(Event { offset, message })
-            }
-        });
-        Ok(())
-    }
-
-    /// What was before the first message is no longer retained.
-    fn begins_later(&mut self) {
-        if let Some(first) = self.first {
-            self.page.after = first - 1;
-            self.page.last = self.page.last.max(first - 1);
-        }
-    }
+    Ok(reading.into_page())
 }

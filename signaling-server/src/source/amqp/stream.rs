@@ -134,11 +134,11 @@ pub(super) async fn run(
         state,
         binder,
         consumption,
-        came: None,
+        came: from - 1,
         awaited: None,
     };
     tokio::select! {
-        ended = session.hand_over(start, from, is_new) => ended,
+        ended = session.hand_over(start, is_new) => ended,
         error = past.serve(broker, config, lifetime, binder) => Err(error),
     }
 }
@@ -177,6 +177,14 @@ impl Start {
                 Some(seen) if seen.offset >= reached => seen.offset,
                 _ => reached + 1,
             },
+        }
+    }
+
+    /// The place before what is handed over first, if this is the first batch.
+    fn opens_at(self, batch: &[Delivery]) -> Result<Offset, AmqpError> {
+        match self {
+            Start::History(_) => Ok(message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)? - 1),
+            Start::Mark(at) | Start::Resume(at) => Ok(at),
         }
     }
 }
@@ -253,20 +261,20 @@ struct Session<'a> {
     /// Binds what is asked for while the session runs; none for what the configuration binds.
     binder: Option<&'a Binder>,
     consumption: Consumption,
-    /// The last message that this consumer got.
-    came: Option<Offset>,
+    /// The last message that this consumer got, or what is before the first one that was asked for.
+    came: Offset,
     /// A mark of ours that has not come yet, as it is told from others.
     awaited: Option<String>,
 }
 
 impl Session<'_> {
-    async fn hand_over(mut self, start: Start, from: Offset, is_new: bool) -> Result<Infallible, AmqpError> {
+    async fn hand_over(mut self, start: Start, is_new: bool) -> Result<Infallible, AmqpError> {
         if is_new && start == Start::Resume(BEFORE_FIRST) {
             self.retains_after(BEFORE_FIRST).await?;
             self.open(BEFORE_FIRST).await?;
             self.feed.caught_up().await?;
         } else {
-            let (broker, queue, seen) = (self.broker, &self.queue, self.state.seen);
+            let (broker, queue, from, seen) = (self.broker, &self.queue, self.came + 1, self.state.seen);
             let Some(batch) = first_batch(broker, queue, &mut self.consumption, from, seen).await? else {
                 return begin_anew(broker, self.config, self.feed, self.state, self.lifetime).await;
             };
@@ -275,7 +283,7 @@ impl Session<'_> {
             // Before a mark nobody knows what was bound when, so it is as if it were not there.
             let mark = if let Start::Mark(mark) = start { Some(mark) } else { None };
             self.retains_after(mark.unwrap_or(oldest - 1)).await?;
-            self.begin(start, from, &batch, oldest).await?;
+            self.open(start.opens_at(&batch)?).await?;
             if let Some(binder) = self.binder {
                 binder.opened(self.lifetime, mark.and(self.state.position));
             }
@@ -318,31 +326,6 @@ impl Session<'_> {
                 }
             }
         }
-    }
-
-    /// Opens the channel at the place where the first batch goes on, and says so if events are lost before it.
-    ///
-    /// A hole alone means nothing: a segment's end skips an offset. But where the oldest retained message is behind
-    /// the one that we asked for, what was between is gone.
-    async fn begin(
-        &mut self,
-        start: Start,
-        from: Offset,
-        batch: &[Delivery],
-        oldest: Offset,
-    ) -> Result<(), AmqpError> {
-        let first = message::stream_offset(&batch[0]).ok_or(AmqpError::NoOffset)?;
-        match start {
-            Start::History(_) => return self.open(first - 1).await,
-            Start::Mark(mark) => return self.open(mark).await,
-            Start::Resume(reached) => self.open(reached).await?,
-        }
-        if first > from && oldest > from {
-            let to = first - 1;
-            warn!(queue = self.queue, from, to, "events are lost: the stream no longer retains them");
-            self.open(to).await?;
-        }
-        Ok(())
     }
 
     /// Hands over what is left of what was there when we came. Where there is no pause, a mark says when that is.
@@ -404,11 +387,16 @@ impl Session<'_> {
         let mut events: Vec<Event> = Vec::with_capacity(batch.len());
         for delivery in batch {
             let offset = message::stream_offset(&delivery).ok_or(AmqpError::NoOffset)?;
-            if self.came.replace(offset).is_some_and(|came| offset <= came) {
+            let came = std::mem::replace(&mut self.came, offset);
+            if offset <= came {
                 return Err(AmqpError::WentBack);
             }
             if offset <= reached {
                 continue;
+            }
+            if offset > came.max(reached) + 1 {
+                self.send(std::mem::take(&mut events)).await?;
+                self.tell_what_is_cut(came.max(reached) + 1, offset).await?;
             }
             if let Some(mark) = Mark::read(&delivery, &self.queue) {
                 if let Mark::Numbering(epoch) = mark
@@ -437,6 +425,17 @@ impl Session<'_> {
             self.state.position = Some(position);
         }
         self.send(events).await
+    }
+
+    /// Says so if events are lost where these offsets were skipped. That alone means nothing: a segment's end skips an offset.
+    /// But the broker cuts whole segments also before one who lags behind, and then goes on at the oldest that is left.
+    async fn tell_what_is_cut(&mut self, from: Offset, next: Offset) -> Result<(), AmqpError> {
+        if oldest(self.broker, &self.queue).await? > from {
+            let to = next - 1;
+            warn!(queue = self.queue, from, to, "events are lost: the stream no longer retains them");
+            self.open(to).await?;
+        }
+        Ok(())
     }
 
     async fn retains_after(&mut self, offset: Offset) -> Result<(), AmqpError> {
