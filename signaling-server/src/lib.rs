@@ -32,6 +32,7 @@ mod driver;
 pub mod epoch;
 mod geo_database;
 mod http;
+mod in_path;
 mod listener;
 mod metrics;
 mod network;

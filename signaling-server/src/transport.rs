@@ -1,7 +1,7 @@
 //! What a plain client can speak. Each transport turns what a [`Reader`](crate::Reader) brings into bytes, and no more:
 //! positions, filters and gaps are the hub's.
 
-use axum::{extract::Path, http::StatusCode};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tiercast_codec::{Code, Gap};
 use tiercast_mesh::hub::Refusal;
@@ -17,14 +17,14 @@ mod visit;
 
 pub(crate) use query::{EXCHANGE, SINCE, patterns};
 
-use crate::{api_error::ApiError, source::embedded::PublishError};
+use crate::{api_error::ApiError, in_path::InPath, source::embedded::PublishError};
 use query::{Query, bad};
 use subscription::Wanted;
 
 /// What a request wants: the channel that its path names or, without one, the exchange of its query.
-fn wanted(path: Option<Path<String>>, query: &mut Query) -> Result<Wanted, ApiError> {
+fn wanted(path: Option<InPath>, query: &mut Query) -> Result<Wanted, ApiError> {
     match path {
-        Some(Path(name)) => {
+        Some(InPath(name)) => {
             let unknown = |_| PublishError::UnknownChannel(name.clone()).into();
             name.parse().map(Wanted::Channel).map_err(unknown)
         }

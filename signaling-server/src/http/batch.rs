@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, Request, State},
+    extract::{Request, State},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer};
@@ -15,7 +15,7 @@ use tiercast_codec::{HeaderValue, Message};
 use super::publish::{
     bad_request, describe_published, message_id, publish_less, read_body, routing_key, told, too_large,
 };
-use crate::{api_error::ApiError, app::App, source::embedded::Published};
+use crate::{api_error::ApiError, app::App, in_path::InPath, source::embedded::Published};
 
 /// An event. Its body is `json`, `text` or `base64`, or empty.
 #[derive(Debug, Deserialize)]
@@ -35,7 +35,7 @@ struct Item<'a> {
 
 pub(super) async fn publish(
     State(app): State<Arc<App>>,
-    Path(channel): Path<String>,
+    InPath(channel): InPath,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     let published = told(&app, &channel, publish_all(&app, &channel, request).await)?;

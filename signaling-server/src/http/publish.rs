@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Json,
     body::Bytes,
-    extract::{FromRequest, Path, Query, Request, State, rejection::QueryRejection},
+    extract::{FromRequest, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, StatusCode, header},
 };
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use tracing::{debug, field::display};
 use crate::{
     api_error::ApiError,
     app::App,
+    in_path::InPath,
     source::embedded::{PublishError, Published},
 };
 
@@ -33,7 +34,7 @@ pub(super) struct PublishQuery {
 
 pub(super) async fn publish(
     State(app): State<Arc<App>>,
-    Path(channel): Path<String>,
+    InPath(channel): InPath,
     query: Result<Query<PublishQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {

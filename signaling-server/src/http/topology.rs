@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Extension,
     body::Bytes,
-    extract::{Path, State},
+    extract::State,
     http::{
         HeaderMap,
         header::{self, HeaderName},
@@ -21,7 +21,7 @@ use tiercast_codec::{ChannelName, NodeKind, PeerId};
 use tiercast_mesh::hub::{Place, TreeNode};
 use tokio::sync::Mutex;
 
-use crate::{api_error::ApiError, app::App, driver::Handle, source::embedded::PublishError};
+use crate::{api_error::ApiError, app::App, driver::Handle, in_path::InPath, source::embedded::PublishError};
 
 /// The last page of each channel, and when the tree was asked for. Whoever asks while one is made waits for it: the
 /// lock is held until it is done.
@@ -31,7 +31,7 @@ pub(crate) struct Pages(Mutex<BTreeMap<ChannelName, (Instant, Bytes)>>);
 pub(super) async fn topology(
     State(app): State<Arc<App>>,
     Extension(pages): Extension<Arc<Pages>>,
-    Path(channel): Path<String>,
+    InPath(channel): InPath,
     headers: HeaderMap,
 ) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
     if !app.config.open_topology {

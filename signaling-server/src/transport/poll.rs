@@ -6,7 +6,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{
         HeaderValue,
         header::{self, HeaderName},
@@ -24,6 +24,7 @@ use crate::{
     app::App,
     config::Limits,
     counters::Transport,
+    in_path::InPath,
     sheets::{Form, Sheets},
     visitor::Visitor,
 };
@@ -33,7 +34,7 @@ type Answer = ([(HeaderName, HeaderValue); 3], Body);
 /// Waits until there is something, or for as long as the request says.
 pub(crate) async fn poll(
     State(app): State<Arc<App>>,
-    path: Option<Path<String>>,
+    path: Option<InPath>,
     visitor: Visitor,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
@@ -50,7 +51,7 @@ pub(crate) async fn poll(
 /// Answers with what there is.
 pub(crate) async fn history(
     State(app): State<Arc<App>>,
-    path: Option<Path<String>>,
+    path: Option<InPath>,
     visitor: Visitor,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
@@ -65,7 +66,7 @@ pub(crate) async fn history(
 async fn read(
     app: &App,
     (transport, visitor): (Transport, Visitor),
-    path: Option<Path<String>>,
+    path: Option<InPath>,
     mut query: Query,
     default: Since,
     wait: Duration,

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, convert::Infallible, fmt::Display, sync::Arc};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
@@ -20,14 +20,16 @@ use super::{
     subscription::Subscription,
     visit::Visit,
 };
-use crate::{api_error::ApiError, app::App, counters::Transport, sheets::Form, visitor::Visitor};
+use crate::{
+    api_error::ApiError, app::App, counters::Transport, in_path::InPath, sheets::Form, visitor::Visitor,
+};
 
 /// Where a browser that connects again says how far it was.
 pub(crate) const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(crate) async fn sse(
     State(app): State<Arc<App>>,
-    path: Option<Path<String>>,
+    path: Option<InPath>,
     visitor: Visitor,
     RawQuery(query): RawQuery,
     headers: HeaderMap,

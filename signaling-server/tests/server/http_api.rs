@@ -43,6 +43,18 @@ async fn channels_tell_their_source_and_position() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn regression_a_path_that_is_no_text_is_refused_like_any_other_channel_that_is_not_there()
+-> anyhow::Result<()> {
+    let server = start(config()).await?;
+    let key = [("authorization", "Bearer correct-horse-battery")];
+    for path in ["/v1/sse/%ff", "/v1/poll/%ff", "/v1/history/%ff", "/v1/topology/%ff"] {
+        let refused = http_client::get(server.addr(), path, &key).await?;
+        ensure!(refused.status == 404 && refused.json()?["code"] == 3505, "{path}: {refused:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_topology_is_shown_to_those_with_a_key_or_to_all() -> anyhow::Result<()> {
     let server = start(config()).await?;
     let mut client = Client::connect(server.addr()).await?;

@@ -4,6 +4,9 @@
  * order is in broker.test.ts.
  */
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { BrokerStream } from "../harness/broker-stream.js";
@@ -18,6 +21,10 @@ import { type AmqpSource, Server } from "../harness/server.js";
 /** So many events at least are published in each scenario. */
 const EVENTS = Number(process.env["TIERCAST_MATRIX"] ?? 2_000);
 const CUT_MS = 10_000;
+
+/** Events that are published over HTTP at once, and how long that takes at least. */
+const BATCH = 50;
+const BATCH_MS = 50;
 
 /** What events are about, one after the other. */
 const KEYS = ["a.x", "b.x", "c.x"];
@@ -37,40 +44,49 @@ const CHANGES = [
 const SMALL = { "hub.log_frames": 64 };
 
 let broker: Broker;
+let folder: string;
 before(async () => {
   broker = await Broker.start();
+  folder = await mkdtemp(join(tmpdir(), "tiercast-data-"));
 });
 after(async () => {
   await broker.end();
+  await rm(folder, { recursive: true, force: true });
 });
 
 let source: AmqpSource;
+let brokerGate: Gate;
 
 scenario(
-  "pages have every event once across connections that break, a network that swallows everything, and a move to another server",
+  "pages have every event once across connections that break, networks that swallow everything, and a move to another server",
   async () => {
-    source = await broker.source("matrix", "stream");
-    return { amqp: source, set: SMALL };
+    source = await sourceBehindGate("matrix");
+    // Longer than nothing gets through: a connection that still stands is kept.
+    return { amqp: source, set: { ...SMALL, "amqp.heartbeat_s": 60 } };
   },
   async (stage) => {
-    const stream = new BrokerStream(source);
+    stage.atEnd(async () => brokerGate.end());
+    const stream = new BrokerStream({ ...source, url: broker.url });
     const { gate, other } = await secondServer(stage);
     const pages = await pair(stage, { urls: [gate.ws, other.ws] });
 
     const breaks = async (): Promise<void> => {
       for (let time = 1; time <= 3; time++) {
         for (const page of pages) await page.subscribed(time);
-        await more(pages, EVENTS / 6);
+        await more(pages, EVENTS / 7);
         gate.cut();
       }
-      await more(pages, EVENTS / 6);
-      gate.hold();
-      await setTimeout(CUT_MS);
-      gate.release();
-      await more(pages, EVENTS / 6);
+      for (const way of [gate, brokerGate]) {
+        await more(pages, EVENTS / 7);
+        way.hold();
+        await setTimeout(CUT_MS);
+        way.release();
+      }
+      await more(pages, EVENTS / 7);
+      assert.equal(await stage.server.metric("amqp_reconnects_total"), 0, "the server has kept its connection to the broker");
       await other.startAgain();
       await stage.server.stop("SIGKILL");
-      await more(pages, EVENTS / 6);
+      await more(pages, EVENTS / 7);
     };
     await stream.runDuring(breaks());
     await stream.expectAt(...pages);
@@ -85,31 +101,34 @@ scenario(
 scenario(
   "pages have every event once when the broker is killed and comes back, and across connections that are dead and nobody is told",
   async () => {
-    source = await broker.source("matrix-broker", "stream");
+    source = await sourceBehindGate("matrix-broker");
     // Nobody else can say that a connection is dead.
-    return { amqp: source, set: { ...SMALL, "hub.heartbeat_ms": 1_000 } };
+    return { amqp: source, set: { ...SMALL, "hub.heartbeat_ms": 1_000, "amqp.heartbeat_s": 2 } };
   },
   async (stage) => {
-    const stream = new BrokerStream(source);
+    stage.atEnd(async () => brokerGate.end());
+    const stream = new BrokerStream({ ...source, url: broker.url });
     const gate = await gateBefore(stage);
     const pages = await pair(stage, { urls: [gate.ws] });
 
     const breaks = async (): Promise<void> => {
-      await more(pages, EVENTS / 3);
+      await more(pages, EVENTS / 4);
       await broker.kill();
       await broker.startAgain();
-      await more(pages, EVENTS / 3);
-      gate.hold();
-      await setTimeout(CUT_MS);
-      gate.releaseNew();
-      await more(pages, EVENTS / 3);
+      for (const way of [gate, brokerGate]) {
+        await more(pages, EVENTS / 4);
+        way.hold();
+        await setTimeout(CUT_MS);
+        way.releaseNew();
+      }
+      await more(pages, EVENTS / 4);
     };
     await stream.runDuring(breaks());
     await stream.expectAt(...pages);
     for (const { name, news } of pages) {
       assert.ok(news.filter(({ kind }) => kind === "connected").length >= 2, `${name} has left a connection that was dead`);
     }
-    assert.ok((await stage.server.metric("amqp_reconnects_total")) > 0, "the server has lost the broker");
+    assert.ok((await stage.server.metric("amqp_reconnects_total")) > 1, "the server has lost the broker, and a connection");
     console.log(`${stream.published.length} events each`);
   },
 );
@@ -117,10 +136,10 @@ scenario(
 let cluster: Cluster;
 
 scenario(
-  "pages have every event once when the server is killed and comes back, and of three broker nodes the one that it is connected to",
+  "pages have every event once when the server is killed and comes back, and of three broker nodes the one that it is connected to and the one that leads",
   async () => {
     cluster = await Cluster.start();
-    source = await cluster.source("matrix-cluster");
+    source = await cluster.source("matrix-cluster", 2);
     return { amqp: source, set: SMALL };
   },
   async (stage) => {
@@ -134,7 +153,10 @@ scenario(
       await stage.server.startAgain();
       await more(pages, EVENTS / 4);
       await cluster.kill(0);
-      await more(pages, EVENTS / 2);
+      await more(pages, EVENTS / 4);
+      await cluster.startAgain(0);
+      await cluster.kill(2);
+      await more(pages, EVENTS / 4);
     };
     await stream.runDuring(breaks());
     await stream.expectAt(...pages);
@@ -172,6 +194,42 @@ scenario(
   },
 );
 
+scenario(
+  "pages have every event once that is published over HTTP when a server with a data folder is killed and comes back",
+  async () => Promise.resolve({ set: { ...SMALL, data_dir: folder } }),
+  async (stage) => {
+    const pages = await pair(stage);
+    let published = 0;
+    const publish = async (): Promise<void> => {
+      while (published < EVENTS) {
+        const batch = Array.from({ length: BATCH }, (_, at) => ({ message_id: String(published + at), text: "passed" }));
+        const send = async (): Promise<boolean> => stage.server.publishBatch(batch).then(
+          () => true,
+          // That the server is down is the subject of the test: the same ids are published again.
+          () => false,
+        );
+        await ask("a batch is confirmed", send);
+        published += BATCH;
+        await setTimeout(BATCH_MS);
+      }
+    };
+    const kill = async (): Promise<void> => {
+      await more(pages, EVENTS / 4);
+      await stage.server.stop("SIGKILL");
+      assert.ok(published < EVENTS, "events are under way");
+      await stage.server.startAgain();
+    };
+    await Promise.all([publish(), kill()]);
+    const expected = Array.from({ length: EVENTS }, (_, number) => String(number));
+    for (const page of pages) {
+      await page.has(EVENTS);
+      assert.deepEqual(page.events.map(({ messageId }) => messageId), expected, page.name);
+      assert.deepEqual(page.gaps, [], `${page.name} has gaps`);
+    }
+    console.log(`${EVENTS} events each`);
+  },
+);
+
 /** A page in Chromium that the server feeds, and one in Firefox that the first one feeds. */
 async function pair(stage: Stage, options: BrowserOptions = {}): Promise<readonly BrowserPeer[]> {
   const relay = await stage.browser({ ...options, name: "relay", maxChildren: 1 });
@@ -196,9 +254,16 @@ async function pause(stream: BrokerStream, pages: readonly BrowserPeer[], events
   assert.deepEqual(resumed, paused, "nothing was given during the pause");
 }
 
+/** A channel for servers whose way to the broker can be cut. */
+async function sourceBehindGate(channel: string): Promise<AmqpSource> {
+  brokerGate = await Gate.before(() => broker.url);
+  const made = await broker.source(channel, "stream");
+  return { ...made, url: brokerGate.through(broker.url) };
+}
+
 /** A way to the server that can be cut. */
 async function gateBefore(stage: Stage): Promise<Gate> {
-  const gate = await Gate.before(stage.server);
+  const gate = await Gate.before(() => stage.server.http);
   stage.atEnd(async () => gate.end());
   return gate;
 }

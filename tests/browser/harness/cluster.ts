@@ -1,7 +1,7 @@
 /** A cluster of three RabbitMQ nodes, whose nodes can be killed. */
 import { declareExchange } from "./broker.js";
 import { Program, binary } from "./program.js";
-import type { AmqpSource } from "./server.js";
+import { type AmqpSource, Server } from "./server.js";
 
 /** Longest time for all of its nodes to start, on a machine that is busy with something else. */
 const START_MS = 240_000;
@@ -28,18 +28,29 @@ export class Cluster {
     return url;
   }
 
-  /** A channel for a server, which is connected to node 0 at first; its exchange is made here. */
-  async source(channel: string): Promise<AmqpSource> {
-    await declareExchange(this.url(0), channel);
+  /** A channel for a server, which is connected to node 0 at first; its exchange is made here, and its stream, which this node leads. */
+  async source(channel: string, leader: number): Promise<AmqpSource> {
+    const url = this.url(leader);
+    await declareExchange(url, channel);
+    const maker = await Server.start({ amqp: { url, channel, mode: "stream" } });
+    await maker.stop();
     return { url: this.#urls.join(), channel, mode: "stream" };
   }
 
   async kill(node: number): Promise<void> {
-    this.#program.tell(String(node));
-    await this.#program.line(new RegExp(`^killed ${node}$`), "stdout");
+    await this.#do(`kill ${node}`);
+  }
+
+  async startAgain(node: number): Promise<void> {
+    await this.#do(`start ${node}`);
   }
 
   async end(): Promise<void> {
     await this.#program.finish();
+  }
+
+  async #do(what: string): Promise<void> {
+    this.#program.tell(what);
+    await this.#program.line(new RegExp(`^${what}$`), "stdout", START_MS);
   }
 }

@@ -1,6 +1,5 @@
-/** A way to a server that can be cut, or lets nothing through for a while, as a network does. */
+/** A way to a server or a broker that can be cut, or lets nothing through for a while, as a network does. */
 import { type AddressInfo, type Server as Listener, type Socket, connect, createServer } from "node:net";
-import type { Server } from "./server.js";
 
 export class Gate {
   readonly #listener: Listener;
@@ -8,23 +7,29 @@ export class Gate {
   #abandoned: readonly Socket[] = [];
   #isHeld = false;
 
-  private constructor(server: Server) {
+  private constructor(behind: () => string) {
     this.#listener = createServer((inside) => {
-      const { hostname: host, port } = new URL(server.http);
+      const { hostname: host, port } = new URL(behind());
       const outside = connect({ host, port: Number(port) });
       this.#keep(inside, outside);
       this.#keep(outside, inside);
     });
   }
 
-  static async before(server: Server): Promise<Gate> {
-    const gate = new Gate(server);
+  /** Before what is at this URL, which may change. */
+  static async before(behind: () => string): Promise<Gate> {
+    const gate = new Gate(behind);
     await new Promise<void>((resolve) => gate.#listener.listen(0, "127.0.0.1", resolve));
     return gate;
   }
 
   get ws(): string {
-    return `ws://127.0.0.1:${(this.#listener.address() as AddressInfo).port}/v1/ws`;
+    return `ws://${this.#host}/v1/ws`;
+  }
+
+  /** A URL of what is behind it, by way of the gate. */
+  through(url: string): string {
+    return url.replace(new URL(url).host, this.#host);
   }
 
   /** Ends every connection. New ones get through. */
@@ -55,6 +60,10 @@ export class Gate {
     this.cut();
     for (const socket of this.#abandoned) socket.destroy();
     await new Promise((resolve) => this.#listener.close(resolve));
+  }
+
+  get #host(): string {
+    return `127.0.0.1:${(this.#listener.address() as AddressInfo).port}`;
   }
 
   #keep(socket: Socket, other: Socket): void {
