@@ -301,15 +301,20 @@ async fn regression_what_is_cut_while_the_source_lags_is_an_explicit_gap() -> Re
         publisher.publish(&numbered(published..published + 500)).await?;
         published += 500;
     }
-    let (mut next, mut gaps, mut is_told) = (0, 0, false);
+    let (mut next, mut gaps, mut told) = (0, 0, None);
     while next < published {
         match fed.next().await? {
-            SourceUpdate::Opened(_) => (gaps, is_told) = (gaps + 1, true),
+            SourceUpdate::Opened(gap) => (gaps, told) = (gaps + 1, Some(gap.offset)),
             SourceUpdate::Events(events) => {
-                for id in ids(&events) {
-                    let id: usize = id.parse()?;
-                    ensure!(id == next || id > next && is_told, "{id} came in the place of {next}");
-                    (next, is_told) = (id + 1, false);
+                for (event, id) in events.iter().zip(ids(&events)) {
+                    let (id, gap): (usize, _) = (id.parse()?, told.take());
+                    ensure!(id == next || id > next && gap.is_some(), "{id} came in the place of {next}");
+                    ensure!(
+                        gap.is_none_or(|gap| event.offset == gap + 1),
+                        "{} came behind {gap:?}",
+                        event.offset
+                    );
+                    next = id + 1;
                 }
             }
             other => bail!("expected events or a gap: {other:?}"),

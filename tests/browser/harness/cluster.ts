@@ -9,6 +9,7 @@ const START_MS = 240_000;
 export class Cluster {
   readonly #program: Program;
   readonly #urls: readonly string[];
+  #asked = 0;
 
   private constructor(program: Program, urls: readonly string[]) {
     this.#program = program;
@@ -38,19 +39,26 @@ export class Cluster {
   }
 
   async kill(node: number): Promise<void> {
-    await this.#do(`kill ${node}`);
+    await this.#ask(`kill ${node}`);
   }
 
   async startAgain(node: number): Promise<void> {
-    await this.#do(`start ${node}`);
+    await this.#ask(`start ${node}`);
+  }
+
+  /** The node that leads the stream of a channel. */
+  async leader(channel: string): Promise<number> {
+    return Number(await this.#ask(`leader 1 tiercast.${channel}`));
   }
 
   async end(): Promise<void> {
     await this.#program.finish();
   }
 
-  async #do(what: string): Promise<void> {
+  async #ask(what: string): Promise<string> {
+    const nth = ++this.#asked;
     this.#program.tell(what);
-    await this.#program.line(new RegExp(`^${what}$`), "stdout", START_MS);
+    const [, answer = ""] = await this.#program.line(new RegExp(`^${nth}: (.*)$`), "stdout", START_MS);
+    return answer;
   }
 }

@@ -131,7 +131,7 @@ async fn read(
     }
     drop(consumption);
     if reading.has_holes() {
-        reading.ends_where_cut(oldest(broker, &queue).await?);
+        reading.tell_what_is_cut(oldest(broker, &queue).await?);
     }
     Ok(reading.into_page())
 }

@@ -135,7 +135,7 @@ pub(super) async fn run(
         binder,
         consumption,
         came: from - 1,
-        awaited: None,
+        end_mark: EndMark::None,
     };
     tokio::select! {
         ended = session.hand_over(start, is_new) => ended,
@@ -263,8 +263,17 @@ struct Session<'a> {
     consumption: Consumption,
     /// The last message that this consumer got, or what is before the first one that was asked for.
     came: Offset,
-    /// A mark of ours that has not come yet, as it is told from others.
-    awaited: Option<String>,
+    end_mark: EndMark,
+}
+
+/// A mark of ours that says, when it comes, that what was there when we came has come.
+#[derive(Debug, PartialEq, Eq)]
+enum EndMark {
+    /// None is on its way.
+    None,
+    /// It has not come yet; this tells it from others.
+    Awaited(String),
+    Came,
 }
 
 impl Session<'_> {
@@ -331,17 +340,16 @@ impl Session<'_> {
     /// Hands over what is left of what was there when we came. Where there is no pause, a mark says when that is.
     async fn catch_up(&mut self) -> Result<(), AmqpError> {
         let mut look_at = Instant::now();
-        let mut is_marked = false;
         loop {
             let (batch, is_end) = self.consumption.next_or_end().await?;
             self.hand_on(batch).await?;
-            if is_end || is_marked && self.awaited.is_none() {
+            if is_end || self.end_mark == EndMark::Came {
                 return self.feed.caught_up().await;
             }
-            if !is_marked && Instant::now() >= look_at {
+            if self.end_mark == EndMark::None && Instant::now() >= look_at {
                 let mark = Mark::id();
                 match Mark::Here.put(self.broker, &self.queue, &mark).await {
-                    Ok(()) => (self.awaited, is_marked) = (Some(mark), true),
+                    Ok(()) => self.end_mark = EndMark::Awaited(mark),
                     Err(error) => warn!(queue = self.queue, %error, "{END_UNKNOWN}"),
                 }
                 look_at = Instant::now() + LOOKS_APART;
@@ -383,7 +391,7 @@ impl Session<'_> {
 
     /// Hands a batch to the hub: not what it has already, and with an explicit gap in the place of what is left out.
     async fn take(&mut self, batch: Vec<Delivery>) -> Result<(), AmqpError> {
-        let reached = self.reached();
+        let (reached, mut oldest) = (self.reached(), None);
         let mut events: Vec<Event> = Vec::with_capacity(batch.len());
         for delivery in batch {
             let offset = message::stream_offset(&delivery).ok_or(AmqpError::NoOffset)?;
@@ -394,9 +402,10 @@ impl Session<'_> {
             if offset <= reached {
                 continue;
             }
-            if offset > came.max(reached) + 1 {
+            let from = came.max(reached) + 1;
+            if offset > from && self.begins(&mut oldest).await? > from {
                 self.send(std::mem::take(&mut events)).await?;
-                self.tell_what_is_cut(came.max(reached) + 1, offset).await?;
+                self.tell_what_is_cut(from, offset - 1).await?;
             }
             if let Some(mark) = Mark::read(&delivery, &self.queue) {
                 if let Mark::Numbering(epoch) = mark
@@ -407,7 +416,11 @@ impl Session<'_> {
                     return Err(AmqpError::Renumbered);
                 }
                 let id = mark::id(&delivery);
-                self.awaited.take_if(|awaited| id.as_ref() == Some(awaited));
+                if let (EndMark::Awaited(awaited), Some(id)) = (&self.end_mark, &id)
+                    && awaited == id
+                {
+                    self.end_mark = EndMark::Came;
+                }
                 if let (Some(binder), Some(id)) = (self.binder, id) {
                     let at = |offset| Position::new(self.lifetime.epoch, offset);
                     let before = events.last().map_or(self.reached(), |event| event.offset);
@@ -427,15 +440,24 @@ impl Session<'_> {
         self.send(events).await
     }
 
-    /// Says so if events are lost where these offsets were skipped. That alone means nothing: a segment's end skips an offset.
-    /// But the broker cuts whole segments also before one who lags behind, and then goes on at the oldest that is left.
-    async fn tell_what_is_cut(&mut self, from: Offset, next: Offset) -> Result<(), AmqpError> {
-        if oldest(self.broker, &self.queue).await? > from {
-            let to = next - 1;
-            warn!(queue = self.queue, from, to, "events are lost: the stream no longer retains them");
-            self.open(to).await?;
+    /// Where the stream begins now, which is looked up once for a batch that has come. Skipped offsets alone mean nothing: the
+    /// broker skips one at most segments' borders. But it cuts segments also before one who lags behind, and then goes on at
+    /// the oldest that is left.
+    async fn begins(&self, known: &mut Option<Offset>) -> Result<Offset, AmqpError> {
+        match *known {
+            Some(oldest) => Ok(oldest),
+            None => Ok(*known.insert(oldest(self.broker, &self.queue).await?)),
         }
-        Ok(())
+    }
+
+    /// Says that these offsets, which did not come, are no longer retained: whether they had events nobody knows.
+    async fn tell_what_is_cut(&mut self, from: Offset, to: Offset) -> Result<(), AmqpError> {
+        warn!(queue = self.queue, from, to, "events may be lost: the stream no longer retains what is here");
+        if let EndMark::Awaited(_) = self.end_mark {
+            // It may have been there.
+            self.end_mark = EndMark::None;
+        }
+        self.open(to).await
     }
 
     async fn retains_after(&mut self, offset: Offset) -> Result<(), AmqpError> {

@@ -15,7 +15,7 @@ pub(super) struct Reading {
     bytes: usize,
 }
 
-/// Offsets that no message has. That alone means nothing: a segment's end skips an offset. But the broker cuts whole segments
+/// Offsets that no message has. That alone means nothing: the broker skips one at most segments' borders. But it cuts segments
 /// also before one who reads, and then goes on at the oldest that is left.
 #[derive(Debug, Clone, Copy)]
 struct Hole {
@@ -71,17 +71,17 @@ impl Reading {
     }
 
     /// The stream begins at `oldest` by now, and nobody knows what was in the holes before that. The page begins behind such a
-    /// hole, and ends before the next one: there the next page begins with a gap.
-    pub(super) fn ends_where_cut(&mut self, oldest: Offset) {
-        let page = &mut self.page;
-        for hole in self.holes.iter().take_while(|hole| hole.after + 1 < oldest) {
-            if hole.after > page.asked.offset {
-                page.entries.truncate(hole.entries);
-                page.last = hole.after;
-                return;
+    /// hole, or has a gap in its place.
+    pub(super) fn tell_what_is_cut(&mut self, oldest: Offset) {
+        let (page, to) = (&mut self.page, self.fetch.to);
+        // The last one first, so that the others stay where they are.
+        for hole in self.holes.iter().rev().filter(|hole| hole.after + 1 < oldest) {
+            let last = hole.next - 1;
+            if hole.after == page.asked.offset {
+                (page.after, page.last) = (last, page.last.max(last));
+            } else {
+                page.entries.insert(hole.entries, PageEntry::LeftOut(last.min(to)));
             }
-            page.after = hole.next - 1;
-            page.last = page.last.max(page.after);
         }
     }
 
@@ -100,8 +100,8 @@ mod tests {
 
     use super::*;
 
-    /// What is made of these offsets, read from after 9 up to 40, by a stream whose oldest message is this one.
-    fn page(offsets: &[Offset], oldest: Offset) -> (Offset, Vec<Offset>, Offset) {
+    /// What is made of these offsets, asked for after 9 and up to 40, of a stream whose oldest message is this one.
+    fn page(offsets: &[Offset], oldest: Offset) -> String {
         let mut reading = Reading::new(Fetch {
             channel: "ci".parse().unwrap(),
             after: Position::new(7, 9),
@@ -117,38 +117,34 @@ mod tests {
             reading.take(delivery, "tiercast.ci").unwrap();
         }
         if reading.has_holes() {
-            reading.ends_where_cut(oldest);
+            reading.tell_what_is_cut(oldest);
         }
-        let page = reading.into_page();
-        let offset = |entry| match entry {
-            PageEntry::Event(event) => event.offset,
-            PageEntry::LeftOut(offset) => offset,
-        };
-        (page.after, page.entries.into_iter().map(offset).collect(), page.last)
+        let Page { after, entries, last, .. } = reading.into_page();
+        let shown = entries.into_iter().map(|entry| match entry {
+            PageEntry::Event(event) => format!("{}, ", event.offset),
+            PageEntry::LeftOut(offset) => format!("gap to {offset}, "),
+        });
+        format!("after {after}: {}up to {last}", shown.collect::<String>())
     }
 
     #[test]
-    fn a_hole_in_what_is_retained_is_the_end_of_a_segment() {
-        assert_eq!(page(&[10, 11, 13, 14], 5), (9, vec![10, 11, 13, 14], 14));
-        assert_eq!(page(&[11, 12], 10), (9, vec![11, 12], 12), "also at the beginning");
-        assert_eq!(page(&[10, 45], 3), (9, vec![10], 40), "also at the end");
+    fn a_hole_in_what_is_retained_means_nothing() {
+        assert_eq!(page(&[10, 11, 13, 14], 5), "after 9: 10, 11, 13, 14, up to 14");
+        assert_eq!(page(&[11, 12], 10), "after 9: 11, 12, up to 12");
+        assert_eq!(page(&[10, 45], 3), "after 9: 10, up to 40");
     }
 
     #[test]
     fn a_page_of_which_the_beginning_is_cut_begins_behind_that() {
-        assert_eq!(page(&[20, 21, 23], 20), (19, vec![20, 21, 23], 23));
-        assert_eq!(page(&[50], 50), (49, vec![], 49), "nothing of it is left");
+        assert_eq!(page(&[20, 21, 23], 20), "after 19: 20, 21, 23, up to 23");
+        assert_eq!(page(&[50], 50), "after 49: up to 49");
     }
 
     #[test]
-    fn regression_a_page_ends_where_the_stream_was_cut_while_it_was_read() {
-        assert_eq!(page(&[10, 11, 20, 21], 20), (9, vec![10, 11], 11));
-        assert_eq!(
-            page(&[10, 12, 13, 20, 21], 20),
-            (9, vec![10], 10),
-            "what was in the first hole is not known either"
-        );
-        assert_eq!(page(&[15, 16, 20, 21], 20), (14, vec![15, 16], 16), "the beginning and the middle");
-        assert_eq!(page(&[10, 11, 45], 45), (9, vec![10, 11], 11), "up to the end and beyond");
+    fn regression_a_page_has_a_gap_where_the_stream_was_cut_while_it_was_read() {
+        assert_eq!(page(&[10, 11, 20, 21], 20), "after 9: 10, 11, gap to 19, 20, 21, up to 21");
+        assert_eq!(page(&[10, 12, 20, 22], 20), "after 9: 10, gap to 11, 12, gap to 19, 20, 22, up to 22");
+        assert_eq!(page(&[15, 16, 20, 21], 20), "after 14: 15, 16, gap to 19, 20, 21, up to 21");
+        assert_eq!(page(&[10, 11, 45], 45), "after 9: 10, 11, gap to 40, up to 40");
     }
 }
