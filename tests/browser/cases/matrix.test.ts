@@ -44,20 +44,20 @@ const CHANGES = [
 const SMALL = { "hub.log_frames": 64 };
 
 let broker: Broker;
+let brokerGate: Gate;
 let folder: string;
 before(async () => {
   broker = await Broker.start();
+  brokerGate = await Gate.before(() => broker.url);
   folder = await mkdtemp(join(tmpdir(), "tiercast-data-"));
 });
 after(async () => {
-  await Promise.all(brokerGates.map(async (gate) => gate.end()));
+  await brokerGate.end();
   await broker.end();
   await rm(folder, { recursive: true, force: true });
 });
 
 let source: AmqpSource;
-let brokerGate: Gate;
-const brokerGates: Gate[] = [];
 
 scenario(
   "pages have every event once across connections that break, networks that swallow everything, and a move to another server",
@@ -263,8 +263,6 @@ async function pause(stream: BrokerStream, pages: readonly BrowserPeer[], events
 
 /** A channel for servers whose way to the broker can be cut. */
 async function sourceBehindGate(channel: string): Promise<AmqpSource> {
-  brokerGate = await Gate.before(() => broker.url);
-  brokerGates.push(brokerGate);
   const made = await broker.source(channel, "stream");
   return { ...made, url: brokerGate.through(broker.url) };
 }

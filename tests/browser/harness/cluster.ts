@@ -29,7 +29,7 @@ export class Cluster {
     return url;
   }
 
-  /** A channel for a server, which is connected to node 0 at first; its exchange is made here, and its stream, which this node leads. */
+  /** A channel for a server, which is connected to node 0 at first. Its exchange and stream are made here; `leader` leads that. */
   async source(channel: string, leader: number): Promise<AmqpSource> {
     const url = this.url(leader);
     await declareExchange(url, channel);
