@@ -2,9 +2,10 @@
 
 use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts, Path},
-    http::{StatusCode, request::Parts},
+    http::request::Parts,
 };
 use tiercast_codec::Code;
+use tiercast_mesh::hub::Refusal;
 
 use crate::api_error::ApiError;
 
@@ -31,7 +32,5 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for InPath {
 }
 
 fn not_text() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "the channel in the path is no text: it is not UTF-8")
-        .code(Code::UNKNOWN_CHANNEL)
-        .fix("GET /v1/channels lists the channels")
+    Refusal::new(Code::UNKNOWN_CHANNEL, "the channel in the path is no text: it is not UTF-8").into()
 }
